@@ -1,0 +1,249 @@
+"""Count every token in the training stream, and say of each dead one why it is dead."""
+
+import argparse
+import csv
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from tokenizers import Tokenizer
+
+from deadtokens.errors import UserError
+from deadtokens.files import complete_or_absent, sha256_of
+from deadtokens.text.local import read_local
+from deadtokens.text.netcdf import write
+from deadtokens.text.read import read_census as read_census  # reader and writer under one name
+from deadtokens.text.read import read_stream
+from deadtokens.text.scripts import possible_scripts, script_of, scripts_in
+from deadtokens.text.vocabulary import merge_ranks, read_tokenizer, token_bytes
+
+log = logging.getLogger(__name__)
+
+LIVE = ""
+BYTE_NEVER_USED = "byte never used"
+OTHER_SCRIPT = "other script"
+ALWAYS_ABSORBED = "always absorbed"
+STRING_NEVER_OCCURS = "string never occurs"
+
+_LONG_NAMES = {
+    "token": "token id",
+    "token_string": "token, readable: bytes that are no whole character and unprintable "
+    "characters are escaped, a backslash is doubled",
+    "token_bytes": "the token's bytes, hexadecimal, separated by spaces",
+    "script": "Unicode script of the token's characters",
+    "count": "occurrences in the training stream",
+    "dead": "whether the token never occurs in the training stream (an unused token)",
+    "why_dead": "reason why the token is dead, empty for live tokens",
+    "length_bytes": "number of bytes",
+    "length_characters": "number of characters, -1 if the bytes are not whole UTF-8 characters",
+    "merge_rank": "position in the list of merges, -1 for single bytes",
+}
+
+
+def readable(token: bytes) -> str:
+    r"""Show a token's bytes as one printable line.
+
+    Bytes that do not make a whole character appear as ``\xe0``, unprintable characters as Python
+    would escape them (above U+007F always as ``\u`` or ``\U``, so that ``\x85`` is a byte and
+    ``\u0085`` a character), and a backslash is doubled: different tokens never look the same.
+    """
+    text = token.replace(b"\\", b"\\\\").decode("utf-8", errors="backslashreplace")
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0x80 <= code <= 0xFF:
+        return f"\\u{code:04x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def count_tokens(ids: np.ndarray, size: int) -> np.ndarray:
+    """Count each token.
+
+    Parameters
+    ----------
+    ids : ndarray of int, shape (positions,)
+        The training stream, ids in 0 ... `size` - 1.
+    size : int
+        Number of tokens in the vocabulary.
+
+    Returns
+    -------
+    ndarray of int64, shape (size,)
+    """
+    return np.bincount(ids, minlength=size).astype(np.int64)
+
+
+def why_dead(tokens: Sequence[bytes], count: np.ndarray, text: str) -> list[str]:
+    """Give the reason of each dead token.
+
+    In this order: *byte never used*, a single byte that the text does not hold; *always
+    absorbed*, the text holds the token's bytes, but the tokenizer makes other tokens of them
+    every time (longer ones, or a cut elsewhere); *other script*, some character, whole or cut
+    off at the token's end, can only be of scripts that the text does not use; *string never
+    occurs*, all the rest.
+
+    Parameters
+    ----------
+    tokens : sequence of bytes, length (tokens,)
+        The bytes of every token.
+    count : ndarray of int, shape (tokens,)
+        Occurrences in the training stream.
+    text : str
+        The training text.
+
+    Returns
+    -------
+    list of str, length (tokens,)
+        ``""`` for live tokens.
+    """
+    data, scripts = text.encode("utf-8"), scripts_in(text)
+    used_bytes = frozenset(data)
+
+    def reason(token: bytes) -> str:
+        # A look at the few different bytes saves the search of the text for most tokens.
+        if used_bytes.issuperset(token) and token in data:
+            return ALWAYS_ABSORBED
+        if len(token) == 1:
+            return BYTE_NEVER_USED
+        if any(scripts.isdisjoint(possible) for possible in possible_scripts(token)):
+            return OTHER_SCRIPT
+        return STRING_NEVER_OCCURS
+
+    return [LIVE if n else reason(token) for token, n in zip(tokens, count, strict=True)]
+
+
+def take_census(
+    tokenizer: Tokenizer, ids: np.ndarray, text: str, attributes: Mapping[str, str | int]
+) -> xr.Dataset:
+    """Describe every token of the vocabulary as the training stream uses it.
+
+    Parameters
+    ----------
+    tokenizer : tokenizers.Tokenizer
+        The vocabulary.
+    ids : ndarray of int, shape (positions,)
+        The training stream.
+    text : str
+        The text that `ids` encode.
+    attributes : mapping
+        What the census was made from; totals are added.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimension ``token`` (the id) with the variables token_string, token_bytes, script, count,
+        dead, why_dead, length_bytes, length_characters, merge_rank.
+    """
+    tokens = token_bytes(tokenizer)
+    count = count_tokens(ids, len(tokens))
+    columns = {
+        "token_string": _strings(map(readable, tokens)),
+        "token_bytes": _strings(token.hex(" ") for token in tokens),
+        "script": _strings(map(script_of, tokens)),
+        "count": count,
+        "dead": count == 0,
+        "why_dead": _strings(why_dead(tokens, count, text)),
+        "length_bytes": np.array([len(token) for token in tokens], dtype=np.int32),
+        "length_characters": np.array(list(map(_characters, tokens)), dtype=np.int32),
+        "merge_rank": merge_ranks(tokenizer),
+    }
+    totals = {"tokens_in_stream": int(ids.size), "dead_tokens": int((count == 0).sum())}
+    return _labelled(columns, {**attributes, **totals})
+
+
+def _strings(values: Iterable[str]) -> np.ndarray:
+    return np.array(list(values), dtype=str)
+
+
+def _characters(token: bytes) -> int:
+    try:
+        return len(token.decode("utf-8"))
+    except UnicodeDecodeError:
+        return -1
+
+
+def _labelled(columns: Mapping[str, np.ndarray], attributes: Mapping) -> xr.Dataset:
+    size = len(columns["count"])
+    dataset = xr.Dataset(
+        {name: ("token", values) for name, values in columns.items()},
+        coords={"token": np.arange(size, dtype=np.int32)},
+        attrs=dict(attributes),
+    )
+    for name, variable in dataset.variables.items():
+        variable.attrs["long_name"] = _LONG_NAMES[name]
+        if variable.dtype.kind in "biu":
+            variable.attrs["units"] = "1"
+    return dataset
+
+
+def write_csv(census: xr.Dataset, path: str | Path) -> None:
+    """Write the census as a UTF-8 table, one line a token in the order of the ids.
+
+    Token strings are hostile text. Each is written as a literal in single quotes, so that a
+    spreadsheet never takes one for a formula (``=``, ``+``, ``-``, ``@``) or a number, and spaces
+    at the ends can be seen. Bytes are written apart for the same reason: ``3e31`` is a number.
+    """
+    columns = {
+        "token": census["token"].values,
+        "string": ["'" + s.replace("'", "\\'") + "'" for s in census["token_string"].values],
+        "bytes": census["token_bytes"].values,
+        "script": census["script"].values,
+        "count": census["count"].values,
+        "dead": census["dead"].values.astype(int),
+        "why_dead": census["why_dead"].values,
+        "length_bytes": census["length_bytes"].values,
+        "length_characters": census["length_characters"].values,
+        "merge_rank": census["merge_rank"].values,
+    }
+    with (
+        complete_or_absent(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _require_same_origin(attributes: Mapping, tokenizer_sha256: str, text_sha256: str) -> None:
+    for what, found in (("tokenizer", tokenizer_sha256), ("text", text_sha256)):
+        stated = attributes.get(f"{what}_sha256")
+        if stated != found:
+            raise UserError(
+                f"the stream was made with another {what} (SHA-256 {stated}) than the one given "
+                f"({found}); make the stream again with: deadtokens stream"
+            )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokenizer", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--stream", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--text", type=Path, required=True, metavar="FILE", help="training text")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="NetCDF to make")
+    parser.add_argument("--csv", type=Path, required=True, metavar="FILE", help="table to make")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Take the census and write it as NetCDF and as CSV."""
+    options = _parser().parse_args(arguments)
+    tokenizer = read_tokenizer(options.tokenizer)
+    data = read_local(options.text)
+    ids, made_from = read_stream(options.stream)
+    text_sha256 = hashlib.sha256(data).hexdigest()
+    _require_same_origin(made_from, sha256_of(options.tokenizer), text_sha256)
+    census = take_census(tokenizer, ids, data.decode("utf-8"), made_from)
+    write(census, options.output)
+    write_csv(census, options.csv)
+    log.info("census: %d of %d tokens are dead", census.attrs["dead_tokens"], census.sizes["token"])
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

@@ -1,0 +1,20 @@
+"""How this stage's NetCDF files are written."""
+
+from pathlib import Path
+
+import xarray as xr
+
+from deadtokens.files import complete_or_absent
+
+_COMPRESSION = {"zlib": True, "complevel": 4, "shuffle": True}
+
+
+def write(dataset: xr.Dataset, path: str | Path) -> None:
+    """Write the dataset as NetCDF-4, numbers compressed by deflate with shuffle.
+
+    Strings of variable length are left out: HDF5 would compress only the references to them.
+    """
+    numeric = (name for name, array in dataset.variables.items() if array.dtype.kind in "biuf")
+    encoding = dict.fromkeys(numeric, _COMPRESSION)
+    with complete_or_absent(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)

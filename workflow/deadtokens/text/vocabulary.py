@@ -1,0 +1,169 @@
+r"""Train a byte-level BPE vocabulary, and read what its tokens are made of.
+
+A text is cut after every newline, and the newline stays with the line that it ends. The cut is
+part of the tokenizer itself (the first step of its pre-tokenizer), not a habit of this code:
+encoding a text line by line, as `deadtokens.text.stream` does with a fraction of the memory, gives
+the same ids as handing the whole text to the saved ``tokenizer.json``. Training sees the same
+lines, so what can become a token is exactly what can be met when a text is encoded. A newline
+is a token of the stream like any other.
+
+Training is deterministic, with one thread and with many: pairs of equal count are merged in the
+order of their ids, so the order in which threads deliver their counts has no influence.
+"""
+
+import argparse
+import io
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from deadtokens.errors import UserError
+from deadtokens.files import complete_or_absent
+from deadtokens.text.local import read_local
+
+log = logging.getLogger(__name__)
+
+BYTES = 256
+
+
+def lines(text: str) -> Iterator[str]:
+    r"""Yield the text's lines, each with its ``\n``; no other character ends a line."""
+    return io.StringIO(text, newline="\n")
+
+
+def train_vocabulary(texts: Sequence[str], size: int) -> Tokenizer:
+    """Train byte-level BPE on the texts together.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        The texts themselves.
+    size : int
+        Number of tokens, the 256 single bytes included. There are no special tokens.
+
+    Returns
+    -------
+    tokenizers.Tokenizer
+        With exactly `size` tokens. Every text can be encoded, and decodes to itself.
+
+    Raises
+    ------
+    UserError
+        If `size` is below 256, or the texts have too few different pairs for it.
+    """
+    if size < BYTES:
+        raise UserError(
+            f"a vocabulary of {size} tokens is too small: the single bytes alone are {BYTES}; "
+            f"ask for {BYTES} or more"
+        )
+    tokenizer = _untrained()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((line for text in texts for line in lines(text)), trainer)
+    _require_size(tokenizer, size)
+    return tokenizer
+
+
+def _untrained() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split("\n", behavior="merged_with_previous"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _require_size(tokenizer: Tokenizer, size: int) -> None:
+    found = tokenizer.get_vocab_size()
+    if found != size:
+        raise UserError(
+            f"the texts give a vocabulary of {found} tokens, not {size}: nothing is left to merge; "
+            f"ask for at most {found} or give more text"
+        )
+
+
+def read_tokenizer(path: str | Path) -> Tokenizer:
+    """Read a ``tokenizer.json``.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or holds no tokenizer.
+    """
+    text = read_local(path).decode("utf-8")
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing more specific
+        raise UserError(
+            f"{path} holds no tokenizer ({error}); remove it and make it again"
+        ) from error
+
+
+def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
+    """Return the bytes of every token, in the order of the ids."""
+    byte_of = _byte_of_character()
+    tokens = (tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size()))
+    return [bytes(byte_of[character] for character in token) for token in tokens]
+
+
+def _byte_of_character() -> dict[str, int]:
+    """Invert the byte-level alphabet, in which every byte is shown as a printable character.
+
+    Printable Latin-1 characters stand for their own byte. The other bytes have got, in ascending
+    order, the characters from U+0100 on.
+    """
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    itself = [character for character in alphabet if ord(character) < BYTES]
+    stand_in = [character for character in alphabet if ord(character) >= BYTES]
+    unprintable = sorted(set(range(BYTES)) - set(map(ord, itself)))
+    return {c: ord(c) for c in itself} | dict(zip(stand_in, unprintable, strict=True))
+
+
+def merge_ranks(tokenizer: Tokenizer) -> np.ndarray:
+    """Return the position in the list of merges at which each token first arises.
+
+    Returns
+    -------
+    ndarray of int32, shape (tokens,)
+        0 for the first merge; -1 for the single bytes, which no merge makes.
+    """
+    ranks = np.full(tokenizer.get_vocab_size(), -1, dtype=np.int32)
+    merges = json.loads(tokenizer.to_str())["model"]["merges"]
+    # Backwards, so that of several ways to the same token the earliest one stays.
+    for rank, (left, right) in reversed(list(enumerate(merges))):
+        ranks[tokenizer.token_to_id(left + right)] = rank
+    return ranks
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Train a byte-level BPE vocabulary.")
+    parser.add_argument("texts", nargs="+", type=Path, metavar="TEXT", help="UTF-8 text file")
+    parser.add_argument("--size", type=int, required=True, metavar="N", help="number of tokens")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="tokenizer.json")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train on the given files and write ``tokenizer.json``."""
+    options = _parser().parse_args(arguments)
+    texts = [read_local(path).decode("utf-8") for path in options.texts]
+    tokenizer = train_vocabulary(texts, options.size)
+    with complete_or_absent(options.output) as path:
+        tokenizer.save(str(path))
+    log.info("vocabulary: %d tokens from %d texts", options.size, len(texts))
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)
