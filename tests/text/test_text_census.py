@@ -9,6 +9,9 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from deadtokens.errors import UserError
 from deadtokens.text import census as census_module
 from deadtokens.text import stream as stream_module
@@ -16,8 +19,6 @@ from deadtokens.text.census import count_tokens, readable, take_census, why_dead
 from deadtokens.text.read import read_census
 from deadtokens.text.stream import encode
 from deadtokens.text.vocabulary import token_bytes, train_vocabulary
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 ENGLISH = "the cat — the 'rat'\nthat = sat\n@home +1 -1\n"
 THAI = "น้ำ น้ำ กา กา\n"

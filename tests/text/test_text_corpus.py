@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+
 from deadtokens.errors import UserError
 from deadtokens.text.corpus import describe, main
 

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from deadtokens.text import census, corpus, stream, vocabulary
 from deadtokens.text.read import read_census, read_stream
 

@@ -1,10 +1,11 @@
 """Scripts of whole and of cut characters."""
 
 import pytest
-from deadtokens.text.scripts import possible_scripts, script_of, scripts_in
 from fontTools import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
+
+from deadtokens.text.scripts import possible_scripts, script_of, scripts_in
 
 NEUTRAL = {"Zyyy", "Zinh", "Zzzz"}
 

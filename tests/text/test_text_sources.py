@@ -6,8 +6,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import deadtokens
 import pytest
+
+import deadtokens
 from deadtokens.errors import UserError
 from deadtokens.text.local import read_local
 from deadtokens.text.sources import PINNED, ensure

@@ -6,13 +6,14 @@ import struct
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from deadtokens.errors import UserError
-from deadtokens.text.netcdf import write
+from deadtokens.netcdf import write
 from deadtokens.text.read import digest, read_stream
 from deadtokens.text.stream import encode, labelled, main
 from deadtokens.text.vocabulary import train_vocabulary
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 # Spaces before newlines, often enough that " \n" becomes a token: where a text is cut then shows.
 TEXT = "the cat \nsat on the mat \n\n  the  rat \nน้ำ น้ำ \n"

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import deadtokens
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models
+
+import deadtokens
 from deadtokens.errors import UserError
 from deadtokens.text.vocabulary import (
     lines,
@@ -19,7 +21,6 @@ from deadtokens.text.vocabulary import (
     token_bytes,
     train_vocabulary,
 )
-from tokenizers import Tokenizer, models
 
 
 def _many_ties() -> str:

@@ -13,9 +13,8 @@ from tokenizers import Tokenizer
 
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent, sha256_of
+from deadtokens.netcdf import write
 from deadtokens.text.local import read_local
-from deadtokens.text.netcdf import write
-from deadtokens.text.read import read_census as read_census  # reader and writer under one name
 from deadtokens.text.read import read_stream
 from deadtokens.text.scripts import possible_scripts, script_of, scripts_in
 from deadtokens.text.vocabulary import merge_ranks, read_tokenizer, token_bytes

@@ -12,10 +12,9 @@ import xarray as xr
 from tokenizers import Tokenizer
 
 from deadtokens.files import sha256_of
+from deadtokens.netcdf import write
 from deadtokens.text.local import read_local
-from deadtokens.text.netcdf import write
 from deadtokens.text.read import digest
-from deadtokens.text.read import read_stream as read_stream  # reader and writer under one name
 from deadtokens.text.vocabulary import lines, read_tokenizer
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""How this stage's NetCDF files are written."""
+"""How small NetCDF files are written, complete or not at all."""
 
 from pathlib import Path
 

@@ -1,0 +1,33 @@
+"""How dead tokens drift and freeze: the table of contents of the workflow.
+
+The data's way: corpus -> vocabulary and census -> trained and recorded runs -> freezing -> figures.
+Each step is a file in workflow/rules; what it computes is in the package workflow/deadtokens.
+"""
+
+from pathlib import Path
+
+
+configfile: Path(workflow.basedir, "config/config.yaml")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/analysis.smk"
+include: "workflow/rules/figures.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+rule all:
+    """Every record, every figure."""
+    default_target: True
+    input:
+        all_segments(),
+        all_figures(),
+    localrule: True
+
+
+onsuccess:
+    print_figures()

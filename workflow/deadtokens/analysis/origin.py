@@ -1,0 +1,13 @@
+"""What a derived file says of the run behind it."""
+
+from typing import Any
+
+import xarray as xr
+
+CARRIED = ("run", "spec", "status", "diverged_at", "device")
+
+
+def run_attributes(run: xr.Dataset) -> dict[str, Any]:
+    """Return the attributes of an opened run that every derived file carries."""
+    own = {name: run.attrs[name] for name in CARRIED if name in run.attrs}
+    return own | {"vocabulary_size": run.sizes["token"]}

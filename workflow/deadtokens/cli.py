@@ -1,0 +1,73 @@
+"""The command line: what is common to all commands, and `deadtokens COMMAND ...` itself.
+
+Each stage's module has a ``main(arguments)``; a rule runs it as ``python -m deadtokens.<module>``,
+a person as ``deadtokens <command>``. Both take the same arguments, and ``--log FILE`` besides.
+"""
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from deadtokens.errors import UserError
+
+COMMANDS = {
+    "corpus": "deadtokens.text.corpus",
+    "vocabulary": "deadtokens.text.vocabulary",
+    "stream": "deadtokens.text.stream",
+    "census": "deadtokens.text.census",
+    "train": "deadtokens.training.train",
+    "scalars": "deadtokens.analysis.scalars",
+    "freezing": "deadtokens.analysis.freezing",
+    "figure": "deadtokens.figures.draw",
+    "config": "deadtokens.study.document",
+}
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Run a stage's `main` with the process's arguments; end in one sentence if the user can help.
+
+    ``--log FILE`` is taken out of the arguments: the log lines go to standard error and there.
+    """
+    arguments, log = _without_log(sys.argv[1:])
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+    for handler in handlers:
+        handler.addFilter(_is_ours_or_serious)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
+    try:
+        main(arguments)
+    except UserError as error:
+        logging.error("deadtokens: %s", error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _is_ours_or_serious(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or record.name.startswith(("deadtokens", "__main__"))
+
+
+def _without_log(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
+    arguments = list(arguments)
+    if "--log" not in arguments:
+        return arguments, None
+    at = arguments.index("--log")
+    if at + 1 == len(arguments):
+        sys.exit("deadtokens: --log needs a file name")
+    log = Path(arguments[at + 1])
+    del arguments[at : at + 2]
+    return arguments, log
+
+
+def deadtokens() -> None:
+    """Run ``deadtokens COMMAND ARGUMENTS...``."""
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command not in COMMANDS:
+        print(f"usage: deadtokens {{{','.join(COMMANDS)}}} [--help] ...", file=sys.stderr)
+        sys.exit(0 if command in {"-h", "--help"} else 2)
+    sys.argv = [f"deadtokens {command}", *sys.argv[2:]]
+    run(importlib.import_module(COMMANDS[command]).main)

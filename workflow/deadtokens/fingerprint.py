@@ -1,0 +1,97 @@
+"""What the code behind a result is, so that an edit reruns what it changes and nothing else."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def fingerprint(module: str, root: Path = ROOT) -> str:
+    """Return 12 hexadecimal digits that change with the code of a module or of what it imports.
+
+    All project modules that `module` imports, directly or not, are covered. Comments, docstrings
+    and formatting do not count, nor does what stands under ``if __name__ == "__main__"``: it starts
+    the program and does not change its numbers.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name, such as ``deadtokens.analysis.freezing``.
+    root : Path
+        Folder of the package.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such module below `root`.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(_closure(module, root)):
+        digest.update(f"{name}\n{_code(_file_of(name, root))}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def _closure(module: str, root: Path) -> set[str]:
+    """Return the module and all project modules that it imports, directly or not."""
+    if _file_of(module, root) is None:
+        raise FileNotFoundError(f"there is no module {module} below {root}")
+    found, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(_imports(name, root))
+    return found
+
+
+def _imports(module: str, root: Path) -> Iterator[str]:
+    """Yield the project modules that importing `module` runs: its packages, what it names."""
+    yield from _packages_of(module)
+    for node in ast.walk(_tree(_file_of(module, root))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        yield from (name for name in names if _file_of(name, root) is not None)
+
+
+def _packages_of(module: str) -> Iterator[str]:
+    parts = module.split(".")
+    yield from (".".join(parts[:length]) for length in range(1, len(parts)))
+
+
+def _file_of(module: str, root: Path) -> Path | None:
+    path = root.joinpath(*module.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _code(file: Path) -> str:
+    """Return the code in one normal form; unlike a dump of the tree it is no Python version's."""
+    return ast.unparse(_tree(file))
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    tree = ast.parse(file.read_bytes())
+    tree.body = [node for node in tree.body if not _starts_program(node)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]
+    return ast.fix_missing_locations(tree)
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _starts_program(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"

@@ -1,0 +1,170 @@
+"""The study that a configuration asks for: which texts, vocabularies and runs, named by content.
+
+Names of entries in the configuration are labels. What is computed is named by what determines it,
+so that entries which ask for the same thing share it, and a renamed entry is found again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deadtokens.errors import UserError
+from deadtokens.files import sha256_of
+from deadtokens.models import short_digest
+from deadtokens.study.config import Config, Corpus, RunSettings, Vocabulary, flatten, nest
+from deadtokens.study.validation import build, suggestion
+from deadtokens.text.sources import PINNED
+from deadtokens.training.spec import RunSpec, flat
+
+
+@dataclass(frozen=True)
+class CorpusText:
+    """A corpus: either `source` or `path` is set."""
+
+    source: str | None
+    path: str | None
+    sha256: str
+    size: int
+
+    @property
+    def identity(self) -> str:
+        """Its name in the results: where it comes from, and a short digest of its content."""
+        origin = self.source or "".join(
+            letter if letter.isalnum() else "-" for letter in Path(self.path).stem
+        )
+        return f"{origin}-{self.sha256[:8]}"
+
+
+@dataclass(frozen=True)
+class ResolvedVocabulary:
+    """A vocabulary with its corpora by identity."""
+
+    tokenizer_corpora: tuple[str, ...]
+    training_corpus: str
+    size: int
+
+    @property
+    def identity(self) -> str:
+        """Its name in the results."""
+        return f"bpe-{self.size}-{short_digest(vars(self))}"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run as an experiment sees it: its identity and how many updates of it count."""
+
+    run: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class ResolvedExperiment:
+    """An experiment's title and runs."""
+
+    title: str
+    members: tuple[Member, ...]
+
+
+class Study:
+    """Everything that a configuration asks for.
+
+    Parameters
+    ----------
+    values : mapping
+        The configuration, as read from YAML.
+
+    Attributes
+    ----------
+    corpora : dict of str to CorpusText
+    vocabularies : dict of str to ResolvedVocabulary
+    runs : dict of str to RunSpec
+        All by identity; a spec's `vocabulary` is an identity too.
+    experiments : dict of str to ResolvedExperiment
+        By name.
+
+    Raises
+    ------
+    UserError
+        One sentence for each mistake, with the key's path.
+    """
+
+    def __init__(self, values: Mapping[str, Any]):
+        config: Config = build(Config, values)
+        corpora = {name: _resolve_corpus(name, corpus) for name, corpus in config.corpora.items()}
+        vocabularies = {
+            name: _resolve_vocabulary(name, vocabulary, corpora)
+            for name, vocabulary in config.vocabularies.items()
+        }
+        self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
+        self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
+        self.runs: dict[str, RunSpec] = {}
+        self.experiments: dict[str, ResolvedExperiment] = {}
+        self._resolve_run("defaults", config.defaults, vocabularies)
+        for name, experiment in config.experiments.items():
+            members = []
+            for overrides in experiment.overrides():
+                where = f"experiments.{name}"
+                merged = flatten(flat(config.defaults)) | overrides
+                settings = build(RunSettings, nest(merged), where)
+                spec = self._resolve_run(where, settings, vocabularies)
+                self.runs[spec.identity()] = spec
+                members.append(Member(spec.identity(), settings.steps))
+            self.experiments[name] = ResolvedExperiment(
+                experiment.title or name, tuple(dict.fromkeys(members))
+            )
+
+    def _resolve_run(
+        self, where: str, settings: RunSettings, vocabularies: Mapping[str, ResolvedVocabulary]
+    ) -> RunSpec:
+        """Return the spec with the vocabulary's identity in place of its name."""
+        _require(vocabularies, settings.vocabulary, f"{where}.vocabulary", "vocabularies")
+        vocabulary = vocabularies[settings.vocabulary]
+        text = self.corpora[vocabulary.training_corpus]
+        if text.size <= settings.context:  # a token has at least one byte
+            raise UserError(
+                f"{where}.context: {settings.context} tokens need a longer text than the "
+                f"{text.size} bytes of {text.source or text.path}"
+            )
+        fields = settings.model_dump(exclude={"steps"}) | {"vocabulary": vocabulary.identity}
+        return RunSpec.model_validate(fields)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Every run of every experiment, each with its number of steps, once."""
+        experiments = self.experiments.values()
+        return tuple(dict.fromkeys(one for experiment in experiments for one in experiment.members))
+
+    def segments(self, run: str, steps: int) -> range:
+        """Return the numbers of the segments that hold the first `steps` updates of a run."""
+        return range(steps // self.runs[run].record.segment)
+
+
+def _resolve_corpus(name: str, corpus: Corpus) -> CorpusText:
+    if corpus.source is not None:
+        pinned = PINNED[corpus.source]
+        return CorpusText(corpus.source, None, pinned.sha256, pinned.size)
+    path = Path(corpus.path)
+    if not path.is_file():
+        raise UserError(f"corpora.{name}.path: there is no file {corpus.path} in {Path.cwd()}")
+    return CorpusText(None, corpus.path, corpus.sha256 or sha256_of(path), path.stat().st_size)
+
+
+def _resolve_vocabulary(
+    name: str, vocabulary: Vocabulary, corpora: Mapping[str, CorpusText]
+) -> ResolvedVocabulary:
+    where = f"vocabularies.{name}"
+    for corpus in vocabulary.tokenizer_corpora:
+        _require(corpora, corpus, f"{where}.tokenizer_corpora", "corpora")
+    _require(corpora, vocabulary.training_corpus, f"{where}.training_corpus", "corpora")
+    return ResolvedVocabulary(
+        tuple(corpora[corpus].identity for corpus in vocabulary.tokenizer_corpora),
+        corpora[vocabulary.training_corpus].identity,
+        vocabulary.size,
+    )
+
+
+def _require(entries: Mapping[str, Any], name: str, where: str, section: str) -> None:
+    if name not in entries:
+        hint = suggestion(name, list(entries))
+        raise UserError(f"{where}: {name!r} is not an entry of `{section}`{hint}")

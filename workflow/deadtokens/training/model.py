@@ -1,0 +1,108 @@
+"""The transformer: pre-norm, learned positions, one matrix W for embedding and unembedding."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deadtokens.training.spec import RunSpec
+
+EXPANSION = 4  # width of the MLP's hidden layer, in units of the model's width
+ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}
+
+
+class Attention(nn.Module):
+    """Causal self-attention: x (batch, context, width) to the same shape.
+
+    Written out: at these sizes it is faster than the fused kernels, and deterministic everywhere.
+    """
+
+    def __init__(self, width: int, heads: int, context: int):
+        super().__init__()
+        self.heads = heads
+        future = torch.ones(context, context, dtype=torch.bool).triu(1)
+        self.register_buffer("future", future, persistent=False)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, context, width = x.shape
+        parts = self.query_key_value(x).view(batch, context, 3, self.heads, width // self.heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (batch, heads, context, -1)
+        scores = (query @ key.transpose(2, 3)) * query.shape[-1] ** -0.5
+        scores = scores.masked_fill(self.future[:context, :context], -torch.inf)
+        mixed = torch.softmax(scores, dim=-1) @ value
+        return self.output(mixed.transpose(1, 2).reshape(batch, context, width))
+
+
+class Block(nn.Module):
+    """One pre-norm block: x1 = x0 + attention(LN1(x0)), h = x1 + mlp(LN2(x1))."""
+
+    def __init__(self, width: int, heads: int, context: int, activation: str):
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, context)
+        self.norm2 = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, EXPANSION * width)
+        self.contract = nn.Linear(EXPANSION * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
+        return x + self.contract(self.activation(self.expand(self.norm2(x))))
+
+
+class Transformer(nn.Module):
+    """Token ids to final hidden states; the logits are ``hidden @ W.T``.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        Sizes, activation and initial weights.
+    vocabulary_size : int
+        Number of rows of W.
+    """
+
+    def __init__(self, spec: RunSpec, vocabulary_size: int):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, spec.width)
+        self.unembedding = None if spec.tied else nn.Embedding(vocabulary_size, spec.width)
+        self.positions = nn.Embedding(spec.context, spec.width)
+        self.blocks = nn.ModuleList(
+            Block(spec.width, spec.heads, spec.context, spec.activation) for _ in range(spec.layers)
+        )
+        self.norm = nn.LayerNorm(spec.width)
+        self._initialise(spec)
+
+    @property
+    def W(self) -> nn.Parameter:
+        """The recorded matrix (vocabulary, width): row i scores token i."""
+        return (self.unembedding or self.embedding).weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the final hidden states, (batch, context, width), of tokens (batch, context)."""
+        x = self.embedding(tokens) + self.positions.weight[: tokens.shape[1]]
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return the score of every token, (..., vocabulary), for hidden (..., width)."""
+        return F.linear(hidden, self.W)
+
+    @torch.no_grad()
+    def _initialise(self, spec: RunSpec) -> None:
+        """Set every parameter from the seed alone, whatever the device and the regime.
+
+        Standard normals are drawn first and scaled then, so that runs which differ only in a
+        standard deviation start in the same directions.
+        """
+        generator = torch.Generator().manual_seed(spec.seed)
+        embedding_std = spec.init_std if spec.embedding_std is None else spec.embedding_std
+        for name, parameter in self.named_parameters():
+            if "norm" in name:
+                parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+            elif name.endswith("bias"):
+                parameter.zero_()
+            else:
+                std = embedding_std if "embedding" in name else spec.init_std
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)

@@ -1,0 +1,71 @@
+"""The optimizer of a regime: torch's AdamW as it is where it applies, ours elsewhere."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from deadtokens.training.precision import REGIMES
+from deadtokens.training.spec import RunSpec
+from deadtokens.training.update import Hyperparameters, rounded_adamw_
+
+
+class RoundedAdamW(torch.optim.Optimizer):
+    """AdamW with float32 moments whose result is rounded once into the weights' format.
+
+    State and groups are named as in `torch.optim.AdamW`, so that both are read alike.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, hyper: Hyperparameters):
+        super().__init__(parameters, {"lr": lr})
+        self.hyper = hyper
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state[parameter] or self._begin(parameter)
+                state["step"] += 1
+                rounded_adamw_(
+                    parameter,
+                    parameter.grad,
+                    state["exp_avg"],
+                    state["exp_avg_sq"],
+                    int(state["step"]),
+                    group["lr"],
+                    self.hyper,
+                )
+
+    def _begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        zeros = torch.zeros_like(parameter, dtype=torch.float32)
+        self.state[parameter] = {
+            "step": torch.tensor(0.0),
+            "exp_avg": zeros,
+            "exp_avg_sq": zeros.clone(),
+        }
+        return self.state[parameter]
+
+
+def build_optimizer(spec: RunSpec, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Return the optimizer of `spec`'s regime; every parameter decays alike.
+
+    torch's foreach and fused paths differ in bits from its single-tensor path, which is the
+    reference here.
+    """
+    hyper = Hyperparameters(spec.beta1, spec.beta2, spec.eps, spec.weight_decay)
+    if REGIMES[spec.precision].update == "rounded":
+        return RoundedAdamW(parameters, spec.lr, hyper)
+    return torch.optim.AdamW(
+        parameters,
+        lr=spec.lr,
+        betas=(spec.beta1, spec.beta2),
+        eps=spec.eps,
+        weight_decay=spec.weight_decay,
+        foreach=False,
+        fused=False,
+    )
+
+
+def learning_rate(spec: RunSpec, update: int) -> float:
+    """Return the learning rate of `update` (from 1): constant after a linear rise."""
+    return spec.lr * min(1.0, update / spec.warmup) if spec.warmup else spec.lr

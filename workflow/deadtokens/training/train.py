@@ -1,0 +1,166 @@
+"""Train and record one segment of a run, from the checkpoint before it."""
+
+import argparse
+import logging
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import xarray as xr
+
+from deadtokens.errors import UserError
+from deadtokens.text.read import read_census, read_stream
+from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
+from deadtokens.training.device import (
+    choose_device,
+    describe_device,
+    keep_freed_memory,
+    make_deterministic,
+)
+from deadtokens.training.progress import Progress
+from deadtokens.training.spec import RunSpec, read_spec
+from deadtokens.training.trainer import Trainer
+from deadtokens.trajectory.writer import write_segment
+
+RECORDED_PACKAGES = ("torch", "numpy", "tokenizers", "safetensors", "h5netcdf", "h5py", "isal")
+
+
+def train_segment(
+    name: str,
+    spec: RunSpec,
+    segment: int,
+    stream_file: Path,
+    census_file: Path,
+    previous: Path | None,
+    trajectory: Path,
+    checkpoint: Path,
+) -> None:
+    """Train the updates of one segment, record them, and leave a checkpoint behind it.
+
+    Parameters
+    ----------
+    name : str
+        The run's identity, for the record and the log.
+    spec : RunSpec
+    segment : int
+        From 0; it covers ``spec.record.segment`` updates.
+    stream_file, census_file : Path
+        Tokens of the training corpus; what is known of each token.
+    previous : Path or None
+        Checkpoint of the segment before, None for segment 0.
+    trajectory, checkpoint : Path
+        The segment and its checkpoint, to be written.
+    """
+    make_deterministic(spec.threads)
+    keep_freed_memory()
+    stream, stream_attributes = read_stream(stream_file)
+    if len(stream) <= spec.context:
+        raise UserError(
+            f"context: {spec.context} needs more than the {len(stream)} tokens of {stream_file}"
+        )
+    census = read_census(census_file)
+    trainer = Trainer(spec, stream, census.sizes["token"], choose_device(spec.device))
+    origin = {
+        "spec": spec.json_text(),
+        "text": stream_attributes["stream_sha256"],
+        "device": describe_device(trainer.device),
+        "torch": torch.__version__,
+    }
+    if previous is not None:
+        load_checkpoint(trainer, origin, previous)
+    attributes = describe_run(name, spec, origin)
+    record_segment(name, trainer, segment, trajectory, census, attributes)
+    save_checkpoint(trainer, origin, checkpoint)
+
+
+def record_segment(
+    name: str,
+    trainer: Trainer,
+    segment: int,
+    path: Path,
+    census: xr.Dataset,
+    attributes: dict[str, str | int],
+) -> None:
+    """Train to the end of the segment, or to the update that diverges, and write its file.
+
+    A segment after that update is empty, and says so.
+    """
+    spec = trainer.spec
+    first, last = segment * spec.record.segment, (segment + 1) * spec.record.segment
+    progress = Progress(name, first, last)
+    with write_segment(
+        path, first, last, spec.width, spec.record.tensors, census, attributes
+    ) as writer:
+        if trainer.diverged_at is None:
+            writer.state(trainer.state())
+        while trainer.diverged_at is None and trainer.update < last:
+            outcome = trainer.advance()
+            if outcome is not None:
+                writer.update(**vars(outcome))
+                writer.state(trainer.state())
+                progress(trainer.update, outcome.loss)
+        attributes["status"] = "complete" if trainer.diverged_at is None else "diverged"
+        attributes |= {f"dtype_{part}": dtype for part, dtype in trainer.dtypes.items()}
+        if trainer.diverged_at is not None:
+            attributes["diverged_at"] = trainer.diverged_at
+            logging.getLogger(__name__).info(
+                f"train {name}: the loss of update {trainer.diverged_at:,} is not finite; the "
+                "record ends before it"
+            )
+
+
+def describe_run(name: str, spec: RunSpec, origin: dict[str, str]) -> dict[str, str | int]:
+    """Return the attributes that make a segment's origin known."""
+    packages = [f"{package} {version(package)}" for package in RECORDED_PACKAGES]
+    return {
+        "title": "Trajectory of an embedding matrix and its optimizer, one segment",
+        "run": name,
+        "spec": spec.json_text(),
+        "stream_sha256": origin["text"],
+        "device": origin["device"],
+        "python": platform.python_version(),
+        "packages": ", ".join(packages),
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return answer.stdout.strip()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command ``train``."""
+    parser = argparse.ArgumentParser(prog="deadtokens train", description=__doc__)
+    parser.add_argument("--name", required=True, help="the run's identity")
+    parser.add_argument("--spec", required=True, help="the run's spec, as JSON")
+    parser.add_argument("--segment", type=int, required=True, help="number of the segment, from 0")
+    parser.add_argument("--stream", type=Path, required=True, help="tokens of the corpus")
+    parser.add_argument("--census", type=Path, required=True, help="census of the vocabulary")
+    parser.add_argument("--previous", type=Path, help="checkpoint of the segment before")
+    parser.add_argument("--trajectory", type=Path, required=True, help="segment to write")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint to write")
+    options = parser.parse_args(arguments)
+    train_segment(
+        options.name,
+        read_spec(options.spec),
+        options.segment,
+        options.stream,
+        options.census,
+        options.previous,
+        options.trajectory,
+        options.checkpoint,
+    )
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

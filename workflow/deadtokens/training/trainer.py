@@ -1,0 +1,132 @@
+"""One run, update by update."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deadtokens.training.batches import read_batch
+from deadtokens.training.loss import softmax_cross_entropy
+from deadtokens.training.model import Transformer
+from deadtokens.training.optimizer import build_optimizer, learning_rate
+from deadtokens.training.precision import REGIMES
+from deadtokens.training.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one update consumed and produced; `grad` is overwritten by the next update.
+
+    Attributes
+    ----------
+    grad : Tensor of shape (vocabulary, width)
+        dL/dW, after clipping.
+    loss, lr, grad_norm : float
+    h_mean : float32 Tensor of shape (width,)
+    probability : float32 Tensor of shape (vocabulary,)
+    """
+
+    grad: Tensor
+    loss: float
+    lr: float
+    grad_norm: Tensor
+    h_mean: Tensor
+    probability: Tensor
+
+
+class Trainer:
+    """Model, optimizer and the number of updates applied so far.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    stream : ndarray of shape (tokens,)
+        Token ids of the training corpus.
+    vocabulary_size : int
+    device : torch.device
+    """
+
+    def __init__(
+        self, spec: RunSpec, stream: np.ndarray, vocabulary_size: int, device: torch.device
+    ):
+        self.spec, self.stream, self.device = spec, stream, device
+        self.regime = REGIMES[spec.precision]
+        model = Transformer(spec, vocabulary_size)
+        self.model = model.to(device, getattr(torch, self.regime.weights))
+        self.optimizer = build_optimizer(spec, self.model.parameters())
+        self.update = 0
+        self.diverged_at: int | None = None
+        self.dtypes: dict[str, str] = {}
+
+    def advance(self) -> Outcome | None:
+        """Apply the next update; None, with `diverged_at` set, if its loss is not finite."""
+        update = self.update + 1
+        hidden, logits, targets = self._forward(update)
+        loss, probability = softmax_cross_entropy(logits, targets)
+        loss_value = loss.item()
+        if not math.isfinite(loss_value):
+            self.diverged_at = update
+            return None
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        grad_norm = self._clip()
+        lr = learning_rate(self.spec, update)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        if not self.dtypes:
+            self.dtypes = self._check_dtypes(logits.dtype)
+        self.update = update
+        h_mean = hidden.detach().float().mean((0, 1))
+        return Outcome(self.model.W.grad, loss_value, lr, grad_norm, h_mean, probability)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return W and its moments, (vocabulary, width); the moments start as zeros."""
+        W = self.model.W
+        moments = self.optimizer.state.get(W, {})
+        zeros = torch.zeros_like(W, dtype=getattr(torch, self.regime.moments))
+        return {
+            "W": W.detach(),
+            "exp_avg": moments.get("exp_avg", zeros),
+            "exp_avg_sq": moments.get("exp_avg_sq", zeros),
+        }
+
+    def _forward(self, update: int) -> tuple[Tensor, Tensor, Tensor]:
+        spec = self.spec
+        batch = read_batch(self.stream, spec.batch, spec.context, spec.seed, update)
+        inputs, targets = (torch.from_numpy(part).to(self.device) for part in batch)
+        mixed = self.regime.arithmetic != self.regime.weights
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            hidden = self.model(inputs)
+            logits = self.model.logits(hidden.flatten(0, 1))
+        return hidden, logits, targets.flatten()
+
+    def _clip(self) -> Tensor:
+        """Return the whole gradient's norm, summed in float32; scale the gradient if too large."""
+        gradients = [parameter.grad for parameter in self.model.parameters()]
+        norms = [torch.linalg.vector_norm(grad, dtype=torch.float32) for grad in gradients]
+        norm = torch.linalg.vector_norm(torch.stack(norms))
+        if self.spec.clip is not None:
+            scale = (self.spec.clip / (norm + 1e-6)).clamp(max=1.0)
+            for grad in gradients:
+                grad.mul_(scale.to(grad.dtype))
+        return norm
+
+    def _check_dtypes(self, arithmetic: torch.dtype) -> dict[str, str]:
+        """Return the formats of the regime, once every tensor in use is found to have them."""
+        regime, parameters = self.regime, list(self.model.parameters())
+        states = [self.optimizer.state[parameter] for parameter in parameters]
+        checks = {
+            "parameters": (regime.weights, [parameter.dtype for parameter in parameters]),
+            "gradients": (regime.weights, [parameter.grad.dtype for parameter in parameters]),
+            "exp_avg": (regime.moments, [state["exp_avg"].dtype for state in states]),
+            "exp_avg_sq": (regime.moments, [state["exp_avg_sq"].dtype for state in states]),
+            "arithmetic": (regime.arithmetic, [arithmetic]),
+        }
+        for part, (expected, used) in checks.items():
+            wrong = set(used) - {getattr(torch, expected)}
+            if wrong:
+                raise AssertionError(f"{self.spec.precision}: {part} in {wrong}, not {expected}")
+        return {part: expected for part, (expected, _) in checks.items()}

@@ -1,0 +1,72 @@
+"""The update rule: AdamW, one formula in one place."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What AdamW needs besides the learning rate, which may change from update to update."""
+
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+
+
+@torch.no_grad()
+def adamw_(
+    W: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    t: int,
+    lr: float,
+    hyper: Hyperparameters,
+) -> None:
+    """Take state t - 1 to state t in place, rounding every operation to its tensor's format.
+
+    With m, v for the moments and bc = 1 - beta ** t::
+
+        W <- W (1 - lr weight_decay)
+        m <- m + (1 - beta1) (g - m)
+        v <- beta2 v + (1 - beta2) g g
+        W <- W - (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps)
+
+    The operations are those of `torch.optim.AdamW`'s single-tensor path, in its order, so that the
+    bits agree (Loshchilov & Hutter 2019; note that the decay is lr * weight_decay * W).
+
+    Parameters
+    ----------
+    W, grad, exp_avg, exp_avg_sq : Tensor of one shape and one dtype
+    t : int
+        The update, from 1.
+    lr : float
+    hyper : Hyperparameters
+    """
+    bias_correction1 = 1 - hyper.beta1**t
+    bias_correction2 = 1 - hyper.beta2**t
+    W.mul_(1 - lr * hyper.weight_decay)
+    exp_avg.lerp_(grad, 1 - hyper.beta1)
+    exp_avg_sq.mul_(hyper.beta2).addcmul_(grad, grad, value=1 - hyper.beta2)
+    denominator = (exp_avg_sq.sqrt() / math.sqrt(bias_correction2)).add_(hyper.eps)
+    W.addcdiv_(exp_avg, denominator, value=-lr / bias_correction1)
+
+
+@torch.no_grad()
+def rounded_adamw_(
+    W: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    t: int,
+    lr: float,
+    hyper: Hyperparameters,
+) -> None:
+    """Take state t - 1 to state t in the moments' float32; round once, to nearest-even, into W."""
+    exact = W.float()
+    adamw_(exact, grad.float(), exp_avg, exp_avg_sq, t, lr, hyper)
+    W.copy_(exact)

@@ -1,0 +1,74 @@
+"""The layout of a trajectory's segments: names, axes, meanings and chunks, for writer and reader.
+
+A segment covers the updates (a, b] and holds the states a..b, so that it explains itself alone. On
+disk the step axis is the last, fastest one: a weight that hardly changes then is a run of equal
+values, which deflate shrinks several times better than the other order.
+"""
+
+import math
+from dataclasses import dataclass
+
+TOKENS_PER_CHUNK = 256
+STEPS_PER_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A recorded quantity: its axes on disk, its meaning and its unit."""
+
+    dims: tuple[str, ...]
+    long_name: str
+    units: str = "1"
+
+
+STATE_TENSORS = {
+    "W": Variable(("token", "component", "state"), "embedding matrix after update `state`"),
+    "exp_avg": Variable(
+        ("token", "component", "state"), "Adam's first moment of W after update `state`"
+    ),
+    "exp_avg_sq": Variable(
+        ("token", "component", "state"), "Adam's second (uncentred) moment of W after `state`"
+    ),
+}
+UPDATE_TENSORS = {
+    "grad": Variable(
+        ("token", "component", "update"), "dL/dW consumed by `update`, after clipping", "nat"
+    ),
+}
+PER_UPDATE = {
+    "loss": Variable(("update",), "cross-entropy of the batch before the update", "nat"),
+    "lr": Variable(("update",), "learning rate", "weight per update"),
+    "grad_norm": Variable(("update",), "norm of the whole gradient before clipping", "nat"),
+    "h_mean": Variable(("component", "update"), "mean final hidden state over the batch"),
+    "probability": Variable(("token", "update"), "mean predicted probability over the batch"),
+}
+TENSORS = STATE_TENSORS | UPDATE_TENSORS
+VARIABLES = TENSORS | PER_UPDATE
+AXES = {
+    "state": "number of updates applied; 0 is the initial state",
+    "update": "update t takes state t - 1 to state t",
+    "token": "row of the vocabulary",
+    "component": "component of the embedding",
+}
+
+
+def segment_name(index: int) -> str:
+    """Return the file name of segment `index`, from 0."""
+    return f"segment-{index:03d}.nc"
+
+
+def steps_per_chunk(steps: int) -> int:
+    """Return the chunk length that cuts `steps` into near-equal parts of about STEPS_PER_CHUNK."""
+    parts = max(1, round(steps / STEPS_PER_CHUNK))
+    return math.ceil(steps / parts)
+
+
+def chunk_shape(dims: tuple[str, ...], sizes: dict[str, int]) -> tuple[int, ...]:
+    """Return the chunk's length along each of `dims` of a variable whose axes have `sizes`."""
+    lengths = {
+        "token": min(TOKENS_PER_CHUNK, sizes["token"]),
+        "component": sizes["component"],
+        "state": steps_per_chunk(sizes["state"]),
+        "update": steps_per_chunk(max(1, sizes["update"])),
+    }
+    return tuple(lengths[dim] for dim in dims)

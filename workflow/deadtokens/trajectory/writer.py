@@ -1,0 +1,211 @@
+"""Writing one segment of a trajectory: recorded steps in, a complete NetCDF-4 file out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import h5py
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from deadtokens.files import complete_or_absent
+from deadtokens.trajectory import layout
+from deadtokens.trajectory.chunks import DEFLATE_LEVEL, encode_chunk
+
+BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
+COMPRESSION_THREADS = 2
+
+
+@contextmanager
+def write_segment(
+    path: Path,
+    first: int,
+    last: int,
+    width: int,
+    tensors: Sequence[str],
+    census: xr.Dataset,
+    attributes: Mapping[str, Any],
+) -> Iterator["SegmentWriter"]:
+    """Yield the writer of the segment of updates (first, last]; `path` appears when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+    first, last : int
+        State at which the segment starts, and its last update.
+    width : int
+        Components of an embedding.
+    tensors : sequence of str
+        Those recorded, of `layout.TENSORS`.
+    census : Dataset
+        Variables along `token`, stored so that the file explains itself.
+    attributes : mapping of str to (str, int or float)
+        Global attributes; the caller may add to them until the block ends.
+    """
+    sizes = {
+        "token": census.sizes["token"],
+        "component": width,
+        "state": last - first + 1,
+        "update": last - first,
+    }
+    with complete_or_absent(path) as temporary:
+        _declare(temporary, sizes, tensors)
+        with h5py.File(temporary, "r+") as file, ThreadPoolExecutor(COMPRESSION_THREADS) as pool:
+            writer = SegmentWriter(file, pool, sizes, tensors)
+            yield writer
+            writer.finish()
+        _complete(temporary, writer, first, attributes)
+        census.to_netcdf(temporary, mode="a", engine="h5netcdf")
+
+
+class SegmentWriter:
+    """Takes a segment's states and updates, one after the other.
+
+    Steps are collected into blocks, one chunk long along the step axis. A full block is transposed,
+    shuffled and deflated by threads, while the next one fills. There are two blocks a tensor and no
+    more: a caller that is faster than the compression waits.
+    """
+
+    def __init__(
+        self,
+        file: h5py.File,
+        pool: ThreadPoolExecutor,
+        sizes: Mapping[str, int],
+        tensors: Sequence[str],
+    ):
+        self.recorded = {"state": 0, "update": 0}
+        self.per_update: dict[str, list[np.ndarray]] = {name: [] for name in layout.PER_UPDATE}
+        self.blocks = {
+            name: _Blocks(file[name], sizes["token"], sizes["component"], pool) for name in tensors
+        }
+
+    def state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Record the next state: W and the moments, each (token, component)."""
+        self._put("state", tensors)
+
+    def update(self, grad: Tensor, **per_update: Tensor | float) -> None:
+        """Record the next update: its gradient, and every one of `layout.PER_UPDATE` by name."""
+        for name, values in self.per_update.items():
+            values.append(torch.as_tensor(per_update[name]).detach().float().cpu().numpy())
+        self._put("update", {"grad": grad})
+
+    def finish(self) -> None:
+        """Wait until every block is in the file."""
+        for blocks in self.blocks.values():
+            blocks.finish()
+
+    def _put(self, axis: str, tensors: Mapping[str, Tensor]) -> None:
+        for name in self.blocks.keys() & tensors.keys():
+            self.blocks[name].put(self.recorded[axis], tensors[name])
+        self.recorded[axis] += 1
+
+
+def _declare(path: Path, sizes: Mapping[str, int], tensors: Sequence[str]) -> None:
+    """Create the file with every axis and variable; the tensors' chunks come later, filtered."""
+    with h5netcdf.File(path, "w") as file:
+        fixed = {axis: sizes[axis] for axis in ("token", "component")}
+        file.dimensions = fixed | {"state": None, "update": None}
+        file.resize_dimension("state", sizes["state"])
+        file.resize_dimension("update", sizes["update"])
+        for name in (*tensors, *layout.PER_UPDATE):
+            variable = layout.VARIABLES[name]
+            chunks = layout.chunk_shape(variable.dims, sizes)
+            filters = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL, "shuffle": True}
+            created = file.create_variable(name, variable.dims, "<f4", chunks=chunks, **filters)
+            created.attrs["long_name"] = variable.long_name
+            created.attrs["units"] = variable.units
+
+
+def _complete(path: Path, writer: SegmentWriter, first: int, attributes: Mapping[str, Any]) -> None:
+    """Cut the step axes to what was recorded; add scalars, axes and attributes."""
+    with h5netcdf.File(path, "r+") as file:
+        for axis, length in writer.recorded.items():
+            file.resize_dimension(axis, length)
+        for name, values in writer.per_update.items():
+            if values:
+                file[name][...] = np.stack(values, axis=-1)
+        for name, blocks in writer.blocks.items():
+            file[name].attrs["recorded_dtype"] = blocks.recorded_dtype
+        _write_axis(file, "state", first, writer.recorded["state"])
+        _write_axis(file, "update", first + 1, writer.recorded["update"])
+        _write_axis(file, "component", 0, file.dimensions["component"].size)
+        for name, value in attributes.items():
+            file.attrs[name] = value
+
+
+def _write_axis(file: h5netcdf.File, axis: str, start: int, length: int) -> None:
+    variable = file.create_variable(axis, (axis,), "<i8")
+    variable.attrs["long_name"] = layout.AXES[axis]
+    variable.attrs["units"] = "1"
+    variable[...] = np.arange(start, start + length)
+
+
+class _Blocks:
+    """Two blocks of one tensor, (2, steps, tokens, components), filled and compressed in turn."""
+
+    def __init__(
+        self, dataset: h5py.Dataset, tokens: int, components: int, pool: ThreadPoolExecutor
+    ):
+        self.dataset, self.pool = dataset, pool
+        self.steps = dataset.chunks[-1]
+        self.shape = (2, self.steps, tokens, components)
+        self.bits: Tensor | None = None
+        self.dtype: torch.dtype | None = None
+        self.pending: list[list[Future]] = [[], []]
+        self.count = 0
+
+    @property
+    def recorded_dtype(self) -> str:
+        """The format of the recorded tensor, '' if nothing was recorded."""
+        return str(self.dtype).removeprefix("torch.") if self.dtype else ""
+
+    def put(self, step: int, tensor: Tensor) -> None:
+        """Add the next step's tensor; wait for the compression if both blocks are full."""
+        if self.bits is None:
+            self.dtype = tensor.dtype
+            self.bits = torch.zeros(self.shape, dtype=BITS[tensor.dtype])
+        if tensor.dtype != self.dtype:
+            raise TypeError(f"{self.dataset.name}: {tensor.dtype} after {self.dtype}")
+        index, offset = divmod(step, self.steps)
+        if offset == 0:
+            _wait(self.pending[index % 2])
+        self.bits[index % 2, offset].copy_(tensor.detach().view(self.bits.dtype))
+        self.count = step + 1
+        if offset == self.steps - 1:
+            self._compress(index)
+
+    def finish(self) -> None:
+        """Compress what is left, and wait until everything is in the file."""
+        index, offset = divmod(self.count, self.steps)
+        if offset:
+            self.bits[index % 2, offset:] = 0
+            self._compress(index)
+        for futures in self.pending:
+            _wait(futures)
+
+    def _compress(self, index: int) -> None:
+        block = self.bits[index % 2].numpy()
+        rows = self.dataset.chunks[0]
+        self.pending[index % 2] = [
+            self.pool.submit(_store, self.dataset, block[:, row : row + rows], row, index)
+            for row in range(0, block.shape[1], rows)
+        ]
+
+
+def _wait(futures: list[Future]) -> None:
+    for future in futures:
+        future.result()
+    futures.clear()
+
+
+def _store(dataset: h5py.Dataset, part: np.ndarray, row: int, index: int) -> None:
+    """Filter part of a block, (steps, tokens, components), and store it as a chunk."""
+    tokens, steps = part.shape[1], len(part)
+    values = np.zeros(dataset.chunks, f"u{part.itemsize}")
+    values[:tokens] = part.transpose(1, 2, 0)
+    dataset.id.write_direct_chunk((row, 0, index * steps), encode_chunk(values))

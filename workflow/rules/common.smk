@@ -1,0 +1,162 @@
+"""What the rules share: the study behind the configuration, paths of runs, code fingerprints.
+
+No rule stands here; the other files have no functions.
+"""
+
+import sys
+from pathlib import Path
+
+PACKAGE = Path(workflow.basedir, "workflow")
+ENVIRONMENT = Path(workflow.basedir, "envs/environment.yaml")
+
+sys.path.insert(0, str(PACKAGE))
+
+from deadtokens.environment import has_nvidia_gpu, prepare_jobs
+from deadtokens.errors import UserError
+from deadtokens.fingerprint import fingerprint
+from deadtokens.study.study import Study
+
+prepare_jobs(PACKAGE)
+try:
+    study = Study(config)
+except UserError as error:
+    sys.exit(f"The configuration is wrong.\n{error}")
+
+# Each figure, and the derived file of every run that it draws; None: the vocabularies' censuses.
+FIGURES = {
+    "loss": "scalars.nc",
+    "frozen": "freezing.nc",
+    "displacement": "freezing.nc",
+    "census": None,
+}
+
+
+wildcard_constraints:
+    corpus="[^/]+",
+    vocabulary="[^/]+",
+    run="[^/]+",
+    experiment="[^/]+",
+    segment=r"\d+",
+    steps=r"\d+",
+
+
+def code(module):
+    """Return the fingerprint of a module of the package, for `params`."""
+    return fingerprint(f"deadtokens.{module}", PACKAGE)
+
+
+def corpus_arguments(wildcards):
+    """Return the command line's words for where a corpus comes from."""
+    corpus = study.corpora[wildcards.corpus]
+    if corpus.source is not None:
+        return ["--source", corpus.source]
+    return ["--path", corpus.path, "--sha256", corpus.sha256]
+
+
+def local_corpus(wildcards):
+    """Return the user's file behind a corpus, if it is one."""
+    path = study.corpora[wildcards.corpus].path
+    return [] if path is None else [path]
+
+
+def tokenizer_texts(wildcards):
+    """Return the texts on which a vocabulary is trained."""
+    vocabulary = study.vocabularies[wildcards.vocabulary]
+    return [
+        f"results/corpora/{corpus}/text.txt" for corpus in vocabulary.tokenizer_corpora
+    ]
+
+
+def training_text(wildcards):
+    """Return the text that the model sees through a vocabulary."""
+    vocabulary = study.vocabularies[wildcards.vocabulary]
+    return f"results/corpora/{vocabulary.training_corpus}/text.txt"
+
+
+def run_vocabulary(file):
+    """Return a function that gives a file of a run's vocabulary."""
+
+    def path(wildcards):
+        return f"results/vocabularies/{study.runs[wildcards.run].vocabulary}/{file}"
+
+    return path
+
+
+def previous_checkpoint(wildcards):
+    """Return the checkpoint that a segment continues from; the first one has none."""
+    segment = int(wildcards.segment)
+    if segment == 0:
+        return []
+    return f"results/runs/{wildcards.run}/checkpoints/checkpoint-{segment - 1:03d}.safetensors"
+
+
+def segments(run, steps):
+    """Return the files that hold the first `steps` updates of a run."""
+    return [
+        f"results/runs/{run}/trajectory/segment-{segment:03d}.nc"
+        for segment in study.segments(run, int(steps))
+    ]
+
+
+def run_segments(wildcards):
+    """Return the segments behind a derived file."""
+    return segments(wildcards.run, wildcards.steps)
+
+
+def all_segments():
+    """Return every segment of every run."""
+    return sorted(
+        {
+            path
+            for member in study.members
+            for path in segments(member.run, member.steps)
+        }
+    )
+
+
+def figure_inputs(figure):
+    """Return a function that gives the files which a figure of an experiment draws."""
+
+    def paths(wildcards):
+        members = study.experiments[wildcards.experiment].members
+        if FIGURES[figure] is None:
+            vocabularies = dict.fromkeys(
+                study.runs[member.run].vocabulary for member in members
+            )
+            return [
+                f"results/vocabularies/{vocabulary}/census.nc"
+                for vocabulary in vocabularies
+            ]
+        return [
+            f"results/runs/{member.run}/steps-{member.steps}/{FIGURES[figure]}"
+            for member in members
+        ]
+
+    return paths
+
+
+def experiment_title(wildcards):
+    """Return what stands above an experiment's figures."""
+    return study.experiments[wildcards.experiment].title
+
+
+def gpus_for(wildcards):
+    """Return how many GPUs a training asks for: one where it will use one, else none."""
+    device = study.runs[wildcards.run].device
+    return int(device == "cuda" or (device == "auto" and has_nvidia_gpu()))
+
+
+def all_figures():
+    """Return every figure of every experiment, as PNG."""
+    return [
+        f"results/figures/{experiment}/{figure}.png"
+        for experiment in study.experiments
+        for figure in FIGURES
+    ]
+
+
+def print_figures():
+    """Name the figures, each with its PDF and its numbers beside it."""
+    print("The figures, each with a .pdf and the numbers it draws as .csv beside it:")
+    for path in all_figures():
+        print(f"  {path}")

@@ -1,0 +1,110 @@
+"""Texts and vocabularies: what the tokenizer and the model see, and which tokens are dead.
+
+REQUIRED INPUTS:
+
+    the pinned packages of envs/requirements.txt, or a text file named in the configuration
+
+OUTPUTS:
+
+    results/corpora/{corpus}/text.txt, corpus.json
+    results/vocabularies/{vocabulary}/tokenizer.json, stream.nc, census.nc, census.csv
+"""
+
+
+rule read_corpus:
+    input:
+        local_corpus,
+    output:
+        text="results/corpora/{corpus}/text.txt",
+        about="results/corpora/{corpus}/corpus.json",
+    log:
+        "logs/read_corpus/{corpus}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        origin=corpus_arguments,
+        code=code("text.corpus"),
+    message:
+        "Reading the text {wildcards.corpus}"
+    shell:
+        """
+        python -m deadtokens.text.corpus {params.origin:q} \
+            --text {output.text:q} \
+            --about {output.about:q} \
+            --log {log:q}
+        """
+
+
+rule train_vocabulary:
+    input:
+        tokenizer_texts,
+    output:
+        "results/vocabularies/{vocabulary}/tokenizer.json",
+    log:
+        "logs/train_vocabulary/{vocabulary}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        size=lambda wildcards: study.vocabularies[wildcards.vocabulary].size,
+        code=code("text.vocabulary"),
+    message:
+        "Training the vocabulary {wildcards.vocabulary}"
+    shell:
+        """
+        python -m deadtokens.text.vocabulary {input:q} \
+            --size {params.size} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+rule encode_stream:
+    input:
+        tokenizer="results/vocabularies/{vocabulary}/tokenizer.json",
+        text=training_text,
+    output:
+        "results/vocabularies/{vocabulary}/stream.nc",
+    log:
+        "logs/encode_stream/{vocabulary}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("text.stream"),
+    message:
+        "Encoding the training text with {wildcards.vocabulary}"
+    shell:
+        """
+        python -m deadtokens.text.stream \
+            --tokenizer {input.tokenizer:q} \
+            --text {input.text:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+rule take_census:
+    input:
+        tokenizer="results/vocabularies/{vocabulary}/tokenizer.json",
+        text=training_text,
+        stream="results/vocabularies/{vocabulary}/stream.nc",
+    output:
+        census="results/vocabularies/{vocabulary}/census.nc",
+        csv="results/vocabularies/{vocabulary}/census.csv",
+    log:
+        "logs/take_census/{vocabulary}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("text.census"),
+    message:
+        "Counting the tokens of {wildcards.vocabulary}: which are dead, and why"
+    shell:
+        """
+        python -m deadtokens.text.census \
+            --tokenizer {input.tokenizer:q} \
+            --text {input.text:q} \
+            --stream {input.stream:q} \
+            --output {output.census:q} \
+            --csv {output.csv:q} \
+            --log {log:q}
+        """

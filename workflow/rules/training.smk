@@ -1,0 +1,49 @@
+"""Runs: trained and recorded segment by segment, a checkpoint after each.
+
+REQUIRED INPUTS:
+
+    results/vocabularies/{vocabulary}/stream.nc, census.nc
+
+OUTPUTS:
+
+    results/runs/{run}/trajectory/segment-{segment}.nc
+    results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors
+"""
+
+
+rule train_segment:
+    input:
+        stream=run_vocabulary("stream.nc"),
+        census=run_vocabulary("census.nc"),
+        previous=previous_checkpoint,
+    output:
+        trajectory="results/runs/{run}/trajectory/segment-{segment}.nc",
+        checkpoint="results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors",
+    log:
+        "logs/train_segment/{run}/{segment}.log",
+    conda:
+        ENVIRONMENT
+    threads: lambda wildcards: study.runs[wildcards.run].threads
+    resources:
+        gpu=gpus_for,
+    params:
+        spec=lambda wildcards: study.runs[wildcards.run].json_text(),
+        previous=lambda wildcards, input: (
+            ["--previous", input.previous] if input.previous else []
+        ),
+        code=code("training.train"),
+    message:
+        "Training {wildcards.run}, segment {wildcards.segment}"
+    shell:
+        """
+        python -m deadtokens.training.train \
+            --name {wildcards.run:q} \
+            --spec {params.spec:q} \
+            --segment {wildcards.segment} \
+            --stream {input.stream:q} \
+            --census {input.census:q} \
+            {params.previous:q} \
+            --trajectory {output.trajectory:q} \
+            --checkpoint {output.checkpoint:q} \
+            --log {log:q}
+        """
