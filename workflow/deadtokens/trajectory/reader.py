@@ -48,7 +48,7 @@ def open_run(segments: Segments) -> xr.Dataset:
         ),
         datasets[0][[name for name in datasets[0].data_vars if name not in layout.VARIABLES]],
     ]
-    run = xr.merge(parts, compat="no_conflicts", join="exact", combine_attrs="drop")
+    run = xr.merge(parts, compat="no_conflicts", join="exact", combine_attrs="override")
     order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
     return run.transpose(*order).assign_attrs(datasets[-1].attrs)
 
@@ -87,7 +87,7 @@ def _concatenate(datasets: Sequence[xr.Dataset], axis: str, names: set[str]) -> 
         coords="minimal",
         compat="override",
         join="override",
-        combine_attrs="drop",
+        combine_attrs="override",
     )
 
 

@@ -1,0 +1,48 @@
+"""Small runs and small texts that the tests share."""
+
+import numpy as np
+import torch
+import xarray as xr
+
+from deadtokens.training.spec import RunSpec
+from deadtokens.training.trainer import Trainer
+
+VOCABULARY = 23
+LIVE = 17
+
+
+def tiny_spec(**fields) -> RunSpec:
+    """Return the spec of a run of a few thousand parameters."""
+    sizes = {"batch": 3, "context": 6, "width": 8, "layers": 1, "heads": 2}
+    record = {"record": {"segment": 4}}
+    return RunSpec.model_validate(sizes | record | fields)
+
+
+def tiny_stream(length: int = 400) -> np.ndarray:
+    """Return token ids of which those from LIVE on never occur."""
+    generator = np.random.default_rng(5)
+    return generator.integers(0, LIVE, length).astype(np.int32)
+
+
+def tiny_census() -> xr.Dataset:
+    """Return a census of VOCABULARY tokens; the strings are hostile."""
+    count = np.bincount(tiny_stream(), minlength=VOCABULARY)
+    strings = [f"\\x{index:02x}<ก>$" for index in range(VOCABULARY)]
+    return xr.Dataset(
+        {
+            "token_string": ("token", np.array(strings)),
+            "count": ("token", count),
+            "dead": ("token", count == 0),
+        },
+        coords={"token": np.arange(VOCABULARY)},
+    )
+
+
+def tiny_trainer(**fields) -> Trainer:
+    """Return a trainer at state 0, on the CPU."""
+    return Trainer(tiny_spec(**fields), tiny_stream(), VOCABULARY, torch.device("cpu"))
+
+
+def bits(values) -> np.ndarray:
+    """Return the bit patterns of float32 values."""
+    return np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)

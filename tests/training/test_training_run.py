@@ -1,0 +1,191 @@
+"""Runs: formats of each regime, determinism, pieces, checkpoints, divergence."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from tiny import bits, tiny_census, tiny_spec, tiny_stream, tiny_trainer
+
+from deadtokens.errors import UserError
+from deadtokens.text.read import digest
+from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
+from deadtokens.training.precision import REGIMES
+from deadtokens.training.train import train_segment
+from deadtokens.trajectory.reader import open_run
+
+ORIGIN = {"spec": "s", "text": "t", "device": "cpu", "torch": "2"}
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory):
+    """Write a stream and a census as the text stage does."""
+    folder = tmp_path_factory.mktemp("vocabulary")
+    stream = tiny_stream()
+    xr.Dataset(
+        {"token": ("position", stream)},
+        attrs={"stream_sha256": digest(stream), "vocabulary_size": 23},
+    ).to_netcdf(folder / "stream.nc", engine="h5netcdf")
+    census = tiny_census()
+    census["why_dead"] = ("token", np.where(census.dead, "other script", ""))
+    census.to_netcdf(folder / "census.nc", engine="h5netcdf")
+    return folder
+
+
+def train(spec, vocabulary, folder, segments):
+    """Train the given segments into `folder`, each from the checkpoint before it."""
+    for segment in segments:
+        train_segment(
+            "tiny",
+            spec,
+            segment,
+            vocabulary / "stream.nc",
+            vocabulary / "census.nc",
+            folder / f"{segment - 1}.safetensors" if segment else None,
+            folder / f"segment-{segment:03d}.nc",
+            folder / f"{segment}.safetensors",
+        )
+    return open_run(folder).load()
+
+
+def assert_same_bits(one, other):
+    assert set(one.variables) == set(other.variables)
+    for name in one.variables:
+        if one[name].dtype.kind == "f":
+            assert (bits(one[name]) == bits(other[name])).all(), name
+        else:
+            assert (one[name].values == other[name].values).all(), name
+
+
+@pytest.mark.parametrize("precision", REGIMES)
+def test_formats_are_those_of_the_regime(precision):
+    trainer, regime = tiny_trainer(precision=precision), REGIMES[precision]
+    outcome = trainer.advance()
+    state = trainer.state()
+    assert str(state["W"].dtype) == f"torch.{regime.weights}" == str(outcome.grad.dtype)
+    assert str(state["exp_avg"].dtype) == f"torch.{regime.moments}"
+    assert trainer.dtypes == {
+        "parameters": regime.weights,
+        "gradients": regime.weights,
+        "exp_avg": regime.moments,
+        "exp_avg_sq": regime.moments,
+        "arithmetic": regime.arithmetic,
+    }
+
+
+def test_a_wrong_format_is_noticed():
+    trainer = tiny_trainer(precision="pure-bf16")
+    trainer.regime = REGIMES["fp32"]
+    with pytest.raises(AssertionError, match=r"parameters in .*bfloat16.* not float32"):
+        trainer.advance()
+
+
+def test_loss_falls():
+    trainer = tiny_trainer(precision="fp32", lr=1e-2)
+    losses = [trainer.advance().loss for _ in range(60)]
+    assert np.mean(losses[-10:]) < losses[0] - 0.1
+
+
+def test_clipping_bounds_the_whole_gradient():
+    free, clipped = tiny_trainer(precision="fp32"), tiny_trainer(precision="fp32", clip=0.01)
+    one, other = free.advance(), clipped.advance()
+    assert float(one.grad_norm) == float(other.grad_norm) > 0.01
+    squares = sum((p.grad.double() ** 2).sum() for p in clipped.model.parameters())
+    assert float(squares.sqrt()) == pytest.approx(0.01, rel=1e-4)
+    scale = 0.01 / float(one.grad_norm)
+    torch.testing.assert_close(other.grad, one.grad * scale, rtol=1e-4, atol=0)
+
+
+def test_dead_rows_of_the_input_embedding_get_no_gradient():
+    trainer = tiny_trainer(precision="fp32", tied=False)
+    trainer.advance()
+    dead = torch.from_numpy(tiny_census().dead.values)
+    assert (trainer.model.embedding.weight.grad[dead] == 0).all()
+    assert (trainer.model.W.grad[dead] != 0).any(dim=1).all()
+
+
+@pytest.mark.parametrize("precision", REGIMES)
+def test_the_same_spec_gives_the_same_bits(precision, vocabulary, tmp_path):
+    spec = tiny_spec(precision=precision)
+    one = train(spec, vocabulary, tmp_path / "one", [0])
+    other = train(spec, vocabulary, tmp_path / "other", [0])
+    assert_same_bits(one, other)
+    third = train(tiny_spec(precision=precision, seed=1), vocabulary, tmp_path / "third", [0])
+    assert (bits(one.W) != bits(third.W)).any()
+
+
+@pytest.mark.parametrize("precision", REGIMES)
+def test_pieces_equal_the_whole_in_every_variable(precision, vocabulary, tmp_path):
+    whole = tiny_spec(precision=precision, record={"segment": 12})
+    pieces = tiny_spec(precision=precision, record={"segment": 4})
+    one = train(whole, vocabulary, tmp_path / "whole", [0])
+    other = train(pieces, vocabulary, tmp_path / "pieces", [0, 1, 2])
+    assert list(other.state) == list(range(13))
+    assert list(other["update"]) == list(range(1, 13))
+    assert_same_bits(one, other)
+
+
+def test_the_record_is_what_the_trainer_had(vocabulary, tmp_path):
+    run = train(tiny_spec(), vocabulary, tmp_path, [0])
+    trainer = tiny_trainer()
+    for update in range(1, 5):
+        before = trainer.state()["W"].float().clone()
+        outcome = trainer.advance()
+        assert (bits(run.W.sel(state=update - 1)) == bits(before)).all()
+        assert (bits(run.grad.sel(update=update)) == bits(outcome.grad.float())).all()
+        for name, tensor in trainer.state().items():
+            assert (bits(run[name].sel(state=update)) == bits(tensor.float())).all()
+        assert run.loss.sel(update=update) == np.float32(outcome.loss)
+        assert (bits(run.h_mean.sel(update=update)) == bits(outcome.h_mean)).all()
+        assert (bits(run.probability.sel(update=update)) == bits(outcome.probability)).all()
+    assert (run.exp_avg.sel(state=0) == 0).all()
+    assert run.attrs["dtype_parameters"] == run.W.attrs["recorded_dtype"] == "bfloat16"
+
+
+def test_a_diverging_run_ends_complete_and_readable(vocabulary, tmp_path):
+    spec = tiny_spec(precision="fp32", lr=1e30)
+    run = train(spec, vocabulary, tmp_path, [0, 1])
+    last = int(run.attrs["diverged_at"]) - 1
+    assert run.attrs["status"] == "diverged"
+    assert 1 <= last < 4
+    assert list(run["update"]) == list(range(1, last + 1))
+    assert list(run.state) == list(range(last + 1))
+    assert np.isfinite(run.loss).all()
+    later = xr.open_dataset(tmp_path / "segment-001.nc", engine="h5netcdf")
+    assert later.sizes["update"] == later.sizes["state"] == 0
+    assert later.attrs["status"] == "diverged"
+
+
+def test_a_text_shorter_than_the_context_is_refused(vocabulary, tmp_path):
+    with pytest.raises(UserError, match="context: 400 needs more than the 400 tokens"):
+        train(tiny_spec(context=400), vocabulary, tmp_path, [0])
+
+
+class TestCheckpoint:
+    def saved(self, tmp_path):
+        trainer = tiny_trainer()
+        for _ in range(3):
+            trainer.advance()
+        save_checkpoint(trainer, ORIGIN, tmp_path / "c.safetensors")
+        return trainer, tmp_path / "c.safetensors"
+
+    def test_it_restores_everything(self, tmp_path):
+        trainer, path = self.saved(tmp_path)
+        restored = tiny_trainer()
+        load_checkpoint(restored, ORIGIN, path)
+        one, other = trainer.advance(), restored.advance()
+        assert one.loss == other.loss
+        for name, tensor in trainer.state().items():
+            assert torch.equal(tensor, restored.state()[name])
+
+    @pytest.mark.parametrize("part", ORIGIN)
+    def test_it_refuses_another_origin(self, part, tmp_path):
+        _, path = self.saved(tmp_path)
+        with pytest.raises(UserError, match=f"trained with {part} '{ORIGIN[part]}', now it is 'x'"):
+            load_checkpoint(tiny_trainer(), ORIGIN | {part: "x"}, path)
+
+    @pytest.mark.parametrize("length", [0, 7, 100, -1])
+    def test_a_truncated_file_is_named(self, length, tmp_path):
+        _, path = self.saved(tmp_path)
+        path.write_bytes(path.read_bytes()[:length])
+        with pytest.raises(UserError, match=r"c\.safetensors: not a readable checkpoint"):
+            load_checkpoint(tiny_trainer(), ORIGIN, path)

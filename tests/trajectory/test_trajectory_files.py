@@ -1,0 +1,141 @@
+"""Segments: what is recorded is what every reader sees, bit for bit."""
+
+import h5netcdf
+import h5py
+import netCDF4
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted import TENSORS, census, float_bits, planted, write_run
+from tiny import bits
+
+from deadtokens.errors import UserError
+from deadtokens.trajectory import layout
+from deadtokens.trajectory.chunks import decode_chunk, encode_chunk
+from deadtokens.trajectory.reader import displacements, list_segments, open_run, read_blocks
+from deadtokens.trajectory.writer import write_segment
+
+READERS = {
+    "netCDF4": netCDF4.Dataset,
+    "h5netcdf": lambda path: h5netcdf.File(path, "r"),
+    "h5py": lambda path: h5py.File(path, "r"),
+    "xarray": xr.open_dataset,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_all_bfloat16_patterns_are_read_as_written(reader, tmp_path):
+    patterns = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+    W = patterns.view(1, 1024, 64).repeat(2, 1, 1)
+    tensors = dict.fromkeys(layout.STATE_TENSORS, W) | {"grad": W[:1]}
+    write_run(tmp_path, tensors, [0, 1])
+    with READERS[reader](tmp_path / "segment-000.nc") as file:
+        read = np.ma.getdata(file["W"][...])
+    assert read.shape == (1024, 64, 2)
+    assert (bits(read[..., 1]) == float_bits(W[0])).all()
+    assert len(np.unique(bits(read))) == 2**16
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    steps=st.integers(1, 150),
+    tokens=st.sampled_from([1, 5, 256, 300]),
+    dtype=st.sampled_from([torch.bfloat16, torch.float32]),
+    data=st.data(),
+)
+def test_any_run_in_any_pieces_is_read_as_recorded(steps, tokens, dtype, data, tmp_path_factory):
+    cuts = data.draw(st.sets(st.integers(1, steps), max_size=3))
+    folder = tmp_path_factory.mktemp("run")
+    tensors = planted(steps, tokens, 3, dtype)
+    write_run(folder, tensors, sorted({0, steps} | cuts))
+    run = open_run(folder)
+    for name, tensor in tensors.items():
+        assert run[name].dims == (layout.TENSORS[name].dims[-1], "token", "component")
+        assert run[name].chunks is not None  # lazy
+        assert (bits(run[name].values) == float_bits(tensor)).all()
+    assert (run.loss.values == np.arange(1, steps + 1)).all()
+    assert (run.h_mean.values[:, 1] == np.arange(1, steps + 1) + 1).all()
+    assert (run.state.values == np.arange(steps + 1)).all()
+    run.close()
+
+
+def test_blocks_and_displacements_cover_every_step_once(tmp_path):
+    tensors = planted(200, 7, 3)
+    write_run(tmp_path, tensors, [0, 64, 65, 200])
+    blocks = list(read_blocks(tmp_path, ["W", "exp_avg"]))
+    assert np.concatenate([block.steps for block in blocks]).tolist() == list(range(201))
+    for name in ("W", "exp_avg"):
+        together = np.concatenate([block.values[name] for block in blocks], axis=2)
+        assert (bits(together) == float_bits(tensors[name]).transpose(1, 2, 0)).all()
+    updates, before, after = zip(*displacements(tmp_path), strict=True)
+    assert np.concatenate(updates).tolist() == list(range(1, 201))
+    W = float_bits(tensors["W"]).transpose(1, 2, 0)
+    assert (bits(np.concatenate(before, axis=2)) == W[:, :, :-1]).all()
+    assert (bits(np.concatenate(after, axis=2)) == W[:, :, 1:]).all()
+
+
+def test_a_file_explains_itself(tmp_path):
+    write_run(tmp_path, planted(3, 5, 2), [0, 3], spec="{}")
+    segment = xr.open_dataset(tmp_path / "segment-000.nc")
+    for name in layout.VARIABLES:
+        assert segment[name].attrs["long_name"]
+        assert segment[name].attrs["units"]
+    for name in TENSORS:
+        assert segment[name].attrs["recorded_dtype"] == "bfloat16"
+        assert segment[name].encoding["zlib"] is True
+        assert segment[name].encoding["shuffle"] is True
+    assert segment.attrs == {"run": "planted", "status": "complete", "spec": "{}"}
+    assert list(segment.token_string.values) == [f"ก{index}" for index in range(5)]
+    assert segment.dead.values.tolist() == [True, False, False, True, False]
+
+
+def test_only_the_named_tensors_are_recorded(tmp_path):
+    write_run(tmp_path, planted(3, 5, 2), [0, 3], names=("W", "grad"))
+    assert set(open_run(tmp_path).data_vars) >= {"W", "grad", "loss"}
+    assert not {"exp_avg", "exp_avg_sq"} & set(open_run(tmp_path).variables)
+
+
+def test_an_interrupted_segment_leaves_nothing(tmp_path):
+    tensors = planted(3, 5, 2)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        write_segment(tmp_path / "segment-000.nc", 0, 3, 2, TENSORS, census(5), {}) as writer,
+    ):
+        writer.state({name: tensors[name][0] for name in layout.STATE_TENSORS})
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_change_of_format_is_refused(tmp_path):
+    half, full = planted(1, 5, 2), planted(1, 5, 2, torch.float32)
+    with (
+        pytest.raises(TypeError, match=r"float32 after torch\.bfloat16"),
+        write_segment(tmp_path / "segment-000.nc", 0, 3, 2, ["W"], census(5), {}) as writer,
+    ):
+        writer.state({"W": half["W"][0]})
+        writer.state({"W": full["W"][1]})
+
+
+def test_mistakes_in_opening_are_told(tmp_path):
+    with pytest.raises(UserError, match="no segment of a trajectory"):
+        list_segments(tmp_path)
+    write_run(tmp_path, planted(4, 5, 2), [0, 2, 4])
+    first, second = list_segments(tmp_path)
+    with pytest.raises(UserError, match=r"segment-000\.nc: does not begin where"):
+        open_run([second, first])
+
+
+@pytest.mark.parametrize("kind", ["u2", "u4"])
+def test_chunks_are_what_the_filters_of_hdf5_make(kind, tmp_path):
+    values = np.random.default_rng(2).integers(0, 2**16, (4, 3, 5)).astype(kind)
+    expected = values.astype(np.uint32) << (16 if kind == "u2" else 0)
+    filtered = encode_chunk(values)
+    assert (bits(decode_chunk(filtered, values.shape)) == expected).all()
+    with h5py.File(tmp_path / "chunk.h5", "w") as file:
+        filters = {"chunks": values.shape, "compression": "gzip", "shuffle": True}
+        dataset = file.create_dataset("x", values.shape, "<f4", **filters)
+        dataset.id.write_direct_chunk((0, 0, 0), filtered)
+        assert (bits(dataset[...]) == expected).all()
