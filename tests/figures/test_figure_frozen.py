@@ -1,0 +1,106 @@
+import numpy as np
+from figures.figure_data import diverged, freezing, misplaced_texts, shown_texts
+
+from deadtokens.figures import frozen, style
+
+
+def test_fractions_are_those_of_the_file():
+    pairs = [(0.0, 0.0), (0.5, 0.25), (1.0, 0.125)]
+    table = frozen.table([freezing(pairs, precision="pure-bf16")])
+    dead = table[table["population"] == "dead"]
+    live = table[table["population"] == "live"]
+    assert dead["frozen_fraction"].tolist() == [0.0, 0.5, 1.0]
+    assert live["frozen_fraction"].tolist() == [0.0, 0.25, 0.125]
+    assert dead["update"].tolist() == [1, 2, 3]
+    assert dead["tokens"].tolist() == [2, 2, 2]
+    assert live["tokens"].tolist() == [1, 1, 1]
+
+
+def test_mean_over_seeds_by_hand():
+    table = frozen.table(
+        [
+            freezing([(0.0, 0.0), (1.0, 0.0)], run="a", precision="fp32", seed=1),
+            freezing([(0.5, 0.0), (0.0, 0.5)], run="b", precision="fp32", seed=2),
+        ]
+    )
+    means = table[table["series"] == "mean of runs"]
+    assert means[["population", "update", "frozen_fraction"]].values.tolist() == [
+        ["dead", 1, 0.25],
+        ["dead", 2, 0.5],
+        ["live", 1, 0.0],
+        ["live", 2, 0.25],
+    ]
+    texts = shown_texts(frozen.draw(table))
+    assert "fp32 (mean of 2 runs)" in texts
+    assert "thin: single runs" in texts
+
+
+def test_panels_say_how_many_tokens_and_share_the_axis():
+    figure = frozen.draw(frozen.table([freezing([(0.5, 0.1)] * 3, dead=[True] * 1012 + [False])]))
+    dead, live = figure.axes
+    assert dead.get_title(loc="left") == "dead tokens (n = 1,012)"
+    assert live.get_title(loc="left") == "live tokens (n = 1)"
+    assert dead.get_ylim() == live.get_ylim()
+
+
+def test_lines_are_drawn_as_the_table_says():
+    dead, live = frozen.draw(frozen.table([freezing([(0.5, 0.1), (0.25, 0.0)])])).axes
+    assert dead.lines[0].get_ydata().tolist() == [0.5, 0.25]
+    assert live.lines[0].get_ydata().tolist() == [0.1, 0.0]
+
+
+def test_lines_that_lie_on_each_other_at_zero_are_named():
+    still = [(0.0, 0.0)] * 3
+    runs = [freezing(still, run=name, precision=name) for name in ("mixed", "fp32")]
+    moved = freezing([(0.0, 0.0), (0.5, 0.0), (0.0, 0.0)], run="p", precision="pure-bf16")
+    dead, live = frozen.draw(frozen.table([*runs, moved])).axes
+    assert dead.get_title(loc="left").endswith("\n0 at all updates drawn: mixed; fp32")
+    assert live.get_title(loc="left").endswith("\n0 at all updates drawn: all runs")
+
+
+def test_a_vocabulary_without_dead_tokens():
+    table = frozen.table([freezing([(np.nan, 0.0)] * 2, dead=[False, False])])
+    assert table["population"].unique().tolist() == ["live"]
+    assert "no dead tokens" in shown_texts(frozen.draw(table))
+
+
+def test_a_diverged_run_is_marked_in_both_panels():
+    runs = [
+        freezing([(0.0, 0.0)] * 9, run="a", precision="fp32"),
+        diverged(freezing([(0.5, 0.0)] * 9, run="b", precision="mixed"), at=7),
+    ]
+    figure = frozen.draw(frozen.table(runs))
+    for axes, height in zip(figure.axes, (0.5, 0.0), strict=True):
+        (cross,) = [line for line in axes.lines if line.get_marker() == "x"]
+        assert (*cross.get_xdata(), *cross.get_ydata()) == (6, height)
+        assert [text.get_text() for text in axes.texts] == ["diverged at\nupdate 7"]
+    assert "mixed: diverged at update 7" in shown_texts(figure)
+
+
+def test_only_every_second_update_of_a_long_run_is_drawn_and_the_axis_says_so():
+    fractions = np.linspace(0, 1, 4000)
+    table = frozen.table([freezing(np.column_stack([fractions, fractions]))])
+    dead = table[table["population"] == "dead"]
+    assert dead["update"].tolist() == [*range(1, 4000, 2), 4000]
+    np.testing.assert_array_equal(dead["frozen_fraction"], fractions[dead["update"] - 1])
+    assert frozen.draw(table).axes[0].get_xlabel() == "update (one in 2 drawn)"
+
+
+def test_hostile_settings_reach_the_legend():
+    hostile = ["$\\frac{", "=cmd()", "<script>alert(1)</script>", "_hidden"]
+    runs = [freezing([(0.5, 0.0)] * 3, run=text, precision="fp32", c=text) for text in hostile]
+    table = frozen.table(runs)
+    assert set(table["group"]) == {f"c {text}" for text in hostile}
+    assert {f"c {text}" for text in hostile} <= set(shown_texts(frozen.draw(table)))
+
+
+def test_no_text_overlaps_with_all_regimes():
+    rising = np.linspace(0, 1, 50)
+    runs = [
+        freezing(np.column_stack([rising * place / 4, 0 * rising]), run=name, precision=name)
+        for place, name in enumerate(style.REGIMES)
+    ]
+    runs[1], runs[2] = diverged(runs[1], 20), diverged(runs[2], 27)
+    figure = frozen.draw(frozen.table(runs))
+    style.set_title(figure, "Frozen tokens")
+    assert misplaced_texts(figure) == []

@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+from figures.figure_data import diverged, misplaced_texts, scalars, shown_texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deadtokens.figures import loss, style
+
+
+def rows(table, series, run="a"):
+    return table[(table["series"] == series) & (table["run"] == run)]
+
+
+def line_of(figure, values):
+    """Find the drawn line that has these heights."""
+    lines = [np.asarray(line.get_ydata(), dtype=float) for line in figure.axes[0].lines]
+    return [line for line in lines if line.shape == np.shape(values) and np.allclose(line, values)]
+
+
+def test_raw_and_smoothed_losses_by_hand():
+    values = np.arange(200.0) ** 2  # window: 2 * (200 // 100) + 1 = 5
+    table = loss.table([scalars(values, precision="fp32")])
+    assert rows(table, loss.RAW)["loss"].tolist() == values.tolist()
+    assert rows(table, loss.RAW)["update"].tolist() == list(range(1, 201))
+    smooth = rows(table, loss.SMOOTHED)
+    assert smooth["loss"].tolist()[:4] == [0, 5 / 3, 30 / 5, 55 / 5]
+    assert smooth["loss"].tolist()[-2:] == [(197**2 + 198**2 + 199**2) / 3, 199**2]
+    assert smooth["averaged_over"].tolist()[:4] == [1, 3, 5, 5]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 60), st.integers(0, 10), st.floats(-5, 5), st.floats(-5, 5))
+def test_moving_mean_leaves_straight_lines_alone(length, half, start, slope):
+    line = start + slope * np.arange(length)
+    means, widths = loss.moving_mean(line, 2 * half + 1)
+    np.testing.assert_allclose(means, line, atol=1e-9)
+    assert widths.max() <= 2 * half + 1
+
+
+def test_a_mean_that_leans_would_fail_that_check():
+    line = np.arange(9.0)
+    assert not np.allclose(np.convolve(line, np.ones(3) / 3, mode="full")[:9], line)
+
+
+def test_mean_of_seeds_ends_with_the_shortest():
+    table = loss.table(
+        [
+            scalars([8, 6, 4], run="a", precision="fp32", seed=1),
+            diverged(scalars([6, 2, 0], run="b", precision="fp32", seed=2), at=3),
+        ]
+    )
+    mean = table[table["series"] == loss.MEAN]
+    assert mean[["update", "loss"]].values.tolist() == [[1, 7.0], [2, 4.0]]
+    assert mean["group"].unique().tolist() == ["fp32"]
+
+
+def test_uniform_prediction_only_where_the_vocabulary_is_known():
+    known = scalars([8, 7, 6]).assign_attrs(vocabulary_size=4096)
+    table = loss.table([known])
+    uniform = table[table["series"] == loss.UNIFORM]
+    assert uniform["loss"].tolist() == [np.log(4096)] * 2
+    assert uniform["update"].tolist() == [0, 3]
+    assert "uniform prediction, ln 4,096" in shown_texts(loss.draw(table))
+    unknown = loss.table([scalars([8, 7, 6])])
+    assert (unknown["series"] != loss.UNIFORM).all()
+    assert not any("uniform" in text for text in shown_texts(loss.draw(unknown)))
+
+
+def test_what_is_drawn_is_what_the_table_says():
+    table = loss.table([scalars([8, 7, 6, 5], precision="fp32")])
+    figure = loss.draw(table)
+    assert len(line_of(figure, [8, 7, 6, 5])) == 2  # raw, and its moving mean over one update
+    changed = table.assign(loss=table["loss"] + 1)
+    assert len(line_of(loss.draw(changed), [9, 8, 7, 6])) == 2
+    assert not line_of(loss.draw(changed), [8, 7, 6, 5])
+
+
+def test_a_regime_has_its_colour_and_dashes():
+    runs = [scalars([8, 7], run=name, precision=name) for name in ("mixed", "pure-bf16")]
+    axes = loss.draw(loss.table(runs)).axes[0]
+    drawn = {line.get_color() for line in axes.lines}
+    assert drawn == {style.REGIMES["mixed"].color, style.REGIMES["pure-bf16"].color}
+
+
+def test_groups_of_one_regime_differ_in_colour_and_marker():
+    runs = [scalars([8, 7], run=str(lr), precision="fp32", lr=lr) for lr in (0.1, 0.2, 0.3)]
+    legend = loss.draw(loss.table(runs)).legends[0]
+    samples = legend.get_lines()[:3]
+    assert len({sample.get_color() for sample in samples}) == 3
+    assert len({sample.get_marker() for sample in samples}) == 3
+
+
+def test_a_diverged_run_is_marked_and_a_complete_one_is_not():
+    bad = diverged(scalars([8, 7, 9, 60], run="b", precision="pure-bf16"), at=4)
+    table = loss.table([scalars([8, 7, 6, 5], precision="fp32"), bad])
+    (end,) = table[table["series"] == loss.DIVERGED].to_dict("records")
+    assert (end["update"], end["loss"], end["diverged_at"]) == (3, 9.0, 4)
+    figure = loss.draw(table)
+    texts = shown_texts(figure)
+    assert "diverged at update 4" in texts
+    assert "pure-bf16: diverged at update 4" in texts
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in crosses] == [(3, 9.0)]
+    complete = shown_texts(loss.draw(loss.table([scalars([8, 7], precision="fp32")])))
+    assert not any("diverged" in text for text in complete)
+
+
+def test_losses_that_are_no_numbers_are_not_drawn():
+    table = loss.table([diverged(scalars([8, 7, np.inf, np.nan, 1]), at=5)])
+    assert rows(table, loss.RAW)["update"].tolist() == [1, 2]
+    assert np.isfinite(table["loss"]).all()
+
+
+def test_a_run_that_diverged_at_once_is_still_named():
+    table = loss.table([diverged(scalars([8], precision="fp32"), at=1)])
+    assert "fp32: diverged at update 1" in shown_texts(loss.draw(table))
+
+
+@pytest.mark.parametrize(("highest", "scale"), [(8.0, "linear"), (58.0, "log")])
+def test_scale_is_logarithmic_only_if_one_run_would_flatten_the_rest(highest, scale):
+    figure = loss.draw(loss.table([scalars([highest, 5, 4])]))
+    assert figure.axes[0].get_yscale() == scale
+
+
+def test_no_text_overlaps_with_many_runs():
+    regimes = list(style.REGIMES)
+    falling = 4 + 4 * np.exp(-np.arange(300) / 60)
+    runs = [
+        scalars(falling + 0.1 * place, run=f"{name}{lr}", precision=name, lr=lr)
+        for place, name in enumerate(regimes)
+        for lr in (0.001, 0.003)
+    ]
+    runs[3], runs[6] = diverged(runs[3], 120), diverged(runs[6], 150)
+    figure = loss.draw(loss.table(runs))
+    style.set_title(figure, "Training loss")
+    assert misplaced_texts(figure) == []

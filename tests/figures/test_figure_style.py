@@ -1,0 +1,179 @@
+import csv
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from figures.figure_data import misplaced_texts, read_table, shown_texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+
+from deadtokens.figures import style
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    monkeypatch.setattr(style, "DOTS_PER_INCH", 50)  # a finer picture only takes longer
+
+
+def example() -> style.Figure:
+    with style.look():
+        figure = style.blank(2)
+        figure.subplots().plot([1, 2], [3, 4])
+    return figure
+
+
+def lightness(color: str) -> float:
+    """CIE L* of an sRGB colour."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+    return 116 * luminance ** (1 / 3) - 16
+
+
+@pytest.mark.parametrize("strokes", [style.REGIMES, style.POPULATIONS])
+def test_strokes_differ_in_grey_and_without_colour(strokes):
+    for first, second in combinations(strokes.values(), 2):
+        assert abs(lightness(first.color) - lightness(second.color)) > 8
+        assert first.dashes != second.dashes
+
+
+def test_two_hues_of_one_lightness_would_fail_that_check():
+    assert abs(lightness("#d04040") - lightness("#208a40")) < 8
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("$\\frac{", "$\\frac{"),
+        ("=cmd()", "=cmd()"),
+        ("<script>", "<script>"),
+        ("a\nb\x07", "a\\nb\\x07"),
+        ("ก", "\\u0e01"),
+        ("\ud800", "\\ud800"),
+        ("é 10⁻⁷", "é 10⁻⁷"),
+    ],
+)
+def test_hostile_text_is_drawn_literally_or_escaped(text, drawn):
+    assert style.as_drawn(text) == drawn
+
+
+def test_long_text_is_wrapped_and_cut():
+    assert style.as_drawn("aaa bbb ccc", 7) == "aaa bbb\nccc"
+    assert style.as_drawn("x" * 100, 10).count("\n") == 2
+    assert style.as_drawn("x" * 100, 10).endswith("…")
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.text(max_size=60))
+def test_any_title_can_be_drawn(title):
+    figure = example()
+    style.set_title(figure, title)
+    with style.look():
+        figure.draw_without_rendering()
+
+
+def test_title_is_not_parsed_as_mathematics():
+    figure = example()
+    style.set_title(figure, "$\\frac{ costs 5$")
+    assert "$\\frac{ costs 5$" in shown_texts(figure)
+    assert misplaced_texts(figure) == []
+
+
+def test_the_same_title_parsed_as_mathematics_would_fail():
+    figure = example()
+    figure.suptitle("$\\frac{ costs 5$", parse_math=True)
+    with pytest.raises(ValueError, match="frac"):
+        figure.draw_without_rendering()
+
+
+def test_overlapping_and_clipped_texts_are_found():
+    figure = example()
+    figure.text(0.5, 0.5, "one")
+    figure.text(0.5, 0.5, "two")
+    figure.text(0.99, 0.1, "far out")
+    assert misplaced_texts(figure) == ["far out", "one / two"]
+
+
+def written(folder, monkeypatch, date="0"):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
+    style.save(example(), pd.DataFrame({"x": [1, 2], "y": [3, 4]}), folder / "lr-0.5")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_save_writes_three_files_with_the_same_bytes_at_any_time(tmp_path, monkeypatch):
+    once = written(tmp_path, monkeypatch, date="0")
+    assert set(once) == {"lr-0.5.png", "lr-0.5.pdf", "lr-0.5.csv"}
+    assert once == written(tmp_path, monkeypatch, date="86400")
+
+
+def test_a_dated_pdf_would_differ(tmp_path, monkeypatch):
+    pages = []
+    for date in ("0", "86400"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
+        example().savefig(tmp_path / "dated.pdf")
+        pages.append((tmp_path / "dated.pdf").read_bytes())
+    assert pages[0] != pages[1]
+
+
+def test_save_leaves_nothing_and_keeps_the_old_files_if_one_fails(tmp_path, monkeypatch):
+    before = written(tmp_path, monkeypatch)
+
+    def fail(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(style, "write_csv", fail)
+    with pytest.raises(OSError, match="no space"):
+        written(tmp_path, monkeypatch, date="1")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_users_matplotlibrc_does_not_matter(monkeypatch):
+    before = example()
+    monkeypatch.setitem(style.matplotlib.rcParams, "axes.facecolor", "pink")
+    monkeypatch.setitem(style.matplotlib.rcParams, "lines.linewidth", 9)
+    after = example()
+    for figure in (before, after):
+        (axes,) = figure.axes
+        assert axes.get_facecolor() == (1, 1, 1, 1)
+        assert axes.lines[0].get_linewidth() == 1.2
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+            st.floats(allow_nan=False),
+        ),
+        min_size=1,
+    )
+)
+def test_csv_gives_every_text_and_number_back(tmp_path_factory, rows):
+    path = tmp_path_factory.getbasetemp() / "hostile.csv"
+    table = pd.DataFrame(rows, columns=["text", "number"])
+    style.write_csv(table, path)
+    with path.open(encoding="utf-8", newline="") as file:
+        back = [(text, float(number)) for text, number in list(csv.reader(file))[1:]]
+    assert back == rows
+    table = table.astype({"text": "str"})
+    pd.testing.assert_frame_equal(
+        read_table(path, {"text": "str", "number": "float64"}), table, check_exact=True
+    )
+
+
+def test_axis_of_updates_says_what_is_left_out():
+    def label(updates):
+        axes = example().axes[0]
+        style.label_updates(axes, pd.Series(updates))
+        return axes.get_xlabel()
+
+    assert label([1, 2, 3, 4]) == "update"
+    assert label([1]) == "update"
+    assert label([1, 4, 7, 10, 12]) == "update (one in 3 drawn)"
+
+
+def test_numbers_in_labels():
+    assert style.power_of_ten(-12) == "10⁻¹²"
+    assert style.number_of(pd.Series([1012, 1012])) == "1,012"
+    assert style.number_of(pd.Series([2249, 1012])) == "1,012–2,249"

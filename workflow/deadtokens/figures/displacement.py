@@ -1,0 +1,158 @@
+"""Figure: how far one update moves a token, as quantiles over dead and over live tokens."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from deadtokens.figures import command, style
+from deadtokens.figures.lines import divergence_entries, mark_divergences
+from deadtokens.figures.logzero import LogScaleWithZero
+from deadtokens.figures.runs import (
+    DIVERGED,
+    Run,
+    described,
+    drawn,
+    end_of,
+    experiment,
+    open_runs,
+    populations,
+    thinning,
+)
+
+EACH = "each update"
+MEDIAN = 0.5
+WIDE, NARROW = (0.05, 0.95), (0.25, 0.75)
+OPACITY = {WIDE: 0.2, NARROW: 0.35}
+OPACITY_IN_LEGEND = {WIDE: 0.2, NARROW: 0.48}  # the narrow band lies on the wide one
+NEEDED = ("displacement_quantile", "population", "quantile", "dead")
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "series": "str",
+    "population": "str",
+    "tokens": "Int64",
+    "quantile": "float64",
+    "update": "int64",
+    "displacement": "float64",
+    "diverged_at": "Int64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's freezing each: ``displacement_quantile`` over ``update``, ``population`` and
+        ``quantile``, and ``dead`` over ``token``.
+
+    Returns
+    -------
+    DataFrame
+        One row a value: ``group``, ``regime``, ``label``, ``run``, ``series``, ``population``,
+        ``tokens`` (in that population), ``quantile``, ``update``, ``displacement`` (L2 norm, zeros
+        as they are), and ``diverged_at`` where a diverged run ends. A population without tokens
+        has no rows.
+    """
+    runs = experiment(datasets)
+    every = thinning(runs)
+    rows = [_curves(run, kind, every) for run in runs for kind in populations(run)]
+    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _curves(run: Run, population: str, every: int) -> pd.DataFrame:
+    quantiles = run.data["displacement_quantile"].sel(population=population, drop=True)
+    quantiles = quantiles.isel(update=drawn(quantiles["update"].values, every))
+    lines = quantiles.transpose("quantile", "update").to_dataframe("displacement").reset_index()
+    end = end_of(lines[lines["quantile"] == MEDIAN].assign(series=EACH), run)
+    rows = pd.concat([lines.assign(series=EACH), end.assign(quantile=MEDIAN)])
+    return described(rows.assign(population=population, tokens=populations(run)[population]), run)
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    runs = list(dict.fromkeys(table["run"]))
+    columns = 2 if len(runs) == 4 else min(len(runs), 3)
+    rows = -(-len(runs) // columns)
+    figure = style.blank(height=0.4 + 2.0 * rows)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    scale = LogScaleWithZero.spanning(table["displacement"])
+    for place, axes in enumerate(panels.flat):
+        if place >= len(runs):
+            axes.remove()
+            continue
+        _draw_panel(axes, table[table["run"] == runs[place]], scale, 84 // columns)
+        if place + columns >= len(runs):
+            axes.tick_params(labelbottom=True)
+            style.label_updates(axes, table["update"])
+    for axes in panels[:, 0]:
+        axes.set_ylabel("displacement of a token\nby one update (L2 norm)")
+    style.legend_below(figure, _legend(table) + scale.entries())
+    return figure
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero, width: int) -> None:
+    scale.apply(axes)
+    axes.set_title(style.as_drawn(rows["label"].iloc[0], width))
+    lines = rows[rows["series"] == EACH]
+    for population, values in lines.groupby("population", sort=False):
+        _draw_population(axes, values, style.POPULATIONS[population], scale)
+    ended = rows[rows["series"] == DIVERGED]
+    colors = [style.POPULATIONS[population].color for population in ended["population"]]
+    ended = ended.assign(displacement=scale.place(ended["displacement"]), color=colors)
+    mark_divergences(axes, ended, "displacement")
+
+
+def _draw_population(
+    axes: Axes, values: pd.DataFrame, stroke: style.Stroke, scale: LogScaleWithZero
+) -> None:
+    heights = values.pivot(index="update", columns="quantile", values="displacement")
+    heights = heights.apply(scale.place)
+    alone = len(heights) == 1
+    for (low, high), alpha in OPACITY.items():
+        band = {"color": stroke.color, "alpha": alpha, "linewidth": 3 if alone else 0}
+        axes.fill_between(heights.index, heights[low], heights[high], **band)
+    dot = "." if alone else ""
+    axes.plot(heights.index, heights[MEDIAN], **stroke.line(), linewidth=0.9, marker=dot)
+
+
+def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
+    entries = []
+    for population, rows in table[table["series"] == EACH].groupby("population", sort=False):
+        stroke = style.POPULATIONS[population]
+        name = f"{population} tokens (n = {style.number_of(rows['tokens'])})"
+        entries.append((Line2D([], [], **stroke.line()), f"{name}: median"))
+    for (low, high), alpha in OPACITY_IN_LEGEND.items():
+        band = Patch(color=style.NEUTRAL, alpha=alpha, linewidth=0)
+        entries.append((band, f"{low:.0%} to {high:.0%} of the tokens"))
+    return entries + divergence_entries(table)
+
+
+RECIPE = command.Recipe(
+    name="displacement",
+    title="Displacement of tokens by each update",
+    inputs="freezing.nc of each run of the experiment",
+    open=lambda paths: open_runs(paths, NEEDED),
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``freezing.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

@@ -1,0 +1,36 @@
+"""Open the small derived files that figures are drawn from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import xarray as xr
+
+from deadtokens.errors import UserError
+
+
+def open_dataset(path: Path, variables: Sequence[str], attributes: Sequence[str]) -> xr.Dataset:
+    """Read a NetCDF file into memory and check that it holds what a figure needs.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is no NetCDF file, or lacks a variable or an attribute.
+    """
+    try:
+        dataset = xr.load_dataset(path, engine="h5netcdf")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; give the files to draw from") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as NetCDF ({error}); make it again") from error
+    _check(path, "variable", variables, dataset.variables)
+    _check(path, "attribute", attributes, dataset.attrs)
+    return dataset
+
+
+def _check(path: Path, kind: str, needed: Sequence[str], present: object) -> None:
+    missing = [name for name in needed if name not in present]
+    if missing:
+        raise UserError(
+            f"{path} has no {kind} {', '.join(missing)}: is it the kind of file that this figure "
+            "is drawn from?"
+        )

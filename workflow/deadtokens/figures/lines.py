@@ -1,0 +1,151 @@
+"""How the runs of an experiment are drawn as lines: strokes, means, ends, legend."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from deadtokens.figures.runs import DIVERGED, MEAN
+from deadtokens.figures.style import NEUTRAL, REGIMES, Stroke
+
+BOLD, THIN = 1.1, 0.5
+MARKERS = "os^DvPX"
+MARKERS_PER_LINE = 6
+NEAR = (0.5, 0.22)  # of the axes: the labels of points closer than this would overlap
+
+
+def strokes(table: pd.DataFrame) -> dict[str, Stroke]:
+    """Give each group of runs its stroke.
+
+    A group has the colour and the dashes of its regime. Groups that share a regime are told apart
+    by lightness and marker.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns ``group`` and ``regime``.
+    """
+    groups = table[["group", "regime"]].drop_duplicates()
+    by_group = {}
+    for regime, members in groups.groupby("regime", sort=False)["group"]:
+        variants = _variants(REGIMES.get(regime, Stroke(NEUTRAL)), len(members))
+        by_group.update(zip(members, variants, strict=True))
+    return by_group
+
+
+def _variants(stroke: Stroke, number: int) -> list[Stroke]:
+    if number == 1:
+        return [stroke]
+    return [
+        replace(stroke, color=color, marker=MARKERS[place % len(MARKERS)])
+        for place, color in enumerate(_shades(stroke.color, number))
+    ]
+
+
+def _shades(color: str, number: int) -> list[str]:
+    """Go from a dark colour towards white, or from a light one towards black."""
+    is_dark = np.mean(to_rgb(color)) < 0.5
+    end = "white" if is_dark else "black"
+    return seaborn.blend_palette([color, end], number + 2).as_hex()[:number]
+
+
+def draw_groups(axes: Axes, rows: pd.DataFrame, column: str, strokes: dict[str, Stroke]) -> None:
+    """Draw one line a run, thin where a group's mean is drawn too.
+
+    Parameters
+    ----------
+    axes : Axes
+    rows : DataFrame
+        ``group``, ``run`` (empty for a mean), ``series``, ``update`` and `column`.
+    column : str
+    strokes : dict of str to Stroke
+    """
+    averaged = set(rows.loc[rows["series"] == MEAN, "group"])
+    for (group, run), line in rows.groupby(["group", "run"], sort=False):
+        bold = run == "" or group not in averaged
+        weight = {"linewidth": BOLD, "zorder": 3} if bold else {"linewidth": THIN, "zorder": 2}
+        marks = _marks(strokes[group], len(line)) if bold else {}
+        axes.plot(line["update"], line[column], **strokes[group].line(), **weight, **marks)
+
+
+def _marks(stroke: Stroke, points: int) -> dict:
+    """Place markers at other updates for each marker, so that lines on each other show."""
+    if points == 1:
+        return {"marker": stroke.marker or "."}
+    spacing = max(1, points // MARKERS_PER_LINE)
+    first = spacing * (1 + MARKERS.find(stroke.marker)) // (1 + len(MARKERS))
+    return {"marker": stroke.marker, "markersize": 4, "markevery": (first, spacing)}
+
+
+def mark_divergences(axes: Axes, rows: pd.DataFrame, column: str) -> None:
+    """Put a cross where each diverged run's lines end, and a label at the run's first.
+
+    Parameters
+    ----------
+    axes : Axes
+    rows : DataFrame
+        One row a cross: ``run``, ``update``, ``diverged_at``, ``color`` and `column`.
+    column : str
+        The height of the cross. Where it is NaN (the run has no update) nothing is drawn.
+    """
+    rows = rows[np.isfinite(rows[column])]
+    for x, y, color in zip(rows["update"], rows[column], rows["color"], strict=True):
+        axes.plot(x, y, "x", color=color, markersize=7, markeredgewidth=1.8, zorder=5)
+    axes.autoscale_view()
+    labelled: list[np.ndarray] = []
+    for row in rows.drop_duplicates("run").to_dict("records"):
+        at = (row["update"], row[column])
+        place = axes.transAxes.inverted().transform(axes.transData.transform(at))
+        near = sum(bool((np.abs(place - other) < NEAR).all()) for other in labelled)
+        labelled.append(place)
+        _label_point(axes, at, place, _divergence(row).replace("at ", "at\n"), 6 + 20 * near)
+
+
+def _label_point(
+    axes: Axes, at: tuple[float, float], place: np.ndarray, text: str, distance: float
+) -> None:
+    right, upper = place > 0.5
+    axes.annotate(
+        text,
+        at,
+        xytext=(0, -distance if upper else distance),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="top" if upper else "bottom",
+        fontsize=7,
+        linespacing=1.0,
+        path_effects=[withStroke(linewidth=3, foreground="white")],
+        zorder=6,
+    )
+
+
+def _divergence(row: dict) -> str:
+    return f"diverged at update {row['diverged_at']:,}"
+
+
+def group_entries(table: pd.DataFrame, strokes: dict[str, Stroke]) -> list[tuple[Line2D, str]]:
+    """Return the legend's entries for the groups, with the number of runs behind a mean."""
+    lines = table[table["run"] != ""].groupby("group", sort=False)["run"].nunique()
+    entries = []
+    for group, number in lines.items():
+        sample = Line2D([], [], **strokes[group].line(), marker=strokes[group].marker)
+        sample.set(linewidth=BOLD, markersize=4)
+        entries.append((sample, f"{group} (mean of {number} runs)" if number > 1 else group))
+    if (table["series"] == MEAN).any():
+        entries.append((Line2D([], [], color=NEUTRAL, linewidth=THIN), "thin: single runs"))
+    return entries
+
+
+def divergence_entries(table: pd.DataFrame) -> list[tuple[Line2D, str]]:
+    """Return the legend's entries for the diverged runs, one a run."""
+    cross = {"color": "black", "marker": "x", "markersize": 6, "linestyle": "none"}
+    ended = table[table["series"] == DIVERGED].drop_duplicates("run")
+    return [
+        (Line2D([], [], **cross), f"{row['label']}: {_divergence(row)}")
+        for row in ended.to_dict("records")
+    ]

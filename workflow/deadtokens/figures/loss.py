@@ -1,0 +1,202 @@
+"""Figure: the training loss of an experiment's runs.
+
+What is drawn: each update's loss (faint), its centred moving mean (bold), the mean over runs that
+differ in their seed only, and the loss of the uniform prediction, ln V.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from deadtokens.figures import command, style
+from deadtokens.figures.lines import (
+    divergence_entries,
+    draw_groups,
+    group_entries,
+    mark_divergences,
+    strokes,
+)
+from deadtokens.figures.runs import (
+    DIVERGED,
+    MEAN,
+    Run,
+    described,
+    drawn,
+    end_of,
+    experiment,
+    mean_over_runs,
+    open_runs,
+    thinning,
+)
+
+RAW, SMOOTHED, UNIFORM = "each update", "moving mean", "uniform prediction"
+LARGEST_LINEAR_RATIO = 10
+DOTTED = {"color": style.NEUTRAL, "linewidth": 0.8, "linestyle": (0, (1, 2))}
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "series": "str",
+    "update": "int64",
+    "loss": "float64",
+    "averaged_over": "Int64",
+    "diverged_at": "Int64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's scalars each: ``loss`` over ``update``.
+
+    Returns
+    -------
+    DataFrame
+        One row a value: ``group``, ``regime``, ``label``, ``run``, ``series``, ``update``, ``loss``
+        (nats a token), ``averaged_over`` (updates), and ``diverged_at`` where a diverged run ends.
+    """
+    runs = experiment(datasets)
+    every, window = thinning(runs), window_for(max(run.data.sizes["update"] for run in runs))
+    curves = pd.concat([_curves(run, window, every) for run in runs])
+    means = mean_over_runs(curves[curves["series"] == SMOOTHED], ["update"], "loss")
+    rows = pd.concat([*_uniform(runs), curves, means], ignore_index=True)
+    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _curves(run: Run, window: int, every: int) -> pd.DataFrame:
+    loss = run.data["loss"].astype("float64")
+    loss = loss[np.isfinite(loss.values)]
+    updates = loss["update"].values
+    smooth, width = moving_mean(loss.values, window)
+    raw = pd.DataFrame({"series": RAW, "update": updates, "loss": loss, "averaged_over": 1})
+    mean = raw.assign(series=SMOOTHED, loss=smooth, averaged_over=width)
+    shown = drawn(updates, every)
+    return described(pd.concat([raw[shown], mean[shown], end_of(mean, run)]), run)
+
+
+def window_for(updates: int) -> int:
+    """Return the width of the moving mean: odd, about a fiftieth of the longest run."""
+    return 2 * (updates // 100) + 1
+
+
+def moving_mean(values: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Average over a centred window that narrows towards both ends, so that it never leans.
+
+    Parameters
+    ----------
+    values : ndarray of shape (updates,)
+    window : int
+        Odd.
+
+    Returns
+    -------
+    means : ndarray of shape (updates,)
+    widths : ndarray of shape (updates,)
+        How many values each mean is taken over.
+    """
+    at = np.arange(len(values))
+    reach = np.minimum(np.minimum(at, at[::-1]), window // 2)
+    spans = zip(at - reach, at + reach + 1, strict=True)
+    return np.array([values[start:stop].mean() for start, stop in spans]), 2 * reach + 1
+
+
+def _uniform(runs: Sequence[Run]) -> list[pd.DataFrame]:
+    """Return the loss of p = 1/V, for each vocabulary size, from the start to the last update."""
+    sizes = {int(run.data.attrs["vocabulary_size"]) for run in runs if _knows_vocabulary(run)}
+    last = max(run.data["update"].values.max(initial=1) for run in runs)
+    ends = pd.DataFrame({"series": UNIFORM, "update": [0, last]})
+    nobody = dict.fromkeys(("group", "regime", "label", "run"), "")
+    return [ends.assign(loss=np.log(size), **nobody) for size in sorted(sizes)]
+
+
+def _knows_vocabulary(run: Run) -> bool:
+    return "vocabulary_size" in run.data.attrs
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    figure = style.blank(height=2.6)
+    axes = figure.subplots()
+    curves, uniform = table[table["series"] != UNIFORM], table[table["series"] == UNIFORM]
+    by_group = strokes(curves)
+    _draw_raw(axes, curves[curves["series"] == RAW], by_group)
+    draw_groups(axes, curves[curves["series"].isin([SMOOTHED, MEAN])], "loss", by_group)
+    for _, ends in uniform.groupby("loss"):
+        axes.plot(ends["update"], ends["loss"], **DOTTED)
+    _scale(axes, table["loss"])
+    axes.set_ylabel(_loss_label(_window(table)))
+    style.label_updates(axes, curves["update"])
+    ended = curves[curves["series"] == DIVERGED]
+    colors = [by_group[group].color for group in ended["group"]]
+    mark_divergences(axes, ended.assign(color=colors), "loss")
+    style.legend_below(figure, _legend(curves, uniform, by_group))
+    return figure
+
+
+def _draw_raw(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
+    for (group, _), line in rows.groupby(["group", "run"], sort=False):
+        faint = {"color": by_group[group].color, "alpha": 0.22, "linewidth": 0.4, "zorder": 1}
+        axes.plot(line["update"], line["loss"], **faint)
+
+
+def _scale(axes: Axes, loss: pd.Series) -> None:
+    """Use a logarithmic axis only where a linear one would flatten all runs but the worst."""
+    if loss.min() > 0 and loss.max() > LARGEST_LINEAR_RATIO * loss.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _window(table: pd.DataFrame) -> int:
+    return int(table["averaged_over"].fillna(1).max())
+
+
+def _loss_label(window: int) -> str:
+    label = "training loss (nats per token)"
+    return label if window == 1 else f"{label},\ncentred mean of {window} updates"
+
+
+def _legend(
+    curves: pd.DataFrame, uniform: pd.DataFrame, by_group: dict[str, style.Stroke]
+) -> list[tuple[Line2D, str]]:
+    entries = group_entries(curves, by_group)
+    if _window(curves) > 1:
+        faint = Line2D([], [], color=style.NEUTRAL, alpha=0.5, linewidth=0.4)
+        entries.append((faint, "faint: single updates"))
+    for loss in np.unique(uniform["loss"]):
+        label = f"uniform prediction, ln {np.exp(loss):,.0f}"
+        entries.append((Line2D([], [], **DOTTED), label))
+    return entries + divergence_entries(curves)
+
+
+RECIPE = command.Recipe(
+    name="loss",
+    title="Training loss",
+    inputs="scalars.nc of each run of the experiment",
+    open=lambda paths: open_runs(paths, ["loss"]),
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``scalars.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

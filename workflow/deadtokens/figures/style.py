@@ -1,0 +1,200 @@
+"""One look for all figures, and one way to write them.
+
+Colours differ in lightness as well as in hue, and every colour has a dash pattern of its own, so
+that a figure can be read by a colour-blind reader and after printing in grey. The bf16 regimes are
+warm, those with fp32 weights cool.
+"""
+
+import csv
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from deadtokens.files import complete_or_absent
+
+FONT = "DejaVu Sans"
+FULL_WIDTH = 17 / 2.54  # inches: the text width of an A4 page
+DOTS_PER_INCH = 200
+LINE_HEIGHT = 0.17  # inches, of a line of the legend
+CHARACTERS_PER_LINE = 100
+MOST_LINES = 3
+NEUTRAL = "#777777"
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How a line is drawn: colour, dash pattern (on, off, ... in line widths), marker."""
+
+    color: str
+    dashes: tuple[float, ...] = ()
+    marker: str = ""
+
+    def line(self) -> dict:
+        """Return the keyword arguments of a matplotlib line."""
+        return {"color": self.color, "linestyle": (0, self.dashes) if self.dashes else "-"}
+
+
+REGIMES = {
+    "pure-bf16": Stroke("#4a0a3a"),
+    "bf16-weights": Stroke("#b02a4a", (5, 1.5)),
+    "bf16-stochastic": Stroke("#e08a4e", (1.5, 1)),
+    "mixed": Stroke("#2878b5", (6, 1.5, 1.5, 1.5)),
+    "fp32": Stroke("#6fc0e6", (10, 2)),
+}
+POPULATIONS = {"dead": Stroke("#222222"), "live": Stroke("#2f9e5f", (4, 1.5))}
+
+LOOK = {
+    "font.family": [FONT],
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.titlesize": 9,
+    "figure.titleweight": "bold",
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.handlelength": 4,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.scale_dashes": True,
+    "text.parse_math": False,  # labels come from data: "$" is a character
+    "text.usetex": False,
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw with the project's settings whatever the user's matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(seaborn.plotting_context("paper"))
+        matplotlib.rcParams.update(seaborn.axes_style("ticks"))
+        matplotlib.rcParams.update(LOOK)
+        yield
+
+
+def blank(height: float) -> Figure:
+    """Return an empty figure of full width; title and legend add to the height (inches)."""
+    return Figure(figsize=(FULL_WIDTH, height), layout="constrained")
+
+
+def set_title(figure: Figure, title: str) -> None:
+    """Write the title at the left above the panels, on as many lines as it needs."""
+    lines = as_drawn(title, CHARACTERS_PER_LINE)
+    with look():
+        figure.suptitle(lines, x=0.01, ha="left")
+    _grow(figure, 1 + lines.count("\n"))
+
+
+def _grow(figure: Figure, lines: int) -> None:
+    figure.set_figheight(figure.get_figheight() + lines * LINE_HEIGHT)
+
+
+def save(figure: Figure, table: pd.DataFrame, stem: Path) -> None:
+    """Write `stem`.png, `stem`.pdf and `stem`.csv: all complete, with the same bytes every time.
+
+    Parameters
+    ----------
+    figure : Figure
+    table : DataFrame
+        The numbers drawn.
+    stem : Path
+        The files' common name without the ending (dots in it are kept).
+    """
+    with ExitStack() as files, look():
+        png, pdf, numbers = (
+            files.enter_context(complete_or_absent(stem.with_name(f"{stem.name}.{ending}")))
+            for ending in ("png", "pdf", "csv")
+        )
+        figure.savefig(png, dpi=DOTS_PER_INCH)
+        figure.savefig(pdf, metadata={"CreationDate": None})
+        write_csv(table, numbers)
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write the table so that reading it back gives every number and every text unchanged."""
+    table.to_csv(
+        path, index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+    )
+
+
+def as_drawn(text: str, width: int | None = None) -> str:
+    """Return hostile text as it can be drawn.
+
+    With a `width`, it is wrapped at so many characters and cut after the third line. A character
+    that is not printable, or not in the font, appears as its escape sequence.
+    """
+    glyphs = _glyphs()
+    drawable = "".join(
+        sign if sign.isprintable() and ord(sign) in glyphs else _escaped(sign) for sign in text
+    )
+    if width is None:
+        return drawable
+    return textwrap.fill(drawable, width, max_lines=MOST_LINES, placeholder=" …")
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(get_font(findfont(FontProperties(family=FONT))).get_charmap())
+
+
+def legend_below(figure: Figure, entries: Iterable[tuple[object, str]]) -> None:
+    """Put the legend under the panels, in as many columns as its longest label allows."""
+    handles, labels = zip(*entries, strict=True)
+    labels = [as_drawn(label, 80) for label in labels]
+    widest = max(len(line) for label in labels for line in label.splitlines())
+    columns = max(1, min(len(labels), 112 // (widest + 10)))
+    lines = -(-sum(1 + label.count("\n") for label in labels) // columns)
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns)
+    _grow(figure, lines)
+
+
+def label_updates(axes: Axes, updates: pd.Series) -> None:
+    """Label the axis of updates, and say so where not every update is drawn."""
+    steps = np.diff(np.unique(updates))
+    every = int(np.median(steps)) if steps.size else 1
+    last = max(1, updates.max())
+    axes.set_xlim(-0.02 * last, 1.02 * last)
+    axes.set_xlabel("update" if every == 1 else f"update (one in {every} drawn)")
+    steps_of_ticks = [1, 2, 2.5, 5, 10]
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1, steps=steps_of_ticks))
+    axes.xaxis.set_major_formatter(thousands())
+
+
+def thousands() -> FuncFormatter:
+    """Write a tick as a whole number with separators."""
+    return FuncFormatter(lambda value, _: f"{value:,.0f}")
+
+
+def power_of_ten(exponent: int) -> str:
+    """Write a power of ten without the markup that hostile labels could use too."""
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def number_of(tokens: pd.Series) -> str:
+    """Write how many tokens there are, as a range where runs differ."""
+    fewest, most = tokens.min(), tokens.max()
+    return f"{fewest:,}" if fewest == most else f"{fewest:,}–{most:,}"
