@@ -11,6 +11,7 @@ OUTPUTS:
 
 
 rule collect_scalars:
+    """Collect loss and learning rate of a run."""
     input:
         run_segments,
     output:
@@ -21,8 +22,6 @@ rule collect_scalars:
         ENVIRONMENT
     params:
         code=code("analysis.scalars"),
-    message:
-        "Collecting loss and learning rate of {wildcards.run}"
     shell:
         """
         python -m deadtokens.analysis.scalars {input:q} --output {output:q} --log {log:q}
@@ -30,6 +29,7 @@ rule collect_scalars:
 
 
 rule measure_freezing:
+    """Measure when the tokens of a run stand still."""
     input:
         run_segments,
     output:
@@ -40,8 +40,6 @@ rule measure_freezing:
         ENVIRONMENT
     params:
         code=code("analysis.freezing"),
-    message:
-        "Measuring when the tokens of {wildcards.run} stand still"
     shell:
         """
         python -m deadtokens.analysis.freezing {input:q} --output {output:q} --log {log:q}

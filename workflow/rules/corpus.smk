@@ -12,6 +12,7 @@ OUTPUTS:
 
 
 rule read_corpus:
+    """Read a text out of a pinned package or the user's file."""
     input:
         local_corpus,
     output:
@@ -24,8 +25,6 @@ rule read_corpus:
     params:
         origin=corpus_arguments,
         code=code("text.corpus"),
-    message:
-        "Reading the text {wildcards.corpus}"
     shell:
         """
         python -m deadtokens.text.corpus {params.origin:q} \
@@ -36,6 +35,7 @@ rule read_corpus:
 
 
 rule train_vocabulary:
+    """Train a byte-level BPE vocabulary."""
     input:
         tokenizer_texts,
     output:
@@ -47,8 +47,6 @@ rule train_vocabulary:
     params:
         size=lambda wildcards: study.vocabularies[wildcards.vocabulary].size,
         code=code("text.vocabulary"),
-    message:
-        "Training the vocabulary {wildcards.vocabulary}"
     shell:
         """
         python -m deadtokens.text.vocabulary {input:q} \
@@ -59,6 +57,7 @@ rule train_vocabulary:
 
 
 rule encode_stream:
+    """Encode the training text as token ids."""
     input:
         tokenizer="results/vocabularies/{vocabulary}/tokenizer.json",
         text=training_text,
@@ -70,8 +69,6 @@ rule encode_stream:
         ENVIRONMENT
     params:
         code=code("text.stream"),
-    message:
-        "Encoding the training text with {wildcards.vocabulary}"
     shell:
         """
         python -m deadtokens.text.stream \
@@ -83,6 +80,7 @@ rule encode_stream:
 
 
 rule take_census:
+    """Count every token: which are dead, and why."""
     input:
         tokenizer="results/vocabularies/{vocabulary}/tokenizer.json",
         text=training_text,
@@ -96,8 +94,6 @@ rule take_census:
         ENVIRONMENT
     params:
         code=code("text.census"),
-    message:
-        "Counting the tokens of {wildcards.vocabulary}: which are dead, and why"
     shell:
         """
         python -m deadtokens.text.census \

@@ -34,8 +34,6 @@ for figure in FIGURES:
             module=f"deadtokens.figures.{figure}",
             title=experiment_title,
             code=code(f"figures.{figure}"),
-        message:
-            f"Drawing {figure} of {{wildcards.experiment}}"
         shell:
             """
             python -m {params.module} {input:q} \

@@ -12,6 +12,7 @@ OUTPUTS:
 
 
 rule train_segment:
+    """Train and record one segment of a run."""
     input:
         stream=run_vocabulary("stream.nc"),
         census=run_vocabulary("census.nc"),
@@ -32,8 +33,6 @@ rule train_segment:
             ["--previous", input.previous] if input.previous else []
         ),
         code=code("training.train"),
-    message:
-        "Training {wildcards.run}, segment {wildcards.segment}"
     shell:
         """
         python -m deadtokens.training.train \

@@ -1,0 +1,94 @@
+"""Runs the real workflow on a tiny configuration."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).parent.parent
+PARTS = ("Snakefile", "workflow", "config", "profiles", "envs")
+
+TEXT = "".join(f"the {noun} was {word}.\n" for noun in "abcdefgh" for word in ("here", "there"))
+
+TINY = {
+    "corpora": {"tale": {"path": "tale.txt"}, "words": {"path": "words.txt"}},
+    "vocabularies": {
+        "small": {
+            "tokenizer_corpora": ["tale", "words"],
+            "training_corpus": "tale",
+            "size": 290,
+        }
+    },
+    "defaults": {
+        "vocabulary": "small",
+        "steps": 6,
+        "batch": 2,
+        "context": 8,
+        "width": 8,
+        "layers": 1,
+        "lr": 0.01,
+        "device": "cpu",
+        "record": {"segment": 3},
+    },
+    "experiments": {"regimes": {"vary": {"precision": ["pure-bf16", "fp32"]}, "seeds": [0]}},
+}
+
+
+@dataclass
+class House:
+    """A copy of the repository and, apart from it, the folder in which it works."""
+
+    code: Path
+    work: Path
+
+    def snakemake(self, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
+        """Run Snakemake on the tiny configuration; return what it printed, in `stdout`."""
+        (self.work / "tiny.yaml").write_text(yaml.safe_dump(config or TINY))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", self.code / "Snakefile"]
+        options = ["--cores", "2", "--configfile", "tiny.yaml", *arguments]
+        return subprocess.run(
+            [*map(str, command), *options],
+            cwd=self.work,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def would_run(self, *arguments: str, config: dict | None = None) -> dict[str, int]:
+        """Return how many jobs of each rule a dry run announces, `all` left out."""
+        answer = self.snakemake("--dry-run", "--quiet", "host", *arguments, config=config)
+        assert answer.returncode == 0, answer.stdout
+        table = answer.stdout.partition("Job stats:")[2].partition("total")[0]
+        jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+        jobs.pop("all", None)
+        if not jobs:
+            assert "Nothing to be done" in answer.stdout or "all" in answer.stdout, answer.stdout
+        return jobs
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a piece of code, once."""
+        path = self.code / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
+        path.write_text(text.replace(old, new))
+
+
+def build_house(folder: Path) -> House:
+    """Copy the repository's code into `folder`, with two small texts beside it."""
+    code, work = folder / "code", folder / "work"
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for part in PARTS:
+        source = REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, code / part, ignore=ignored)
+        else:
+            code.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, code / part)
+    work.mkdir()
+    (work / "tale.txt").write_text(TEXT)
+    (work / "words.txt").write_text("แมว\nหมา\nบ้าน\nแมวหมา\nบ้านแมว\n" * 5)
+    return House(code, work)

@@ -1,0 +1,271 @@
+"""The whole workflow, through real Snakemake, on a tiny configuration."""
+
+import copy
+import csv
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+from house import TINY, build_house
+
+from deadtokens.study.study import Study
+from deadtokens.trajectory.reader import open_run
+
+FIGURES = ("loss", "frozen", "displacement", "census")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """Return a house in which the workflow has run once, from read-only code."""
+    house = build_house(tmp_path_factory.mktemp("house"))
+    for path in [house.code, *house.code.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    answer = house.snakemake()
+    for path in [house.code, *house.code.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    assert answer.returncode == 0, answer.stdout
+    house.answer = answer.stdout
+    return house
+
+
+@pytest.fixture
+def house(finished, tmp_path):
+    """Return a copy of the finished house, results with their times, that a test may change."""
+    shutil.copytree(finished.code.parent, tmp_path / "copy", copy_function=shutil.copy2)
+    return type(finished)(tmp_path / "copy" / "code", tmp_path / "copy" / "work")
+
+
+@pytest.fixture(scope="module")
+def study(finished):
+    before = os.getcwd()
+    os.chdir(finished.work)
+    yield Study(TINY)
+    os.chdir(before)
+
+
+def run_folder(house, study, precision):
+    (run,) = (name for name, spec in study.runs.items() if spec.precision == precision)
+    return house.work / "results" / "runs" / run
+
+
+@pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
+def test_runs_are_recorded(precision, finished, study):
+    run = open_run(run_folder(finished, study, precision) / "trajectory")
+    assert dict(run.sizes) == {"state": 7, "update": 6, "token": 290, "component": 8}
+    assert json.loads(run.attrs["spec"])["precision"] == precision
+    weights = {"pure-bf16": "bfloat16", "fp32": "float32"}[precision]
+    assert run.attrs["dtype_parameters"] == run.W.attrs["recorded_dtype"] == weights
+    assert run.attrs["device"].startswith("cpu")
+    assert 0 < int(run.dead.sum()) < 290
+    assert run.token_string.dtype.kind in "OUT"
+    moved = np.abs(np.diff(run.W.values, axis=0)).max()
+    assert moved == pytest.approx(0.01, rel=0.05)  # Adam's first update moves by lr
+
+
+def test_derived_files_follow_from_the_record(finished, study):
+    folder = run_folder(finished, study, "fp32")
+    W = open_run(folder / "trajectory").W.values
+    freezing = xr.open_dataset(folder / "steps-6" / "freezing.nc")
+    still = (W[1:] == W[:-1]).all(axis=2)
+    dead = freezing.dead.values
+    assert (freezing.frozen_fraction.sel(population="dead") == still[:, dead].mean(axis=1)).all()
+    norms = np.linalg.norm(np.diff(W, axis=0), axis=2)[:, ~dead]
+    median = freezing.displacement_quantile.sel(population="live", quantile=0.5)
+    assert median.values == pytest.approx(np.median(norms, axis=1), rel=1e-5)
+    scalars = xr.open_dataset(folder / "steps-6" / "scalars.nc")
+    assert scalars.loss[0] == pytest.approx(np.log(290), abs=0.05)
+    assert (scalars.lr == np.float32(0.01)).all()
+
+
+def test_the_census_is_one_of_the_text(finished, study):
+    (vocabulary,) = study.vocabularies
+    folder = finished.work / "results" / "vocabularies" / vocabulary
+    census = xr.open_dataset(folder / "census.nc")
+    stream = xr.open_dataset(folder / "stream.nc")
+    assert int(census["count"].sum()) == stream.sizes["position"]
+    reasons = dict(zip(*np.unique(census.why_dead, return_counts=True), strict=True))
+    assert reasons["other script"] >= 3
+    with (folder / "census.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["count"]) for row in rows] == census["count"].values.tolist()
+
+
+def test_figures_are_drawn_and_named(finished):
+    for figure in FIGURES:
+        stem = finished.work / "results" / "figures" / "regimes" / figure
+        assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+        assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+        assert len(stem.with_suffix(".csv").read_text().splitlines()) > 3
+        assert f"results/figures/regimes/{figure}.png" in finished.answer
+
+
+def test_training_says_how_it_goes(finished):
+    assert "updates/s, loss" in finished.answer
+    assert "6/6" in finished.answer
+
+
+def test_a_finished_house_has_nothing_to_do(finished):
+    answer = finished.snakemake("--dry-run")
+    assert "Nothing to be done" in answer.stdout
+
+
+DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
+ANALYSED = {"collect_scalars": 2, "measure_freezing": 2}
+# file, code that is replaced, its replacement, jobs that follow
+EDITS = {
+    "a figure": (
+        "workflow/deadtokens/figures/frozen.py",
+        "import ",
+        None,
+        {"draw_frozen": 1},
+    ),
+    "the freezing analysis": (
+        "workflow/deadtokens/analysis/freezing.py",
+        "QUANTILES = (0.05,",
+        "QUANTILES = (0.06,",
+        {"measure_freezing": 2, "draw_frozen": 1, "draw_displacement": 1},
+    ),
+    "the update rule, two imports deep": (
+        "workflow/deadtokens/training/update.py",
+        "W.mul_(1 - lr * hyper.weight_decay)",
+        "W.mul_(1 - lr * hyper.weight_decay * 2)",
+        {"train_segment": 4, **ANALYSED, "draw_loss": 1, "draw_frozen": 1, "draw_displacement": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_reruns_what_follows_from_it(what, house):
+    file, old, new, expected = EDITS[what]
+    if new is None:
+        path = house.code / file
+        path.write_text(path.read_text() + "\n\nUNUSED = 1\n")
+    else:
+        house.edit(file, old, new)
+    assert house.would_run() == expected
+
+
+def test_comments_and_docstrings_rerun_nothing(house):
+    for path in (house.code / "workflow" / "deadtokens").rglob("*.py"):
+        text = path.read_text()
+        first, rest = text.split("\n", 1) if text else ("", "")
+        path.write_text("# a comment\n" + first.replace('"""', '"""Other words. ', 1) + "\n" + rest)
+    assert house.would_run() == {}
+
+
+def test_touching_anything_reruns_nothing(house):
+    now = time.time() + 10
+    for folder in (house.code, house.work / "results"):
+        for path in sorted(folder.rglob("*")):
+            os.utime(path, (now, now))
+            now += 0.01
+    assert house.would_run() == {}
+
+
+def test_a_copy_elsewhere_with_new_times_reruns_nothing(finished, tmp_path):
+    shutil.copytree(finished.code.parent, tmp_path / "elsewhere", copy_function=shutil.copy)
+    house = type(finished)(tmp_path / "elsewhere" / "code", tmp_path / "elsewhere" / "work")
+    assert house.would_run() == {}
+
+
+def test_more_steps_train_only_what_is_missing(house, study):
+    longer = copy.deepcopy(TINY)
+    longer["defaults"]["steps"] = 9
+    expected = {"train_segment": 2, **ANALYSED, "draw_loss": 1}
+    expected |= {"draw_frozen": 1, "draw_displacement": 1}
+    assert house.would_run(config=longer) == expected
+    before = open_run(run_folder(house, study, "pure-bf16") / "trajectory").load()
+    answer = house.snakemake(config=longer)
+    assert answer.returncode == 0, answer.stdout
+    after = open_run(run_folder(house, study, "pure-bf16") / "trajectory")
+    assert after.sizes["update"] == 9
+    assert (after.W.sel(state=slice(0, 6)).values == before.W.values).all()
+    assert house.would_run(config=longer) == {}
+    assert house.would_run() == {"draw_loss": 1, "draw_frozen": 1, "draw_displacement": 1}
+
+
+def test_a_renamed_experiment_trains_nothing(house):
+    renamed = copy.deepcopy(TINY)
+    renamed["experiments"] = {"other": TINY["experiments"]["regimes"], "regimes": None}
+    renamed["experiments"].pop("regimes")
+    renamed["vocabularies"] = {"little": TINY["vocabularies"]["small"]}
+    renamed["defaults"] = TINY["defaults"] | {"vocabulary": "little"}
+    jobs = house.would_run(config=renamed)
+    assert "train_segment" not in jobs
+    assert jobs["draw_loss"] >= 1
+
+
+def test_a_missing_segment_is_made_again_from_the_checkpoint_before(house, study):
+    folder = run_folder(house, study, "fp32")
+    segment = folder / "trajectory" / "segment-001.nc"
+    before = xr.load_dataset(segment, engine="h5netcdf")
+    segment.unlink()
+    answer = house.snakemake()
+    assert answer.returncode == 0, answer.stdout
+    after = xr.load_dataset(segment, engine="h5netcdf")
+    assert (after.W.values.view(np.uint32) == before.W.values.view(np.uint32)).all()
+
+
+def test_a_diverging_run_is_a_result(house):
+    config = copy.deepcopy(TINY)
+    config["experiments"] = {"wild": {"vary": {"lr": [1.0e30]}, "set": {"precision": "fp32"}}}
+    answer = house.snakemake(config=config)
+    assert answer.returncode == 0, answer.stdout
+    assert "is not finite" in answer.stdout
+    figure = house.work / "results" / "figures" / "wild" / "loss.png"
+    assert figure.is_file()
+
+
+MISTAKES = {
+    "heads: 3": ({"heads": 3}, "defaults.heads: 3 heads do not divide the width 8"),
+    "a misspelt key": ({"precison": "fp32"}, "defaults.precison: unknown key; did you mean"),
+    "an unknown regime": (
+        {"precision": "fp8"},
+        "defaults.precision: must be 'pure-bf16', 'bf16-weights', 'mixed' or 'fp32', not 'fp8'",
+    ),
+    "a long context": ({"context": 10_000}, "defaults.context: 10000 tokens need a longer text"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_configuration_is_one_sentence(mistake, finished):
+    change, sentence = MISTAKES[mistake]
+    config = copy.deepcopy(TINY)
+    config["defaults"] |= change
+    answer = finished.snakemake("--dry-run", config=config)
+    assert answer.returncode == 1
+    assert sentence in answer.stdout
+    assert "Traceback" not in answer.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--dag"], ["--rulegraph"]])
+def test_graphs_are_drawn(arguments, finished):
+    answer = finished.snakemake(*arguments)
+    assert answer.returncode == 0
+    assert "digraph" in answer.stdout
+
+
+def test_the_report_holds_every_figure(finished, tmp_path):
+    answer = finished.snakemake("--report", str(tmp_path / "report.html"))
+    assert answer.returncode == 0, answer.stdout
+    report = (tmp_path / "report.html").read_text()
+    assert all(f"{figure}.png" in report for figure in FIGURES)
+
+
+def test_the_slurm_profile_asks_for_a_gpu(finished):
+    profile = finished.code / "profiles" / "slurm"
+    answer = finished.snakemake(
+        "--workflow-profile", str(profile), "--executor", "local", "--dry-run", "--forceall",
+        "--quiet", "host",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout
+    training = answer.stdout.split("rule train_segment:")[1].partition("rule ")[0]
+    for resource in ("gpu=1", "mem_mb=16000", "runtime=240", "cpus_per_task=4"):
+        assert resource in training
+    freezing = answer.stdout.split("rule measure_freezing:")[1].partition("rule ")[0]
+    assert "gpu" not in freezing
+    assert "mem_mb=4000" in freezing
