@@ -75,11 +75,11 @@ def test_bars_and_line_are_drawn_as_the_table_says():
     assert "the 3 dead tokens occur 0 times: not drawn" in texts
 
 
-@pytest.mark.parametrize("script", ["$\\frac{", "=cmd()", "<script>alert(1)</script>"])
-def test_hostile_scripts_are_drawn_letter_by_letter(script):
-    table = figure_census.table([census([*ROWS, ("x", script, 3, "")])])
-    assert bars(table, figure_census.LIVE)[script] == 1
-    assert script in shown_texts(figure_census.draw(table))
+def test_hostile_scripts_are_drawn_letter_by_letter():
+    hostile = {"$\\frac{", "=cmd()", "<script>alert(1)</script>", "_hidden"}
+    table = figure_census.table([census([*ROWS, *[("x", script, 3, "") for script in hostile]])])
+    assert hostile <= set(bars(table, figure_census.LIVE))
+    assert hostile <= set(shown_texts(figure_census.draw(table)))
 
 
 def test_a_vocabulary_without_dead_or_without_live_tokens():
@@ -112,7 +112,6 @@ def test_no_text_overlaps():
     rows = [("x", f"a script named {n}", 5 + n, "") for n in range(12) for _ in range(200 * n + 1)]
     dead = [("x", "Thai", 0, cause) for cause in ("other script", "byte never used") * 600]
     both = [census(rows + dead, "one"), census(rows[500:] + dead[700:], "two " * 20)]
-    for datasets in (both[:1], both):
-        figure = figure_census.draw(figure_census.table(datasets))
-        style.set_title(figure, "Dead and live tokens of the vocabulary")
-        assert misplaced_texts(figure) == []
+    figure = figure_census.draw(figure_census.table(both))
+    style.set_title(figure, "Dead and live tokens of the vocabulary")
+    assert misplaced_texts(figure) == []

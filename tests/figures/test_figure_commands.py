@@ -20,7 +20,14 @@ REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch):
-    monkeypatch.setattr(style, "DOTS_PER_INCH", 50)  # a finer picture only takes longer
+    """Draw coarsely: finer pictures only take longer."""
+    monkeypatch.setattr(style, "DOTS_PER_INCH", 50)
+
+
+@pytest.fixture
+def plain_fonts(monkeypatch):
+    """Leave out the embedding of whole fonts, which takes most of a PDF's time."""
+    monkeypatch.setitem(style.LOOK, "pdf.fonttype", 3)
 
 
 def datasets(name):
@@ -67,6 +74,7 @@ def command(name, folder, title):
 
 
 @pytest.mark.parametrize("name", draw.FIGURES)
+@pytest.mark.usefixtures("plain_fonts")
 def test_command_writes_a_figure_whose_csv_holds_all_that_is_drawn(name, tmp_path):
     title = "<script> $\\frac{ =cmd()"
     files, table = command(name, tmp_path, title)
@@ -74,7 +82,7 @@ def test_command_writes_a_figure_whose_csv_holds_all_that_is_drawn(name, tmp_pat
     assert sys.modules["matplotlib.pyplot"].get_fignums() == []  # no display is ever asked for
     pd.testing.assert_frame_equal(table, MODULES[name].table(datasets(name)), check_exact=True)
     figure = MODULES[name].draw(table)
-    style.set_title(figure, title)
+    style.set_title(figure, f"{MODULES[name].RECIPE.title}: {title}")
     assert picture(figure) == files[".png"]
 
 

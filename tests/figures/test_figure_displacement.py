@@ -68,7 +68,7 @@ def test_without_zeros_there_is_no_strip():
         ([0.0, 3e-5, 0.02], LogScaleWithZero(-5, -1, True)),
         ([1e-3], LogScaleWithZero(-3, -2, False)),
         ([0.0, 0.0], LogScaleWithZero(0, 1, True)),
-        ([np.nan, 5.0], LogScaleWithZero(0, 1, False)),
+        ([np.nan, np.inf, 5.0], LogScaleWithZero(0, 1, False)),
     ],
 )
 def test_scale_spans_all_positive_values(values, scale):
@@ -130,7 +130,7 @@ def test_a_diverged_run_without_updates_and_a_single_update():
     assert figure.axes[1].lines[0].get_marker() == "."
 
 
-@pytest.mark.parametrize("number", [1, 2, 5])
+@pytest.mark.parametrize("number", [2, 5])
 def test_no_text_overlaps_however_many_runs(number):
     fall = 10.0 ** -np.linspace(2, 8, 30)
     fall[20:] = 0

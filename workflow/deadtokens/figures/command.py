@@ -41,7 +41,7 @@ def make(recipe: Recipe, arguments: Sequence[str]) -> None:
         raise UserError(f"--output {options.output} must end in .png (.pdf and .csv go beside it)")
     table = recipe.table(recipe.open(options.files))
     figure = recipe.draw(table)
-    style.set_title(figure, options.title)
+    style.set_title(figure, ": ".join(filter(None, [recipe.title, options.title])))
     style.save(figure, table, options.output.with_suffix(""))
     log.info("figure %s: %s numbers drawn in %s", recipe.name, f"{len(table):,}", options.output)
 
@@ -52,5 +52,5 @@ def _options(recipe: Recipe, arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--output", required=True, type=Path, metavar="STEM.png", help=".pdf and .csv go beside it"
     )
-    parser.add_argument("--title", default=recipe.title, help="default: %(default)s")
+    parser.add_argument("--title", default="", help=f'stands after "{recipe.title}:"')
     return parser.parse_args(arguments)

@@ -32,8 +32,8 @@ class LogScaleWithZero:
 
     @classmethod
     def spanning(cls, values: pd.Series) -> "LogScaleWithZero":
-        """Return the scale that shows all of `values` (not negative; NaN is ignored)."""
-        positive = values[values > 0]
+        """Return the scale that shows all of `values` (not negative; only finite ones count)."""
+        positive = values[(values > 0) & np.isfinite(values)]
         has_zero = bool((values == 0).any())
         if positive.empty:
             return cls(0, 1, has_zero)

@@ -77,11 +77,11 @@ def _curves(run: Run, window: int, every: int) -> pd.DataFrame:
     loss = run.data["loss"].astype("float64")
     loss = loss[np.isfinite(loss.values)]
     updates = loss["update"].values
-    smooth, width = moving_mean(loss.values, window)
     raw = pd.DataFrame({"series": RAW, "update": updates, "loss": loss, "averaged_over": 1})
-    mean = raw.assign(series=SMOOTHED, loss=smooth, averaged_over=width)
-    shown = drawn(updates, every)
-    return described(pd.concat([raw[shown], mean[shown], end_of(mean, run)]), run)
+    smooth, width = moving_mean(loss.values, window)
+    mean = raw[: len(smooth)].assign(series=SMOOTHED, loss=smooth, averaged_over=width)
+    lines = [line[drawn(line["update"].values, every)] for line in (raw, mean)]
+    return described(pd.concat([*lines, end_of(raw, run)]), run)
 
 
 def window_for(updates: int) -> int:
@@ -90,7 +90,10 @@ def window_for(updates: int) -> int:
 
 
 def moving_mean(values: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Average over a centred window that narrows towards both ends, so that it never leans.
+    """Average over a centred window, which narrows at the ends so that it never leans.
+
+    Where the window narrows, the mean is noisier. That shows at the end, where the loss hardly
+    falls: there the mean stops with the last full window, if there is one.
 
     Parameters
     ----------
@@ -100,12 +103,15 @@ def moving_mean(values: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray
 
     Returns
     -------
-    means : ndarray of shape (updates,)
-    widths : ndarray of shape (updates,)
+    means : ndarray of shape (updates,) or shorter
+    widths : ndarray of the same shape
         How many values each mean is taken over.
     """
+    half = window // 2
     at = np.arange(len(values))
-    reach = np.minimum(np.minimum(at, at[::-1]), window // 2)
+    reach = np.minimum(np.minimum(at, at[::-1]), half)
+    if len(values) >= window:
+        at, reach = at[: len(at) - half], reach[: len(at) - half]
     spans = zip(at - reach, at + reach + 1, strict=True)
     return np.array([values[start:stop].mean() for start, stop in spans]), 2 * reach + 1
 
