@@ -14,7 +14,9 @@ import xarray as xr
 
 from deadtokens.analysis.origin import run_attributes
 from deadtokens.netcdf import write
-from deadtokens.trajectory.reader import Segments, displacements, open_run
+from deadtokens.trajectory.blocks import displacements
+from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.segments import Segments
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

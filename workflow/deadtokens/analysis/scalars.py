@@ -8,7 +8,8 @@ import xarray as xr
 
 from deadtokens.analysis.origin import run_attributes
 from deadtokens.netcdf import write
-from deadtokens.trajectory.reader import Segments, open_run
+from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.segments import Segments
 
 SCALARS = ("loss", "lr", "grad_norm")
 

@@ -8,8 +8,8 @@ values, which deflate shrinks several times better than the other order.
 import math
 from dataclasses import dataclass
 
-TOKENS_PER_CHUNK = 256
 STEPS_PER_CHUNK = 64
+CHUNK_BYTES = 2**20  # of float32: what HDF5's chunk cache holds by default, and a core's L2
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,12 @@ def steps_per_chunk(steps: int) -> int:
 
 
 def chunk_shape(dims: tuple[str, ...], sizes: dict[str, int]) -> tuple[int, ...]:
-    """Return the chunk's length along each of `dims` of a variable whose axes have `sizes`."""
-    lengths = {
-        "token": min(TOKENS_PER_CHUNK, sizes["token"]),
-        "component": sizes["component"],
-        "state": steps_per_chunk(sizes["state"]),
-        "update": steps_per_chunk(max(1, sizes["update"])),
-    }
+    """Return the chunk's length along each of `dims` of a variable whose axes have `sizes`.
+
+    Along the steps it is given; of components a chunk has all; of tokens as many as fit.
+    """
+    lengths = {axis: steps_per_chunk(max(1, sizes[axis])) for axis in ("state", "update")}
+    lengths["component"] = sizes["component"]
+    others = math.prod(lengths[dim] for dim in dims if dim != "token")
+    lengths["token"] = min(sizes["token"], max(1, CHUNK_BYTES // (4 * others)))
     return tuple(lengths[dim] for dim in dims)

@@ -79,7 +79,7 @@ class SegmentWriter:
         tensors: Sequence[str],
     ):
         self.recorded = {"state": 0, "update": 0}
-        self.per_update: dict[str, list[np.ndarray]] = {name: [] for name in layout.PER_UPDATE}
+        self.per_update: dict[str, list[Tensor]] = {name: [] for name in layout.PER_UPDATE}
         self.blocks = {
             name: _Blocks(file[name], sizes["token"], sizes["component"], pool) for name in tensors
         }
@@ -91,7 +91,7 @@ class SegmentWriter:
     def update(self, grad: Tensor, **per_update: Tensor | float) -> None:
         """Record the next update: its gradient, and every one of `layout.PER_UPDATE` by name."""
         for name, values in self.per_update.items():
-            values.append(torch.as_tensor(per_update[name]).detach().float().cpu().numpy())
+            values.append(torch.as_tensor(per_update[name]).detach().float())
         self._put("update", {"grad": grad})
 
     def finish(self) -> None:
@@ -128,7 +128,7 @@ def _complete(path: Path, writer: SegmentWriter, first: int, attributes: Mapping
             file.resize_dimension(axis, length)
         for name, values in writer.per_update.items():
             if values:
-                file[name][...] = np.stack(values, axis=-1)
+                file[name][...] = torch.stack(values, dim=-1).cpu().numpy()
         for name, blocks in writer.blocks.items():
             file[name].attrs["recorded_dtype"] = blocks.recorded_dtype
         _write_axis(file, "state", first, writer.recorded["state"])
@@ -189,11 +189,12 @@ class _Blocks:
             _wait(futures)
 
     def _compress(self, index: int) -> None:
-        block = self.bits[index % 2].numpy()
+        block = self.bits[index % 2].permute(1, 2, 0).numpy()
+        block = block.view(f"u{block.itemsize}")
         rows = self.dataset.chunks[0]
         self.pending[index % 2] = [
-            self.pool.submit(_store, self.dataset, block[:, row : row + rows], row, index)
-            for row in range(0, block.shape[1], rows)
+            self.pool.submit(_store, self.dataset, block[row : row + rows], row, index)
+            for row in range(0, len(block), rows)
         ]
 
 
@@ -203,9 +204,9 @@ def _wait(futures: list[Future]) -> None:
     futures.clear()
 
 
-def _store(dataset: h5py.Dataset, part: np.ndarray, row: int, index: int) -> None:
-    """Filter part of a block, (steps, tokens, components), and store it as a chunk."""
-    tokens, steps = part.shape[1], len(part)
-    values = np.zeros(dataset.chunks, f"u{part.itemsize}")
-    values[:tokens] = part.transpose(1, 2, 0)
-    dataset.id.write_direct_chunk((row, 0, index * steps), encode_chunk(values))
+def _store(dataset: h5py.Dataset, values: np.ndarray, row: int, index: int) -> None:
+    """Filter part of a block, (tokens, components, steps), and store it as a chunk."""
+    if values.shape != dataset.chunks:  # at the vocabulary's end
+        part, values = values, np.zeros(dataset.chunks, values.dtype)
+        values[: len(part)] = part
+    dataset.id.write_direct_chunk((row, 0, index * values.shape[2]), encode_chunk(values))
