@@ -2,40 +2,42 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from deadtokens.models import Model
-from deadtokens.study.validation import suggestion
+from deadtokens.study.validation import DIGEST, NAME, no_truth_value
 from deadtokens.text.sources import PINNED
 from deadtokens.training.spec import Count, RunSpec
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Digest = Annotated[str, StringConstraints(pattern=DIGEST)]
+Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(no_truth_value)]
+NAMED = {"additionalProperties": False}  # the schema then refuses names of another form
 BYTES = 256  # the base alphabet of a byte-level vocabulary
 
 
 class Corpus(Model):
     """A text: either a built-in source, read from a pinned package, or a file of the user's."""
 
-    source: str | None = None
-    """A built-in text: kjv or thai-words."""
+    source: Literal[tuple(PINNED)] | None = None
+    """A built-in text, out of a pinned package."""
 
     path: str | None = None
     """A UTF-8 text file instead; relative to where Snakemake runs (`--directory`)."""
 
     sha256: Digest | None = None
-    """Digest that the file must have; without it, it is computed at each start."""
+    """SHA-256 that the file must have; `null`: computed at each start."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Corpus":
-        if (self.source is None) == (self.path is None):
-            raise ValueError("give either `source` or `path`")
-        if self.source is not None and self.source not in PINNED:
-            raise ValueError(
-                f"source: {self.source!r} is unknown" + suggestion(self.source, PINNED)
-            )
+        if self.source is None and self.path is None:
+            raise ValueError("needs either `source` or `path`")
+        if self.source is not None and self.path is not None:
+            raise ValueError("has both `source` and `path`; keep one")
+        if self.source is not None and self.sha256 is not None:
+            raise ValueError("sha256: belongs to `path`; a built-in text has its own digest")
         return self
 
 
@@ -58,23 +60,28 @@ class RunSettings(RunSpec):
     steps: Count = 1500
     """Updates; more of them later continue the same run. Multiple of `record.segment`. [updates]"""
 
+    _no_truth_value = field_validator("embedding_std", "clip", mode="before")(no_truth_value)
+
     @model_validator(mode="after")
     def _whole_segments(self) -> "RunSettings":
         if self.steps % self.record.segment:
             below = self.steps - self.steps % self.record.segment
+            near = [str(steps) for steps in (below, below + self.record.segment) if steps]
             raise ValueError(
                 f"steps: {self.steps} is not a multiple of record.segment, {self.record.segment}; "
-                f"take {below or self.record.segment} or {below + self.record.segment} steps, or "
-                "another segment"
+                f"take {' or '.join(near)} steps, or another segment"
             )
         return self
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one with dotted keys (``record.segment``)."""
+    """Return nested mappings as one with dotted keys (``record.segment``).
+
+    An empty mapping below a key stays as that key's value.
+    """
     flat_values = {}
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             flat_values |= flatten(value, f"{prefix}{name}.")
         else:
             flat_values[f"{prefix}{name}"] = value
@@ -82,7 +89,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def nest(flat_values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inverse of `flatten`."""
+    """Return the inverse of `flatten`; no key may be the beginning of another."""
     values: dict[str, Any] = {}
     for name, value in flat_values.items():
         *path, last = name.split(".")
@@ -93,43 +100,61 @@ def nest(flat_values: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+class Setting(NamedTuple):
+    """A value that an experiment gives to a key of its runs, and where in the experiment."""
+
+    value: Any
+    place: str
+
+
 class Experiment(Model):
     """A set of runs: every combination of `vary`, and those listed in `runs`, for each seed."""
 
     title: str = ""
-    """Shown above the figures."""
+    """Shown above the figures; empty: the experiment's name."""
 
     set: dict[str, Any] = {}
-    """Keys that all runs of the experiment share."""
+    """Keys of `defaults` and their values, for all runs of the experiment."""
 
     vary: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
-    """Keys and their values: every combination is a run."""
+    """Keys of `defaults`, each with a list of values: every combination is a run."""
 
     runs: list[dict[str, Any]] = []
-    """Further runs, each a mapping of keys to values."""
+    """Further runs, each a mapping of keys of `defaults` to values."""
 
-    seeds: Annotated[list[int], Field(min_length=1)] = [0]
-    """Each run is made with each seed."""
+    seeds: list[Seed] = []
+    """Each run is made with each of these seeds; empty: with the seed of `defaults`."""
 
-    def overrides(self) -> Iterator[dict[str, Any]]:
-        """Yield what each run of the experiment sets, by flat key."""
+    def settings(self) -> Iterator[dict[str, Setting]]:
+        """Yield what each run of the experiment sets, by dotted key."""
         combinations = product(*self.vary.values()) if self.vary or not self.runs else ()
-        varied = [dict(zip(self.vary, values, strict=True)) for values in combinations]
-        for run, seed in product([*varied, *self.runs], self.seeds):
-            yield flatten(self.set) | flatten(run) | {"seed": seed}
+        runs = [
+            *(
+                _placed("vary", dict(zip(self.vary, values, strict=True)))
+                for values in combinations
+            ),
+            *(_placed(f"runs.{number}", run) for number, run in enumerate(self.runs)),
+        ]
+        seeds = [{"seed": Setting(seed, "seeds")} for seed in self.seeds] or [{}]
+        for run, seed in product(runs, seeds):
+            yield seed | _placed("set", self.set) | run
+
+
+def _placed(place: str, values: Mapping[str, Any]) -> dict[str, Setting]:
+    return {key: Setting(value, f"{place}.{key}") for key, value in flatten(values).items()}
 
 
 class Config(Model):
     """The whole configuration file."""
 
-    corpora: dict[Name, Corpus]
+    corpora: Annotated[dict[Name, Corpus], Field(json_schema_extra=NAMED)]
     """Texts, by name."""
 
-    vocabularies: dict[Name, Vocabulary]
+    vocabularies: Annotated[dict[Name, Vocabulary], Field(json_schema_extra=NAMED)]
     """Vocabularies, by name."""
 
     defaults: RunSettings = RunSettings()
     """What a run is unless an experiment says otherwise."""
 
-    experiments: Annotated[dict[Name, Experiment], Field(min_length=1)]
+    experiments: Annotated[dict[Name, Experiment], Field(min_length=1, json_schema_extra=NAMED)]
     """Sets of runs that are compared, by name."""

@@ -12,8 +12,16 @@ from typing import Any
 from deadtokens.errors import UserError
 from deadtokens.files import sha256_of
 from deadtokens.models import short_digest
-from deadtokens.study.config import Config, Corpus, RunSettings, Vocabulary, flatten, nest
-from deadtokens.study.validation import build, suggestion
+from deadtokens.study.config import (
+    Config,
+    Corpus,
+    Experiment,
+    RunSettings,
+    Setting,
+    Vocabulary,
+    nest,
+)
+from deadtokens.study.validation import Place, build, suggestion
 from deadtokens.text.sources import PINNED
 from deadtokens.training.spec import RunSpec, flat
 
@@ -99,34 +107,44 @@ class Study:
         self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
         self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
         self.runs: dict[str, RunSpec] = {}
-        self.experiments: dict[str, ResolvedExperiment] = {}
-        self._resolve_run("defaults", config.defaults, vocabularies)
-        for name, experiment in config.experiments.items():
-            members = []
-            for overrides in experiment.overrides():
-                where = f"experiments.{name}"
-                merged = flatten(flat(config.defaults)) | overrides
-                settings = build(RunSettings, nest(merged), where)
-                spec = self._resolve_run(where, settings, vocabularies)
-                self.runs[spec.identity()] = spec
-                members.append(Member(spec.identity(), settings.steps))
-            self.experiments[name] = ResolvedExperiment(
-                experiment.title or name, tuple(dict.fromkeys(members))
-            )
+        self._resolve_run(config.defaults, vocabularies, Place("defaults"))
+        self.experiments = {
+            name: self._resolve_experiment(name, experiment, config.defaults, vocabularies)
+            for name, experiment in config.experiments.items()
+        }
+
+    def _resolve_experiment(
+        self,
+        name: str,
+        experiment: Experiment,
+        defaults: RunSettings,
+        vocabularies: Mapping[str, ResolvedVocabulary],
+    ) -> ResolvedExperiment:
+        """Add the experiment's runs to `runs` and return it."""
+        members = []
+        for settings in experiment.settings():
+            _check_keys(settings, f"experiments.{name}", defaults)
+            place = Place(f"experiments.{name}", {key: settings[key].place for key in settings})
+            values = flat(defaults) | {key: settings[key].value for key in settings}
+            run: RunSettings = build(RunSettings, nest(values), place)
+            spec = self._resolve_run(run, vocabularies, place)
+            self.runs[spec.identity()] = spec
+            members.append(Member(spec.identity(), run.steps))
+        return ResolvedExperiment(experiment.title or name, tuple(dict.fromkeys(members)))
 
     def _resolve_run(
-        self, where: str, settings: RunSettings, vocabularies: Mapping[str, ResolvedVocabulary]
+        self, run: RunSettings, vocabularies: Mapping[str, ResolvedVocabulary], place: Place
     ) -> RunSpec:
         """Return the spec with the vocabulary's identity in place of its name."""
-        _require(vocabularies, settings.vocabulary, f"{where}.vocabulary", "vocabularies")
-        vocabulary = vocabularies[settings.vocabulary]
+        _require(vocabularies, run.vocabulary, place.of("vocabulary"), "vocabularies")
+        vocabulary = vocabularies[run.vocabulary]
         text = self.corpora[vocabulary.training_corpus]
-        if text.size <= settings.context:  # a token has at least one byte
+        if text.size <= run.context:  # a token has at least one byte
             raise UserError(
-                f"{where}.context: {settings.context} tokens need a longer text than the "
+                f"{place.of('context')}: {run.context} tokens need a longer text than the "
                 f"{text.size} bytes of {text.source or text.path}"
             )
-        fields = settings.model_dump(exclude={"steps"}) | {"vocabulary": vocabulary.identity}
+        fields = run.model_dump(exclude={"steps"}) | {"vocabulary": vocabulary.identity}
         return RunSpec.model_validate(fields)
 
     @property
@@ -146,8 +164,17 @@ def _resolve_corpus(name: str, corpus: Corpus) -> CorpusText:
         return CorpusText(corpus.source, None, pinned.sha256, pinned.size)
     path = Path(corpus.path)
     if not path.is_file():
-        raise UserError(f"corpora.{name}.path: there is no file {corpus.path} in {Path.cwd()}")
-    return CorpusText(None, corpus.path, corpus.sha256 or sha256_of(path), path.stat().st_size)
+        raise UserError(
+            f"corpora.{name}.path: {corpus.path!r} is no file; looked for {path.absolute()}"
+        )
+    try:
+        digest = corpus.sha256 or sha256_of(path)
+    except OSError as error:
+        raise UserError(
+            f"corpora.{name}.path: {corpus.path!r} cannot be read ({error.strerror}); "
+            "check its permissions"
+        ) from None
+    return CorpusText(None, corpus.path, digest, path.stat().st_size)
 
 
 def _resolve_vocabulary(
@@ -168,3 +195,13 @@ def _require(entries: Mapping[str, Any], name: str, where: str, section: str) ->
     if name not in entries:
         hint = suggestion(name, list(entries))
         raise UserError(f"{where}: {name!r} is not an entry of `{section}`{hint}")
+
+
+def _check_keys(settings: Mapping[str, Setting], where: str, defaults: RunSettings) -> None:
+    """Refuse keys that a run does not have, and seeds outside `seeds`."""
+    known = list(flat(defaults))
+    for key, setting in settings.items():
+        if key not in known:
+            raise UserError(f"{where}.{setting.place}: unknown key{suggestion(key, known)}")
+        if key == "seed" and setting.place != "seeds":
+            raise UserError(f"{where}.{setting.place}: seeds stand in the list {where}.seeds")
