@@ -46,7 +46,7 @@ IN_SECTIONS = [
     ("experiments.regimes.seeds", 0, "experiments.regimes.seeds: must be a list, not 0"),
     # a truth value as a number; the others are in a test below
     ("defaults.clip", True, "defaults.clip: true is a truth value where a number is needed"),
-    ("experiments.regimes.seeds", [1, True], "experiments.regimes.seeds.1: true is a truth value"),
+    ("experiments.regimes.seeds", [1, True], "experiments.regimes.seeds: true is a truth value"),
     # impossible values
     ("defaults.heads", 3, "defaults.heads: 3 heads do not divide the width 64"),
     ("defaults.batch", 0, "defaults.batch: must be greater than or equal to 1, not 0"),
@@ -154,7 +154,7 @@ IN_EXPERIMENTS = [
     ({"vary": {"precision": "fp32"}}, "vary.precision: must be a list, not 'fp32'"),
     ({"vary": {"precision": []}}, "vary.precision: must have at least one entry"),
     ({"vary": {"precision": ["fp32", "fp8"]}}, "vary.precision: must be 'pure-bf16', "),
-    ({"vary": {"batch": [16, True]}}, "vary.batch: True is a truth value where a number is needed"),
+    ({"vary": {"batch": [16, True]}}, "vary.batch: true is a truth value where a number is needed"),
     ({"vary": {"clip": [True]}}, "vary.clip: true is a truth value where a number is needed"),
     ({"vary": {"record.segment": [500, 400]}}, "steps: 1500 is not a multiple of record.segment"),
     ({"set": {"steps": 700}}, "set.steps: 700 is not a multiple of record.segment, 500; take 500"),

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 
 class Model(BaseModel):
@@ -18,15 +18,20 @@ class Model(BaseModel):
         extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True
     )
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_value_as_number(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for name, value in values.items():
-                field = cls.model_fields.get(name)
-                if isinstance(value, bool) and field and field.annotation in (int, float):
-                    raise ValueError(f"{name}: {value} is a truth value where a number is needed")
-        return values
+    def _no_truth_value_as_number(cls, value: Any, field: ValidationInfo) -> Any:
+        """Refuse ``true`` where it would be taken for 1."""
+        if _holds_number(cls.model_fields[field.field_name].annotation):
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, bool):
+                    raise ValueError(f"{json.dumps(one)} is a truth value where a number is needed")
+        return value
+
+
+def _holds_number(annotation: Any) -> bool:
+    """Return whether `annotation` is, or holds, a number: ``float | None``, ``list[int]``."""
+    return annotation in (int, float) or any(map(_holds_number, get_args(annotation)))
 
 
 def canonical_json(value: Any) -> str:

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from deadtokens.models import Model
-from deadtokens.study.validation import DIGEST, NAME, no_truth_value
+from deadtokens.study.validation import DIGEST, NAME
 from deadtokens.text.sources import PINNED
 from deadtokens.training.spec import Count, RunSpec
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Digest = Annotated[str, StringConstraints(pattern=DIGEST)]
-Seed = Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(no_truth_value)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 NAMED = {"additionalProperties": False}  # the schema then refuses names of another form
 BYTES = 256  # the base alphabet of a byte-level vocabulary
 
@@ -59,8 +59,6 @@ class RunSettings(RunSpec):
 
     steps: Count = 1500
     """Updates; more of them later continue the same run. Multiple of `record.segment`. [updates]"""
-
-    _no_truth_value = field_validator("embedding_std", "clip", mode="before")(no_truth_value)
 
     @model_validator(mode="after")
     def _whole_segments(self) -> "RunSettings":

@@ -117,19 +117,6 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def no_truth_value(value: Any) -> Any:
-    """Return `value`; for fields of numbers, which would take ``true`` for 1.
-
-    Raises
-    ------
-    ValueError
-        If `value` is a truth value.
-    """
-    if isinstance(value, bool):
-        raise ValueError(f"{shown(value)} is a truth value where a number is needed")
-    return value
-
-
 def _model_at(model: type[Model], path: Sequence[Any]) -> type[Model]:
     """Return the model that the keys of `path` lead to."""
     for part in path:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from deadtokens.errors import UserError
 from deadtokens.models import Model, canonical_json, short_digest
@@ -12,8 +12,9 @@ TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+# abs: 0.0 and -0.0 are one value and must not be two runs.
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(abs)]
+Fraction = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
 
 
 class Record(Model):
