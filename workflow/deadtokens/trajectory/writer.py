@@ -1,6 +1,6 @@
 """Writing one segment of a trajectory: recorded steps in, a complete NetCDF-4 file out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +16,8 @@ from torch import Tensor
 from deadtokens.files import complete_or_absent
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.chunks import DEFLATE_LEVEL, encode_chunk
+from deadtokens.trajectory.staging import HostStaging, stage
 
-BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
 COMPRESSION_THREADS = 2
 
 
@@ -56,7 +56,7 @@ def write_segment(
     with complete_or_absent(path) as temporary:
         _declare(temporary, sizes, tensors)
         with h5py.File(temporary, "r+") as file, ThreadPoolExecutor(COMPRESSION_THREADS) as pool:
-            writer = SegmentWriter(file, pool, sizes, tensors)
+            writer = SegmentWriter(file, pool, tensors)
             yield writer
             writer.finish()
         _complete(temporary, writer, first, attributes)
@@ -75,14 +75,11 @@ class SegmentWriter:
         self,
         file: h5py.File,
         pool: ThreadPoolExecutor,
-        sizes: Mapping[str, int],
         tensors: Sequence[str],
     ):
         self.recorded = {"state": 0, "update": 0}
         self.per_update: dict[str, list[Tensor]] = {name: [] for name in layout.PER_UPDATE}
-        self.blocks = {
-            name: _Blocks(file[name], sizes["token"], sizes["component"], pool) for name in tensors
-        }
+        self.blocks = {name: _Blocks(file[name], pool) for name in tensors}
 
     def state(self, tensors: Mapping[str, Tensor]) -> None:
         """Record the next state: W and the moments, each (token, component)."""
@@ -146,15 +143,12 @@ def _write_axis(file: h5netcdf.File, axis: str, start: int, length: int) -> None
 
 
 class _Blocks:
-    """Two blocks of one tensor, (2, steps, tokens, components), filled and compressed in turn."""
+    """The steps of one tensor on their way to its chunks, two blocks at a time."""
 
-    def __init__(
-        self, dataset: h5py.Dataset, tokens: int, components: int, pool: ThreadPoolExecutor
-    ):
+    def __init__(self, dataset: h5py.Dataset, pool: ThreadPoolExecutor):
         self.dataset, self.pool = dataset, pool
         self.steps = dataset.chunks[-1]
-        self.shape = (2, self.steps, tokens, components)
-        self.bits: Tensor | None = None
+        self.staging: HostStaging | None = None
         self.dtype: torch.dtype | None = None
         self.pending: list[list[Future]] = [[], []]
         self.count = 0
@@ -166,15 +160,14 @@ class _Blocks:
 
     def put(self, step: int, tensor: Tensor) -> None:
         """Add the next step's tensor; wait for the compression if both blocks are full."""
-        if self.bits is None:
-            self.dtype = tensor.dtype
-            self.bits = torch.zeros(self.shape, dtype=BITS[tensor.dtype])
+        if self.staging is None:
+            self.dtype, self.staging = tensor.dtype, stage(self.steps, tensor)
         if tensor.dtype != self.dtype:
             raise TypeError(f"{self.dataset.name}: {tensor.dtype} after {self.dtype}")
         index, offset = divmod(step, self.steps)
         if offset == 0:
             _wait(self.pending[index % 2])
-        self.bits[index % 2, offset].copy_(tensor.detach().view(self.bits.dtype))
+        self.staging.put(index % 2, offset, tensor)
         self.count = step + 1
         if offset == self.steps - 1:
             self._compress(index)
@@ -183,17 +176,16 @@ class _Blocks:
         """Compress what is left, and wait until everything is in the file."""
         index, offset = divmod(self.count, self.steps)
         if offset:
-            self.bits[index % 2, offset:] = 0
+            self.staging.clear_from(index % 2, offset)
             self._compress(index)
         for futures in self.pending:
             _wait(futures)
 
     def _compress(self, index: int) -> None:
-        block = self.bits[index % 2].permute(1, 2, 0).numpy()
-        block = block.view(f"u{block.itemsize}")
+        block, arrive = self.staging.take(index % 2)
         rows = self.dataset.chunks[0]
         self.pending[index % 2] = [
-            self.pool.submit(_store, self.dataset, block[row : row + rows], row, index)
+            self.pool.submit(_store, self.dataset, block[row : row + rows], row, index, arrive)
             for row in range(0, len(block), rows)
         ]
 
@@ -204,8 +196,11 @@ def _wait(futures: list[Future]) -> None:
     futures.clear()
 
 
-def _store(dataset: h5py.Dataset, values: np.ndarray, row: int, index: int) -> None:
+def _store(
+    dataset: h5py.Dataset, values: np.ndarray, row: int, index: int, arrive: Callable[[], None]
+) -> None:
     """Filter part of a block, (tokens, components, steps), and store it as a chunk."""
+    arrive()
     if values.shape != dataset.chunks:  # at the vocabulary's end
         part, values = values, np.zeros(dataset.chunks, values.dtype)
         values[: len(part)] = part

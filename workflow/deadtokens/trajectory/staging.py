@@ -1,0 +1,73 @@
+"""Where a tensor's steps are collected until a block is full: two blocks, used in turn.
+
+A staged tensor is (steps, tokens, components), as training has it; a block on disk has the steps
+last. On the CPU the threads that compress transpose as they go, chunk by chunk. On a GPU it
+transposes the whole block, and a stream beside training's copies it to pinned memory.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
+
+
+class HostStaging:
+    """Two blocks in the host's memory."""
+
+    def __init__(self, steps: int, like: Tensor):
+        self.blocks = torch.zeros((2, steps, *like.shape), dtype=BITS[like.dtype])
+
+    def put(self, slot: int, step: int, tensor: Tensor) -> None:
+        """Copy the bits of a tensor, (tokens, components), to its place."""
+        self.blocks[slot, step].copy_(tensor.detach().view(self.blocks.dtype))
+
+    def clear_from(self, slot: int, step: int) -> None:
+        """Set the steps from `step` on to zero."""
+        self.blocks[slot, step:] = 0
+
+    def take(self, slot: int) -> tuple[np.ndarray, Callable[[], None]]:
+        """Return a block's bits, (tokens, components, steps), and what to call before reading."""
+        return _unsigned(self.blocks[slot].permute(1, 2, 0)), lambda: None
+
+
+class CudaStaging(HostStaging):
+    """Two blocks on the GPU, and two in pinned memory to which they are copied.
+
+    Training's stream waits for nothing but the copy of the block that it is about to overwrite,
+    two blocks ago. The caller takes a slot only after the threads have read its last content.
+    """
+
+    def __init__(self, steps: int, like: Tensor):
+        self.blocks = torch.zeros(
+            (2, steps, *like.shape), dtype=BITS[like.dtype], device=like.device
+        )
+        shape = (2, *like.shape, steps)
+        self.pinned = torch.empty(shape, dtype=self.blocks.dtype, pin_memory=True)
+        self.stream = torch.cuda.Stream(like.device)
+        self.copied = [torch.cuda.Event(), torch.cuda.Event()]
+
+    def put(self, slot: int, step: int, tensor: Tensor) -> None:
+        if step == 0:
+            torch.cuda.current_stream().wait_event(self.copied[slot])
+        super().put(slot, step, tensor)
+
+    def take(self, slot: int) -> tuple[np.ndarray, Callable[[], None]]:
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            transposed = self.blocks[slot].permute(1, 2, 0).contiguous()
+            self.pinned[slot].copy_(transposed, non_blocking=True)
+            self.copied[slot].record()
+        return _unsigned(self.pinned[slot]), self.copied[slot].synchronize
+
+
+def stage(steps: int, like: Tensor) -> HostStaging:
+    """Return the staging for blocks of `steps` tensors that are like `like`."""
+    return CudaStaging(steps, like) if like.is_cuda else HostStaging(steps, like)
+
+
+def _unsigned(bits: Tensor) -> np.ndarray:
+    values = bits.numpy()
+    return values.view(f"u{values.itemsize}")
