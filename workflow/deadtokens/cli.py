@@ -4,8 +4,8 @@ Each stage's module has a ``main(arguments)``; a rule runs it as ``python -m dea
 a person as ``deadtokens <command>``. Both take the same arguments, and ``--log FILE`` besides.
 """
 
-import importlib
 import logging
+import runpy
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +22,7 @@ COMMANDS = {
     "freezing": "deadtokens.analysis.freezing",
     "figure": "deadtokens.figures.draw",
     "config": "deadtokens.study.document",
+    "size": "deadtokens.study.size",
 }
 
 
@@ -70,4 +71,4 @@ def deadtokens() -> None:
         print(f"usage: deadtokens {{{','.join(COMMANDS)}}} [--help] ...", file=sys.stderr)
         sys.exit(0 if command in {"-h", "--help"} else 2)
     sys.argv = [f"deadtokens {command}", *sys.argv[2:]]
-    run(importlib.import_module(COMMANDS[command]).main)
+    runpy.run_module(COMMANDS[command], run_name="__main__")

@@ -4,7 +4,7 @@ import argparse
 import logging
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -136,8 +136,10 @@ def _git_commit() -> str:
     return answer.stdout.strip()
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command ``train``."""
+def main(
+    arguments: Sequence[str], ensure_room: Callable[[RunSpec, int, Path], None] = lambda *_: None
+) -> None:
+    """Run the command ``train``; `ensure_room` is asked before it, and raises if there is none."""
     parser = argparse.ArgumentParser(prog="deadtokens train", description=__doc__)
     parser.add_argument("--name", required=True, help="the run's identity")
     parser.add_argument("--spec", required=True, help="the run's spec, as JSON")
@@ -148,9 +150,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--trajectory", type=Path, required=True, help="segment to write")
     parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint to write")
     options = parser.parse_args(arguments)
+    spec = read_spec(options.spec)
+    ensure_room(spec, read_census(options.census).sizes["token"], options.trajectory)
     train_segment(
         options.name,
-        read_spec(options.spec),
+        spec,
         options.segment,
         options.stream,
         options.census,
@@ -161,6 +165,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from deadtokens.cli import run
+    from functools import partial
 
-    run(main)
+    from deadtokens.cli import run
+    from deadtokens.trajectory.size import ensure_room
+
+    # Here, and so no part of the code's fingerprint: a better prediction must not retrain.
+    run(partial(main, ensure_room=ensure_room))

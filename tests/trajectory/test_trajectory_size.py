@@ -1,0 +1,82 @@
+"""The predicted size of a record is that of the file that is then written."""
+
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from deadtokens.errors import UserError
+from deadtokens.study.size import read_configuration, sizes
+from deadtokens.study.study import Study
+from deadtokens.training.precision import REGIMES
+from deadtokens.training.spec import RunSpec
+from deadtokens.training.train import record_segment
+from deadtokens.training.trainer import Trainer
+from deadtokens.trajectory import size
+from deadtokens.trajectory.size import ensure_room, predicted_bytes, recorded_bytes
+
+TOKENS = 1500
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def written_bytes(spec: RunSpec, folder: Path) -> int:
+    """Train a segment on a Zipfian stream, a quarter of its tokens dead; return its size."""
+    generator = np.random.default_rng(1)
+    live = TOKENS * 3 // 4
+    stream = (generator.zipf(1.3, 50_000) % live).astype(np.int32)
+    census = xr.Dataset(
+        {"dead": ("token", np.arange(TOKENS) >= live)}, coords={"token": np.arange(TOKENS)}
+    )
+    trainer = Trainer(spec, stream, TOKENS, torch.device("cpu"))
+    path = folder / "segment-000.nc"
+    record_segment("run", trainer, 0, path, census, {"run": "run"})
+    return path.stat().st_size
+
+
+@pytest.mark.parametrize("precision", REGIMES)
+def test_predictions_hold_within_a_quarter(precision, tmp_path):
+    spec = RunSpec(precision=precision, batch=8, width=32, layers=1, record={"segment": 192})
+    written = written_bytes(spec, tmp_path)
+    assert predicted_bytes(spec, TOKENS) == pytest.approx(written, rel=0.25)
+
+
+def test_fewer_tensors_are_predicted_smaller(tmp_path):
+    record = {"segment": 128, "tensors": ["W"]}
+    spec = RunSpec(batch=8, width=32, layers=1, record=record)
+    written = written_bytes(spec, tmp_path)
+    assert predicted_bytes(spec, TOKENS) == pytest.approx(written, rel=0.25)
+    # The control: another regime's prediction would not pass.
+    other = predicted_bytes(spec.model_copy(update={"precision": "fp32"}), TOKENS)
+    assert other != pytest.approx(written, rel=0.25)
+
+
+def test_recorded_bytes_are_those_of_the_tensors():
+    spec = RunSpec(precision="bf16-weights")
+    assert recorded_bytes(spec, 10, 5) == 64 * 10 * (2 * 6 + 2 * 5 + 4 * 6 + 4 * 6)
+
+
+def test_a_full_disk_is_refused_before_the_training(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(size.shutil, "disk_usage", lambda folder: usage(1000))
+    path = tmp_path / "not" / "yet" / "segment-000.nc"
+    with pytest.raises(UserError, match=r"segment-000\.nc: the segment needs about [\d,]+ bytes"):
+        ensure_room(RunSpec(), TOKENS, path)
+    monkeypatch.setattr(size.shutil, "disk_usage", lambda folder: usage(10**12))
+    ensure_room(RunSpec(), TOKENS, path)
+
+
+def test_a_study_is_predicted_run_by_run():
+    study = Study(read_configuration([CONFIG / "config.yaml", CONFIG / "paper.yaml"]))
+    predicted = list(sizes(study))
+    assert len(predicted) == len(study.runs)
+    assert {segments for _, segments, _ in predicted} == {10}
+    name, _, one = predicted[0]
+    assert one == predicted_bytes(study.runs[name], 10_000)
+
+
+def test_a_missing_configuration_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"nope\.yaml: not a readable configuration"):
+        read_configuration([tmp_path / "nope.yaml"])
