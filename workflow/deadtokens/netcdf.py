@@ -5,6 +5,7 @@ from pathlib import Path
 import xarray as xr
 
 from deadtokens.files import complete_or_absent
+from deadtokens.hdf5 import steady_file
 
 _COMPRESSION = {"zlib": True, "complevel": 4, "shuffle": True}
 
@@ -16,5 +17,5 @@ def write(dataset: xr.Dataset, path: str | Path) -> None:
     """
     numeric = (name for name, array in dataset.variables.items() if array.dtype.kind in "biuf")
     encoding = dict.fromkeys(numeric, _COMPRESSION)
-    with complete_or_absent(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    with complete_or_absent(path) as temporary, steady_file(temporary) as disk:
+        dataset.to_netcdf(disk, engine="h5netcdf", encoding=encoding)

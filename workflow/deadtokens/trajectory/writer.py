@@ -14,6 +14,7 @@ import xarray as xr
 from torch import Tensor
 
 from deadtokens.files import complete_or_absent
+from deadtokens.hdf5 import SteadyFile, steady_file
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.chunks import DEFLATE_LEVEL, encode_chunk
 from deadtokens.trajectory.staging import HostStaging, stage
@@ -30,6 +31,7 @@ def write_segment(
     tensors: Sequence[str],
     census: xr.Dataset,
     attributes: Mapping[str, Any],
+    needed: int | None = None,
 ) -> Iterator["SegmentWriter"]:
     """Yield the writer of the segment of updates (first, last]; `path` appears when it is complete.
 
@@ -46,6 +48,13 @@ def write_segment(
         Variables along `token`, stored so that the file explains itself.
     attributes : mapping of str to (str, int or float)
         Global attributes; the caller may add to them until the block ends.
+    needed : int or None
+        How large the file will be, in bytes, if that is known.
+
+    Raises
+    ------
+    UserError
+        If the disk is full: as soon as the caller hands over another step, or at the end.
     """
     sizes = {
         "token": census.sizes["token"],
@@ -53,14 +62,14 @@ def write_segment(
         "state": last - first + 1,
         "update": last - first,
     }
-    with complete_or_absent(path) as temporary:
-        _declare(temporary, sizes, tensors)
-        with h5py.File(temporary, "r+") as file, ThreadPoolExecutor(COMPRESSION_THREADS) as pool:
-            writer = SegmentWriter(file, pool, tensors)
+    with complete_or_absent(path, needed) as temporary, steady_file(temporary) as disk:
+        _declare(disk, sizes, tensors)
+        with h5py.File(disk, "r+") as file, ThreadPoolExecutor(COMPRESSION_THREADS) as pool:
+            writer = SegmentWriter(file, pool, tensors, disk.check)
             yield writer
             writer.finish()
-        _complete(temporary, writer, first, attributes)
-        census.to_netcdf(temporary, mode="a", engine="h5netcdf")
+        _complete(disk, writer, first, attributes)
+        census.to_netcdf(disk, mode="a", engine="h5netcdf")
 
 
 class SegmentWriter:
@@ -76,7 +85,9 @@ class SegmentWriter:
         file: h5py.File,
         pool: ThreadPoolExecutor,
         tensors: Sequence[str],
+        check: Callable[[], None],
     ):
+        self.check = check
         self.recorded = {"state": 0, "update": 0}
         self.per_update: dict[str, list[Tensor]] = {name: [] for name in layout.PER_UPDATE}
         self.blocks = {name: _Blocks(file[name], pool) for name in tensors}
@@ -97,14 +108,15 @@ class SegmentWriter:
             blocks.finish()
 
     def _put(self, axis: str, tensors: Mapping[str, Tensor]) -> None:
+        self.check()
         for name in self.blocks.keys() & tensors.keys():
             self.blocks[name].put(self.recorded[axis], tensors[name])
         self.recorded[axis] += 1
 
 
-def _declare(path: Path, sizes: Mapping[str, int], tensors: Sequence[str]) -> None:
+def _declare(disk: SteadyFile, sizes: Mapping[str, int], tensors: Sequence[str]) -> None:
     """Create the file with every axis and variable; the tensors' chunks come later, filtered."""
-    with h5netcdf.File(path, "w") as file:
+    with h5netcdf.File(disk, "w") as file:
         fixed = {axis: sizes[axis] for axis in ("token", "component")}
         file.dimensions = fixed | {"state": None, "update": None}
         file.resize_dimension("state", sizes["state"])
@@ -118,9 +130,11 @@ def _declare(path: Path, sizes: Mapping[str, int], tensors: Sequence[str]) -> No
             created.attrs["units"] = variable.units
 
 
-def _complete(path: Path, writer: SegmentWriter, first: int, attributes: Mapping[str, Any]) -> None:
+def _complete(
+    disk: SteadyFile, writer: SegmentWriter, first: int, attributes: Mapping[str, Any]
+) -> None:
     """Cut the step axes to what was recorded; add scalars, axes and attributes."""
-    with h5netcdf.File(path, "r+") as file:
+    with h5netcdf.File(disk, "r+") as file:
         for axis, length in writer.recorded.items():
             file.resize_dimension(axis, length)
         for name, values in writer.per_update.items():
