@@ -69,6 +69,19 @@ def census(rows: Sequence[tuple[str, str, int, str]], vocabulary: str = "kjv") -
     )
 
 
+def storage(costs: np.ndarray, run: str = "a") -> xr.Dataset:
+    """Return what recording costs; `costs` is (wall, CPU, stored) over (writer, tensor)."""
+    dims = ("writer", "tensor")
+    names = ["W", "exp_avg", "exp_avg_sq", "grad"][: np.shape(costs)[2]]
+    quantities = zip(("wall_time", "cpu_time", "stored_bytes"), costs, strict=True)
+    return xr.Dataset(
+        {name: (dims, np.asarray(values, dtype="float64")) for name, values in quantities}
+        | {"raw_bytes": ("tensor", np.where(np.isnan(costs[0][0]), np.nan, 2e6))},
+        coords={"writer": ["segment", "stepwise"], "tensor": names},
+        attrs={"run": run, "updates": 7, "measured_on": "A (R) CPU", "measured_cores": 3},
+    )
+
+
 def diverged(dataset: xr.Dataset, at: int) -> xr.Dataset:
     """Return the run cut off before update `at`, at which it diverged."""
     cut = dataset.isel(update=slice(0, at - 1))

@@ -7,14 +7,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_parts
-from figures.figure_data import census, diverged, freezing, read_table, scalars
+from figures.figure_data import census, diverged, freezing, read_table, scalars, storage
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
 from deadtokens.figures import census as figure_census
 from deadtokens.figures import displacement, draw, frozen, loss, style
+from deadtokens.figures import storage as figure_storage
 
-MODULES = {"loss": loss, "frozen": frozen, "displacement": displacement, "census": figure_census}
+MODULES = {
+    "loss": loss,
+    "frozen": frozen,
+    "displacement": displacement,
+    "census": figure_census,
+    "storage": figure_storage,
+}
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
 
@@ -31,9 +38,11 @@ def plain_fonts(monkeypatch):
 
 
 def datasets(name):
-    """Two runs that differ in hostile settings, one of them diverged; or a vocabulary."""
+    """Two runs that differ in hostile settings, one diverged; a vocabulary; or a measurement."""
     if name == "census":
         return [census([("a", "=cmd()", 5, ""), ("b", "<script>", 0, "$\\frac{")], "input-0")]
+    if name == "storage":
+        return [storage(np.geomspace(1 / 3, 1e5, 24).reshape(3, 2, 4), run="$\\frac{")]
     settings = [{"precision": "fp32", "note": "$\\frac{"}, {"precision": "mixed", "note": "=cmd()"}]
     if name == "loss":
         runs = [

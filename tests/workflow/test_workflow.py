@@ -15,7 +15,7 @@ from house import TINY, build_house
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
-FIGURES = ("loss", "frozen", "displacement", "census")
+FIGURES = ("loss", "frozen", "displacement", "census", "storage")
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +81,16 @@ def test_derived_files_follow_from_the_record(finished, study):
     assert (scalars.lr == np.float32(0.01)).all()
 
 
+def test_storage_is_measured_on_the_first_run(finished, study):
+    folder = finished.work / "results" / "benchmarks"
+    (measured,) = folder.iterdir()
+    storage = xr.open_dataset(measured / "storage.nc")
+    assert storage.attrs["run"] == measured.name == next(iter(study.members)).run
+    assert storage.attrs["updates"] == 3  # of the first segment
+    assert (storage.raw_bytes == 290 * 8 * 2).all()
+    assert (storage.stored_bytes > 0).all()
+
+
 def test_the_census_is_one_of_the_text(finished, study):
     (vocabulary,) = study.vocabularies
     folder = finished.work / "results" / "vocabularies" / vocabulary
@@ -133,7 +143,12 @@ EDITS = {
         "workflow/deadtokens/training/update.py",
         "W.mul_(1 - lr * hyper.weight_decay)",
         "W.mul_(1 - lr * hyper.weight_decay * 2)",
-        {"train_segment": 4, **ANALYSED, "draw_loss": 1, "draw_frozen": 1, "draw_displacement": 1},
+        {
+            "train_segment": 4,
+            **ANALYSED,
+            "measure_storage": 1,
+            **{job: 1 for job in DRAWN if job != "draw_census"},
+        },
     ),
 }
 

@@ -7,6 +7,7 @@ REQUIRED INPUTS:
 OUTPUTS:
 
     results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc
+    results/benchmarks/{run}/storage.nc
 """
 
 
@@ -43,4 +44,23 @@ rule measure_freezing:
     shell:
         """
         python -m deadtokens.analysis.freezing {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule measure_storage:
+    """Measure what recording costs; alone on the machine."""
+    input:
+        "results/runs/{run}/trajectory/segment-000.nc",
+    output:
+        "results/benchmarks/{run}/storage.nc",
+    log:
+        "logs/measure_storage/{run}.log",
+    conda:
+        ENVIRONMENT
+    threads: all_cores
+    params:
+        code=code("analysis.storage"),
+    shell:
+        """
+        python -m deadtokens.analysis.storage {input:q} --output {output:q} --log {log:q}
         """

@@ -22,14 +22,6 @@ try:
 except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
 
-# Each figure, and the derived file of every run that it draws; None: the vocabularies' censuses.
-FIGURES = {
-    "loss": "scalars.nc",
-    "frozen": "freezing.nc",
-    "displacement": "freezing.nc",
-    "census": None,
-}
-
 
 wildcard_constraints:
     corpus="[^/]+",
@@ -114,23 +106,48 @@ def all_segments():
     )
 
 
+def of_every_run(file):
+    """Return a function that gives a derived file of each run of an experiment."""
+
+    def paths(members):
+        return [
+            f"results/runs/{member.run}/steps-{member.steps}/{file}"
+            for member in members
+        ]
+
+    return paths
+
+
+def of_every_vocabulary(members):
+    """Return the census of each vocabulary of an experiment."""
+    vocabularies = dict.fromkeys(
+        study.runs[member.run].vocabulary for member in members
+    )
+    return [
+        f"results/vocabularies/{vocabulary}/census.nc" for vocabulary in vocabularies
+    ]
+
+
+def of_first_run(members):
+    """Return what recording the first run of an experiment costs."""
+    return [f"results/benchmarks/{members[0].run}/storage.nc"]
+
+
+# Each figure, and the files of an experiment that it draws.
+FIGURES = {
+    "loss": of_every_run("scalars.nc"),
+    "frozen": of_every_run("freezing.nc"),
+    "displacement": of_every_run("freezing.nc"),
+    "census": of_every_vocabulary,
+    "storage": of_first_run,
+}
+
+
 def figure_inputs(figure):
     """Return a function that gives the files which a figure of an experiment draws."""
 
     def paths(wildcards):
-        members = study.experiments[wildcards.experiment].members
-        if FIGURES[figure] is None:
-            vocabularies = dict.fromkeys(
-                study.runs[member.run].vocabulary for member in members
-            )
-            return [
-                f"results/vocabularies/{vocabulary}/census.nc"
-                for vocabulary in vocabularies
-            ]
-        return [
-            f"results/runs/{member.run}/steps-{member.steps}/{FIGURES[figure]}"
-            for member in members
-        ]
+        return FIGURES[figure](study.experiments[wildcards.experiment].members)
 
     return paths
 
@@ -144,6 +161,11 @@ def gpus_for(wildcards):
     """Return how many GPUs a training asks for: one where it will use one, else none."""
     device = study.runs[wildcards.run].device
     return int(device == "cuda" or (device == "auto" and has_nvidia_gpu()))
+
+
+def all_cores(wildcards):
+    """Return so many threads that no other job runs beside a measurement."""
+    return workflow.resource_settings.cores or 2  # None: on a cluster
 
 
 def all_figures():

@@ -4,6 +4,7 @@ REQUIRED INPUTS:
 
     results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc
     results/vocabularies/{vocabulary}/census.nc
+    results/benchmarks/{run}/storage.nc
 
 OUTPUTS:
 

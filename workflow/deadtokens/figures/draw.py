@@ -7,7 +7,7 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
-FIGURES = ("loss", "frozen", "displacement", "census")
+FIGURES = ("loss", "frozen", "displacement", "census", "storage")
 
 
 def main(arguments: Sequence[str]) -> None:
