@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+PADDING = 32  # values between two steps
 BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
 
 
@@ -18,7 +19,10 @@ class HostStaging:
     """Two blocks in the host's memory."""
 
     def __init__(self, steps: int, like: Tensor):
-        self.blocks = torch.zeros((2, steps, *like.shape), dtype=BITS[like.dtype])
+        # Without the padding, equal places of all steps would share one set of the cache, and the
+        # transposition would take twice as long.
+        padded = torch.zeros((2, steps, like.numel() + PADDING), dtype=BITS[like.dtype])
+        self.blocks = padded[..., : like.numel()].unflatten(-1, like.shape)
 
     def put(self, slot: int, step: int, tensor: Tensor) -> None:
         """Copy the bits of a tensor, (tokens, components), to its place."""
