@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.seal import seal
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.writer import write_segment
 
@@ -40,6 +41,7 @@ def write_run(folder, tensors, boundaries, names=TENSORS, **attributes):
                     probability=torch.full((tokens,), 1.0 / update),
                 )
                 writer.state({name: tensors[name][update] for name in layout.STATE_TENSORS})
+        seal(path)
     assert boundaries[-1] == states - 1
 
 

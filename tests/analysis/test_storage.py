@@ -10,6 +10,7 @@ from tiny import bits
 
 from deadtokens.analysis import storage
 from deadtokens.errors import UserError
+from deadtokens.seal import seal
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.writer import write_segment
 
@@ -123,6 +124,7 @@ def test_a_run_that_diverged_at_once_has_no_costs(tmp_path):
     names = list(layout.TENSORS)
     with write_segment(path, 0, 4, 2, names, census, {"run": "r"}) as writer:
         writer.state({name: torch.zeros(5, 2) for name in layout.STATE_TENSORS})
+    seal(path)
     measured = storage.measure_storage(path)
     assert measured.attrs["updates"] == 0
     assert measured.to_array("quantity").isnull().all()

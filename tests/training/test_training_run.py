@@ -7,6 +7,7 @@ import xarray as xr
 from tiny import bits, tiny_census, tiny_spec, tiny_stream, tiny_trainer
 
 from deadtokens.errors import UserError
+from deadtokens.seal import seal
 from deadtokens.text.read import digest
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
 from deadtokens.training.precision import REGIMES
@@ -166,6 +167,7 @@ class TestCheckpoint:
         for _ in range(3):
             trainer.advance()
         save_checkpoint(trainer, ORIGIN, tmp_path / "c.safetensors")
+        seal(tmp_path / "c.safetensors")
         return trainer, tmp_path / "c.safetensors"
 
     def test_it_restores_everything(self, tmp_path):
@@ -187,5 +189,8 @@ class TestCheckpoint:
     def test_a_truncated_file_is_named(self, length, tmp_path):
         _, path = self.saved(tmp_path)
         path.write_bytes(path.read_bytes()[:length])
+        with pytest.raises(UserError, match=r"c\.safetensors: truncated"):
+            load_checkpoint(tiny_trainer(), ORIGIN, path)
+        seal(path)
         with pytest.raises(UserError, match=r"c\.safetensors: not a readable checkpoint"):
             load_checkpoint(tiny_trainer(), ORIGIN, path)

@@ -18,6 +18,7 @@ COMMANDS = {
     "stream": "deadtokens.text.stream",
     "census": "deadtokens.text.census",
     "train": "deadtokens.training.train",
+    "verify": "deadtokens.verify",
     "scalars": "deadtokens.analysis.scalars",
     "freezing": "deadtokens.analysis.freezing",
     "figure": "deadtokens.figures.draw",
@@ -34,10 +35,10 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     arguments, log = _without_log(sys.argv[1:])
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+        handlers.append(_log_file(log))
     for handler in handlers:
         handler.addFilter(_is_ours_or_serious)
+    logging.raiseExceptions = False  # a full disk takes no more lines: that is no news by then
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
     try:
         main(arguments)
@@ -46,6 +47,14 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _log_file(path: Path) -> logging.Handler:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return logging.FileHandler(path, mode="w", encoding="utf-8")
+    except OSError as error:
+        sys.exit(f"deadtokens: {path}: the log cannot be written ({error.strerror})")
 
 
 def _is_ours_or_serious(record: logging.LogRecord) -> bool:

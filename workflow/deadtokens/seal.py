@@ -1,8 +1,8 @@
 """Seals: what tells a finished data file from a torn or damaged one.
 
-Beside ``segment-000.nc`` stands ``segment-000.nc.seal.json`` with the file's length and CRC-32. That
-guards against accidents (interrupted writes, torn copies, failing disks), not against forgers, and
-it is read faster than a disk delivers; the deflated chunks carry checksums of their own besides.
+Beside ``segment-000.nc`` stands ``segment-000.nc.seal.json`` with the file's length and CRC-32.
+That guards against accidents (interrupted writes, torn copies, failing disks), not against forgers,
+and is computed faster than a disk delivers; deflated chunks carry checksums of their own besides.
 """
 
 import json
@@ -15,6 +15,7 @@ from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
 
 ENDING = ".seal.json"
+CONTENT = {"file": str, "bytes": int, "crc32": str}
 PIECE = 2**22
 
 
@@ -26,9 +27,8 @@ def seal_path(path: Path) -> Path:
 def seal(path: Path) -> None:
     """Write the seal of a finished file."""
     content = {"file": path.name, "bytes": path.stat().st_size, "crc32": crc32(path)}
-    text = json.dumps(content) + "\n"
-    with complete_or_absent(seal_path(path), needed=len(text)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with complete_or_absent(seal_path(path)) as temporary:
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def check_seal(path: Path) -> None:
@@ -41,14 +41,12 @@ def check_seal(path: Path) -> None:
     """
     if not path.is_file():
         raise UserError(f"{path}: missing; run snakemake again, which makes it anew")
-    stated, status = _read_seal(path), path.stat()
-    if status.st_size != stated["bytes"]:
-        problem = "truncated" if status.st_size < stated["bytes"] else "damaged"
+    problem = _problem(path)
+    if problem:
         raise UserError(
-            f"{path}: {problem}: it has {status.st_size:,} of {stated['bytes']:,} bytes; {_remedy(path)}"
+            f"{path}: {problem}; remove it and run snakemake again: it is made anew from the "
+            "checkpoint before it"
         )
-    if _known_crc32(path.absolute(), status.st_size, status.st_mtime_ns) != stated["crc32"]:
-        raise UserError(f"{path}: damaged: its bytes are not those that were sealed; {_remedy(path)}")
 
 
 def crc32(path: Path) -> str:
@@ -60,30 +58,33 @@ def crc32(path: Path) -> str:
     return f"{value:08x}"
 
 
-@lru_cache(maxsize=4096)
-def _known_crc32(path: Path, _bytes: int, _mtime_ns: int) -> str:
-    return crc32(path)
-
-
-def _read_seal(path: Path) -> dict[str, str | int]:
+def _problem(path: Path) -> str:
+    """Return what is wrong with a file or its seal, '' if nothing is."""
+    seal_name = seal_path(path).name
     try:
         stated = json.loads(seal_path(path).read_text(encoding="utf-8"))
-        kinds = {"file": str, "bytes": int, "crc32": str}
-        if {name: type(value) for name, value in stated.items()} != kinds:
-            raise ValueError("another content")
     except FileNotFoundError:
-        raise UserError(
-            f"{path}: not sealed, so it may be incomplete; copy {seal_path(path).name} beside it, "
-            f"or {_remedy(path)}"
-        ) from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{seal_path(path)}: damaged ({error}); {_remedy(path)}") from None
-    if stated["file"] != path.name:
-        raise UserError(f"{seal_path(path)}: the seal of {stated['file']!r}, not of {path.name}")
-    return stated
+        return f"not sealed, so it may be incomplete (a copy needs {seal_name} beside it)"
+    except (OSError, ValueError) as error:
+        return f"its seal {seal_name} is damaged ({error})"
+    if not _is_seal(stated) or stated["file"] != path.name:
+        return f"{seal_name} is damaged or the seal of another file"
+    status = path.stat()
+    if status.st_size != stated["bytes"]:
+        word = "truncated" if status.st_size < stated["bytes"] else "damaged"
+        return f"{word}, it has {status.st_size:,} of {stated['bytes']:,} bytes"
+    if _known_crc32(path.absolute(), status.st_size, status.st_mtime_ns) != stated["crc32"]:
+        return "damaged, its bytes are not those that were sealed"
+    return ""
 
 
-def _remedy(path: Path) -> str:
+def _is_seal(content: object) -> bool:
     return (
-        f"remove {path.name} and run snakemake again: it is made anew from the checkpoint before it"
+        isinstance(content, dict)
+        and {name: type(value) for name, value in content.items()} == CONTENT
     )
+
+
+@lru_cache(maxsize=4096)
+def _known_crc32(path: Path, _size: int, _changed: int) -> str:
+    return crc32(path)

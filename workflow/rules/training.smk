@@ -8,6 +8,7 @@ OUTPUTS:
 
     results/runs/{run}/trajectory/segment-{segment}.nc
     results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors
+    a .seal.json beside each: its length and checksum
 """
 
 
@@ -20,6 +21,8 @@ rule train_segment:
     output:
         trajectory="results/runs/{run}/trajectory/segment-{segment}.nc",
         checkpoint="results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors",
+        trajectory_seal="results/runs/{run}/trajectory/segment-{segment}.nc.seal.json",
+        checkpoint_seal="results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors.seal.json",
     log:
         "logs/train_segment/{run}/{segment}.log",
     conda:

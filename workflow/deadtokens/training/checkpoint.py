@@ -9,6 +9,7 @@ from safetensors.torch import save
 
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
+from deadtokens.seal import check_seal
 from deadtokens.training.trainer import Trainer
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -34,7 +35,7 @@ def save_checkpoint(trainer: Trainer, origin: dict[str, str], path: Path) -> Non
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
         metadata={"about": json.dumps(about)},
     )
-    with complete_or_absent(path) as temporary:
+    with complete_or_absent(path, needed=len(content)) as temporary:
         temporary.write_bytes(content)
 
 
@@ -45,9 +46,11 @@ def load_checkpoint(trainer: Trainer, origin: dict[str, str], path: Path) -> Non
     Raises
     ------
     UserError
-        If the file is damaged, or the run was trained by another spec, on another text, on another
-        class of device or with another torch: continuing would not give the bits of one piece.
+        If the file is damaged or not sealed, or the run was trained by another spec, on another
+        text, on another class of device or with another torch: continuing would not give the bits
+        of one piece.
     """
+    check_seal(path)
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["about"])

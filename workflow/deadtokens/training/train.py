@@ -12,6 +12,7 @@ import torch
 import xarray as xr
 
 from deadtokens.errors import UserError
+from deadtokens.seal import seal
 from deadtokens.text.read import read_census, read_stream
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
 from deadtokens.training.device import (
@@ -52,7 +53,7 @@ def train_segment(
     previous : Path or None
         Checkpoint of the segment before, None for segment 0.
     trajectory, checkpoint : Path
-        The segment and its checkpoint, to be written.
+        The segment and its checkpoint, to be written; each gets its seal beside it.
     """
     make_deterministic(spec.threads)
     keep_freed_memory()
@@ -72,8 +73,11 @@ def train_segment(
     if previous is not None:
         load_checkpoint(trainer, origin, previous)
     attributes = describe_run(name, spec, origin)
+    # Killed between any two of these lines, the last file has no seal: it is no result.
     record_segment(name, trainer, segment, trajectory, census, attributes)
+    seal(trajectory)
     save_checkpoint(trainer, origin, checkpoint)
+    seal(checkpoint)
 
 
 def record_segment(

@@ -10,13 +10,16 @@ from deadtokens.trajectory import layout
 from deadtokens.trajectory.segments import Segments, list_segments
 
 
-def open_run(segments: Segments) -> xr.Dataset:
+def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     """Open a run's segments as one lazy, labelled dataset.
 
     Parameters
     ----------
     segments : path or sequence of paths
         The trajectory's folder, or its segments in order.
+    check : bool
+        Read every file through first and compare it with its seal. Without this a copy that has no
+        seals, or a file known to be damaged, can be looked at.
 
     Returns
     -------
@@ -27,9 +30,10 @@ def open_run(segments: Segments) -> xr.Dataset:
     Raises
     ------
     UserError
-        If there is no segment, or they do not follow each other.
+        If there is no segment, if one is missing, truncated, damaged or not sealed, or if they do
+        not follow each other.
     """
-    paths = list_segments(segments)
+    paths = list_segments(segments, check)
     datasets = [xr.open_dataset(path, engine="h5netcdf", chunks={}) for path in paths]
     _check_sequence(paths, datasets)
     states = [
