@@ -1,9 +1,12 @@
 """Small runs and small texts that the tests share."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.text.read import digest
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.trainer import Trainer
 
@@ -24,18 +27,30 @@ def tiny_stream(length: int = 400) -> np.ndarray:
     return generator.integers(0, LIVE, length).astype(np.int32)
 
 
-def tiny_census() -> xr.Dataset:
-    """Return a census of VOCABULARY tokens; the strings are hostile."""
-    count = np.bincount(tiny_stream(), minlength=VOCABULARY)
-    strings = [f"\\x{index:02x}<ก>$" for index in range(VOCABULARY)]
+def tiny_census(size: int = VOCABULARY) -> xr.Dataset:
+    """Return a census of `size` tokens; the strings are hostile."""
+    count = np.bincount(tiny_stream(), minlength=size)
+    strings = [f"\\x{index:02x}<ก>$" for index in range(size)]
     return xr.Dataset(
         {
             "token_string": ("token", np.array(strings)),
             "count": ("token", count),
             "dead": ("token", count == 0),
         },
-        coords={"token": np.arange(VOCABULARY)},
+        coords={"token": np.arange(size)},
     )
+
+
+def write_vocabulary(folder: Path, size: int = VOCABULARY) -> None:
+    """Write stream.nc and census.nc as the text stage does."""
+    stream = tiny_stream()
+    xr.Dataset(
+        {"token": ("position", stream)},
+        attrs={"stream_sha256": digest(stream), "vocabulary_size": size},
+    ).to_netcdf(folder / "stream.nc", engine="h5netcdf")
+    census = tiny_census(size)
+    census["why_dead"] = ("token", np.where(census.dead, "other script", ""))
+    census.to_netcdf(folder / "census.nc", engine="h5netcdf")
 
 
 def tiny_trainer(**fields) -> Trainer:

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from tiny import bits, tiny_census, tiny_spec, tiny_stream, tiny_trainer
+from tiny import bits, tiny_census, tiny_spec, tiny_trainer, write_vocabulary
 
 from deadtokens.errors import UserError
 from deadtokens.seal import seal
-from deadtokens.text.read import digest
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.train import train_segment
@@ -19,16 +18,8 @@ ORIGIN = {"spec": "s", "text": "t", "device": "cpu", "torch": "2"}
 
 @pytest.fixture(scope="module")
 def vocabulary(tmp_path_factory):
-    """Write a stream and a census as the text stage does."""
     folder = tmp_path_factory.mktemp("vocabulary")
-    stream = tiny_stream()
-    xr.Dataset(
-        {"token": ("position", stream)},
-        attrs={"stream_sha256": digest(stream), "vocabulary_size": 23},
-    ).to_netcdf(folder / "stream.nc", engine="h5netcdf")
-    census = tiny_census()
-    census["why_dead"] = ("token", np.where(census.dead, "other script", ""))
-    census.to_netcdf(folder / "census.nc", engine="h5netcdf")
+    write_vocabulary(folder)
     return folder
 
 

@@ -8,15 +8,20 @@ from pathlib import Path
 
 
 class SteadyFile(io.RawIOBase):
-    """A new file whose writes never fail; `check` tells what the disk refused.
+    """A file whose writes never fail; `check` tells what the disk refused.
 
     HDF5 does not survive a failed write: a file whose last metadata have no room can neither be
     kept open nor closed, and the process crashes later or takes the file for complete. So HDF5 is
     not told. From the first failure on, what it writes is kept in memory, and it reads that again.
+
+    Parameters
+    ----------
+    file : FileIO
+        Open for reading and writing, without a buffer.
     """
 
-    def __init__(self, path: Path):
-        self._file = path.open("w+b", buffering=0)
+    def __init__(self, file: io.FileIO):
+        self._file = file
         self._refused: list[tuple[int, bytes]] = []
         self._problem: OSError | None = None
 
@@ -73,10 +78,6 @@ class SteadyFile(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
 
 @contextmanager
 def steady_file(path: Path) -> Iterator[SteadyFile]:
@@ -87,7 +88,7 @@ def steady_file(path: Path) -> Iterator[SteadyFile]:
     OSError
         If the disk refused a write.
     """
-    with SteadyFile(path) as file:
+    with path.open("w+b", buffering=0) as raw, SteadyFile(raw) as file:
         try:
             yield file
         finally:
