@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deadtokens.training.noise import Noise
 from deadtokens.training.optimizer import build_optimizer, learning_rate
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import Hyperparameters, adamw_, rounded_adamw_
+from deadtokens.training.update import Hyperparameters, adamw_, round_stochastically, rounded_adamw_
 
 hypers = st.builds(
     Hyperparameters,
@@ -98,13 +99,78 @@ def test_rounded_rule_is_torch_in_float32_rounded_once(hyper, lr, seed):
     assert same_bits(v, exact[2])
 
 
-@pytest.mark.parametrize("precision", ["pure-bf16", "bf16-weights", "mixed", "fp32"])
+class TestStochasticRounding:
+    def test_the_mean_is_kept(self):
+        """Rounded a hundred thousand times, a value a quarter of the way up goes up a quarter."""
+        low, high = 1.0, 1.0 + 2**-7
+        values = torch.full((100_000,), low + (high - low) / 4)
+        noise = Noise(0, "W").bits(1, values)
+        for sign in (1, -1):
+            rounded = round_stochastically(sign * values, noise).float()
+            assert set(rounded.tolist()) == {sign * low, sign * high}
+            up = (rounded == sign * high).float().mean().item()
+            assert up == pytest.approx(0.25, abs=5 * (0.25 * 0.75 / 100_000) ** 0.5)
+
+    def test_what_bfloat16_can_hold_stays(self):
+        patterns = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16)
+        values = patterns.view(torch.bfloat16)
+        noise = torch.full((2**16,), 2**16 - 1, dtype=torch.int32)
+        rounded = round_stochastically(values.float(), noise)
+        number = ~torch.isnan(values)
+        assert torch.equal(rounded.view(torch.int16)[number], patterns[number])
+        assert torch.isnan(rounded[~number]).all()
+
+    def test_the_extremes_of_the_noise_round_down_and_up(self):
+        values = torch.tensor([1.0 + 2**-20, -1.0 - 2**-20])
+        down, up = (torch.full((2,), n, dtype=torch.int32) for n in (0, 2**16 - 1))
+        assert round_stochastically(values, down).tolist() == [1.0, -1.0]
+        assert round_stochastically(values, up).tolist() == [1 + 2**-7, -1 - 2**-7]
+
+
+class TestNoise:
+    LIKE = torch.empty(64, 500)
+
+    def test_it_is_uniform_in_every_bit(self):
+        noise = Noise(3, "W").bits(7, self.LIKE)
+        assert noise.min() >= 0
+        assert noise.max() < 2**16
+        for bit in range(16):
+            ones = ((noise >> bit) & 1).float().mean().item()
+            assert ones == pytest.approx(0.5, abs=5 * 0.5 / 32_000**0.5)
+        counts = torch.bincount((noise >> 8).flatten(), minlength=256).double()
+        chi_squared = float(((counts - 125) ** 2 / 125).sum())
+        assert 255 - 5 * 510**0.5 < chi_squared < 255 + 5 * 510**0.5
+
+    def test_neighbours_are_not_correlated(self):
+        values = torch.stack([Noise(0, "W").bits(t, self.LIKE).flatten() for t in (1, 2)]).double()
+        shifted = torch.stack([values[0, :-1], values[0, 1:]])
+        for pair in (values, shifted):
+            assert abs(torch.corrcoef(pair)[0, 1].item()) < 5 / 32_000**0.5
+
+    @given(first=st.integers(0, 400), rows=st.integers(1, 20), t=st.integers(1, 10**6))
+    def test_a_part_has_the_bits_of_the_whole(self, first, rows, t):
+        whole = Noise(5, "W").bits(t, torch.empty(500, 4))
+        part = Noise(5, "W", first * 4).bits(t, torch.empty(rows, 4))
+        assert torch.equal(part, whole[first : first + rows])
+
+    @pytest.mark.parametrize("other", [Noise(6, "W"), Noise(5, "V")])
+    def test_seed_parameter_and_update_count(self, other):
+        one = Noise(5, "W").bits(9, self.LIKE)
+        assert (one != other.bits(9, self.LIKE)).float().mean() > 0.99
+        assert (one != Noise(5, "W").bits(10, self.LIKE)).float().mean() > 0.99
+
+
+REGIMES = ["pure-bf16", "bf16-weights", "bf16-stochastic", "mixed", "fp32"]
+
+
+@pytest.mark.parametrize("precision", REGIMES)
 def test_first_update_moves_every_weight_by_the_learning_rate(precision):
     spec = RunSpec(precision=precision)
     dtype = torch.bfloat16 if "bf16" in precision else torch.float32
     parameter = torch.nn.Parameter(torch.zeros(4, dtype=dtype))
     parameter.grad = torch.tensor([1e-3, -1e-3, 5.0, -7.0], dtype=dtype)
-    build_optimizer(spec, [parameter]).step()
+    model = torch.nn.ParameterDict({"W": parameter})
+    build_optimizer(spec, model).step()
     expected = -1e-3 * np.sign([1, -1, 1, -1])
     assert parameter.detach().float().numpy() == pytest.approx(expected, rel=2**-7)
 

@@ -1,24 +1,43 @@
 """The optimizer of a regime: torch's AdamW as it is where it applies, ours elsewhere."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from deadtokens.training.noise import Noise
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import Hyperparameters, rounded_adamw_
+from deadtokens.training.update import Hyperparameters, adamw_, rounded_adamw_
 
 
 class RoundedAdamW(torch.optim.Optimizer):
     """AdamW with float32 moments whose result is rounded once into the weights' format.
 
     State and groups are named as in `torch.optim.AdamW`, so that both are read alike.
+
+    Parameters
+    ----------
+    parameters : dict of str to Parameter
+    lr : float
+    hyper : Hyperparameters
+    noise_seed : int or None
+        Seed of stochastic rounding; None rounds to nearest-even.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, hyper: Hyperparameters):
-        super().__init__(parameters, {"lr": lr})
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        lr: float,
+        hyper: Hyperparameters,
+        noise_seed: int | None,
+    ):
+        super().__init__(parameters.values(), {"lr": lr})
         self.hyper = hyper
+        self.noise = {
+            parameter: None if noise_seed is None else Noise(noise_seed, name)
+            for name, parameter in parameters.items()
+        }
 
     @torch.no_grad()
     def step(self) -> None:
@@ -34,6 +53,7 @@ class RoundedAdamW(torch.optim.Optimizer):
                     int(state["step"]),
                     group["lr"],
                     self.hyper,
+                    self.noise[parameter],
                 )
 
     def _begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
@@ -46,17 +66,24 @@ class RoundedAdamW(torch.optim.Optimizer):
         return self.state[parameter]
 
 
-def build_optimizer(spec: RunSpec, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the optimizer of `spec`'s regime; every parameter decays alike.
+def hyperparameters(spec: RunSpec) -> Hyperparameters:
+    """Return what AdamW needs of a run's spec."""
+    return Hyperparameters(spec.beta1, spec.beta2, spec.eps, spec.weight_decay)
+
+
+def build_optimizer(spec: RunSpec, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimizer of `spec`'s regime; every parameter of the model decays alike.
 
     torch's foreach and fused paths differ in bits from its single-tensor path, which is the
     reference here.
     """
-    hyper = Hyperparameters(spec.beta1, spec.beta2, spec.eps, spec.weight_decay)
-    if REGIMES[spec.precision].update == "rounded":
-        return RoundedAdamW(parameters, spec.lr, hyper)
+    update = REGIMES[spec.precision].update
+    if update != "torch":
+        noise_seed = spec.seed if update == "stochastic" else None
+        named = dict(model.named_parameters())
+        return RoundedAdamW(named, spec.lr, hyperparameters(spec), noise_seed)
     return torch.optim.AdamW(
-        parameters,
+        model.parameters(),
         lr=spec.lr,
         betas=(spec.beta1, spec.beta2),
         eps=spec.eps,
@@ -64,6 +91,35 @@ def build_optimizer(spec: RunSpec, parameters: Iterable[nn.Parameter]) -> torch.
         foreach=False,
         fused=False,
     )
+
+
+def w_name(spec: RunSpec) -> str:
+    """Return the name in the model of the recorded matrix W."""
+    return "embedding.weight" if spec.tied else "unembedding.weight"
+
+
+def update_W(spec: RunSpec, state: Mapping[str, Tensor], grad: Tensor, t: int, first: int) -> None:
+    """Take W and its moments from state t - 1 to state t in place, as a run's optimizer does.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    state : mapping of 'W', 'exp_avg', 'exp_avg_sq' to Tensor of shape (tokens, width)
+        All rows of W, or some that follow each other.
+    grad : Tensor of shape (tokens, width)
+    t : int
+    first : int
+        Row of W with which the tensors begin.
+    """
+    moments = (state["W"], grad, state["exp_avg"], state["exp_avg_sq"])
+    arguments = (*moments, t, learning_rate(spec, t), hyperparameters(spec))
+    match REGIMES[spec.precision].update:
+        case "torch":
+            adamw_(*arguments)
+        case "rounded":
+            rounded_adamw_(*arguments)
+        case "stochastic":
+            rounded_adamw_(*arguments, Noise(spec.seed, w_name(spec), first * spec.width))
 
 
 def learning_rate(spec: RunSpec, update: int) -> float:

@@ -15,9 +15,10 @@ class Regime:
     weights, moments, arithmetic : {'bfloat16', 'float32'}
         Format of the parameters (and of their gradients), of Adam's two moments, and of the matrix
         products of forward and backward pass. Softmax and loss are float32 in every regime.
-    update : {'torch', 'rounded'}
+    update : {'torch', 'rounded', 'stochastic'}
         'torch': `torch.optim.AdamW` as it is, every operation rounded to its tensor's format.
-        'rounded': the update in float32, its result rounded once into the weights.
+        'rounded': the update in float32, its result rounded once, to nearest-even, into the
+        weights. 'stochastic': the same, rounded stochastically.
     meaning : str
         What the regime stands for.
     """
@@ -35,6 +36,9 @@ REGIMES = {
     ),
     "bf16-weights": Regime(
         "bfloat16", "float32", "bfloat16", "rounded", "float32 update, rounded once to nearest-even"
+    ),
+    "bf16-stochastic": Regime(
+        "bfloat16", "float32", "bfloat16", "stochastic", "the same, rounded stochastically"
     ),
     "mixed": Regime(
         "float32", "float32", "bfloat16", "torch", "float32 master weights, bfloat16 autocast"

@@ -44,7 +44,7 @@ class RunSpec(Model):
     """Entry of `vocabularies`: what the run trains on."""
 
     precision: Literal[tuple(REGIMES)] = "pure-bf16"
-    """Number formats of the run: pure-bf16, bf16-weights, mixed or fp32."""
+    """Number formats of weights, moments and arithmetic: the regime."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the initial weights and of the batches."""

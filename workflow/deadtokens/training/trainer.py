@@ -55,7 +55,7 @@ class Trainer:
         self.regime = REGIMES[spec.precision]
         model = Transformer(spec, vocabulary_size)
         self.model = model.to(device, getattr(torch, self.regime.weights))
-        self.optimizer = build_optimizer(spec, self.model.parameters())
+        self.optimizer = build_optimizer(spec, self.model)
         self.update = 0
         self.diverged_at: int | None = None
         self.dtypes: dict[str, str] = {}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deadtokens.training.noise import Noise
+
 
 @dataclass(frozen=True)
 class Hyperparameters:
@@ -65,8 +67,31 @@ def rounded_adamw_(
     t: int,
     lr: float,
     hyper: Hyperparameters,
+    noise: Noise | None = None,
 ) -> None:
-    """Take state t - 1 to state t in the moments' float32; round once, to nearest-even, into W."""
+    """Take state t - 1 to state t in the moments' float32; round once into the bfloat16 W.
+
+    To nearest-even, or, with `noise`, stochastically.
+    """
     exact = W.float()
     adamw_(exact, grad.float(), exp_avg, exp_avg_sq, t, lr, hyper)
-    W.copy_(exact)
+    W.copy_(exact if noise is None else round_stochastically(exact, noise.bits(t, exact)))
+
+
+def round_stochastically(values: Tensor, noise: Tensor) -> Tensor:
+    """Round float32 to bfloat16, up or down with probabilities that keep the mean.
+
+    Adding 16 uniform bits below the kept half of the pattern carries with a probability equal to
+    the dropped part. Infinities and NaN stay what they are.
+
+    Parameters
+    ----------
+    values : float32 Tensor
+    noise : int32 Tensor of the same shape, 0..65535
+
+    Returns
+    -------
+    bfloat16 Tensor of the same shape
+    """
+    carried = ((values.view(torch.int32) + noise) & -65536).view(torch.float32)
+    return torch.where(torch.isfinite(values), carried, values).to(torch.bfloat16)

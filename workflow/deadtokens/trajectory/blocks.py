@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from deadtokens.trajectory import layout
-from deadtokens.trajectory.chunks import decode_chunk, widen
+from deadtokens.trajectory.chunks import decode_chunk, place
 from deadtokens.trajectory.segments import Segments, list_segments
 
 
@@ -135,7 +135,8 @@ def inflate(
     ----------
     dataset : h5py.Dataset of shape (tokens, components, steps)
     tokens, steps : range, step 1
-    out : float32 ndarray of shape (tokens, components, steps)
+    out : ndarray of shape (tokens, components, steps)
+        float32, or unsigned integers of the recorded format's width for the bare bits.
     pool : ThreadPoolExecutor
     """
     rows, _, length = dataset.chunks
@@ -172,7 +173,7 @@ def _place(
     out: np.ndarray,
 ) -> None:
     bits = decode_chunk(filtered, format).reshape(shape)
-    widen(bits[tokens[0], :, steps[0]], out[tokens[1], :, steps[1]])
+    place(bits[tokens[0], :, steps[0]], out[tokens[1], :, steps[1]])
 
 
 def displacements(segments: Segments) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -101,9 +101,11 @@ def decode_chunk(filtered: bytes, format: str) -> np.ndarray:
     return bits
 
 
-def widen(bits: np.ndarray, out: np.ndarray) -> None:
-    """Write the float32 values of bit patterns into `out`, of the same shape."""
-    if bits.dtype == np.uint16:
+def place(bits: np.ndarray, out: np.ndarray) -> None:
+    """Write bit patterns into `out`: as they are if it holds such, else as float32 values."""
+    if out.dtype == bits.dtype:
+        out[...] = bits
+    elif bits.dtype == np.uint16:
         np.left_shift(bits, 16, out=out.view(np.uint32), dtype=np.uint32, casting="unsafe")
     else:
         out.view(np.uint32)[...] = bits

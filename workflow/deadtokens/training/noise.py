@@ -1,0 +1,64 @@
+"""The noise of stochastic rounding: a function of (seed, parameter, update, element) alone."""
+
+import zlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Multipliers and shifts of a 32-bit mixing function with full avalanche ("lowbias32", C. Wellons,
+# Prospecting for Hash Functions, 2018).
+MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
+SHIFTS = (16, 15, 16)
+WORD = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Random bits that any element can have again without those before it.
+
+    Attributes
+    ----------
+    seed : int
+        The run's.
+    parameter : str
+        Its name in the model.
+    first : int, default=0
+        Number of the first element, for a part of a parameter.
+    """
+
+    seed: int
+    parameter: str
+    first: int = 0
+
+    def bits(self, update: int, like: Tensor) -> Tensor:
+        """Return 16 random bits an element, int32 in 0..65535, of the shape of `like`."""
+        stop = self.first + like.numel()
+        element = torch.arange(self.first, stop, dtype=torch.int32, device=like.device)
+        key = _mixed(_mixed(self.seed) ^ _mixed(zlib.crc32(self.parameter.encode())) ^ update)
+        element ^= _signed(key)
+        _mix_(element)
+        element += _signed(_mixed(key ^ WORD))
+        _mix_(element)
+        return (element & 0xFFFF).view(like.shape)
+
+
+def _mixed(word: int) -> int:
+    """Return the mixing function of a Python integer, of which 32 bits count."""
+    word &= WORD
+    for shift, multiplier in zip(SHIFTS, (*MULTIPLIERS, 1), strict=True):
+        word ^= word >> shift
+        word = word * multiplier & WORD
+    return word
+
+
+def _mix_(words: Tensor) -> None:
+    """Apply the mixing function to int32 words in place; shifts must not carry the sign."""
+    for shift, multiplier in zip(SHIFTS, (*MULTIPLIERS, 1), strict=True):
+        words ^= (words >> shift) & ((1 << 32 - shift) - 1)
+        if multiplier != 1:
+            words *= _signed(multiplier)
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 32) if word >> 31 else word
