@@ -15,7 +15,7 @@ from house import TINY, build_house
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
-FIGURES = ("loss", "frozen", "displacement", "census", "storage")
+FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +91,15 @@ def test_storage_is_measured_on_the_first_run(finished, study):
     assert (storage.stored_bytes > 0).all()
 
 
+@pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
+def test_the_replay_finds_no_difference(precision, finished, study):
+    path = run_folder(finished, study, precision) / "steps-6" / "audit.json"
+    audit = json.loads(path.read_text())
+    assert audit["identical"]
+    assert audit["controls_detected"]
+    assert {tally["compared"] for tally in audit["tensors"].values()} == {6 * 290 * 8}
+
+
 def test_the_census_is_one_of_the_text(finished, study):
     (vocabulary,) = study.vocabularies
     folder = finished.work / "results" / "vocabularies" / vocabulary
@@ -124,7 +133,7 @@ def test_a_finished_house_has_nothing_to_do(finished):
 
 
 DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
-ANALYSED = {"collect_scalars": 2, "measure_freezing": 2}
+ANALYSED = {"collect_scalars": 2, "measure_freezing": 2, "audit_replay": 2}
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
     "a figure": (

@@ -6,7 +6,7 @@ REQUIRED INPUTS:
 
 OUTPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc
+    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json
     results/benchmarks/{run}/storage.nc
 """
 
@@ -44,6 +44,24 @@ rule measure_freezing:
     shell:
         """
         python -m deadtokens.analysis.freezing {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule audit_replay:
+    """Replay the optimizer of a run and compare every bit with its record."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/audit.json",
+    log:
+        "logs/audit_replay/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("analysis.audit"),
+    shell:
+        """
+        python -m deadtokens.analysis.audit {input:q} --output {output:q} --log {log:q}
         """
 
 

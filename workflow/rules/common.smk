@@ -106,13 +106,14 @@ def all_segments():
     )
 
 
-def of_every_run(file):
-    """Return a function that gives a derived file of each run of an experiment."""
+def of_every_run(file, needed="W"):
+    """Return a function that gives a derived file of each run that records the needed tensor."""
 
     def paths(members):
         return [
             f"results/runs/{member.run}/steps-{member.steps}/{file}"
             for member in members
+            if needed in study.runs[member.run].record.tensors
         ]
 
     return paths
@@ -139,6 +140,7 @@ FIGURES = {
     "frozen": of_every_run("freezing.nc"),
     "displacement": of_every_run("freezing.nc"),
     "census": of_every_vocabulary,
+    "audit": of_every_run("audit.json", needed="grad"),
     "storage": of_first_run,
 }
 
@@ -169,11 +171,12 @@ def all_cores(wildcards):
 
 
 def all_figures():
-    """Return every figure of every experiment, as PNG."""
+    """Return every figure of every experiment whose runs record what it draws, as PNG."""
     return [
-        f"results/figures/{experiment}/{figure}.png"
-        for experiment in study.experiments
-        for figure in FIGURES
+        f"results/figures/{name}/{figure}.png"
+        for name, experiment in study.experiments.items()
+        for figure, files in FIGURES.items()
+        if files(experiment.members)
     ]
 
 

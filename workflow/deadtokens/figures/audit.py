@@ -1,0 +1,139 @@
+"""Figure: how many recorded values a replay of the optimizer gets wrong, controls beside it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from deadtokens.errors import UserError
+from deadtokens.figures import command, style
+from deadtokens.figures.lines import MARKERS, strokes
+from deadtokens.figures.logzero import LogScaleWithZero
+from deadtokens.figures.runs import Run, described, experiment
+
+REPLAY = "the run's own update"
+NEEDED = ("run", "spec", "status", "tensors", "controls")
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "check": "str",
+    "compared": "int64",
+    "differing": "int64",
+    "fraction": "float64",
+}
+
+
+def open_audits(paths: Sequence[Path]) -> list[xr.Dataset]:
+    """Read audits, each as a dataset without variables.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or is no audit.
+    """
+    return [_open(path) for path in paths]
+
+
+def _open(path: Path) -> xr.Dataset:
+    try:
+        audit = json.loads(path.read_text(encoding="utf-8"))
+        return xr.Dataset(attrs={name: audit[name] for name in NEEDED})
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no audit of a run ({error}); make it again") from None
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's audit each, in the attributes.
+
+    Returns
+    -------
+    DataFrame
+        One row a run and check: ``group``, ``regime``, ``label``, ``run``, ``check`` (the run's own
+        update over all tensors, or a control), ``compared`` and ``differing`` values, ``fraction``.
+    """
+    rows = pd.concat([_checks(run) for run in experiment(datasets)], ignore_index=True)
+    rows["fraction"] = rows["differing"] / rows["compared"]
+    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _checks(run: Run) -> pd.DataFrame:
+    tallies = pd.DataFrame(run.data.attrs["tensors"].values())
+    counts = ["compared", "differing"]
+    replay = {"check": REPLAY, **tallies.reindex(columns=counts).sum().to_dict()}
+    controls = [
+        {"check": f"control: {name}", **{count: control[count] for count in counts}}
+        for name, control in run.data.attrs["controls"].items()
+    ]
+    return described(pd.DataFrame([replay, *controls]), run)
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    figure = style.blank(height=2.8)
+    axes = figure.subplots()
+    scale = LogScaleWithZero.spanning(table["fraction"])
+    scale.apply(axes)
+    checks = list(dict.fromkeys(table["check"]))
+    by_group = strokes(table)
+    marks = {run: MARKERS[place % len(MARKERS)] for place, run in enumerate(table["run"].unique())}
+    for place, (run, rows) in enumerate(table.groupby("run", sort=False)):
+        shift = 0.5 * (place + 0.5) / len(marks) - 0.25
+        heights = scale.place(rows["fraction"])
+        color = by_group[rows["group"].iloc[0]].color
+        positions = [checks.index(check) + shift for check in rows["check"]]
+        axes.plot(positions, heights, linestyle="", marker=marks[run], color=color, clip_on=False)
+    axes.set_xlim(-0.5, len(checks) - 0.5)
+    axes.set_xticks(range(len(checks)), [style.as_drawn(check, 20) for check in checks])
+    axes.set_ylabel("fraction of compared values\nthat differ in a bit")
+    axes.set_title(_result(table))
+    style.legend_below(figure, _legend(table, by_group, marks) + scale.entries())
+    return figure
+
+
+def _result(table: pd.DataFrame) -> str:
+    replay = table[table["check"] == REPLAY]
+    differing, compared = replay["differing"].sum(), replay["compared"].sum()
+    return f"replays: {differing:,} of {compared:,} recorded values differ"
+
+
+def _legend(
+    table: pd.DataFrame, by_group: dict[str, style.Stroke], marks: dict[str, str]
+) -> list[tuple[object, str]]:
+    names = table[["run", "group", "label"]].drop_duplicates()
+    return [
+        (Line2D([], [], linestyle="", marker=marks[run], color=by_group[group].color), label)
+        for run, group, label in names.itertuples(index=False)
+    ]
+
+
+RECIPE = command.Recipe(
+    name="audit",
+    title="Replay of the optimizer",
+    inputs="audit.json of each run of the experiment",
+    open=open_audits,
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``audit.json``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)
