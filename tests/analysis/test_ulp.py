@@ -1,0 +1,106 @@
+"""ulp arithmetic against an independent method: the neighbours that nextafter gives."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deadtokens.ulp import half_ulps, ordered_bits, origin_ulps, spacing, ulp_distance
+
+# All 65,536 patterns but NaN and infinities.
+PATTERNS = np.arange(2**16, dtype=np.uint16).view(ml_dtypes.bfloat16)
+FINITE = PATTERNS[np.isfinite(PATTERNS.astype(np.float32))]
+LARGEST = np.float32(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
+SINGLES = st.floats(-(2.0**127), 2.0**127, width=32)  # with a finite neighbour
+
+
+def away_from_zero(values):
+    """Return the next number of larger magnitude, in the values' own type."""
+    infinity = np.array(np.inf, values.dtype)
+    return np.where(
+        np.signbit(values), np.nextafter(values, -infinity), np.nextafter(values, infinity)
+    )
+
+
+def towards_zero(values):
+    return np.nextafter(values, np.zeros_like(values))
+
+
+def test_spacing_of_every_bfloat16_is_the_gap_to_its_neighbour():
+    values = FINITE[np.abs(FINITE.astype(np.float32)) < LARGEST]
+    gap = np.abs(away_from_zero(values).astype(np.float64) - values.astype(np.float64))
+    assert (spacing(values.astype(np.float32), "bfloat16") == gap).all()
+
+
+def test_spacing_of_normal_bfloat16_is_origins_formula():
+    values = FINITE[np.abs(FINITE.astype(np.float32)) >= 2.0**-126].astype(np.float32)
+    biased = (values.view(np.uint32) >> 23) & 0xFF
+    assert (spacing(values, "bfloat16") == 2.0 ** (biased.astype(float) - 134)).all()
+
+
+def test_order_of_all_bfloat16():
+    ordered = ordered_bits(np.sort(FINITE.astype(np.float32)), "bfloat16")
+    assert set(np.diff(ordered)) == {0, 1}  # 0 between the two zeros alone
+    assert (np.diff(ordered) == 0).sum() == 1
+    assert ordered_bits(np.float32([0.0, -0.0, 1.0, -1.0]), "bfloat16").tolist() == [
+        0,
+        0,
+        0x3F80,
+        -0x3F80,
+    ]
+
+
+@given(st.integers(0, len(FINITE) - 1), st.integers(0, len(FINITE) - 1))
+def test_distance_counts_the_numbers_between(one, other):
+    ordered = np.unique(FINITE.astype(np.float32))
+    before, after = FINITE[one].astype(np.float32), FINITE[other].astype(np.float32)
+    expected = abs(np.searchsorted(ordered, after) - np.searchsorted(ordered, before))
+    assert ulp_distance(before, after, "bfloat16") == expected
+
+
+@given(SINGLES)
+def test_spacing_and_distance_of_float32(value):
+    value = np.float32(value)
+    neighbour = away_from_zero(value)
+    assert spacing(value, "float32") == abs(float(neighbour) - float(value))
+    assert ulp_distance(value, neighbour, "float32") == 1
+    assert spacing(value, "float32") == np.abs(np.spacing(np.float32(abs(value))), dtype=float)
+
+
+def rounded(values):
+    """Round float64 to bfloat16 by torch, an independent implementation of nearest-even."""
+    # Through float32 the rounding would happen twice; the moves here are exact in float32.
+    singles = values.astype(np.float32)
+    assert (singles == values).all()
+    return torch.from_numpy(singles).bfloat16().float().numpy()
+
+
+@pytest.mark.parametrize("direction", ["towards zero", "away from zero"])
+def test_walls_are_where_rounding_changes(direction):
+    magnitude = np.abs(FINITE.astype(np.float64))
+    values = FINITE[(magnitude > 2.0**-118) & (magnitude < 2.0**120)].astype(np.float32)
+    inner, outer = half_ulps(values, "bfloat16")
+    wall, sign = (inner, -1) if direction == "towards zero" else (outer, 1)
+    outward = np.sign(values).astype(float) * sign
+    odd = (values.view(np.uint32) >> 16) & 1 == 1
+    below, at, above = (
+        rounded(values.astype(float) + outward * wall * factor) != values
+        for factor in (1 - 2**-6, 1, 1 + 2**-6)
+    )
+    assert not below.any()
+    assert above.all()
+    assert (at == odd).all()
+
+
+def test_the_wall_towards_zero_is_halved_at_powers_of_two_alone():
+    values = np.float32([1.0, 1.0078125, 2.0, -4.0, 2.0**-126, 2.0**-130, 0.0])
+    inner, outer = half_ulps(values, "bfloat16")
+    assert (outer / inner).tolist() == [2, 1, 2, 2, 1, 1, 1]
+
+
+def test_origins_ulps_differ_from_the_distance_across_a_power_of_two():
+    before, after = np.float32(1.0), np.float32(1.0 - 2**-7)
+    assert origin_ulps(after - before, before, "bfloat16") == -1
+    assert ulp_distance(before, after, "bfloat16") == 2
