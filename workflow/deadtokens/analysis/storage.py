@@ -113,10 +113,15 @@ def read_steps(segment: Path, name: str, updates: int) -> Tensor:
     """
     begin = int(name in layout.STATE_TENSORS)  # state 0 comes before update 1
     values = load_tensor([segment], name, steps=slice(begin, begin + updates))
-    steps = torch.from_numpy(values).permute(2, 0, 1).contiguous()
     with h5py.File(segment, "r") as file:
-        if file[name].attrs["recorded_dtype"] == "float32":
-            return steps
+        return narrow(values, file[name].attrs["recorded_dtype"])
+
+
+def narrow(values: np.ndarray, recorded_dtype: str) -> Tensor:
+    """Return float32 values, (tokens, components, steps), as they were recorded, steps first."""
+    steps = torch.from_numpy(values).permute(2, 0, 1).contiguous()
+    if recorded_dtype == "float32":
+        return steps
     return (steps.view(torch.int32) >> 16).to(torch.int16).view(torch.bfloat16)
 
 

@@ -1,0 +1,187 @@
+"""Ways to train the same updates: not recorded, by our recorder, one step at a time."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import h5py
+import torch
+import xarray as xr
+from study import Run, with_settings
+from torch import Tensor
+
+from deadtokens.analysis.storage import StepwiseFile
+from deadtokens.seal import seal
+from deadtokens.training.device import choose_device, keep_freed_memory, make_deterministic
+from deadtokens.training.loss import SoftmaxCrossEntropy
+from deadtokens.training.optimizer import learning_rate
+from deadtokens.training.train import record_segment
+from deadtokens.training.trainer import Trainer
+from deadtokens.trajectory import layout
+
+# What a training job has imported before its first update; the last two by torch and xarray.
+PRELOADED = [
+    "deadtokens.training.train",
+    "deadtokens.study.study",
+    "torch._inductor.config",
+    "dask.array",
+]
+
+
+class BareSoftmaxCrossEntropy(SoftmaxCrossEntropy):
+    """The loss without the mean probability that only the record needs."""
+
+    @staticmethod
+    def forward(context, logits: Tensor, targets: Tensor) -> Tensor:
+        log_probability = torch.log_softmax(logits.float(), dim=1)
+        loss = -log_probability.gather(1, targets[:, None]).mean()
+        context.probability, context.targets = log_probability.exp_(), targets
+        context.format = logits.dtype
+        return loss
+
+    @staticmethod
+    def backward(context, d_loss: Tensor) -> tuple[Tensor, None]:
+        return SoftmaxCrossEntropy.backward(context, d_loss, None)
+
+
+def advance_barely(trainer: Trainer) -> None:
+    """Apply the trainer's next update and compute nothing besides; for runs without clipping."""
+    trainer.update += 1
+    _, logits, targets = trainer._forward(trainer.update)
+    loss = BareSoftmaxCrossEntropy.apply(logits, targets)
+    trainer.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    for group in trainer.optimizer.param_groups:
+        group["lr"] = learning_rate(trainer.spec, trainer.update)
+    trainer.optimizer.step()
+
+
+def train_barely(trainer: Trainer, path: Path, census: xr.Dataset) -> None:
+    """Train a segment as one would without any recording."""
+    while trainer.update < trainer.spec.record.segment:
+        advance_barely(trainer)
+
+
+def train_unrecorded(trainer: Trainer, path: Path, census: xr.Dataset) -> None:
+    """Train a segment by the trainer, which computes what is recorded besides the tensors."""
+    while trainer.update < trainer.spec.record.segment:
+        trainer.advance()
+
+
+def train_recorded(trainer: Trainer, path: Path, census: xr.Dataset) -> None:
+    """Train and record a segment until it is complete and sealed."""
+    record_segment("benchmark", trainer, 0, path, census, {"run": "benchmark"})
+    seal(path)
+
+
+def train_stepwise(trainer: Trainer, path: Path, census: xr.Dataset) -> None:
+    """Train a segment and write the same tensors one step at a time."""
+    updates = trainer.spec.record.segment
+    with h5py.File(path, "w") as file:
+        baseline = StepwiseFile(file)
+        _put_state(baseline, trainer)
+        while trainer.update < updates:
+            advance_barely(trainer)
+            baseline.put("grad", trainer.update - 1, updates, trainer.model.W.grad)
+            _put_state(baseline, trainer)
+
+
+def _put_state(baseline: StepwiseFile, trainer: Trainer) -> None:
+    state = trainer.state()
+    for name in layout.STATE_TENSORS:
+        baseline.put(name, trainer.update, trainer.spec.record.segment + 1, state[name])
+
+
+ARMS = {
+    "bare": train_barely,
+    "unrecorded": train_unrecorded,
+    "recorded": train_recorded,
+    "stepwise": train_stepwise,
+}
+
+
+def build_trainer(run: Run, updates: int, threads: int) -> Trainer:
+    """Return a trainer at state 0, under the conditions of a training job."""
+    make_deterministic(threads)
+    keep_freed_memory()
+    spec = with_settings(run.spec, updates, threads=threads)
+    return Trainer(spec, run.stream, run.census.sizes["token"], choose_device(spec.device))
+
+
+def fresh_process(target: Callable, *arguments: object) -> tuple[Connection, Callable[[], None]]:
+    """Start ``target(connection, *arguments)`` in a process that has computed nothing yet.
+
+    Returns
+    -------
+    connection : Connection
+        To the process.
+    join : callable
+        Waits until it ends.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
+    process.start()
+    theirs.close()
+    return ours, process.join
+
+
+def work(connection: Connection, run: Run, threads: int) -> None:
+    """Train in any arm, for as many updates, as come through the connection; None ends it.
+
+    They are answered by 'ready', and what comes then by the bytes of the file written.
+    """
+    for arm, updates in iter(connection.recv, None):
+        trainer = build_trainer(run, updates, threads)
+        with TemporaryDirectory() as folder:
+            path = Path(folder, layout.segment_name(0))
+            connection.send("ready")
+            connection.recv()
+            ARMS[arm](trainer, path, run.census)
+            if trainer.device.type == "cuda":
+                torch.cuda.synchronize()
+            connection.send(path.stat().st_size if path.exists() else 0)
+
+
+class Crew:
+    """Processes that train the same at the same time."""
+
+    def __init__(self, connections: Sequence[Connection]):
+        self.connections = connections
+        self.bytes: dict[str, int] = {}
+
+    def time(self, arm: str, updates: int) -> float:
+        """Return the wall time, in seconds, until the last process has trained its segment."""
+        self._tell((arm, updates))
+        self._hear()
+        begin = time.perf_counter()
+        self._tell("go")
+        answers = self._hear()
+        wall = time.perf_counter() - begin
+        self.bytes[arm] = answers[0]
+        return wall
+
+    def _tell(self, message: object) -> None:
+        for connection in self.connections:
+            connection.send(message)
+
+    def _hear(self) -> list:
+        return [connection.recv() for connection in self.connections]
+
+
+@contextmanager
+def hire(run: Run, processes: int, threads: int) -> Iterator[Crew]:
+    """Yield a crew of so many processes, each with so many threads."""
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(processes):
+            connection, join = fresh_process(work, run, threads)
+            stack.callback(join)
+            stack.callback(connection.send, None)
+            connections.append(connection)
+        yield Crew(connections)

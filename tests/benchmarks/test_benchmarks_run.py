@@ -1,0 +1,150 @@
+"""The benchmarks run, compare what they say they compare, and judge rightly."""
+
+import copy
+import math
+import os
+import re
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from house import REPOSITORY, TEXT, TINY
+from tiny import bits, tiny_census, tiny_trainer, write_vocabulary
+
+from deadtokens.errors import UserError
+from deadtokens.study.study import Study
+from deadtokens.training.spec import RunSpec
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+import arms
+import overhead
+import reading
+import recording
+import study
+
+LINE = re.compile(r"^ +(?P<what>\S.*?)  +(?P<value>\S+) (x|ms|MB|/s)\b")
+ROWS = {
+    "two runs at once, 1 thread each: not recorded": "/s",
+    "recorded / not recorded": "x",
+    "trainer, not recorded / plain loop": "x",
+    "two runs at once, 1 thread each: added, one step at a time": "ms",
+    "one step at a time / ours": "x",
+    "file, ours / one step at a time": "x",
+    "default, 6 updates: a raw block": "MB",
+    "Crucible, 6 updates: a raw block": "MB",
+    "recorder in raw blocks": "x",
+    "our tensors / raw bits": "x",
+    "our whole files / one step at a time": "x",
+    "everything: plain xarray": "ms",
+    "one step at a time / our reader": "x",
+    "plain xarray / one step at a time": "x",
+}
+
+
+@pytest.fixture(scope="module")
+def tiny_study(tmp_path_factory):
+    """Return the arguments for a study of a few thousand weights, its vocabulary made."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "tale.txt").write_text(TEXT)
+    (folder / "words.txt").write_text("word")
+    config = copy.deepcopy(TINY)
+    for name in ("tale", "words"):
+        config["corpora"][name]["path"] = str(folder / f"{name}.txt")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
+    (vocabulary,) = Study(config).vocabularies
+    vocabulary_folder = folder / "results" / "vocabularies" / vocabulary
+    vocabulary_folder.mkdir(parents=True)
+    write_vocabulary(vocabulary_folder, 290)
+    return ["--config", str(folder / "tiny.yaml"), "--results", str(folder / "results")]
+
+
+@pytest.fixture(scope="module")
+def printed(tiny_study):
+    arguments = ["--target", "all", "--updates", "6", "--repeats", "1", *tiny_study]
+    lines = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overhead, "SETTINGS", {"two runs at once, 1 thread each": (2, 1)})
+        patch.setattr(recording, "print", lambda line, flush: lines.append(line), raising=False)
+        recording.main(arguments)
+    return lines
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_every_target_has_its_rows(what, printed):
+    found = [match for match in map(LINE.match, printed) if match and match["what"] == what]
+    assert found
+    for match in found:
+        assert match[3] == ROWS[what]
+        assert math.isfinite(float(match["value"].replace(",", "")))
+
+
+def test_the_machine_is_told(printed):
+    assert f"{os.cpu_count()} cores; device cpu" in printed[0]
+    assert "6 updates, 1 rounds; load" in printed[1]
+
+
+def test_without_a_vocabulary_it_says_what_to_do(tiny_study, tmp_path):
+    arguments = [*tiny_study[:2], "--results", str(tmp_path), "--target", "size"]
+    with pytest.raises(UserError, match="run `make figures` first"):
+        recording.main(arguments)
+
+
+def test_the_plain_loop_trains_the_same_bits():
+    bare, trainer, other = tiny_trainer(), tiny_trainer(), tiny_trainer(seed=1)
+    arms.train_barely(bare, Path("unused"), tiny_census())
+    for one in (trainer, other):
+        arms.train_unrecorded(one, Path("unused"), tiny_census())
+    assert bare.update == trainer.update == 4
+    for name, tensor in trainer.state().items():
+        expected = bits(tensor.float().numpy())
+        assert (bits(bare.state()[name].float().numpy()) == expected).all()
+        assert (bits(other.state()[name].float().numpy()) != expected).any()
+
+
+@pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
+def test_both_records_hold_the_same_bits(precision, tmp_path):
+    ours, baseline = tmp_path / "segment-000.nc", tmp_path / "baseline.h5"
+    arms.train_recorded(tiny_trainer(precision=precision), ours, tiny_census())
+    arms.train_stepwise(tiny_trainer(precision=precision), baseline, tiny_census())
+    for what in ((reading.ALL, reading.ALL), (slice(3, 4), reading.ALL), (slice(7), slice(1, 3))):
+        reading._compare(ours, baseline, what)
+    rewritten = tmp_path / "rewritten.h5"
+    reading.rewrite_one_step_at_a_time(ours, rewritten)
+    reading._compare(ours, rewritten, (reading.ALL, reading.ALL))
+    with h5py.File(baseline, "r+") as file:
+        file["grad"][2, 3, 4] = file["grad"][2, 3, 4] + 1
+    with pytest.raises(AssertionError, match="readers differ"):
+        reading._compare(ours, baseline, (reading.ALL, reading.ALL))
+
+
+def test_blocks_of_the_known_sizes():
+    default = RunSpec()
+    assert study.block_bytes(default, 4096, 500) == 4 * 63 * 4096 * 64 * 2
+    assert study.block_bytes(default, 10_000, 500) == 4 * 63 * 10_000 * 64 * 2
+    mixed = default.model_copy(update={"precision": "bf16-weights"})
+    assert study.block_bytes(mixed, 4096, 500) == 63 * 4096 * 64 * (2 + 2 + 4 + 4)
+
+
+def test_rows_judge_by_the_median():
+    assert "<= 1.15 met" in str(study.Row("x", [1.0, 1.1, 9.0], at_most=1.15))
+    assert "<= 1.15 MISSED" in str(study.Row("x", [1.0, 1.2, 9.0], at_most=1.15))
+    assert ">= 8 met" in str(study.Row("x", [8.0], at_least=8))
+    assert ">= 8 MISSED" in str(study.Row("x", [7.99], at_least=8))
+    assert "1 to 9" in str(study.Row("x", [1.0, 1.1, 9.0]))
+    assert study.ratios([2, 9], [1, 3]) == [2, 3]
+
+
+def test_measures_take_turns():
+    calls = []
+    measures = {name: lambda name=name: calls.append(name) or len(calls) for name in "AB"}
+    assert study.alternate(measures, 2) == {"A": [1, 3], "B": [2, 4]}
+    assert "".join(calls) == "ABAB"
+
+
+def test_widening_is_exact():
+    patterns = np.arange(2**16).astype(np.uint16)
+    assert (reading.widened(patterns).view(np.uint32) == patterns.astype(np.uint32) << 16).all()
