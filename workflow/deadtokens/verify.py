@@ -77,7 +77,7 @@ def _look_at_segment(path: Path, through: bool) -> str:
         update, status = file["update"][...], file.attrs["status"]
         covered = f"updates {update[0]:,} to {update[-1]:,}" if len(update) else "no updates"
         if status == "diverged":
-            status += f" at update {file.attrs['diverged_at']:,}"
+            status += f" at update {file.attrs['diverged_at'].item():,}"
         return f"{covered}, {status}"
 
 

@@ -24,9 +24,9 @@ from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.staging import BITS
 from deadtokens.trajectory.updates import Tile, read_tiles
 
-BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
 CONTROL_UPDATES = 64
 WRONG_RATE = 1.01
 State = dict[str, Tensor]

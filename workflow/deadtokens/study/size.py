@@ -9,7 +9,7 @@ import yaml
 
 from deadtokens.errors import UserError
 from deadtokens.study.study import Study
-from deadtokens.trajectory.size import predicted_bytes
+from deadtokens.training.size import predicted_bytes
 
 
 def sizes(study: Study) -> Iterator[tuple[str, int, int]]:

@@ -172,7 +172,7 @@ if __name__ == "__main__":
     from functools import partial
 
     from deadtokens.cli import run
-    from deadtokens.trajectory.size import ensure_room
+    from deadtokens.training.size import ensure_room
 
     # Here, and so no part of the code's fingerprint: a better prediction must not retrain.
     run(partial(main, ensure_room=ensure_room))

@@ -11,12 +11,12 @@ import xarray as xr
 from deadtokens.errors import UserError
 from deadtokens.study.size import read_configuration, sizes
 from deadtokens.study.study import Study
+from deadtokens.training import size
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.size import ensure_room, predicted_bytes, recorded_bytes
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import record_segment
 from deadtokens.training.trainer import Trainer
-from deadtokens.trajectory import size
-from deadtokens.trajectory.size import ensure_room, predicted_bytes, recorded_bytes
 
 TOKENS = 1500
 CONFIG = Path(__file__).parents[2] / "config"
