@@ -19,9 +19,9 @@ from deadtokens.study.study import Study
 from deadtokens.text.read import read_census, read_stream
 from deadtokens.training.device import choose_device, describe_device
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.size import BYTES, recorded_formats
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout
-from deadtokens.trajectory.size import BYTES, recorded_formats
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,9 @@
 """Segments: what is recorded is what every reader sees, bit for bit."""
 
+import re
+import shutil
+import subprocess
+
 import h5netcdf
 import h5py
 import netCDF4
@@ -39,6 +43,35 @@ def test_all_bfloat16_patterns_are_read_as_written(reader, tmp_path):
     assert read.shape == (1024, 64, 2)
     assert (bits(read[..., 1]) == float_bits(W[0])).all()
     assert len(np.unique(bits(read))) == 2**16
+
+
+@pytest.mark.parametrize("reader", ["h5netcdf", "h5py", "xarray"])
+def test_every_variable_is_read_alike(reader, tmp_path):
+    write_run(tmp_path, planted(70, 9, 5), [0, 70])
+    path = tmp_path / "segment-000.nc"
+    with netCDF4.Dataset(path) as expected, READERS[reader](path) as file:
+        for name in layout.VARIABLES:
+            one, other = expected[name][...], np.asarray(file[name][...])
+            assert (bits(np.ma.getdata(one)) == bits(other)).all(), name
+
+
+@pytest.mark.skipif(shutil.which("ncdump") is None, reason="needs Debian's netcdf-bin")
+@pytest.mark.parametrize("name", ["W", "grad", "loss"])
+def test_ncdump_shows_the_recorded_numbers(name, tmp_path):
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(4, 3, 2, generator=generator).bfloat16()
+    tensors = dict.fromkeys(layout.STATE_TENSORS, values) | {"grad": values[1:]}
+    write_run(tmp_path, tensors, [0, 3])
+    segment = str(tmp_path / "segment-000.nc")
+    command = ["ncdump", "-p", "9,17", "-v", name, segment]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = re.findall(r"-?[\d.]+(?:e[-+]\d+)?", answer.split("data:")[1].split("=")[1])
+    with netCDF4.Dataset(segment) as file:
+        expected = np.ma.getdata(file[name][...]).ravel()
+    assert (bits(np.array([float(number) for number in shown])) == bits(expected)).all()
+    header = subprocess.run(["ncdump", "-hs", segment], capture_output=True, text=True).stdout
+    assert f'{name}:_Shuffle = "true"' in header
+    assert f"{name}:_DeflateLevel = 1" in header
 
 
 @settings(max_examples=15, deadline=None)

@@ -1,0 +1,103 @@
+"""Why the chunks are as they are: python benchmarks/chunks.py.
+
+Rewrites the first updates of a recorded W and gradient with chunks of other shapes, in turns, and
+reads them in both ways: one token over all steps, all tokens at one step.
+"""
+
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import xarray as xr
+from study import load_average
+
+from deadtokens.analysis.storage import processor_name
+from deadtokens.errors import UserError
+from deadtokens.seal import seal
+from deadtokens.trajectory import layout
+from deadtokens.trajectory.blocks import load_tensor
+from deadtokens.trajectory.segments import list_segments
+from deadtokens.trajectory.writer import write_segment
+
+REPOSITORY = Path(__file__).parents[1]
+UPDATES = 255  # so that 256 states are whole chunks
+STEPS = (16, 32, 64, 128)
+CHUNK_BYTES = (2**18, 2**20, 2**22)
+ROUNDS = 3
+
+
+def main() -> None:
+    """Print a line for each shape of chunks."""
+    tensors = _recorded_tensors()
+    raw = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    print(f"{processor_name()}, load {load_average()}; W and grad, {UPDATES} updates, bfloat16")
+    print("steps  chunk kB  of raw bits  write s  one token ms  one step ms (W; own reader)")
+    seconds: dict = {shape: [] for shape in product(STEPS, CHUNK_BYTES)}
+    for _ in range(ROUNDS):
+        for shape, measured in seconds.items():
+            measured.append(_measure(tensors, *shape))
+    for (steps, size), measured in seconds.items():
+        stored, write, token, step = (median(values) for values in zip(*measured, strict=True))
+        print(
+            f"{steps:5}  {size // 1024:8}  {stored / raw:11.3f}  {write:7.2f}  {token * 1e3:12.1f}"
+            f"  {step * 1e3:11.1f}"
+        )
+
+
+def _recorded_tensors() -> dict[str, torch.Tensor]:
+    """Return W, (256, tokens, components), and the gradients between, as they were trained."""
+    folders = sorted((REPOSITORY / "results" / "runs").glob("default_*/trajectory"))
+    if not folders:
+        raise UserError("results/runs holds no default run; run `make figures` first")
+    (first, *_) = list_segments(folders[0])
+    tensors = {}
+    for name, steps in {"W": UPDATES + 1, "grad": UPDATES}.items():
+        values = load_tensor([first], name, steps=slice(0, steps)).transpose(2, 0, 1)
+        tensors[name] = torch.from_numpy(np.ascontiguousarray(values)).bfloat16()
+    return tensors
+
+
+def _measure(
+    tensors: dict[str, torch.Tensor], steps: int, size: int
+) -> tuple[float, float, float, float]:
+    tokens = tensors["W"].shape[1]
+    with (
+        TemporaryDirectory() as folder,
+        patch.object(layout, "STEPS_PER_CHUNK", steps),
+        patch.object(layout, "CHUNK_BYTES", size),
+    ):
+        path = Path(folder) / layout.segment_name(0)
+        write = _seconds(lambda: _write(path, tensors))
+        seal(path)
+        row, middle = slice(tokens // 2, tokens // 2 + 1), slice(UPDATES // 2, UPDATES // 2 + 1)
+        token = _seconds(lambda: load_tensor([path], "W", tokens=row))
+        step = _seconds(lambda: load_tensor([path], "W", steps=middle))
+        return path.stat().st_size, write, token, step
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    census = xr.Dataset(coords={"token": np.arange(tensors["W"].shape[1])})
+    width = tensors["W"].shape[2]
+    nothing = {name: torch.zeros(()) for name in ("loss", "lr", "grad_norm")}
+    nothing |= {"h_mean": torch.zeros(width), "probability": torch.zeros(len(census.token))}
+    with write_segment(path, 0, UPDATES, width, tuple(tensors), census, {}) as writer:
+        for state in range(UPDATES + 1):
+            if state:
+                writer.update(tensors["grad"][state - 1], **nothing)
+            writer.state({"W": tensors["W"][state]})
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    action()
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main()
