@@ -234,6 +234,29 @@ def test_a_missing_segment_is_made_again_from_the_checkpoint_before(house, study
     assert (after.W.values.view(np.uint32) == before.W.values.view(np.uint32)).all()
 
 
+def test_a_damaged_segment_stops_what_follows_and_is_made_anew(house, study):
+    folder = run_folder(house, study, "fp32")
+    segment, freezing = folder / "trajectory" / "segment-001.nc", folder / "steps-6" / "freezing.nc"
+    target = str(freezing.relative_to(house.work))
+    whole = bytearray(segment.read_bytes())
+    before = xr.load_dataset(segment, engine="h5netcdf")
+    whole[len(whole) // 2] ^= 1
+    segment.write_bytes(whole)
+    answer = house.snakemake("--", target)
+    assert answer.returncode == 1
+    assert "segment-001.nc: damaged, its bytes are not those that were sealed; remove it" in (
+        answer.stdout
+    )
+    assert "Traceback" not in answer.stdout
+    assert not freezing.exists()
+    segment.unlink()
+    answer = house.snakemake("--", target)
+    assert answer.returncode == 0, answer.stdout
+    after = xr.load_dataset(segment, engine="h5netcdf")
+    assert (after.W.values.view(np.uint32) == before.W.values.view(np.uint32)).all()
+    assert freezing.exists()
+
+
 def test_a_diverging_run_is_a_result(house):
     config = copy.deepcopy(TINY)
     config["experiments"] = {"wild": {"vary": {"lr": [1.0e30]}, "set": {"precision": "fp32"}}}
