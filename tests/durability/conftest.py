@@ -25,7 +25,7 @@ def _children_find_the_package():
 @pytest.fixture(scope="session")
 def spec():
     """Return the spec of a run of which a segment takes about a second."""
-    return tiny_spec(width=16, batch=4, context=16, record={"segment": 60})
+    return tiny_spec(width=16, batch=4, context=16, record={"segment": 40})
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,7 @@ def assert_finished(folder, undisturbed):
     for segment in range(SEGMENTS):
         assert_same_variables(outputs(folder, segment)[0], outputs(undisturbed, segment)[0])
     assert [path for path in folder.rglob("*") if is_temporary(path)] == []
-    assert open_run(folder / "trajectory").sizes["update"] == 60 * SEGMENTS
+    assert open_run(folder / "trajectory").sizes["update"] == 40 * SEGMENTS
 
 
 @pytest.fixture(scope="module")

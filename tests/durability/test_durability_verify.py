@@ -7,9 +7,10 @@ import pytest
 from planted import planted, write_run
 from tiny import tiny_trainer
 
+from deadtokens.errors import UserError
 from deadtokens.seal import seal, seal_path
 from deadtokens.training.checkpoint import save_checkpoint
-from deadtokens.verify import verify
+from deadtokens.verify import main, verdict, verify
 
 
 @pytest.fixture
@@ -62,9 +63,8 @@ def test_bad_files_are_told_in_one_line_each(results):
 
 
 def test_a_folder_without_files_is_a_mistake(tmp_path):
-    lines, status = command_line(tmp_path)
-    assert lines == ["deadtokens: no segment and no checkpoint is there"]
-    assert status == 1
+    with pytest.raises(UserError, match="no segment and no checkpoint is there"):
+        main([str(tmp_path)])
 
 
 def test_files_are_looked_at_once_however_they_are_named(results):
@@ -81,6 +81,5 @@ def test_another_file_is_no_result(results):
 
 def test_a_run_that_diverged_says_so(tmp_path):
     write_run(tmp_path, planted(3, 5, 2), [0, 3], status="diverged", diverged_at=4)
-    lines, status = command_line(tmp_path)
-    assert lines == [f"ok   {tmp_path}/segment-000.nc: updates 1 to 3, diverged at update 4"]
-    assert status == 0
+    path = tmp_path / "segment-000.nc"
+    assert verdict(path) == f"ok   {path}: updates 1 to 3, diverged at update 4"
