@@ -12,6 +12,7 @@ from snakemake.utils import update_config
 from deadtokens.errors import UserError
 from deadtokens.study.config import RunSettings, flatten
 from deadtokens.study.study import Study
+from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import flat
 
 README = (CONFIG / "README.md").read_text(encoding="utf-8")
@@ -62,8 +63,7 @@ def test_the_paper_has_every_regime_and_three_seeds():
     study = Study(overlaid(load_configfile(CONFIG / "paper.yaml")))
     members = study.experiments["regimes"].members
     found = {(study.runs[member.run].precision, study.runs[member.run].seed) for member in members}
-    regimes = ("pure-bf16", "bf16-weights", "mixed", "fp32")
-    assert found == {(regime, seed) for regime in regimes for seed in range(3)}
+    assert found == {(regime, seed) for regime in REGIMES for seed in range(3)}
     assert study.experiments["regimes"].title == DEFAULT["experiments"]["regimes"]["title"]
 
 
@@ -81,7 +81,7 @@ def test_the_readme_s_examples_are_valid_overlays(tmp_path, monkeypatch):
         for example in EXAMPLES
     ]
     assert added == [
-        {"regimes": 2, "learning-rate": 24},
+        {"regimes": 2, "learning-rate": 30},
         {"regimes": 2, "second-moment": 3},
         {"regimes": 2, "mine": 2},
     ]

@@ -83,7 +83,7 @@ IN_SECTIONS = [
     (
         "defaults.precision",
         "fp23",
-        "defaults.precision: must be 'pure-bf16', 'bf16-weights', 'mixed' or 'fp32', not 'fp23'",
+        "defaults.precision: must be 'pure-bf16', 'bf16-weights', 'bf16-stochastic', 'mixed' or ",
     ),
     ("defaults.record.tensors", ["W", "v"], "defaults.record.tensors.1: must be 'W', 'grad', "),
     # names that lead nowhere

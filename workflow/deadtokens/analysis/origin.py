@@ -10,4 +10,6 @@ CARRIED = ("run", "spec", "status", "diverged_at", "device")
 def run_attributes(run: xr.Dataset) -> dict[str, Any]:
     """Return the attributes of an opened run that every derived file carries."""
     own = {name: run.attrs[name] for name in CARRIED if name in run.attrs}
+    if "diverged_at" in own:
+        own["diverged_at"] = int(own["diverged_at"])  # HDF5 gives a numpy scalar
     return own | {"vocabulary_size": run.sizes["token"]}
