@@ -82,7 +82,7 @@ def command(name, folder, title):
     return files, read_table(output.with_name(f"a.b-{name}.csv"), MODULES[name].TYPES)
 
 
-@pytest.mark.parametrize("name", draw.FIGURES)
+@pytest.mark.parametrize("name", MODULES)
 @pytest.mark.usefixtures("plain_fonts")
 def test_command_writes_a_figure_whose_csv_holds_all_that_is_drawn(name, tmp_path):
     title = "<script> $\\frac{ =cmd()"
@@ -137,7 +137,7 @@ def rendered(path):
     return publish_parts(source, writer="html", settings_overrides=strict)["html_body"]
 
 
-@pytest.mark.parametrize("name", draw.FIGURES)
+@pytest.mark.parametrize("name", MODULES)
 def test_caption_is_valid_and_names_the_experiment(name):
     assert "a_*b`|_</span></tt>" in rendered(REPORT / f"{name}.rst")
 

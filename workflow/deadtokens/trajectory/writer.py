@@ -89,7 +89,10 @@ class SegmentWriter:
     ):
         self.check = check
         self.recorded = {"state": 0, "update": 0}
-        self.per_update: dict[str, list[Tensor]] = {name: [] for name in layout.PER_UPDATE}
+        # Whole arrays from the start: many small tensors kept would fragment the heap.
+        self.per_update = {
+            name: np.empty(file[name].shape, np.float32) for name in layout.PER_UPDATE
+        }
         self.blocks = {name: _Blocks(file[name], pool) for name in tensors}
 
     def state(self, tensors: Mapping[str, Tensor]) -> None:
@@ -99,7 +102,8 @@ class SegmentWriter:
     def update(self, grad: Tensor, **per_update: Tensor | float) -> None:
         """Record the next update: its gradient, and every one of `layout.PER_UPDATE` by name."""
         for name, values in self.per_update.items():
-            values.append(torch.as_tensor(per_update[name]).detach().float())
+            value = torch.as_tensor(per_update[name]).detach()
+            values[..., self.recorded["update"]] = value.float().cpu().numpy()
         self._put("update", {"grad": grad})
 
     def finish(self) -> None:
@@ -138,8 +142,7 @@ def _complete(
         for axis, length in writer.recorded.items():
             file.resize_dimension(axis, length)
         for name, values in writer.per_update.items():
-            if values:
-                file[name][...] = torch.stack(values, dim=-1).cpu().numpy()
+            file[name][...] = values[..., : writer.recorded["update"]]
         for name, blocks in writer.blocks.items():
             file[name].attrs["recorded_dtype"] = blocks.recorded_dtype
         _write_axis(file, "state", first, writer.recorded["state"])
