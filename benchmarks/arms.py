@@ -60,40 +60,41 @@ def advance_barely(trainer: Trainer) -> None:
     trainer.optimizer.step()
 
 
-def train_barely(trainer: Trainer, path: Path, census: xr.Dataset) -> None:
-    """Train a segment as one would without any recording."""
-    while trainer.update < trainer.spec.record.segment:
+def train_barely(trainer: Trainer, last: int, path: Path, census: xr.Dataset) -> None:
+    """Train to update `last` as one would without any recording."""
+    while trainer.update < last:
         advance_barely(trainer)
 
 
-def train_unrecorded(trainer: Trainer, path: Path, census: xr.Dataset) -> None:
-    """Train a segment by the trainer, which computes what is recorded besides the tensors."""
-    while trainer.update < trainer.spec.record.segment:
+def train_unrecorded(trainer: Trainer, last: int, path: Path, census: xr.Dataset) -> None:
+    """Train by the trainer, which computes what is recorded besides the tensors."""
+    while trainer.update < last:
         trainer.advance()
 
 
-def train_recorded(trainer: Trainer, path: Path, census: xr.Dataset) -> None:
-    """Train and record a segment until it is complete and sealed."""
-    record_segment("benchmark", trainer, 0, path, census, {"run": "benchmark"})
+def train_recorded(trainer: Trainer, last: int, path: Path, census: xr.Dataset) -> None:
+    """Train and record the segment that ends with update `last`, until it is sealed."""
+    segment = last // trainer.spec.record.segment - 1
+    record_segment("benchmark", trainer, segment, path, census, {"run": "benchmark"})
     seal(path)
 
 
-def train_stepwise(trainer: Trainer, path: Path, census: xr.Dataset) -> None:
-    """Train a segment and write the same tensors one step at a time."""
-    updates = trainer.spec.record.segment
+def train_stepwise(trainer: Trainer, last: int, path: Path, census: xr.Dataset) -> None:
+    """Train and write the same tensors one step at a time."""
+    first, updates = trainer.update, last - trainer.update
     with h5py.File(path, "w") as file:
         baseline = StepwiseFile(file)
-        _put_state(baseline, trainer)
-        while trainer.update < updates:
+        _put_state(baseline, trainer, 0, updates)
+        for index in range(updates):
             advance_barely(trainer)
-            baseline.put("grad", trainer.update - 1, updates, trainer.model.W.grad)
-            _put_state(baseline, trainer)
+            baseline.put("grad", index, updates, trainer.model.W.grad)
+            _put_state(baseline, trainer, trainer.update - first, updates)
 
 
-def _put_state(baseline: StepwiseFile, trainer: Trainer) -> None:
+def _put_state(baseline: StepwiseFile, trainer: Trainer, index: int, updates: int) -> None:
     state = trainer.state()
     for name in layout.STATE_TENSORS:
-        baseline.put(name, trainer.update, trainer.spec.record.segment + 1, state[name])
+        baseline.put(name, index, updates + 1, state[name])
 
 
 ARMS = {
@@ -104,11 +105,11 @@ ARMS = {
 }
 
 
-def build_trainer(run: Run, updates: int, threads: int) -> Trainer:
-    """Return a trainer at state 0, under the conditions of a training job."""
+def build_trainer(run: Run, segment: int, threads: int) -> Trainer:
+    """Return a trainer at state 0 with segments of so many updates, as a training job has it."""
     make_deterministic(threads)
     keep_freed_memory()
-    spec = with_settings(run.spec, updates, threads=threads)
+    spec = with_settings(run.spec, segment, threads=threads)
     return Trainer(spec, run.stream, run.census.sizes["token"], choose_device(spec.device))
 
 
@@ -132,20 +133,21 @@ def fresh_process(target: Callable, *arguments: object) -> tuple[Connection, Cal
 
 
 def work(connection: Connection, run: Run, threads: int) -> None:
-    """Train in any arm, for as many updates, as come through the connection; None ends it.
+    """Train in any arm, to any update, as come through the connection; None ends it.
 
-    They are answered by 'ready', and what comes then by the bytes of the file written.
+    They are answered by 'ready', and what comes then by the bytes of the files written.
     """
     for arm, updates in iter(connection.recv, None):
-        trainer = build_trainer(run, updates, threads)
+        segment = min(updates, run.spec.record.segment)
+        trainer = build_trainer(run, segment, threads)
         with TemporaryDirectory() as folder:
-            path = Path(folder, layout.segment_name(0))
             connection.send("ready")
             connection.recv()
-            ARMS[arm](trainer, path, run.census)
+            for index, last in enumerate(range(segment, updates + 1, segment)):
+                ARMS[arm](trainer, last, Path(folder, layout.segment_name(index)), run.census)
             if trainer.device.type == "cuda":
                 torch.cuda.synchronize()
-            connection.send(path.stat().st_size if path.exists() else 0)
+            connection.send(sum(path.stat().st_size for path in Path(folder).glob("*.nc")))
 
 
 class Crew:
@@ -156,7 +158,7 @@ class Crew:
         self.bytes: dict[str, int] = {}
 
     def time(self, arm: str, updates: int) -> float:
-        """Return the wall time, in seconds, until the last process has trained its segment."""
+        """Return the wall time, in seconds, until the last process has trained."""
         self._tell((arm, updates))
         self._hear()
         begin = time.perf_counter()

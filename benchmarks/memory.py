@@ -21,7 +21,7 @@ def peak_of(connection: Connection, run: Run, updates: int, arm: str) -> None:
     """Send this process's largest resident size, in bytes, after it has trained a segment."""
     trainer = build_trainer(run, updates, threads=1)
     with TemporaryDirectory() as folder:
-        ARMS[arm](trainer, Path(folder, layout.segment_name(0)), run.census)
+        ARMS[arm](trainer, updates, Path(folder, layout.segment_name(0)), run.census)
     fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
     connection.send(1024 * int(fields["VmHWM"].removesuffix("kB")))
 

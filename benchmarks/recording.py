@@ -27,7 +27,10 @@ LENGTHS = (190, 380)  # updates of a segment: three chunks along the step axis, 
 def measure(options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of the tables that are asked for."""
     run = load_run(options.config, options.results)
-    updates = options.updates or run.spec.record.segment
+    segment = run.spec.record.segment
+    updates = options.updates or segment
+    if updates > segment and updates % segment:
+        raise UserError(f"--updates: {updates} is not a number of whole segments of {segment}")
     wanted = TARGETS if options.target == "all" else (options.target,)
     with TemporaryDirectory() as folder:
         recorded = options.results / "runs" / run.name / "trajectory"
@@ -39,7 +42,7 @@ def measure(options: argparse.Namespace) -> Iterator[str]:
             lengths = sorted({min(length, updates) for length in LENGTHS})
             yield from lines("Peak memory", memory_rows(run, lengths, options.repeats))
         if {"size", "reading"} & set(wanted):
-            files = files or [_record(run, updates, Path(folder))]
+            files = files or [_record(run, min(updates, segment), Path(folder))]
             yield from _file_tables(files, Path(folder), options.repeats, wanted)
         yield f"\nload at the end {load_average()}"
 
@@ -70,7 +73,7 @@ def _file_tables(
 def _record(run: Run, updates: int, folder: Path) -> Path:
     """Return a segment made now, where the results have none."""
     segment = folder / layout.segment_name(0)
-    train_recorded(build_trainer(run, updates, threads=1), segment, run.census)
+    train_recorded(build_trainer(run, updates, threads=1), updates, segment, run.census)
     return segment
 
 
@@ -78,7 +81,11 @@ def main(arguments: Sequence[str]) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", choices=(*TARGETS, "all"), required=True)
-    parser.add_argument("--updates", type=int, help="length of the trainings; default: a segment")
+    parser.add_argument(
+        "--updates",
+        type=int,
+        help="length of the trainings: part of a segment, or whole ones; default: one",
+    )
     parser.add_argument("--repeats", type=int, default=3, help="rounds of each comparison")
     parser.add_argument("--config", type=Path, default=REPOSITORY / "config" / "config.yaml")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results")

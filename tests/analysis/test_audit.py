@@ -34,8 +34,7 @@ def flip_lowest_bit(path, name, token, component, index):
         dataset = file[name]
         length = dataset.chunks[2]
         offset = (0, 0, index - index % length)
-        bits = decode_chunk(dataset.id.read_direct_chunk(offset)[1], "bfloat16")
-        bits = bits.reshape(dataset.chunks)
+        bits = decode_chunk(dataset.id.read_direct_chunk(offset)[1], "bfloat16", dataset.chunks)
         bits[token, component, index % length] ^= 1
         dataset.id.write_direct_chunk(offset, encode_chunk(bits))
     seal(path)

@@ -95,9 +95,9 @@ def test_without_a_vocabulary_it_says_what_to_do(tiny_study, tmp_path):
 
 def test_the_plain_loop_trains_the_same_bits():
     bare, trainer, other = tiny_trainer(), tiny_trainer(), tiny_trainer(seed=1)
-    arms.train_barely(bare, Path("unused"), tiny_census())
+    arms.train_barely(bare, 4, Path("unused"), tiny_census())
     for one in (trainer, other):
-        arms.train_unrecorded(one, Path("unused"), tiny_census())
+        arms.train_unrecorded(one, 4, Path("unused"), tiny_census())
     assert bare.update == trainer.update == 4
     for name, tensor in trainer.state().items():
         expected = bits(tensor.float().numpy())
@@ -108,8 +108,8 @@ def test_the_plain_loop_trains_the_same_bits():
 @pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
 def test_both_records_hold_the_same_bits(precision, tmp_path):
     ours, baseline = tmp_path / "segment-000.nc", tmp_path / "baseline.h5"
-    arms.train_recorded(tiny_trainer(precision=precision), ours, tiny_census())
-    arms.train_stepwise(tiny_trainer(precision=precision), baseline, tiny_census())
+    arms.train_recorded(tiny_trainer(precision=precision), 4, ours, tiny_census())
+    arms.train_stepwise(tiny_trainer(precision=precision), 4, baseline, tiny_census())
     for what in ((reading.ALL, reading.ALL), (slice(3, 4), reading.ALL), (slice(7), slice(1, 3))):
         reading._compare(ours, baseline, what)
     rewritten = tmp_path / "rewritten.h5"
@@ -119,6 +119,12 @@ def test_both_records_hold_the_same_bits(precision, tmp_path):
         file["grad"][2, 3, 4] = file["grad"][2, 3, 4] + 1
     with pytest.raises(AssertionError, match="readers differ"):
         reading._compare(ours, baseline, (reading.ALL, reading.ALL))
+
+
+def test_a_part_of_a_segment_behind_whole_ones_is_refused(tiny_study):
+    arguments = ["--target", "overhead", "--updates", "7", *tiny_study]
+    with pytest.raises(UserError, match="7 is not a number of whole segments of "):
+        recording.main(arguments)
 
 
 def test_blocks_of_the_known_sizes():

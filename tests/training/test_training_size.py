@@ -1,5 +1,7 @@
 """The predicted size of a record is that of the file that is then written."""
 
+import errno
+import os
 from collections import namedtuple
 from pathlib import Path
 
@@ -7,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from tiny import tiny_spec, write_vocabulary
 
 from deadtokens.errors import UserError
+from deadtokens.hdf5 import SteadyFile
 from deadtokens.study.size import read_configuration, sizes
 from deadtokens.study.study import Study
-from deadtokens.training import size
+from deadtokens.training import size, train
 from deadtokens.training.precision import REGIMES
-from deadtokens.training.size import ensure_room, predicted_bytes, recorded_bytes
+from deadtokens.training.size import ensure_room, predicted_bytes
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import record_segment
 from deadtokens.training.trainer import Trainer
@@ -53,11 +57,6 @@ def test_fewer_tensors_are_predicted_smaller(tmp_path):
     assert other != pytest.approx(written, rel=0.25)
 
 
-def test_recorded_bytes_are_those_of_the_tensors():
-    spec = RunSpec(precision="bf16-weights")
-    assert recorded_bytes(spec, 10, 5) == 64 * 10 * (2 * 6 + 2 * 5 + 4 * 6 + 4 * 6)
-
-
 def test_a_full_disk_is_refused_before_the_training(tmp_path, monkeypatch):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(size.shutil, "disk_usage", lambda folder: usage(1000))
@@ -65,7 +64,28 @@ def test_a_full_disk_is_refused_before_the_training(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"segment-000\.nc: the segment needs about [\d,]+ bytes"):
         ensure_room(RunSpec(), TOKENS, path)
     monkeypatch.setattr(size.shutil, "disk_usage", lambda folder: usage(10**12))
-    ensure_room(RunSpec(), TOKENS, path)
+    assert ensure_room(RunSpec(), TOKENS, path) == predicted_bytes(RunSpec(), TOKENS)
+
+
+def test_the_prediction_reaches_the_sentence_on_a_full_disk(tmp_path, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_vocabulary(tmp_path)
+    monkeypatch.setattr(SteadyFile, "check", full)
+    options = {
+        "name": "run",
+        "spec": tiny_spec().json_text(),
+        "segment": 0,
+        "stream": tmp_path / "stream.nc",
+        "census": tmp_path / "census.nc",
+        "trajectory": tmp_path / "segment-000.nc",
+        "checkpoint": tmp_path / "state-000.safetensors",
+    }
+    arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    with pytest.raises(UserError, match=r"000\.nc: the disk is full: 123,456 bytes are needed"):
+        train.main(arguments, ensure_room=lambda *_: 123_456)
+    assert not (tmp_path / "segment-000.nc").exists()
 
 
 def test_a_study_is_predicted_run_by_run():

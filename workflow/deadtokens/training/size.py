@@ -29,15 +29,6 @@ def recorded_formats(regime: Regime) -> dict[str, str]:
     return {"W": weights, "grad": weights, "exp_avg": moments, "exp_avg_sq": moments}
 
 
-def recorded_bytes(spec: RunSpec, tokens: int, updates: int) -> int:
-    """Return the bits, in bytes, of the tensors that `updates` updates record, not compressed."""
-    formats = recorded_formats(REGIMES[spec.precision])
-    return sum(
-        BYTES[formats[name]] * tokens * spec.width * (updates + (name != "grad"))
-        for name in spec.record.tensors
-    )
-
-
 def predicted_bytes(spec: RunSpec, tokens: int) -> int:
     """Return how large one segment of a run will be on disk, to about a tenth.
 
@@ -60,8 +51,8 @@ def predicted_bytes(spec: RunSpec, tokens: int) -> int:
     return round(tensors + scalars + BYTES_PER_TOKEN * tokens)
 
 
-def ensure_room(spec: RunSpec, tokens: int, path: Path) -> None:
-    """Log how large the segment at `path` will be.
+def ensure_room(spec: RunSpec, tokens: int, path: Path) -> int:
+    """Log how large the segment at `path` will be, and return it, in bytes.
 
     Raises
     ------
@@ -79,3 +70,4 @@ def ensure_room(spec: RunSpec, tokens: int, path: Path) -> None:
     logging.getLogger(__name__).info(
         f"{path}: about {needed / 1e6:,.0f} MB, of {free / 1e6:,.0f} MB free"
     )
+    return needed

@@ -38,6 +38,7 @@ def train_segment(
     previous: Path | None,
     trajectory: Path,
     checkpoint: Path,
+    needed: int | None = None,
 ) -> None:
     """Train the updates of one segment, record them, and leave a checkpoint behind it.
 
@@ -54,6 +55,8 @@ def train_segment(
         Checkpoint of the segment before, None for segment 0.
     trajectory, checkpoint : Path
         The segment and its checkpoint, to be written; each gets its seal beside it.
+    needed : int or None
+        How large the segment will be, in bytes, if that is known.
     """
     make_deterministic(spec.threads)
     keep_freed_memory()
@@ -74,7 +77,7 @@ def train_segment(
         load_checkpoint(trainer, origin, previous)
     attributes = describe_run(name, spec, origin)
     # Killed between any two of these lines, the last file has no seal: it is no result.
-    record_segment(name, trainer, segment, trajectory, census, attributes)
+    record_segment(name, trainer, segment, trajectory, census, attributes, needed)
     seal(trajectory)
     save_checkpoint(trainer, origin, checkpoint)
     seal(checkpoint)
@@ -87,6 +90,7 @@ def record_segment(
     path: Path,
     census: xr.Dataset,
     attributes: dict[str, str | int],
+    needed: int | None = None,
 ) -> None:
     """Train to the end of the segment, or to the update that diverges, and write its file.
 
@@ -96,7 +100,7 @@ def record_segment(
     first, last = segment * spec.record.segment, (segment + 1) * spec.record.segment
     progress = Progress(name, first, last)
     with write_segment(
-        path, first, last, spec.width, spec.record.tensors, census, attributes
+        path, first, last, spec.width, spec.record.tensors, census, attributes, needed
     ) as writer:
         if trainer.diverged_at is None:
             writer.state(trainer.state())
@@ -141,9 +145,13 @@ def _git_commit() -> str:
 
 
 def main(
-    arguments: Sequence[str], ensure_room: Callable[[RunSpec, int, Path], None] = lambda *_: None
+    arguments: Sequence[str],
+    ensure_room: Callable[[RunSpec, int, Path], int | None] = lambda *_: None,
 ) -> None:
-    """Run the command ``train``; `ensure_room` is asked before it, and raises if there is none."""
+    """Run the command ``train``.
+
+    `ensure_room` is asked before it: how many bytes a segment needs. It raises if there is no room.
+    """
     parser = argparse.ArgumentParser(prog="deadtokens train", description=__doc__)
     parser.add_argument("--name", required=True, help="the run's identity")
     parser.add_argument("--spec", required=True, help="the run's spec, as JSON")
@@ -155,7 +163,8 @@ def main(
     parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint to write")
     options = parser.parse_args(arguments)
     spec = read_spec(options.spec)
-    ensure_room(spec, read_census(options.census).sizes["token"], options.trajectory)
+    tokens = read_census(options.census).sizes["token"]
+    needed = ensure_room(spec, tokens, options.trajectory)
     train_segment(
         options.name,
         spec,
@@ -165,6 +174,7 @@ def main(
         options.previous,
         options.trajectory,
         options.checkpoint,
+        needed,
     )
 
 

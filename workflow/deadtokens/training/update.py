@@ -49,13 +49,27 @@ def adamw_(
     lr : float
     hyper : Hyperparameters
     """
-    bias_correction1 = 1 - hyper.beta1**t
-    bias_correction2 = 1 - hyper.beta2**t
     W.mul_(1 - lr * hyper.weight_decay)
+    update_moments_(grad, exp_avg, exp_avg_sq, hyper)
+    W.addcdiv_(exp_avg, denominator(exp_avg_sq, t, hyper), value=-step_size(t, lr, hyper))
+
+
+def update_moments_(
+    grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, hyper: Hyperparameters
+) -> None:
+    """Take both moments from state t - 1 to state t in place."""
     exp_avg.lerp_(grad, 1 - hyper.beta1)
     exp_avg_sq.mul_(hyper.beta2).addcmul_(grad, grad, value=1 - hyper.beta2)
-    denominator = (exp_avg_sq.sqrt() / math.sqrt(bias_correction2)).add_(hyper.eps)
-    W.addcdiv_(exp_avg, denominator, value=-lr / bias_correction1)
+
+
+def step_size(t: int, lr: float, hyper: Hyperparameters) -> float:
+    """Return lr / (1 - beta1 ** t), by which update t multiplies m over the denominator."""
+    return lr / (1 - hyper.beta1**t)
+
+
+def denominator(exp_avg_sq: Tensor, t: int, hyper: Hyperparameters) -> Tensor:
+    """Return sqrt(v) / sqrt(1 - beta2 ** t) + eps, every operation in the moment's format."""
+    return (exp_avg_sq.sqrt() / math.sqrt(1 - hyper.beta2**t)).add_(hyper.eps)
 
 
 @torch.no_grad()

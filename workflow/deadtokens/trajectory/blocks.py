@@ -172,7 +172,7 @@ def _place(
     steps: tuple[slice, slice],
     out: np.ndarray,
 ) -> None:
-    bits = decode_chunk(filtered, format).reshape(shape)
+    bits = decode_chunk(filtered, format, shape)
     place(bits[tokens[0], :, steps[0]], out[tokens[1], :, steps[1]])
 
 

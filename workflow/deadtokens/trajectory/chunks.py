@@ -7,6 +7,7 @@ the same in every chunk and deflated once; the mantissas of gradients do not shr
 as they are; the rest goes through ISA-L.
 """
 
+import math
 from functools import cache
 
 import numpy as np
@@ -16,6 +17,7 @@ DEFLATE_LEVEL = 1
 ZLIB_HEADER = b"\x78\x01"
 RAW = -15  # window bits of a deflate stream without header and checksum
 SAMPLE = 8192  # bytes of a plane that tell whether it shrinks
+WORTHWHILE = 0.94  # a plane that shrinks to more than this is stored: four times as fast
 STORED_BLOCK = 65535  # bytes at most in one stored block of deflate
 
 
@@ -34,9 +36,10 @@ def encode_chunk(bits: np.ndarray) -> bytes:
     """
     values = np.ascontiguousarray(bits).reshape(-1)
     planes = np.empty((values.itemsize, values.size), np.uint8)
-    for index, plane in enumerate(planes):
-        # The cast keeps the lowest byte; one pass of wide instructions each.
-        np.right_shift(values, 8 * index, out=plane, casting="unsafe")
+    # The cast keeps the lowest byte; one pass of wide instructions each.
+    np.copyto(planes[0], values, casting="unsafe")
+    for index in range(1, values.itemsize):
+        np.right_shift(values, 8 * index, out=planes[index], casting="unsafe")
     zeros = (4 - values.itemsize) * values.size
     *first, last = planes
     parts = [ZLIB_HEADER, _deflated_zeros(zeros), *map(_deflate, first)]
@@ -47,7 +50,8 @@ def encode_chunk(bits: np.ndarray) -> bytes:
 
 def _deflate(plane: np.ndarray) -> bytes:
     """Return blocks of deflate that end on a byte and are not the stream's last."""
-    if len(isal_zlib.compress(plane[:SAMPLE], DEFLATE_LEVEL, RAW)) >= min(SAMPLE, plane.size):
+    sample = plane[:SAMPLE]
+    if len(isal_zlib.compress(sample, DEFLATE_LEVEL, RAW)) > WORTHWHILE * len(sample):
         return _stored(plane)
     stream = isal_zlib.compressobj(DEFLATE_LEVEL, isal_zlib.DEFLATED, RAW)
     return stream.compress(plane) + stream.flush(isal_zlib.Z_FULL_FLUSH)
@@ -73,7 +77,7 @@ def _adler32_of_zeros(count: int) -> int:
     return count % 65521 << 16 | 1
 
 
-def decode_chunk(filtered: bytes, format: str) -> np.ndarray:
+def decode_chunk(filtered: bytes, format: str, shape: tuple[int, ...]) -> np.ndarray:
     """Return the bit patterns of a chunk's values: the inverse of `encode_chunk`.
 
     Parameters
@@ -81,24 +85,40 @@ def decode_chunk(filtered: bytes, format: str) -> np.ndarray:
     filtered : bytes
     format : {'bfloat16', 'float32'}
         What was recorded; bfloat16 comes back as 16 bits.
+    shape : tuple of int
+        Of the chunk.
 
     Returns
     -------
-    ndarray of uint16 or uint32, shape (values,)
+    ndarray of uint16 or uint32, of that shape
 
     Raises
     ------
     isal.isal_zlib.IsalError
         If the bytes are damaged (a zlib stream carries its own checksum).
     """
-    planes = np.frombuffer(isal_zlib.decompress(filtered), np.uint8).reshape(4, -1)
-    kind = {"bfloat16": np.uint16, "float32": np.uint32}[format]
-    used = planes[4 - np.dtype(kind).itemsize :]
-    bits = used[-1].astype(kind)
-    for plane in used[-2::-1]:
+    values = math.prod(shape)
+    kind = np.dtype({"bfloat16": np.uint16, "float32": np.uint32}[format])
+    planes = _inflate(filtered, values, kind.itemsize)
+    bits = planes[-1].astype(kind)
+    for plane in planes[-2::-1]:
         bits <<= 8
         bits |= plane
-    return bits
+    return bits.reshape(shape)
+
+
+def _inflate(filtered: bytes, values: int, used: int) -> np.ndarray:
+    """Return the last `used` planes, (used, values)."""
+    zeros = (4 - used) * values
+    start = ZLIB_HEADER + _deflated_zeros(zeros)
+    if not filtered.startswith(start):  # written by another program
+        planes = np.frombuffer(isal_zlib.decompress(filtered, bufsize=4 * values), np.uint8)
+        return planes.reshape(4, values)[4 - used :]
+    content = memoryview(filtered)
+    planes = isal_zlib.decompress(content[len(start) : -4], RAW, used * values)
+    if isal_zlib.adler32(planes, _adler32_of_zeros(zeros)) != int.from_bytes(content[-4:], "big"):
+        raise isal_zlib.IsalError("the chunk's checksum is not that of its values")
+    return np.frombuffer(planes, np.uint8).reshape(used, values)
 
 
 def place(bits: np.ndarray, out: np.ndarray) -> None:

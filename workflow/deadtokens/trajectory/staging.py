@@ -21,7 +21,7 @@ class HostStaging:
     def __init__(self, steps: int, like: Tensor):
         # Without the padding, equal places of all steps would share one set of the cache, and the
         # transposition would take twice as long.
-        padded = torch.zeros((2, steps, like.numel() + PADDING), dtype=BITS[like.dtype])
+        padded = torch.empty((2, steps, like.numel() + PADDING), dtype=BITS[like.dtype])
         self.blocks = padded[..., : like.numel()].unflatten(-1, like.shape)
 
     def put(self, slot: int, step: int, tensor: Tensor) -> None:
@@ -45,7 +45,7 @@ class CudaStaging(HostStaging):
     """
 
     def __init__(self, steps: int, like: Tensor):
-        self.blocks = torch.zeros(
+        self.blocks = torch.empty(
             (2, steps, *like.shape), dtype=BITS[like.dtype], device=like.device
         )
         shape = (2, *like.shape, steps)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import product, repeat
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class SegmentWriter:
         tensors: Sequence[str],
         check: Callable[[], None],
     ):
-        self.check = check
+        self.file, self.check = file, check
         self.recorded = {"state": 0, "update": 0}
         # Whole arrays from the start: many small tensors kept would fragment the heap.
         self.per_update = {
@@ -110,6 +111,8 @@ class SegmentWriter:
         """Wait until every block is in the file."""
         for blocks in self.blocks.values():
             blocks.finish()
+        for name, values in self.per_update.items():
+            _store_all(self.file[name], values[..., : self.recorded["update"]].view(np.uint32))
 
     def _put(self, axis: str, tensors: Mapping[str, Tensor]) -> None:
         self.check()
@@ -141,8 +144,6 @@ def _complete(
     with h5netcdf.File(disk, "r+") as file:
         for axis, length in writer.recorded.items():
             file.resize_dimension(axis, length)
-        for name, values in writer.per_update.items():
-            file[name][...] = values[..., : writer.recorded["update"]]
         for name, blocks in writer.blocks.items():
             file[name].attrs["recorded_dtype"] = blocks.recorded_dtype
         _write_axis(file, "state", first, writer.recorded["state"])
@@ -200,11 +201,16 @@ class _Blocks:
 
     def _compress(self, index: int) -> None:
         block, arrive = self.staging.take(index % 2)
-        rows = self.dataset.chunks[0]
+        rows = range(0, len(block), self.dataset.chunks[0])
         self.pending[index % 2] = [
-            self.pool.submit(_store, self.dataset, block[row : row + rows], row, index, arrive)
-            for row in range(0, len(block), rows)
+            self.pool.submit(self._store, index, block, row, arrive) for row in rows
         ]
+
+    def _store(self, index: int, block: np.ndarray, row: int, arrive: Callable[[], None]) -> None:
+        """Store the rows of a block that make a chunk; `block` is (tokens, components, steps)."""
+        arrive()
+        rows = block[row : row + self.dataset.chunks[0]]
+        _store_chunk(self.dataset, (row, 0, index * self.steps), rows)
 
 
 def _wait(futures: list[Future]) -> None:
@@ -213,12 +219,17 @@ def _wait(futures: list[Future]) -> None:
     futures.clear()
 
 
-def _store(
-    dataset: h5py.Dataset, values: np.ndarray, row: int, index: int, arrive: Callable[[], None]
-) -> None:
-    """Filter part of a block, (tokens, components, steps), and store it as a chunk."""
-    arrive()
-    if values.shape != dataset.chunks:  # at the vocabulary's end
-        part, values = values, np.zeros(dataset.chunks, values.dtype)
-        values[: len(part)] = part
-    dataset.id.write_direct_chunk((row, 0, index * values.shape[2]), encode_chunk(values))
+def _store_all(dataset: h5py.Dataset, bits: np.ndarray) -> None:
+    """Store a whole variable, chunk by chunk."""
+    shape = dataset.chunks
+    for at in product(*map(range, repeat(0), bits.shape, shape)):
+        part = tuple(slice(start, start + length) for start, length in zip(at, shape, strict=True))
+        _store_chunk(dataset, at, bits[part])
+
+
+def _store_chunk(dataset: h5py.Dataset, at: tuple[int, ...], bits: np.ndarray) -> None:
+    """Filter and store the chunk that starts at `at`; behind a variable's end it is zeros."""
+    if bits.shape != dataset.chunks:
+        part, bits = bits, np.zeros(dataset.chunks, bits.dtype)
+        bits[tuple(map(slice, part.shape))] = part
+    dataset.id.write_direct_chunk(at, encode_chunk(bits))
