@@ -45,6 +45,19 @@ class Tile:
     grad: Tensor
     states: dict[str, Tensor]
 
+    def split(self, parts: int) -> list["Tile"]:
+        """Return the tile as at most so many tiles of fewer tokens; nothing is copied."""
+        rows = -(-len(self.tokens) // parts)
+        return [
+            Tile(
+                self.tokens[start : start + rows],
+                self.updates,
+                self.grad[:, start : start + rows],
+                {name: state[:, start : start + rows] for name, state in self.states.items()},
+            )
+            for start in range(0, len(self.tokens), rows)
+        ]
+
 
 def read_tiles(segments: Segments) -> Iterator[Tile]:
     """Yield the record tile by tile: all tokens of the first segment, then of the next.
