@@ -22,6 +22,7 @@ and where exact moments move it while the recorded ones do not:
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -90,23 +91,47 @@ def reaches(
     per_outer = torch.from_numpy(1 / outer).copysign_(weights)
     denser = torch.from_numpy(outer / inner)
 
-    def reach(first: Tensor, over: Tensor) -> np.ndarray:
-        loss = first.mul(step).div_(over).add_(decay)  # of W: the change is its negative
-        inward = loss.mul_(per_outer)
-        return torch.maximum(inward * denser, -inward).numpy()
+    def reach(loss: Tensor, over: Tensor) -> np.ndarray:
+        inward = (loss / over).add_(decay).mul_(per_outer)
+        return torch.maximum(inward * denser, inward.neg_()).numpy()
 
+    loss_r, loss_x = recorded.first * step, exact.first * step  # of W: a change is its negative
     over_r, over_x = (denominator(moments.second, t, hyper) for moments in (recorded, exact))
     return Reach(
-        reach(recorded.first, over_r),
-        reach(exact.first, over_x),
-        reach(exact.first, over_r),
-        reach(recorded.first, over_x),
+        reach(loss_r, over_r), reach(loss_x, over_x), reach(loss_x, over_r), reach(loss_r, over_x)
     )
 
 
 def is_odd(W: Tensor) -> np.ndarray:
     """Return whether the lowest bit of the numbers is set: they then lose a tie to a neighbour."""
     return (W.view(LOWEST_BIT[W.dtype]).numpy() & 1).astype(bool)
+
+
+def cause_of(without_gradient: bool, rr: bool, xx: bool, xr: bool, rx: bool) -> str:
+    """Return why a component stood still.
+
+    Parameters
+    ----------
+    without_gradient : bool
+        The gradient is 0 and so is the recorded first moment before the update.
+    rr, xx, xr, rx : bool
+        Whether these moments move it; the letters are those of `Reach`.
+    """
+    if without_gradient and not rr:
+        return "no gradient"
+    if not xx:
+        return "below half an ulp"
+    if rr:
+        return "another rounding"
+    if xr and rx:
+        return "either"
+    if not xr and not rx:
+        return "both together"
+    return "first moment" if xr else "second moment"
+
+
+ANSWERS = list(product([False, True], repeat=5))
+CAUSE_OF = np.array([CAUSES.index(cause_of(*answers)) for answers in ANSWERS], np.int8)
 
 
 def name_causes(reach: Reach, odd: np.ndarray, without_gradient: np.ndarray) -> np.ndarray:
@@ -120,15 +145,15 @@ def name_causes(reach: Reach, odd: np.ndarray, without_gradient: np.ndarray) -> 
     odd : ndarray of bool
         See `is_odd`.
     without_gradient : ndarray of bool
-        The gradient is 0 and so is the recorded first moment before the update.
+        See `cause_of`.
 
     Returns
     -------
     ndarray of int8, same shape
     """
-    rr, xx, xr, rx = (
-        (part > 1) | ((part == 1) & odd) for part in (reach.rr, reach.xx, reach.xr, reach.rx)
-    )
-    conditions = [without_gradient & ~rr, ~xx, rr, xr & ~rx, rx & ~xr, xr & rx]
-    indices = list(np.arange(len(CAUSES), dtype=np.int8))
-    return np.select(conditions, indices[:-1], default=indices[-1])
+    enough = 1 - odd * 2.0**-53  # an odd number goes at a tie too: at more than the float64 below 1
+    moves = [part > enough for part in (reach.rr, reach.xx, reach.xr, reach.rx)]
+    row = np.zeros(odd.shape, np.uint8)  # of ANSWERS: a binary number of the five
+    for answer in (without_gradient, *moves):
+        row = 2 * row + answer
+    return CAUSE_OF[row]
