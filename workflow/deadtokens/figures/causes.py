@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from deadtokens.figures import command, style
@@ -123,11 +124,11 @@ def draw(table: pd.DataFrame) -> Figure:
     lines = -(-len(groups) // columns)
     figure = style.blank(height=0.5 + lines * PANEL_HEIGHT)
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    _label_axes(panels, len(groups), table)
     for axes, (_, rows) in zip(panels.flat, groups, strict=False):
         _draw_panel(axes, rows)
     for axes in panels.flat[len(groups) :]:
         axes.set_axis_off()
-    _label_axes(panels, len(groups), table)
     entries = [(Patch(color=color), words) for color, words in LAYERS.values()]
     style.legend_below(figure, entries)
     return figure
@@ -152,14 +153,18 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _mark_divergence(axes: Axes, end: int, at: int) -> None:
+    """Draw a line where a run ended, and beside it, on the wider side, when it diverged."""
     axes.axvline(end, color="black", linestyle=":", linewidth=1)
+    is_late = axes.transAxes.inverted().transform(axes.transData.transform((end, 0)))[0] > 0.5
     axes.annotate(
         f"diverged at\nupdate {at:,}",
         (end, 0.5),
-        xytext=(3, 0),
+        xytext=(-3 if is_late else 3, 0),
         textcoords="offset points",
+        ha="right" if is_late else "left",
         va="center",
         fontsize=7,
+        path_effects=[withStroke(linewidth=3, foreground="white")],
     )
 
 
