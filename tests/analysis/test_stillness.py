@@ -272,6 +272,15 @@ def no_dead(tokens):
     )
 
 
+@pytest.mark.parametrize(("precision", "lr"), [("fp32", 1e30), ("pure-bf16", 1e30)])
+def test_a_run_that_diverges_is_explained_up_to_there(precision, lr, tmp_path):
+    run = recorded_run(tmp_path, precision=precision, lr=lr)
+    result = explain_stillness(run)
+    assert result.attrs["status"] == "diverged"
+    assert result.sizes["update"] == result.attrs["diverged_at"] - 1 < 5
+    assert (result.cause_total.sum() == result.still_components.sum()).all()
+
+
 def test_a_run_without_a_tensor_is_refused(tmp_path):
     run = recorded_run(tmp_path, record={"tensors": ["W", "exp_avg"]})
     with pytest.raises(UserError, match="takes all four tensors, but grad, exp_avg_sq was not"):
@@ -281,6 +290,6 @@ def test_a_run_without_a_tensor_is_refused(tmp_path):
 def test_quantiles_are_numpys():
     values = np.random.default_rng(0).exponential(size=(7, 11))
     for part in (0.001, 0.05, 0.5, 0.95, 1.0):
-        expected = np.quantile(values.astype(np.float32), part, method="inverted_cdf")
+        expected = np.quantile(values, part, method="inverted_cdf")
         assert quantiles_of(values, [part]).tolist() == [expected]
     assert quantiles_of(np.array([np.inf, 1, np.inf]), [0.0, 0.3, 0.7]).tolist() == [1, 1, np.inf]

@@ -91,12 +91,12 @@ def explain_update(update: Update, exact: dict[str, Tensor], spec: RunSpec) -> F
 
 
 def quantiles_of(values: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
-    """Return the smallest values that so large a part of all values does not exceed, as float32.
+    """Return the smallest values that so large a part of all values does not exceed.
 
     Each is one of the values: nothing is interpolated, between infinities neither. Sorting is
     several times faster here than numpy's search for three quantiles.
     """
-    ordered = np.sort(values.astype(np.float32), axis=None)
+    ordered = np.sort(values, axis=None)
     return ordered[[max(0, math.ceil(part * ordered.size) - 1) for part in quantiles]]
 
 
