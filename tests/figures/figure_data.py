@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from deadtokens.analysis.causes import CAUSES
 from deadtokens.figures.style import look
 
 QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
@@ -49,6 +50,29 @@ def freezing(
             "update": np.arange(1, len(fractions) + 1),
             "population": ["dead", "live"],
             "quantile": QUANTILES,
+        },
+        attrs={"run": run, "spec": json.dumps(settings), "status": "complete"},
+    )
+
+
+def stillness(
+    still: Sequence[float],
+    causes: Sequence[Sequence[float]],
+    run: str = "a",
+    tokens: int = 2,
+    **settings: object,
+) -> xr.Dataset:
+    """Return why a run's dead tokens stood still; `causes` has seven fractions an update."""
+    dims = ("update", "cause")
+    return xr.Dataset(
+        {
+            "still_fraction": (dims[:1], np.asarray(still, dtype="float64")),
+            "cause_fraction": (dims, np.asarray(causes, dtype="float64").reshape(-1, len(CAUSES))),
+        },
+        coords={
+            "update": np.arange(1, len(still) + 1),
+            "cause": list(CAUSES),
+            "token": np.arange(tokens),
         },
         attrs={"run": run, "spec": json.dumps(settings), "status": "complete"},
     )

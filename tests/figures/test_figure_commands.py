@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_parts
-from figures.figure_data import census, diverged, freezing, read_table, scalars, storage
+from figures.figure_data import census, diverged, freezing, read_table, scalars, stillness, storage
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
+from deadtokens.figures import causes, displacement, draw, frozen, loss, style
 from deadtokens.figures import census as figure_census
-from deadtokens.figures import displacement, draw, frozen, loss, style
 from deadtokens.figures import storage as figure_storage
 
 MODULES = {
@@ -20,6 +20,7 @@ MODULES = {
     "frozen": frozen,
     "displacement": displacement,
     "census": figure_census,
+    "causes": causes,
     "storage": figure_storage,
 }
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
@@ -47,6 +48,11 @@ def datasets(name):
     if name == "loss":
         runs = [
             scalars([8, 7, 0.1, 5], run=f"r{n}", **setting) for n, setting in enumerate(settings)
+        ]
+    elif name == "causes":
+        runs = [
+            stillness([0, 1 / 3, 0.7, 1], [[1 / 7] * 7] * 4, run=f"r{n}", **setting)
+            for n, setting in enumerate(settings)
         ]
     else:
         quantiles = np.geomspace(1e-9, 1 / 3, 40).reshape(4, 2, 5)

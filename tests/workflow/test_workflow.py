@@ -15,7 +15,7 @@ from house import TINY, build_house
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
+FIGURES = ("loss", "frozen", "displacement", "census", "audit", "causes", "storage")
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +100,17 @@ def test_the_replay_finds_no_difference(precision, finished, study):
     assert {tally["compared"] for tally in audit["tensors"].values()} == {6 * 290 * 8}
 
 
+@pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
+def test_every_still_component_has_a_cause(precision, finished, study):
+    folder = run_folder(finished, study, precision)
+    W = open_run(folder / "trajectory")
+    stillness = xr.open_dataset(folder / "steps-6" / "stillness.nc")
+    rows = W.W.values[:, W.dead.values.astype(bool)]
+    still = (rows[1:] == rows[:-1]).sum(axis=(1, 2))
+    assert stillness.still_components.values.tolist() == still.tolist()
+    assert int(stillness.cause_total.sum()) == still.sum()
+
+
 def test_the_census_is_one_of_the_text(finished, study):
     (vocabulary,) = study.vocabularies
     folder = finished.work / "results" / "vocabularies" / vocabulary
@@ -132,8 +143,14 @@ def test_a_finished_house_has_nothing_to_do(finished):
     assert "Nothing to be done" in answer.stdout
 
 
+LONGER = ("loss", "frozen", "displacement", "audit", "causes")  # drawn anew for more updates
 DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
-ANALYSED = {"collect_scalars": 2, "measure_freezing": 2, "audit_replay": 2}
+ANALYSED = {
+    "collect_scalars": 2,
+    "measure_freezing": 2,
+    "audit_replay": 2,
+    "explain_stillness": 2,
+}
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
     "a figure": (
@@ -199,7 +216,7 @@ def test_a_copy_elsewhere_with_new_times_reruns_nothing(finished, tmp_path):
 def test_more_steps_train_only_what_is_missing(house, study):
     longer = copy.deepcopy(TINY)
     longer["defaults"]["steps"] = 9
-    redrawn = {f"draw_{figure}": 1 for figure in ("loss", "frozen", "displacement", "audit")}
+    redrawn = {f"draw_{figure}": 1 for figure in LONGER}
     assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
     before = open_run(run_folder(house, study, "pure-bf16") / "trajectory").load()
     answer = house.snakemake(config=longer)

@@ -6,7 +6,7 @@ REQUIRED INPUTS:
 
 OUTPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json
+    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json, stillness.nc
     results/benchmarks/{run}/storage.nc
 """
 
@@ -62,6 +62,24 @@ rule audit_replay:
     shell:
         """
         python -m deadtokens.analysis.audit {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule explain_stillness:
+    """Explain why the components of a run's dead tokens stand still."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/stillness.nc",
+    log:
+        "logs/explain_stillness/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("analysis.stillness"),
+    shell:
+        """
+        python -m deadtokens.analysis.stillness {input:q} --output {output:q} --log {log:q}
         """
 
 

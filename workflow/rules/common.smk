@@ -15,6 +15,7 @@ from deadtokens.environment import has_nvidia_gpu, prepare_jobs
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
 from deadtokens.study.study import Study
+from deadtokens.training.spec import TENSORS
 
 prepare_jobs(PACKAGE)
 try:
@@ -106,14 +107,14 @@ def all_segments():
     )
 
 
-def of_every_run(file, needed="W"):
-    """Return a function that gives a derived file of each run that records the needed tensor."""
+def of_every_run(file, needed=("W",)):
+    """Return a function that gives a derived file of each run that records what it needs."""
 
     def paths(members):
         return [
             f"results/runs/{member.run}/steps-{member.steps}/{file}"
             for member in members
-            if needed in study.runs[member.run].record.tensors
+            if set(needed) <= set(study.runs[member.run].record.tensors)
         ]
 
     return paths
@@ -140,7 +141,8 @@ FIGURES = {
     "frozen": of_every_run("freezing.nc"),
     "displacement": of_every_run("freezing.nc"),
     "census": of_every_vocabulary,
-    "audit": of_every_run("audit.json", needed="grad"),
+    "audit": of_every_run("audit.json", needed=["grad"]),
+    "causes": of_every_run("stillness.nc", needed=TENSORS),
     "storage": of_first_run,
 }
 
