@@ -22,6 +22,7 @@ COMMANDS = {
     "scalars": "deadtokens.analysis.scalars",
     "freezing": "deadtokens.analysis.freezing",
     "audit": "deadtokens.analysis.audit",
+    "attribution": "deadtokens.analysis.attribution",
     "figure": "deadtokens.figures.draw",
     "config": "deadtokens.study.document",
     "size": "deadtokens.study.size",

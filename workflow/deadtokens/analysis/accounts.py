@@ -149,6 +149,7 @@ class _Book:
         self.with_h = np.empty((updates, count))
         self.bound_ratio = np.zeros(updates)
         self.worst, self.not_finite = Worst(), 0
+        self.vectors[EXP_AVG] = tile.states["exp_avg"][0, rows]
         self.skipped = 0 if run.spec.weight_decay else 1  # without decay its term is nowhere
 
     def enter(self, index: int, averages: RecentAverages) -> None:
@@ -157,11 +158,11 @@ class _Book:
         self.factors[index] = coefficients(t, learning_rate(self.run.spec, t), self.hyper)
         factors, split = self.factors[index], self.vectors[: DISPLACEMENT + 1]
         W = self._state("W", index), self._state("W", index + 1)
-        m = self._state("exp_avg", index).double()
+        m = self.vectors[EXP_AVG]  # still that before the update
         inverse = inverse_denominator(self._state("exp_avg_sq", index + 1), t, self.hyper)
         grad = self.vectors[GRAD].copy_(self.tile.grad[index, self.rows])
-        self.vectors[EXP_AVG].copy_(self._state("exp_avg", index + 1))
         split_displacement(W, grad, m, inverse, factors, split)
+        m.copy_(self._state("exp_avg", index + 1))
         self._check(index, rounding_bound(W, split, factors, self.units))
         for place, age in enumerate(BORDERS):
             torch.mul(averages.ago(age), inverse, out=self.vectors[OLDER + place])

@@ -1,7 +1,7 @@
 """What moved each token: gradient, momentum, decay or rounding, and how old the gradients were.
 
-Every recorded displacement W[t] - W[t - 1] is a sum of four terms (`analysis.terms`); rounding, which
-is what the other three leave, is held against a bound of its own (`analysis.bound`).
+Every recorded displacement W[t] - W[t - 1] is a sum of four terms (`analysis.terms`); rounding,
+which is what the other three leave, is held against a bound of its own (`analysis.bound`).
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """The accounts of a run's tokens and segments, put together."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from deadtokens.trajectory.updates import Tile
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Weights of a part of a tile: large enough that threads seldom meet, small enough for their cache.
-WEIGHTS_PER_PART = 1 << 14
+WEIGHTS_PER_PART = 1 << 15
 
 
 def parts(tile: Tile, threads: int) -> Iterator[slice]:
@@ -21,7 +22,7 @@ def parts(tile: Tile, threads: int) -> Iterator[slice]:
     tokens, components = tile.grad.shape[1:]
     rounds = -(-tokens * components // (WEIGHTS_PER_PART * threads))
     edges = np.linspace(0, tokens, min(tokens, rounds * threads) + 1).round().astype(int).tolist()
-    yield from (slice(*edge) for edge in zip(edges[:-1], edges[1:], strict=True))
+    yield from (slice(*edge) for edge in pairwise(edges))
 
 
 class Segment:
