@@ -132,7 +132,7 @@ def test_net_shares_of_tokens_sum_the_whole_run(tmp_path):
     assert found.net_share.sum("term").values == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("length", [7, 35, 260])
+@pytest.mark.parametrize("length", [13, 65, 260])
 def test_the_length_of_segments_changes_nothing(length, tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     for folder, size in ((one, 130), (other, length)):

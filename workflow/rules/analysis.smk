@@ -6,7 +6,8 @@ REQUIRED INPUTS:
 
 OUTPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json
+    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json,
+        attribution.nc
     results/benchmarks/{run}/storage.nc
 """
 
@@ -62,6 +63,24 @@ rule audit_replay:
     shell:
         """
         python -m deadtokens.analysis.audit {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule attribute_motion:
+    """Say what moved the tokens of a run: gradient, momentum, decay or rounding."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/attribution.nc",
+    log:
+        "logs/attribute_motion/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("analysis.attribution"),
+    shell:
+        """
+        python -m deadtokens.analysis.attribution {input:q} --output {output:q} --log {log:q}
         """
 
 

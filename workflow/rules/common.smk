@@ -141,6 +141,8 @@ FIGURES = {
     "displacement": of_every_run("freezing.nc"),
     "census": of_every_vocabulary,
     "audit": of_every_run("audit.json", needed="grad"),
+    "shares": of_every_run("attribution.nc", needed="exp_avg"),
+    "ages": of_every_run("attribution.nc", needed="exp_avg"),
     "storage": of_first_run,
 }
 
