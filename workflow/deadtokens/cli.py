@@ -23,6 +23,7 @@ COMMANDS = {
     "freezing": "deadtokens.analysis.freezing",
     "audit": "deadtokens.analysis.audit",
     "stillness": "deadtokens.analysis.stillness",
+    "attribution": "deadtokens.analysis.attribution",
     "figure": "deadtokens.figures.draw",
     "config": "deadtokens.study.document",
     "size": "deadtokens.study.size",

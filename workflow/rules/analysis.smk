@@ -6,7 +6,8 @@ REQUIRED INPUTS:
 
 OUTPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json, stillness.nc
+    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json, attribution.nc,
+        stillness.nc
     results/benchmarks/{run}/storage.nc
 """
 
@@ -80,6 +81,24 @@ rule explain_stillness:
     shell:
         """
         python -m deadtokens.analysis.stillness {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule attribute_motion:
+    """Say what moved the tokens of a run: gradient, momentum, decay or rounding."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/attribution.nc",
+    log:
+        "logs/attribute_motion/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("analysis.attribution"),
+    shell:
+        """
+        python -m deadtokens.analysis.attribution {input:q} --output {output:q} --log {log:q}
         """
 
 

@@ -142,6 +142,8 @@ FIGURES = {
     "displacement": of_every_run("freezing.nc"),
     "census": of_every_vocabulary,
     "audit": of_every_run("audit.json", needed=["grad"]),
+    "shares": of_every_run("attribution.nc", needed=TENSORS),
+    "ages": of_every_run("attribution.nc", needed=TENSORS),
     "causes": of_every_run("stillness.nc", needed=TENSORS),
     "storage": of_first_run,
 }

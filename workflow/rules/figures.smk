@@ -2,7 +2,8 @@
 
 REQUIRED INPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json, stillness.nc
+    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json, attribution.nc,
+        stillness.nc
     results/vocabularies/{vocabulary}/census.nc
     results/benchmarks/{run}/storage.nc
 

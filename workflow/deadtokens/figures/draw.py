@@ -7,7 +7,17 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "causes", "storage")
+FIGURES = (
+    "loss",
+    "frozen",
+    "displacement",
+    "census",
+    "audit",
+    "shares",
+    "ages",
+    "causes",
+    "storage",
+)
 
 
 def main(arguments: Sequence[str]) -> None:

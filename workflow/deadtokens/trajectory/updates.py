@@ -19,7 +19,7 @@ from deadtokens.trajectory import layout
 from deadtokens.trajectory.blocks import inflate
 from deadtokens.trajectory.segments import Segments, list_segments
 
-TILE_BYTES = 192 << 20  # of all tensors of a tile; two tiles are in memory at a time
+TILE_BYTES = 64 << 20  # of all tensors of a tile; two tiles are in memory at a time
 UNSIGNED = {"bfloat16": np.uint16, "float32": np.uint32}
 SIGNED = {"bfloat16": np.int16, "float32": np.int32}
 
