@@ -14,7 +14,8 @@ from tiny import LIVE, VOCABULARY, tiny_spec
 
 from deadtokens.analysis import stillness as module
 from deadtokens.analysis.causes import CAUSES
-from deadtokens.analysis.stillness import Stillness, explain_stillness, quantiles_of
+from deadtokens.analysis.findings import Stillness, quantiles_of
+from deadtokens.analysis.stillness import explain_stillness
 from deadtokens.errors import UserError
 from deadtokens.seal import seal
 from deadtokens.training.device import describe_device
@@ -126,7 +127,8 @@ def test_decay_that_chance_held_is_not_called_a_missing_gradient(tmp_path):
 
 @pytest.mark.parametrize("precision", REGIMES)
 def test_fractions_are_complete_in_every_regime(precision, tmp_path):
-    run = recorded_run(tmp_path, precision=precision, weight_decay=0.5, warmup=20, lr=1e-4)
+    fields = {"weight_decay": 0.5, "warmup": 20, "lr": 1e-4}
+    run = recorded_run(tmp_path, segments=1, precision=precision, **fields)
     result = explain_stillness(run)
     W = open_run(run).W.values[:, LIVE:].view(np.uint32)
     still = W[1:] == W[:-1]
@@ -172,15 +174,16 @@ def test_a_record_that_does_not_follow_from_its_gradients_is_noticed(tmp_path, m
 
 @pytest.mark.parametrize(("beta2", "decreases"), [(0.999, False), (0.99, True)])
 def test_bfloat16_second_moments_decrease_below_the_border_only(beta2, decreases, tmp_path):
-    result = explain_stillness(recorded_run(tmp_path, beta2=beta2, lr=1e-2))
+    fields = {"segments": 1, "beta2": beta2, "lr": 1e-2}
+    result = explain_stillness(recorded_run(tmp_path, **fields))
     assert bool((result.second_moment_decreased > 0).any()) == decreases
-    float32 = recorded_run(tmp_path / "fp32", beta2=beta2, lr=1e-2, precision="bf16-weights")
+    float32 = recorded_run(tmp_path / "float32", precision="bf16-weights", **fields)
     assert (explain_stillness(float32).second_moment_decreased > 0).any()
 
 
 def test_the_causes_in_a_run_are_those_of_decimals(tmp_path, monkeypatch):
     """Gradients to moments to causes, all by decimals and whole numbers; few are close calls."""
-    run = recorded_run(tmp_path, weight_decay=0.5, lr=1e-4)
+    run = recorded_run(tmp_path, segments=1, weight_decay=0.5, lr=1e-4, record={"segment": 110})
     findings = []
     monkeypatch.setattr(Stillness, "add", lambda self, place, finding: findings.append(finding))
     explain_stillness(run)
@@ -202,7 +205,7 @@ def test_the_causes_in_a_run_are_those_of_decimals(tmp_path, monkeypatch):
                 if expected is not None:
                     checked[expected] += 1
                     assert CAUSES[finding.cause[at]] == expected
-    assert checked.total() > 0.99 * seen > 1000, checked
+    assert checked.total() >= 0.99 * seen > 800, checked
     assert len(checked) > 3, checked
 
 
@@ -227,22 +230,22 @@ def cause_by_decimals(update, at, exact, hyper):
 @pytest.mark.parametrize(("precision", "lr"), [("pure-bf16", 1e-4), ("fp32", 1e-9)])
 def test_segment_boundaries_do_not_matter(precision, lr, tmp_path):
     results = []
-    for length in (140, 28):
+    for length in (72, 24):
         folder = tmp_path / str(length)
         record = {"record": {"segment": length}}
-        run = recorded_run(folder, segments=140 // length, precision=precision, lr=lr, **record)
+        run = recorded_run(folder, segments=72 // length, precision=precision, lr=lr, **record)
         results.append(explain_stillness(run).drop_attrs(deep=False))
-    assert results[0].sizes["update"] == 140
+    assert results[0].sizes["update"] == 72
     assert results[0].still_components.sum() > 0
     assert results[0].identical(results[1])
 
 
 @pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
 def test_chosen_rows_are_read_as_recorded(precision, tmp_path):
-    run = recorded_run(tmp_path, precision=precision)
+    run = recorded_run(tmp_path, precision=precision, record={"segment": 100})  # of two chunks
     whole, tokens = open_run(run).load(), np.array([0, 2, LIVE, VOCABULARY - 1])
     updates = list(read_updates(run, tokens))
-    assert [update.number for update in updates] == list(range(1, 141))
+    assert [update.number for update in updates] == list(range(1, 201))
     for place, update in enumerate(updates):
         assert (update.grad.float().numpy() == whole.grad.values[place, tokens]).all()
         for name, after in update.after.items():

@@ -5,9 +5,10 @@ The causes and what they mean stand in `deadtokens.analysis.causes`.
 
 import argparse
 import logging
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,126 +17,26 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from deadtokens.analysis.causes import CAUSES, Moments, is_odd, name_causes, reaches
+from deadtokens.analysis.causes import CAUSES
+from deadtokens.analysis.findings import MOMENTS, QUANTILES, Finding, Stillness, explain_update
 from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
 from deadtokens.training.device import describe_device
-from deadtokens.training.optimizer import hyperparameters, learning_rate
+from deadtokens.training.optimizer import hyperparameters
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import TENSORS, RunSpec, read_spec
 from deadtokens.training.update import update_moments_
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.rows import Update, read_updates
 from deadtokens.trajectory.segments import Segments
-from deadtokens.trajectory.staging import BITS
 
-QUANTILES = (0.05, 0.5, 0.95)
-MOMENTS = ("exp_avg", "exp_avg_sq")
+AHEAD = 8  # updates being explained at a time
 SETTINGS = ("precision", "lr", "warmup", "beta1", "beta2", "eps", "weight_decay")
 COUNTERFACTUAL = (
     "along the recorded gradients: what one update would have done with exact moments, not what "
     "another training would have become"
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one update did to the dead tokens.
-
-    Attributes
-    ----------
-    still : ndarray of bool, shape (tokens, components)
-        Every bit of W is as before.
-    cause : ndarray of int, same shape
-        Index into `CAUSES`, meaningful where `still`.
-    reach : ndarray of float, shape (2, quantiles)
-        |exact change| over half an ulp, with the recorded and with exact moments.
-    decreased : float
-        Fraction of the recorded second moments that became smaller.
-    second_moment_ratio : float
-        Median of recorded over exact second moment.
-    """
-
-    still: np.ndarray
-    cause: np.ndarray
-    reach: np.ndarray
-    decreased: float
-    second_moment_ratio: float
-
-
-def explain_update(update: Update, exact: dict[str, Tensor], spec: RunSpec) -> Finding:
-    """Explain one update.
-
-    Parameters
-    ----------
-    update : Update
-        Of at least one token.
-    exact : dict of 'exp_avg', 'exp_avg_sq' to float32 Tensor of shape (tokens, components)
-        The moments after the update, replayed from the gradients.
-    spec : RunSpec
-    """
-    W, t = update.before["W"], update.number
-    recorded, replayed = (
-        Moments(*(state[name].double() for name in MOMENTS)) for state in (update.after, exact)
-    )
-    reach = reaches(W, recorded, replayed, t, learning_rate(spec, t), hyperparameters(spec))
-    without_gradient = (update.grad == 0) & (update.before["exp_avg"] == 0)
-    return Finding(
-        (update.after["W"].view(BITS[W.dtype]) == W.view(BITS[W.dtype])).numpy(),
-        name_causes(reach, is_odd(W), without_gradient.numpy()),
-        np.stack([quantiles_of(values, QUANTILES) for values in (reach.rr, reach.xx)]),
-        float((update.after["exp_avg_sq"] < update.before["exp_avg_sq"]).double().mean()),
-        _median_ratio(recorded.second, replayed.second),
-    )
-
-
-def quantiles_of(values: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
-    """Return the smallest values that so large a part of all values does not exceed.
-
-    Each is one of the values: nothing is interpolated, between infinities neither. Sorting is
-    several times faster here than numpy's search for three quantiles.
-    """
-    ordered = np.sort(values, axis=None)
-    return ordered[[max(0, math.ceil(part * ordered.size) - 1) for part in quantiles]]
-
-
-def _median_ratio(recorded: Tensor, exact: Tensor) -> float:
-    """Return the median of recorded over exact; equal values, zeros too, have the ratio 1."""
-    ratio = torch.where(recorded == exact, 1.0, recorded / exact)
-    return float(quantiles_of(ratio.numpy(), [0.5])[0])
-
-
-class Stillness:
-    """What all updates did, gathered one by one.
-
-    Parameters
-    ----------
-    updates, tokens : int
-        How many there are.
-    """
-
-    def __init__(self, updates: int, tokens: int):
-        self.still = np.zeros(updates, np.int64)
-        self.by_cause = np.zeros((updates, len(CAUSES)), np.int64)
-        self.by_token = np.zeros((tokens, len(CAUSES)), np.int64)
-        self.reach = np.full((updates, 2, len(QUANTILES)), np.nan)
-        self.decreased = np.full(updates, np.nan)
-        self.second_moment_ratio = np.full(updates, np.nan)
-
-    def add(self, place: int, finding: Finding) -> None:
-        """Take in the finding on the update at `place`."""
-        kinds = len(CAUSES) + 1  # the last one: moved
-        kind = np.where(finding.still, finding.cause, len(CAUSES))
-        cells = kind + kinds * np.arange(len(kind))[:, None]
-        table = np.bincount(cells.reshape(-1), minlength=kinds * len(kind))
-        counts = table.reshape(len(kind), kinds)[:, :-1]
-        self.by_token += counts
-        self.by_cause[place] = counts.sum(axis=0)
-        self.still[place] = counts.sum()
-        self.reach[place] = finding.reach
-        self.decreased[place] = finding.decreased
-        self.second_moment_ratio[place] = finding.second_moment_ratio
 
 
 def explain_stillness(segments: Segments) -> xr.Dataset:
@@ -156,35 +57,39 @@ def explain_stillness(segments: Segments) -> xr.Dataset:
     spec = read_spec(run.attrs["spec"])
     dead = np.flatnonzero(run["dead"].values)
     stillness = Stillness(run.sizes["update"], len(dead))
-    differing = _explain_updates(segments, dead, spec, stillness) if len(dead) else 0
+    for place, finding in enumerate(_findings(segments, dead, spec) if len(dead) else ()):
+        stillness.add(place, finding)
     attributes = run_attributes(run) | {name: getattr(spec, name) for name in SETTINGS}
     if REGIMES[spec.precision].moments == "float32":
-        attributes |= _verdict(run, differing)
+        attributes |= _verdict(run, stillness.differing)
     return label(stillness, run["update"].values, dead, run.sizes["component"]).assign_attrs(
         attributes, counterfactual=COUNTERFACTUAL
     )
 
 
-def _explain_updates(
-    segments: Segments, dead: np.ndarray, spec: RunSpec, stillness: Stillness
-) -> int:
-    """Gather the findings; return how many replayed moments differ from recorded float32 ones."""
-    differing, exact = 0, {}
-    for place, update in enumerate(read_updates(segments, dead)):
-        exact = exact or {
-            name: torch.zeros_like(update.grad, dtype=torch.float32) for name in MOMENTS
-        }
-        update_moments_(update.grad.float(), *exact.values(), hyperparameters(spec))
-        differing += sum(_differing(update.after[name], exact[name]) for name in MOMENTS)
-        stillness.add(place, explain_update(update, exact, spec))
-    return differing
+def _findings(segments: Segments, dead: np.ndarray, spec: RunSpec) -> Iterator[Finding]:
+    """Yield the finding on each update.
+
+    The moments are replayed one update after the other; the updates are explained in parallel.
+    """
+    exact: dict[str, Tensor] = {}
+    waiting: deque[Future[Finding]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for update in read_updates(segments, dead):
+            exact = _replayed(update, exact, spec)
+            waiting.append(pool.submit(explain_update, update, exact, spec))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        for finding in waiting:
+            yield finding.result()
 
 
-def _differing(recorded: Tensor, exact: Tensor) -> int:
-    """Count the bits patterns that differ where the record is as exact as the replay."""
-    if recorded.dtype != exact.dtype or torch.equal(recorded, exact):
-        return 0
-    return int((recorded.view(torch.int32) != exact.view(torch.int32)).sum())
+def _replayed(update: Update, before: dict[str, Tensor], spec: RunSpec) -> dict[str, Tensor]:
+    """Return the exact moments after an update; they start as zeros."""
+    zeros = torch.zeros_like(update.grad, dtype=torch.float32)
+    after = {name: before.get(name, zeros).clone() for name in MOMENTS}
+    update_moments_(update.grad.float(), *after.values(), hyperparameters(spec))
+    return after
 
 
 def _verdict(run: xr.Dataset, differing: int) -> dict[str, Any]:
