@@ -164,5 +164,5 @@ def errors(gradients: Tensors, reference: Tensors, whole: float) -> dict[tuple[i
 def _error(gradient: Tensor, reference: Tensor, least: float) -> float:
     if gradient.shape != reference.shape:
         raise AssertionError(f"{tuple(gradient.shape)} is compared with {tuple(reference.shape)}")
-    size = max(torch.linalg.vector_norm(reference).item(), least)
-    return (torch.linalg.vector_norm(gradient - reference) / size).item()
+    size = max(reference.norm().item(), least)
+    return (gradient - reference).norm().item() / size
