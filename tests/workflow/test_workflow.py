@@ -15,7 +15,7 @@ from house import TINY, build_house
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
+FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage", "flow")
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +100,19 @@ def test_the_replay_finds_no_difference(precision, finished, study):
     assert {tally["compared"] for tally in audit["tensors"].values()} == {6 * 290 * 8}
 
 
+@pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
+def test_backpropagation_by_hand_agrees_with_autograd(precision, finished, study):
+    run = run_folder(finished, study, precision)
+    flow = xr.open_dataset(run / "steps-6" / "backprop.nc")
+    assert flow.attrs["run"] == run.name
+    assert flow.state.values.tolist() == [0, 3, 6]
+    assert (flow.largest_error < 1e-10).all()
+    with (run / "steps-6" / "backprop.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["symbol"] for row in rows} >= {"W", "h", "x1", "W1", "b2", "bk", "x1 by MLP"}
+    assert all(float(row["error"]) < 1e-10 for row in rows)
+
+
 def test_the_census_is_one_of_the_text(finished, study):
     (vocabulary,) = study.vocabularies
     folder = finished.work / "results" / "vocabularies" / vocabulary
@@ -133,7 +146,12 @@ def test_a_finished_house_has_nothing_to_do(finished):
 
 
 DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
-ANALYSED = {"collect_scalars": 2, "measure_freezing": 2, "audit_replay": 2}
+ANALYSED = {
+    "collect_scalars": 2,
+    "measure_freezing": 2,
+    "audit_replay": 2,
+    "go_back_by_hand": 2,
+}
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
     "a figure": (
@@ -199,7 +217,7 @@ def test_a_copy_elsewhere_with_new_times_reruns_nothing(finished, tmp_path):
 def test_more_steps_train_only_what_is_missing(house, study):
     longer = copy.deepcopy(TINY)
     longer["defaults"]["steps"] = 9
-    redrawn = {f"draw_{figure}": 1 for figure in ("loss", "frozen", "displacement", "audit")}
+    redrawn = {job: 1 for job in DRAWN if job not in {"draw_census", "draw_storage"}}
     assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
     before = open_run(run_folder(house, study, "pure-bf16") / "trajectory").load()
     answer = house.snakemake(config=longer)

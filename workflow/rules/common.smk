@@ -95,6 +95,14 @@ def run_segments(wildcards):
     return segments(wildcards.run, wildcards.steps)
 
 
+def run_checkpoints(wildcards):
+    """Return the checkpoints behind a derived file."""
+    return [
+        f"results/runs/{wildcards.run}/checkpoints/checkpoint-{segment:03d}.safetensors"
+        for segment in study.segments(wildcards.run, int(wildcards.steps))
+    ]
+
+
 def all_segments():
     """Return every segment of every run."""
     return sorted(
@@ -142,6 +150,7 @@ FIGURES = {
     "census": of_every_vocabulary,
     "audit": of_every_run("audit.json", needed="grad"),
     "storage": of_first_run,
+    "flow": of_every_run("backprop.nc"),
 }
 
 
