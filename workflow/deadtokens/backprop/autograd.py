@@ -61,17 +61,7 @@ def autograd_gradients(
     """
     model = Transformer(spec, len(b)).to(b.dtype)
     model.load_state_dict(dict(named))
-    b = b.clone().requires_grad_()
-    W = model.W.clone()  # what W receives as output arrives here first
-    seen: Tensors = {(OUTSIDE, "b"): b, (OUTSIDE, "W as output"): W}
-    for block, module in enumerate(model.blocks, start=1):
-        _watch_block(block, module, seen)
-    with _Watch() as softmax:
-        hidden = model(inputs)
-    z = F.linear(hidden.flatten(0, 1), W, b)
-    seen |= {(OUTSIDE, "h"): hidden, (OUTSIDE, "z"): z}
-    for block, (S, A) in enumerate(zip(softmax.scores, softmax.weights, strict=True), start=1):
-        seen |= {(block, "S"): S, (block, "A"): A}
+    z, seen = _watched_logits(model, b, inputs)
     for tensor in seen.values():
         tensor.retain_grad()
     F.cross_entropy(z, targets.flatten()).backward(retain_graph=True)
@@ -83,6 +73,21 @@ def autograd_gradients(
         gradients[OUTSIDE, "W as output"] = as_output
         gradients[OUTSIDE, "W as input"] = own[INPUT_NAME] - as_output
     return _by_parts(gradients, spec) | parameters_by_symbol(own, spec.layers)
+
+
+def _watched_logits(model: Transformer, b: Tensor, inputs: Tensor) -> tuple[Tensor, Tensors]:
+    """Return the logits, and every tensor on the way to them that is no parameter of the model."""
+    b = b.clone().requires_grad_()
+    W = model.W.clone()  # apart from W itself, so that what W receives as output can be seen
+    seen: Tensors = {(OUTSIDE, "b"): b, (OUTSIDE, "W as output"): W}
+    for block, module in enumerate(model.blocks, start=1):
+        _watch_block(block, module, seen)
+    with _Watch() as softmax:
+        hidden = model(inputs)
+    for block, (S, A) in enumerate(zip(softmax.scores, softmax.weights, strict=True), start=1):
+        seen |= {(block, "S"): S, (block, "A"): A}
+    z = F.linear(hidden.flatten(0, 1), W, b)
+    return z, seen | {(OUTSIDE, "h"): hidden, (OUTSIDE, "z"): z}
 
 
 def _watch_block(block: int, module: nn.Module, seen: Tensors) -> None:

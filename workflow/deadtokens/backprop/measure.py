@@ -45,7 +45,7 @@ from deadtokens.training.spec import RunSpec
 MOST_LOGITS = 2**24  # of float64, and a few times that are needed: a large batch is cut
 QUANTILES = (0.25, 0.5, 0.75)
 AT_OUTPUT = ("z", "h")
-COLUMNS = ("block", "symbol", "seed", "meaning", "parameter", "shape", "norm", "error")
+COLUMNS = ("block", "symbol", "seed_symbol", "meaning", "parameter", "shape", "norm", "error")
 VARIABLES = {
     "loss": ((), "mean cross-entropy of the batch that comes next", "nat"),
     "sequences": ((), "sequences of that batch that were taken", "1"),

@@ -1,8 +1,9 @@
 """The symbols of the derivation: what each stands for, and where the model keeps it.
 
 A tensor, and the gradient of the loss with respect to it, is found by (block, symbol): blocks count
-from 1 at the input, and 0 means outside the blocks. What the seed calls h is two tensors here: the
-result x2 of a block, and h, which is x2 of the last block after the final LayerNorm.
+from 1 at the input, and 0 means outside the blocks. The derivation that this package makes
+executable is an older, handwritten one, called the seed here. What the seed calls h is two tensors:
+the result x2 of a block, and h, which is x2 of the last block after the final LayerNorm.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ class Symbol:
     Attributes
     ----------
     seed : str
-        What the derivation in the notes calls it; empty where they do not name it.
+        What the seed calls it; empty where it has no name there.
     meaning : str
     name : str
         The model's parameter that holds it, inside its block; empty for what is no parameter.
