@@ -106,6 +106,36 @@ def storage(costs: np.ndarray, run: str = "a") -> xr.Dataset:
     )
 
 
+def flow(blocks: int = 2, run: str = "a", **settings: object) -> xr.Dataset:
+    """Return a run's flow at the states 0 and 500, every number another one, not round."""
+    branches = ["MLP", "attention"]
+    names = [f"{branch} {block}" for block in range(blocks, 0, -1) for branch in branches]
+    sizes = {"state": 2, "block": blocks, "output": 2, "stream": 5, "branch": 2}
+    sizes["path"] = 1 + len(names)
+
+    def numbers(*dims: str) -> tuple[tuple[str, ...], np.ndarray]:
+        shape = [sizes[dim] for dim in dims]
+        return dims, np.linspace(1 / 3, 2 / 3, np.prod(shape)).reshape(shape) / len(dims)
+
+    return xr.Dataset(
+        {
+            "output_norm": numbers("state", "output"),
+            "norm": numbers("state", "block", "stream"),
+            "cosine": numbers("state", "block", "branch"),
+            "share": numbers("state", "path"),
+        },
+        coords={
+            "state": [0, 500],
+            "block": np.arange(1, blocks + 1),
+            "output": ["z", "h"],
+            "stream": ["x2", "x1 by MLP", "x1", "x0 by attention", "x0"],
+            "branch": branches,
+            "path": ["residual path", *names],
+        },
+        attrs={"run": run, "spec": json.dumps(settings), "status": "complete"},
+    )
+
+
 def diverged(dataset: xr.Dataset, at: int) -> xr.Dataset:
     """Return the run cut off before update `at`, at which it diverged."""
     cut = dataset.isel(update=slice(0, at - 1))

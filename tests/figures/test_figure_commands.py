@@ -1,4 +1,5 @@
 import sys
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,22 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_parts
-from figures.figure_data import census, diverged, freezing, read_table, scalars, stillness, storage
+from figures.figure_data import (
+    census,
+    diverged,
+    flow,
+    freezing,
+    read_table,
+    scalars,
+    stillness,
+    storage,
+)
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
-from deadtokens.figures import causes, displacement, draw, frozen, loss, style
-from deadtokens.figures import census as figure_census
-from deadtokens.figures import storage as figure_storage
+from deadtokens.figures import draw, frozen, style
 
-MODULES = {
-    "loss": loss,
-    "frozen": frozen,
-    "displacement": displacement,
-    "census": figure_census,
-    "causes": causes,
-    "storage": figure_storage,
-}
+NAMES = ("loss", "frozen", "displacement", "census", "causes", "storage", "flow")
+MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
 
@@ -45,6 +47,9 @@ def datasets(name):
     if name == "storage":
         return [storage(np.geomspace(1 / 3, 1e5, 24).reshape(3, 2, 4), run="$\\frac{")]
     settings = [{"precision": "fp32", "note": "$\\frac{"}, {"precision": "mixed", "note": "=cmd()"}]
+    if name == "flow":
+        first, second = (flow(run=f"r{n}", **setting) for n, setting in enumerate(settings))
+        return [first, second.assign_attrs(status="diverged", diverged_at=501)]
     if name == "loss":
         runs = [
             scalars([8, 7, 0.1, 5], run=f"r{n}", **setting) for n, setting in enumerate(settings)

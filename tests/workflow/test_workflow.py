@@ -12,10 +12,9 @@ import pytest
 import xarray as xr
 from house import TINY, build_house
 
+from deadtokens.figures.draw import FIGURES
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
-
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "causes", "storage")
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +110,18 @@ def test_every_still_component_has_a_cause(precision, finished, study):
     assert int(stillness.cause_total.sum()) == still.sum()
 
 
+def test_backpropagation_by_hand_agrees_with_autograd(precision, finished, study):
+    run = run_folder(finished, study, precision)
+    flow = xr.open_dataset(run / "steps-6" / "backprop.nc")
+    assert flow.attrs["run"] == run.name
+    assert flow.state.values.tolist() == [0, 3, 6]
+    assert (flow.largest_error < 1e-10).all()
+    with (run / "steps-6" / "backprop.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["symbol"] for row in rows} >= {"W", "h", "x1", "W1", "b2", "bk", "x1 by MLP"}
+    assert all(float(row["error"]) < 1e-10 for row in rows)
+
+
 def test_the_census_is_one_of_the_text(finished, study):
     (vocabulary,) = study.vocabularies
     folder = finished.work / "results" / "vocabularies" / vocabulary
@@ -143,13 +154,14 @@ def test_a_finished_house_has_nothing_to_do(finished):
     assert "Nothing to be done" in answer.stdout
 
 
-LONGER = ("loss", "frozen", "displacement", "audit", "causes")  # drawn anew for more updates
 DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
 ANALYSED = {
     "collect_scalars": 2,
     "measure_freezing": 2,
     "audit_replay": 2,
+    "attribute_motion": 2,
     "explain_stillness": 2,
+    "go_back_by_hand": 2,
 }
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
@@ -216,7 +228,7 @@ def test_a_copy_elsewhere_with_new_times_reruns_nothing(finished, tmp_path):
 def test_more_steps_train_only_what_is_missing(house, study):
     longer = copy.deepcopy(TINY)
     longer["defaults"]["steps"] = 9
-    redrawn = {f"draw_{figure}": 1 for figure in LONGER}
+    redrawn = {job: 1 for job in DRAWN if job not in {"draw_census", "draw_storage"}}
     assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
     before = open_run(run_folder(house, study, "pure-bf16") / "trajectory").load()
     answer = house.snakemake(config=longer)

@@ -24,6 +24,7 @@ COMMANDS = {
     "audit": "deadtokens.analysis.audit",
     "stillness": "deadtokens.analysis.stillness",
     "attribution": "deadtokens.analysis.attribution",
+    "backprop": "deadtokens.backprop.measure",
     "figure": "deadtokens.figures.draw",
     "config": "deadtokens.study.document",
     "size": "deadtokens.study.size",

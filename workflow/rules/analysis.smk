@@ -3,11 +3,12 @@
 REQUIRED INPUTS:
 
     results/runs/{run}/trajectory/segment-{segment}.nc
+    results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors
+    results/vocabularies/{vocabulary}/stream.nc
 
 OUTPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json, attribution.nc,
-        stillness.nc
+    results/runs/{run}/steps-{steps}/: see the rules
     results/benchmarks/{run}/storage.nc
 """
 
@@ -99,6 +100,30 @@ rule attribute_motion:
     shell:
         """
         python -m deadtokens.analysis.attribution {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule go_back_by_hand:
+    """Backpropagate by hand at the states of a run and compare with autograd."""
+    input:
+        checkpoints=run_checkpoints,
+        stream=run_vocabulary("stream.nc"),
+    output:
+        flow="results/runs/{run}/steps-{steps}/backprop.nc",
+        csv="results/runs/{run}/steps-{steps}/backprop.csv",
+    log:
+        "logs/go_back_by_hand/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("backprop.measure"),
+    shell:
+        """
+        python -m deadtokens.backprop.measure {input.checkpoints:q} \
+            --stream {input.stream:q} \
+            --output {output.flow:q} \
+            --csv {output.csv:q} \
+            --log {log:q}
         """
 
 

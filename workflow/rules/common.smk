@@ -96,6 +96,14 @@ def run_segments(wildcards):
     return segments(wildcards.run, wildcards.steps)
 
 
+def run_checkpoints(wildcards):
+    """Return the checkpoints behind a derived file."""
+    return [
+        f"results/runs/{wildcards.run}/checkpoints/checkpoint-{segment:03d}.safetensors"
+        for segment in study.segments(wildcards.run, int(wildcards.steps))
+    ]
+
+
 def all_segments():
     """Return every segment of every run."""
     return sorted(
@@ -145,6 +153,7 @@ FIGURES = {
     "shares": of_every_run("attribution.nc", needed=TENSORS),
     "ages": of_every_run("attribution.nc", needed=TENSORS),
     "causes": of_every_run("stillness.nc", needed=TENSORS),
+    "flow": of_every_run("backprop.nc"),
     "storage": of_first_run,
 }
 

@@ -2,8 +2,7 @@
 
 REQUIRED INPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json, attribution.nc,
-        stillness.nc
+    results/runs/{run}/steps-{steps}/: see FIGURES in common.smk
     results/vocabularies/{vocabulary}/census.nc
     results/benchmarks/{run}/storage.nc
 

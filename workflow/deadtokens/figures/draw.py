@@ -16,6 +16,7 @@ FIGURES = (
     "shares",
     "ages",
     "causes",
+    "flow",
     "storage",
 )
 
