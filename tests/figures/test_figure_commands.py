@@ -21,7 +21,7 @@ from figures.figure_data import (
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
-from deadtokens.figures import draw, frozen, style
+from deadtokens.figures import draw, frozen, loss, style
 
 NAMES = ("loss", "frozen", "displacement", "census", "causes", "storage", "flow")
 MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}
