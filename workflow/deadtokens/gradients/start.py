@@ -15,8 +15,8 @@ sigma (`embedding_std`), width D, V tokens:
 
 Means over exponentials of normals live on their rarest draws, more of which the formula knows than
 a batch can show: n draws are therefore taken as the n quantiles at (k + 1/2) / n. Above
-sigma sqrt(D) = sqrt(2 ln V) that gives the sum of the largest term, as in Derrida's random energy
-model (Phys. Rev. B 24, 2613, 1981).
+sigma sqrt(D) = sqrt(2 ln V) the sum then is about its largest term, as in Derrida's random energy
+model (Phys. Rev. B 24, 2613, 1981); a mean that few draws carry differs between seeds accordingly.
 """
 
 import math
