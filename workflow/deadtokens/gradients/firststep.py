@@ -94,32 +94,46 @@ def bin_by_gradient(
 
 
 def measure_first_step(segments: Segments, spec: RunSpec, dead: np.ndarray) -> xr.Dataset:
-    """Return the first update of a run, component by component in bins of |g|, and row by row.
+    """Return `summarise_first_step` of a run with at least one update.
 
     Parameters
     ----------
     segments : path or sequence of paths
-        With at least one update.
     spec : RunSpec
     dead : bool ndarray of shape (tokens,)
     """
-    g = load_tensor(segments, "grad", steps=slice(0, 1))[:, :, 0].astype(np.float64)
+    grad = load_tensor(segments, "grad", steps=slice(0, 1))[:, :, 0].astype(np.float64)
     states = {
         name: load_tensor(segments, name, steps=slice(0, 2)).astype(np.float64)
         for name in ("W", "exp_avg", "exp_avg_sq")
     }
     moments = (states["exp_avg"][:, :, 1], states["exp_avg_sq"][:, :, 1])
     intended = intended_over_lr(*moments, 1, hyperparameters(spec))
-    lr = learning_rate(spec, 1)
-    realised = (states["W"][:, :, 1] - states["W"][:, :, 0]) / lr
-    edges = _edges(np.abs(g))
+    realised = (states["W"][:, :, 1] - states["W"][:, :, 0]) / learning_rate(spec, 1)
+    return summarise_first_step(grad, intended, realised, dead, spec)
+
+
+def summarise_first_step(
+    grad: np.ndarray, intended: np.ndarray, realised: np.ndarray, dead: np.ndarray, spec: RunSpec
+) -> xr.Dataset:
+    """Return the first update, component by component in bins of |g|, and row by row.
+
+    Parameters
+    ----------
+    grad, intended, realised : float64 ndarray of shape (tokens, components)
+        The last two over lr. Without tokens (a run that took no update) all is NaN.
+    dead : bool ndarray of shape (tokens,)
+    spec : RunSpec
+    """
+    edges = _edges(np.abs(grad))
     populations = (dead, ~dead)
+    parts = (grad, intended, realised)
     binned = [
-        bin_by_gradient(*(np.abs(each[chosen]).ravel() for each in (g, intended, realised)), edges)
+        bin_by_gradient(*(np.abs(part[chosen]).ravel() for part in parts), edges)
         for chosen in populations
     ]
-    rows = [row_summary(g[one], intended[one], realised[one], spec.eps) for one in populations]
-    examples = example_table(hyperparameters(spec), lr)
+    rows = [row_summary(*(part[chosen] for part in parts), spec.eps) for chosen in populations]
+    examples = example_table(hyperparameters(spec), learning_rate(spec, 1))
     return _label(binned, rows, examples, edges)
 
 

@@ -15,7 +15,7 @@ import xarray as xr
 
 from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
-from deadtokens.gradients.firststep import measure_first_step
+from deadtokens.gradients.firststep import measure_first_step, summarise_first_step
 from deadtokens.gradients.probe import probe_run
 from deadtokens.gradients.recorded import (
     POPULATIONS,
@@ -71,12 +71,16 @@ def measure_anatomy(segments: Segments, checkpoints: Sequence[Path], stream: Pat
         label_run(
             measure_gradients(segments, run, spec, dead),
             measure_second_moments(segments, spec, dead, frequency),
+            len(dead),
         ),
         _describe_tokens(dead, frequency),
         probe_run(segments, spec, tokens, dead, moments if updates else iter(()), run),
     ]
     if updates:
         parts.append(measure_first_step(segments, spec, dead))
+    else:
+        nothing = np.zeros((0, spec.width))
+        parts.append(summarise_first_step(nothing, nothing, nothing, dead[:0], spec))
     probed_on = {"probed_on": describe_device(torch.device("cpu"))}
     merged = xr.merge(parts, compat="no_conflicts", join="exact", combine_attrs="override")
     return merged.assign_attrs(run_attributes(run) | probed_on)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def probe_run(
     stream : int32 ndarray of shape (tokens,)
     dead : bool ndarray of shape (vocabulary,)
     moments : iterator of Moment
-        One whose loss is not finite is left out.
+        In any order. One whose loss is not finite is left out.
     recorded : Dataset
         The run, opened: its updates, and ``grad_norm`` for clipping.
     """
@@ -64,7 +65,7 @@ def probe_run(
         if math.isfinite(one.loss):
             probe = {"probe": moment.update, **examine(one, inputs, rows)}
             probes.append(probe | _against_record(one, moment, spec, segments, recorded))
-    return _label(probes)
+    return _label(sorted(probes, key=itemgetter("probe")))
 
 
 def examine(one: Pass, inputs: Tensor, dead: Tensor) -> dict[str, Any]:

@@ -141,13 +141,15 @@ def _rms(norms: np.ndarray) -> np.ndarray:
 
 
 def label_run(
-    gradients: Iterator[dict[str, np.ndarray]], moments: Iterator[dict[str, np.ndarray]]
+    gradients: Iterator[dict[str, np.ndarray]],
+    moments: Iterator[dict[str, np.ndarray]],
+    tokens: int,
 ) -> xr.Dataset:
     """Return what the two measurements yield as one dataset along ``update``.
 
-    ``second_moment`` is kept of the last update only.
+    ``second_moment`` is kept of the last update only; NaN if there is none.
     """
-    parts, last = [], np.zeros(0)
+    parts, last = [], np.full(tokens, np.nan)
     for part in gradients:
         parts.append(part)
     for part in moments:

@@ -44,7 +44,7 @@ def moments_of_run(
 ) -> Iterator[Moment]:
     """Yield the moments of a schedule that is dense early and sparse late, each update once.
 
-    The checkpoint behind the last update gives the moment before the next one, which the run did
+    First those that are trained again, then those of the checkpoints. The checkpoint behind the last update gives the moment before the next one, which the run did
     not take.
 
     Parameters
@@ -59,15 +59,15 @@ def moments_of_run(
     early : sequence of int
         Updates before which the run is trained again; later ones than `updates` are left out.
     """
-    last = 0
+    seen = set()
     wanted = [update for update in early if update <= updates]
     for moment in _trained_again(spec, stream, vocabulary_size, wanted):
-        last = moment.update
+        seen.add(moment.update)
         yield moment
     for path in checkpoints:
         moment = read_weights(path, spec)
-        if moment.update > last:
-            last = moment.update
+        if moment.update not in seen:
+            seen.add(moment.update)
             yield moment
 
 
