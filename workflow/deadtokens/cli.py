@@ -22,6 +22,8 @@ COMMANDS = {
     "scalars": "deadtokens.analysis.scalars",
     "freezing": "deadtokens.analysis.freezing",
     "audit": "deadtokens.analysis.audit",
+    "gradients": "deadtokens.gradients.measure",
+    "initial": "deadtokens.gradients.initial",
     "figure": "deadtokens.figures.draw",
     "config": "deadtokens.study.document",
     "size": "deadtokens.study.size",

@@ -95,6 +95,14 @@ def run_segments(wildcards):
     return segments(wildcards.run, wildcards.steps)
 
 
+def run_checkpoints(wildcards):
+    """Return the checkpoints behind a run's segments."""
+    return [
+        f"results/runs/{wildcards.run}/checkpoints/checkpoint-{segment:03d}.safetensors"
+        for segment in study.segments(wildcards.run, int(wildcards.steps))
+    ]
+
+
 def all_segments():
     """Return every segment of every run."""
     return sorted(
@@ -106,14 +114,14 @@ def all_segments():
     )
 
 
-def of_every_run(file, needed="W"):
-    """Return a function that gives a derived file of each run that records the needed tensor."""
+def of_every_run(file, needed=("W",)):
+    """Return a function that gives a derived file of each run that records the needed tensors."""
 
     def paths(members):
         return [
             f"results/runs/{member.run}/steps-{member.steps}/{file}"
             for member in members
-            if needed in study.runs[member.run].record.tensors
+            if set(needed) <= set(study.runs[member.run].record.tensors)
         ]
 
     return paths
@@ -134,14 +142,29 @@ def of_first_run(members):
     return [f"results/benchmarks/{members[0].run}/storage.nc"]
 
 
+def start_of_first_run(members):
+    """Return the softmax before training of the first run of an experiment."""
+    return [f"results/runs/{members[0].run}/initial.nc"]
+
+
+gradients_of_every_run = of_every_run(
+    "gradients.nc", needed=["W", "grad", "exp_avg", "exp_avg_sq"]
+)
+
+
 # Each figure, and the files of an experiment that it draws.
 FIGURES = {
     "loss": of_every_run("scalars.nc"),
     "frozen": of_every_run("freezing.nc"),
     "displacement": of_every_run("freezing.nc"),
     "census": of_every_vocabulary,
-    "audit": of_every_run("audit.json", needed="grad"),
+    "audit": of_every_run("audit.json", needed=["grad"]),
     "storage": of_first_run,
+    "riddle": start_of_first_run,
+    "firststep": gradients_of_every_run,
+    "pathways": gradients_of_every_run,
+    "second_moment": gradients_of_every_run,
+    "sharpness": gradients_of_every_run,
 }
 
 

@@ -2,7 +2,8 @@
 
 REQUIRED INPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json
+    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json, gradients.nc
+    results/runs/{run}/initial.nc
     results/vocabularies/{vocabulary}/census.nc
     results/benchmarks/{run}/storage.nc
 

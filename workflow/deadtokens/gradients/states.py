@@ -44,8 +44,8 @@ def moments_of_run(
 ) -> Iterator[Moment]:
     """Yield the moments of a schedule that is dense early and sparse late, each update once.
 
-    First those that are trained again, then those of the checkpoints. The checkpoint behind the last update gives the moment before the next one, which the run did
-    not take.
+    First those that are trained again, then those of the checkpoints. The checkpoint behind the
+    last update gives the moment before the next one, which the run did not take.
 
     Parameters
     ----------
