@@ -8,11 +8,23 @@ import pandas as pd
 import pytest
 from docutils.core import publish_parts
 from figures.figure_data import census, diverged, freezing, read_table, scalars, storage
+from figures.gradient_data import gradients, start
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
 from deadtokens.figures import census as figure_census
-from deadtokens.figures import displacement, draw, frozen, loss, style
+from deadtokens.figures import (
+    displacement,
+    draw,
+    firststep,
+    frozen,
+    loss,
+    pathways,
+    riddle,
+    second_moment,
+    sharpness,
+    style,
+)
 from deadtokens.figures import storage as figure_storage
 
 MODULES = {
@@ -21,7 +33,13 @@ MODULES = {
     "displacement": displacement,
     "census": figure_census,
     "storage": figure_storage,
+    "riddle": riddle,
+    "firststep": firststep,
+    "pathways": pathways,
+    "second_moment": second_moment,
+    "sharpness": sharpness,
 }
+GRADIENTS = {"firststep", "pathways", "second_moment", "sharpness"}
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
 
@@ -43,11 +61,15 @@ def datasets(name):
         return [census([("a", "=cmd()", 5, ""), ("b", "<script>", 0, "$\\frac{")], "input-0")]
     if name == "storage":
         return [storage(np.geomspace(1 / 3, 1e5, 24).reshape(3, 2, 4), run="$\\frac{")]
+    if name == "riddle":
+        return [start()]
     settings = [{"precision": "fp32", "note": "$\\frac{"}, {"precision": "mixed", "note": "=cmd()"}]
     if name == "loss":
         runs = [
             scalars([8, 7, 0.1, 5], run=f"r{n}", **setting) for n, setting in enumerate(settings)
         ]
+    elif name in GRADIENTS:
+        runs = [gradients(run=f"r{n}", **setting) for n, setting in enumerate(settings)]
     else:
         quantiles = np.geomspace(1e-9, 1 / 3, 40).reshape(4, 2, 5)
         quantiles[2, 0] = 0

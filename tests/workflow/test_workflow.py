@@ -15,7 +15,8 @@ from house import TINY, build_house
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
+GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
+FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage", "riddle", *GRADIENTS)
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +101,19 @@ def test_the_replay_finds_no_difference(precision, finished, study):
     assert {tally["compared"] for tally in audit["tensors"].values()} == {6 * 290 * 8}
 
 
+@pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
+def test_the_gradients_follow_from_the_formulas(precision, finished, study):
+    folder = run_folder(finished, study, precision)
+    found = xr.open_dataset(folder / "steps-6" / "gradients.nc")
+    assert found.probe.values.tolist() == [1, 2, 3, 4, 6, 7]
+    assert (found.deviation <= found.tolerance).all()
+    assert (found.grad_differing[:-1] == 0).all()
+    start = xr.open_dataset(run_folder(finished, study, "pure-bf16") / "initial.nc")
+    assert start.dead_probability.sel(embedding_std=0.02, tying="tied") == pytest.approx(
+        1 / 290, rel=0.01
+    )
+
+
 def test_the_census_is_one_of_the_text(finished, study):
     (vocabulary,) = study.vocabularies
     folder = finished.work / "results" / "vocabularies" / vocabulary
@@ -132,8 +146,14 @@ def test_a_finished_house_has_nothing_to_do(finished):
     assert "Nothing to be done" in answer.stdout
 
 
+DRAWN_OVER_STEPS = ("loss", "frozen", "displacement", "audit", *GRADIENTS)
 DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
-ANALYSED = {"collect_scalars": 2, "measure_freezing": 2, "audit_replay": 2}
+ANALYSED = {
+    "collect_scalars": 2,
+    "measure_freezing": 2,
+    "audit_replay": 2,
+    "measure_gradients": 2,
+}
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
     "a figure": (
@@ -156,6 +176,7 @@ EDITS = {
             "train_segment": 4,
             **ANALYSED,
             "measure_storage": 1,
+            "scan_initial_softmax": 1,
             **{job: 1 for job in DRAWN if job != "draw_census"},
         },
     ),
@@ -199,7 +220,7 @@ def test_a_copy_elsewhere_with_new_times_reruns_nothing(finished, tmp_path):
 def test_more_steps_train_only_what_is_missing(house, study):
     longer = copy.deepcopy(TINY)
     longer["defaults"]["steps"] = 9
-    redrawn = {f"draw_{figure}": 1 for figure in ("loss", "frozen", "displacement", "audit")}
+    redrawn = {f"draw_{figure}": 1 for figure in DRAWN_OVER_STEPS}
     assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
     before = open_run(run_folder(house, study, "pure-bf16") / "trajectory").load()
     answer = house.snakemake(config=longer)

@@ -49,11 +49,11 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         in the bin, ``gradient`` (|g|, geometric mean), and ``update`` (|update| / lr, median) with
         its 5 % and 95 % quantiles ``low`` and ``high``.
     """
-    rows = [part for run in experiment(datasets) for part in _series(run)]
+    rows = [_series(run) for run in experiment(datasets)]
     return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
 
 
-def _series(run: Run) -> list[pd.DataFrame]:
+def _series(run: Run) -> pd.DataFrame:
     data = run.data
     examples = pd.DataFrame(
         {"gradient": data["example"].values, "update": data["example_multiplier"].values}
@@ -67,7 +67,8 @@ def _series(run: Run) -> list[pd.DataFrame]:
             rows = rows.assign(gradient=one["first_gradient"], components=one["first_count"])
             rows = rows[np.isfinite(rows["gradient"])]
             parts.append(rows.assign(series=series, population=population))
-    return [described(part.reset_index(drop=True), run) for part in parts]
+    rows = pd.concat(parts, ignore_index=True).fillna({"population": ""})
+    return described(rows, run)
 
 
 def _curve(run: Run, examples: pd.Series) -> pd.DataFrame:

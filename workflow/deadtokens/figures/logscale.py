@@ -23,6 +23,8 @@ def label_log_updates(axes: Axes, updates: pd.Series) -> None:
 def label_powers(axes: Axes, which: str, label: str) -> None:
     """Make the axis ('x' or 'y') logarithmic, its ticks powers of ten without markup."""
     axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
+    if not math.isfinite(axis.get_minpos()):  # nothing is drawn
+        axes.set(**{f"{which}lim": (0.1, 1)})
     axes.set(**{f"{which}scale": "log", f"{which}label": label})
     axis.set_major_locator(LogLocator(numticks=8))
     axis.set_major_formatter(

@@ -66,16 +66,18 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 def _rows(run: Run, every: int) -> pd.DataFrame:
     data = run.data
     chosen = drawn(data["update"].values, every)
-    parts = []
+    recorded = [_line(SUM, WHOLE, data["sum_ratio"].isel(update=chosen))]
+    probed = [_line(SUM, OUTPUT, data["output_sum"])]
     for population in populations(run):
         one = data.sel(population=population)
-        lines = {WHOLE: one["gradient_norm"].isel(update=chosen)}
-        lines |= {f"{side} side": one["side_norm"].sel(side=side) for side in ("input", "output")}
-        parts += [_line(NORM, name, line, population) for name, line in lines.items()]
-    parts.append(_line(SUM, WHOLE, data["sum_ratio"].isel(update=chosen)))
-    parts.append(_line(SUM, OUTPUT, data["output_sum"]))
-    ends = [end_of(part, run) for part in parts if (part["series"] == WHOLE).all()]
-    return described(pd.concat([*parts, *ends], ignore_index=True), run)
+        norms = one["gradient_norm"].isel(update=chosen)
+        recorded.append(_line(NORM, WHOLE, norms, population))
+        for side, name in (("input", INPUT), ("output", OUTPUT)):
+            probed.append(_line(NORM, name, one["side_norm"].sel(side=side), population))
+    sums, *norms = recorded
+    ends = [end_of(sums, run).assign(quantity=SUM, population="")]  # of a run without updates too
+    ends += [end_of(line, run) for line in norms if len(line)]
+    return described(pd.concat([*recorded, *probed, *ends], ignore_index=True), run)
 
 
 def _line(quantity: str, series: str, values: xr.DataArray, population: str = "") -> pd.DataFrame:

@@ -86,7 +86,9 @@ def _curves(run: Run, every: int) -> pd.DataFrame:
         _line(ENTROPY, OF_MEAN, data["mean_entropy"].isel(update=chosen)),
         _line(PROBABILITY, OF_DEAD, dead.isel(update=chosen)),
     ]
-    ends = [end_of(line, run) for line in recorded if len(line)]
+    entropy, probability = recorded
+    ends = [end_of(entropy, run).assign(quantity=ENTROPY, of=OF_MEAN)]  # without updates too
+    ends += [end_of(line, run) for line in (probability,) if len(line)]
     probed = _line(ENTROPY, OF_EACH, data["entropy"])
     return described(pd.concat([*recorded, probed, *ends], ignore_index=True), run)
 
