@@ -94,7 +94,8 @@ def test_sharpness_draws_recorded_lines_and_probed_points():
 
 
 def test_sharpness_averages_seeds():
-    table = sharpness.table([gradients(run=f"r{seed}", precision="fp32", seed=seed) for seed in range(3)])
+    runs = [gradients(run=f"r{seed}", precision="fp32", seed=seed) for seed in range(3)]
+    table = sharpness.table(runs)
     means = table[(table["run"] == "") & (table["of"] == sharpness.OF_DEAD)]
     assert len(means) == 6
     assert "(mean of 3 runs)" in " ".join(shown_texts(sharpness.draw(table)))

@@ -176,8 +176,7 @@ EDITS = {
             "train_segment": 4,
             **ANALYSED,
             "measure_storage": 1,
-            "scan_initial_softmax": 1,
-            **{job: 1 for job in DRAWN if job != "draw_census"},
+            **{job: 1 for job in DRAWN if job not in {"draw_census", "draw_riddle"}},
         },
     ),
 }
