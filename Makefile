@@ -9,7 +9,7 @@ figures: .venv/ready
 	@$(BIN)/snakemake --cores all
 
 test: .venv/ready
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --dist loadfile
 
 lint: .venv/ready
 	@$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from deadtokens.analysis.causes import CAUSES
 from deadtokens.figures.style import look
 
 QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
@@ -54,6 +55,29 @@ def freezing(
     )
 
 
+def stillness(
+    still: Sequence[float],
+    causes: Sequence[Sequence[float]],
+    run: str = "a",
+    tokens: int = 2,
+    **settings: object,
+) -> xr.Dataset:
+    """Return why a run's dead tokens stood still; `causes` has seven fractions an update."""
+    dims = ("update", "cause")
+    return xr.Dataset(
+        {
+            "still_fraction": (dims[:1], np.asarray(still, dtype="float64")),
+            "cause_fraction": (dims, np.asarray(causes, dtype="float64").reshape(-1, len(CAUSES))),
+        },
+        coords={
+            "update": np.arange(1, len(still) + 1),
+            "cause": list(CAUSES),
+            "token": np.arange(tokens),
+        },
+        attrs={"run": run, "spec": json.dumps(settings), "status": "complete"},
+    )
+
+
 def census(rows: Sequence[tuple[str, str, int, str]], vocabulary: str = "kjv") -> xr.Dataset:
     """Return a census; each row is a token's string, script, count and cause of death."""
     strings, scripts, counts, causes = zip(*rows, strict=True)
@@ -79,6 +103,36 @@ def storage(costs: np.ndarray, run: str = "a") -> xr.Dataset:
         | {"raw_bytes": ("tensor", np.where(np.isnan(costs[0][0]), np.nan, 2e6))},
         coords={"writer": ["segment", "stepwise"], "tensor": names},
         attrs={"run": run, "updates": 7, "measured_on": "A (R) CPU", "measured_cores": 3},
+    )
+
+
+def flow(blocks: int = 2, run: str = "a", **settings: object) -> xr.Dataset:
+    """Return a run's flow at the states 0 and 500, every number another one, not round."""
+    branches = ["MLP", "attention"]
+    names = [f"{branch} {block}" for block in range(blocks, 0, -1) for branch in branches]
+    sizes = {"state": 2, "block": blocks, "output": 2, "stream": 5, "branch": 2}
+    sizes["path"] = 1 + len(names)
+
+    def numbers(*dims: str) -> tuple[tuple[str, ...], np.ndarray]:
+        shape = [sizes[dim] for dim in dims]
+        return dims, np.linspace(1 / 3, 2 / 3, np.prod(shape)).reshape(shape) / len(dims)
+
+    return xr.Dataset(
+        {
+            "output_norm": numbers("state", "output"),
+            "norm": numbers("state", "block", "stream"),
+            "cosine": numbers("state", "block", "branch"),
+            "share": numbers("state", "path"),
+        },
+        coords={
+            "state": [0, 500],
+            "block": np.arange(1, blocks + 1),
+            "output": ["z", "h"],
+            "stream": ["x2", "x1 by MLP", "x1", "x0 by attention", "x0"],
+            "branch": branches,
+            "path": ["residual path", *names],
+        },
+        attrs={"run": run, "spec": json.dumps(settings), "status": "complete"},
     )
 
 

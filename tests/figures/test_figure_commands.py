@@ -1,4 +1,5 @@
 import sys
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,39 +8,28 @@ import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_parts
-from figures.figure_data import census, diverged, freezing, read_table, scalars, storage
+from figures.figure_data import (
+    census,
+    diverged,
+    flow,
+    freezing,
+    read_table,
+    scalars,
+    stillness,
+    storage,
+)
 from figures.gradient_data import gradients, start
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
-from deadtokens.figures import census as figure_census
-from deadtokens.figures import (
-    displacement,
-    draw,
-    firststep,
-    frozen,
-    loss,
-    pathways,
-    riddle,
-    second_moment,
-    sharpness,
-    style,
-)
-from deadtokens.figures import storage as figure_storage
+from deadtokens.figures import draw, frozen, loss, style
 
-MODULES = {
-    "loss": loss,
-    "frozen": frozen,
-    "displacement": displacement,
-    "census": figure_census,
-    "storage": figure_storage,
-    "riddle": riddle,
-    "firststep": firststep,
-    "pathways": pathways,
-    "second_moment": second_moment,
-    "sharpness": sharpness,
-}
-GRADIENTS = {"firststep", "pathways", "second_moment", "sharpness"}
+GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
+NAMES = (
+    *("loss", "frozen", "displacement", "census", "causes", "storage", "flow", "riddle"),
+    *GRADIENTS,
+)
+MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
 
@@ -64,12 +54,20 @@ def datasets(name):
     if name == "riddle":
         return [start()]
     settings = [{"precision": "fp32", "note": "$\\frac{"}, {"precision": "mixed", "note": "=cmd()"}]
+    if name == "flow":
+        first, second = (flow(run=f"r{n}", **setting) for n, setting in enumerate(settings))
+        return [first, second.assign_attrs(status="diverged", diverged_at=501)]
     if name == "loss":
         runs = [
             scalars([8, 7, 0.1, 5], run=f"r{n}", **setting) for n, setting in enumerate(settings)
         ]
     elif name in GRADIENTS:
         runs = [gradients(run=f"r{n}", **setting) for n, setting in enumerate(settings)]
+    elif name == "causes":
+        runs = [
+            stillness([0, 1 / 3, 0.7, 1], [[1 / 7] * 7] * 4, run=f"r{n}", **setting)
+            for n, setting in enumerate(settings)
+        ]
     else:
         quantiles = np.geomspace(1e-9, 1 / 3, 40).reshape(4, 2, 5)
         quantiles[2, 0] = 0

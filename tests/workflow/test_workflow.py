@@ -12,11 +12,9 @@ import pytest
 import xarray as xr
 from house import TINY, build_house
 
+from deadtokens.figures.draw import FIGURES
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
-
-GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage", "riddle", *GRADIENTS)
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +100,29 @@ def test_the_replay_finds_no_difference(precision, finished, study):
 
 
 @pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
+def test_every_still_component_has_a_cause(precision, finished, study):
+    folder = run_folder(finished, study, precision)
+    W = open_run(folder / "trajectory")
+    stillness = xr.open_dataset(folder / "steps-6" / "stillness.nc")
+    rows = W.W.values[:, W.dead.values.astype(bool)]
+    still = (rows[1:] == rows[:-1]).sum(axis=(1, 2))
+    assert stillness.still_components.values.tolist() == still.tolist()
+    assert int(stillness.cause_total.sum()) == still.sum()
+
+
+def test_backpropagation_by_hand_agrees_with_autograd(precision, finished, study):
+    run = run_folder(finished, study, precision)
+    flow = xr.open_dataset(run / "steps-6" / "backprop.nc")
+    assert flow.attrs["run"] == run.name
+    assert flow.state.values.tolist() == [0, 3, 6]
+    assert (flow.largest_error < 1e-10).all()
+    with (run / "steps-6" / "backprop.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["symbol"] for row in rows} >= {"W", "h", "x1", "W1", "b2", "bk", "x1 by MLP"}
+    assert all(float(row["error"]) < 1e-10 for row in rows)
+
+
+@pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
 def test_the_gradients_follow_from_the_formulas(precision, finished, study):
     folder = run_folder(finished, study, precision)
     found = xr.open_dataset(folder / "steps-6" / "gradients.nc")
@@ -146,13 +167,15 @@ def test_a_finished_house_has_nothing_to_do(finished):
     assert "Nothing to be done" in answer.stdout
 
 
-DRAWN_OVER_STEPS = ("loss", "frozen", "displacement", "audit", *GRADIENTS)
 DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
 ANALYSED = {
     "collect_scalars": 2,
     "measure_freezing": 2,
     "audit_replay": 2,
     "measure_gradients": 2,
+    "attribute_motion": 2,
+    "explain_stillness": 2,
+    "go_back_by_hand": 2,
 }
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
@@ -219,7 +242,8 @@ def test_a_copy_elsewhere_with_new_times_reruns_nothing(finished, tmp_path):
 def test_more_steps_train_only_what_is_missing(house, study):
     longer = copy.deepcopy(TINY)
     longer["defaults"]["steps"] = 9
-    redrawn = {f"draw_{figure}": 1 for figure in DRAWN_OVER_STEPS}
+    not_by_steps = {"draw_census", "draw_storage", "draw_riddle"}
+    redrawn = {job: 1 for job in DRAWN if job not in not_by_steps}
     assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
     before = open_run(run_folder(house, study, "pure-bf16") / "trajectory").load()
     answer = house.snakemake(config=longer)

@@ -8,8 +8,7 @@ REQUIRED INPUTS:
 
 OUTPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json
-    results/runs/{run}/steps-{steps}/gradients.nc
+    results/runs/{run}/steps-{steps}/: see the rules
     results/runs/{run}/initial.nc
     results/benchmarks/{run}/storage.nc
 """
@@ -66,6 +65,66 @@ rule audit_replay:
     shell:
         """
         python -m deadtokens.analysis.audit {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule explain_stillness:
+    """Explain why the components of a run's dead tokens stand still."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/stillness.nc",
+    log:
+        "logs/explain_stillness/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("analysis.stillness"),
+    shell:
+        """
+        python -m deadtokens.analysis.stillness {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule attribute_motion:
+    """Say what moved the tokens of a run: gradient, momentum, decay or rounding."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/attribution.nc",
+    log:
+        "logs/attribute_motion/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("analysis.attribution"),
+    shell:
+        """
+        python -m deadtokens.analysis.attribution {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule go_back_by_hand:
+    """Backpropagate by hand at the states of a run and compare with autograd."""
+    input:
+        checkpoints=run_checkpoints,
+        stream=run_vocabulary("stream.nc"),
+    output:
+        flow="results/runs/{run}/steps-{steps}/backprop.nc",
+        csv="results/runs/{run}/steps-{steps}/backprop.csv",
+    log:
+        "logs/go_back_by_hand/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("backprop.measure"),
+    shell:
+        """
+        python -m deadtokens.backprop.measure {input.checkpoints:q} \
+            --stream {input.stream:q} \
+            --output {output.flow:q} \
+            --csv {output.csv:q} \
+            --log {log:q}
         """
 
 

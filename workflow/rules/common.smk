@@ -15,6 +15,7 @@ from deadtokens.environment import has_nvidia_gpu, prepare_jobs
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
 from deadtokens.study.study import Study
+from deadtokens.training.spec import TENSORS
 
 prepare_jobs(PACKAGE)
 try:
@@ -96,7 +97,7 @@ def run_segments(wildcards):
 
 
 def run_checkpoints(wildcards):
-    """Return the checkpoints behind a run's segments."""
+    """Return the checkpoints behind a derived file."""
     return [
         f"results/runs/{wildcards.run}/checkpoints/checkpoint-{segment:03d}.safetensors"
         for segment in study.segments(wildcards.run, int(wildcards.steps))
@@ -115,7 +116,7 @@ def all_segments():
 
 
 def of_every_run(file, needed=("W",)):
-    """Return a function that gives a derived file of each run that records the needed tensors."""
+    """Return a function that gives a derived file of each run that records what it needs."""
 
     def paths(members):
         return [
@@ -147,11 +148,6 @@ def start_of_first_run(members):
     return [f"results/runs/{members[0].run}/initial.nc"]
 
 
-gradients_of_every_run = of_every_run(
-    "gradients.nc", needed=["W", "grad", "exp_avg", "exp_avg_sq"]
-)
-
-
 # Each figure, and the files of an experiment that it draws.
 FIGURES = {
     "loss": of_every_run("scalars.nc"),
@@ -159,12 +155,16 @@ FIGURES = {
     "displacement": of_every_run("freezing.nc"),
     "census": of_every_vocabulary,
     "audit": of_every_run("audit.json", needed=["grad"]),
-    "storage": of_first_run,
+    "shares": of_every_run("attribution.nc", needed=TENSORS),
+    "ages": of_every_run("attribution.nc", needed=TENSORS),
+    "causes": of_every_run("stillness.nc", needed=TENSORS),
+    "flow": of_every_run("backprop.nc"),
     "riddle": start_of_first_run,
-    "firststep": gradients_of_every_run,
-    "pathways": gradients_of_every_run,
-    "second_moment": gradients_of_every_run,
-    "sharpness": gradients_of_every_run,
+    "firststep": of_every_run("gradients.nc", needed=TENSORS),
+    "pathways": of_every_run("gradients.nc", needed=TENSORS),
+    "second_moment": of_every_run("gradients.nc", needed=TENSORS),
+    "sharpness": of_every_run("gradients.nc", needed=TENSORS),
+    "storage": of_first_run,
 }
 
 

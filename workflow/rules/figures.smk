@@ -2,7 +2,7 @@
 
 REQUIRED INPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json, gradients.nc
+    results/runs/{run}/steps-{steps}/: see FIGURES in common.smk
     results/runs/{run}/initial.nc
     results/vocabularies/{vocabulary}/census.nc
     results/benchmarks/{run}/storage.nc

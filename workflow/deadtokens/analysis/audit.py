@@ -7,7 +7,9 @@ recorded W, exp_avg and exp_avg_sq back. Negative controls show that the compari
 import argparse
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,9 +63,15 @@ class Tally:
         differs = replayed.view(bits) != recorded.view(bits)
         self.differing += int(differs.sum())
         row, component = (int(index) for index in differs.nonzero()[0])
-        if self.first is None or update < self.first.update:  # tokens come in order
+        if self.first is None:  # updates come in order
             values = (float(recorded[row, component]), float(replayed[row, component]))
             self.first = Difference(update, first_token + row, component, *values)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Return the tally of both; the first difference is that of the earlier update."""
+        found = [tally.first for tally in (self, other) if tally.first is not None]
+        first = min(found, key=lambda difference: difference.update, default=None)
+        return Tally(self.compared + other.compared, self.differing + other.differing, first)
 
 
 def initial_state(tile: Tile, spec: RunSpec) -> State:
@@ -73,13 +81,15 @@ def initial_state(tile: Tile, spec: RunSpec) -> State:
     return {"W": W, "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
 
 
-def replay_tile(tile: Tile, state: State, rule: Rule, tallies: Mapping[str, Tally]) -> None:
-    """Replay a tile's updates from `state`, in place, and compare every recorded state."""
+def replay_tile(tile: Tile, state: State, rule: Rule, names: Iterable[str]) -> dict[str, Tally]:
+    """Replay a tile's updates from `state`, in place, and compare the named recorded states."""
+    tallies = {name: Tally() for name in names}
     for index, update in enumerate(tile.updates):
         rule(state, tile.grad[index], update, tile.tokens.start)
         for name, tally in tallies.items():
             recorded = tile.states[name][index + 1]
             tally.compare(state[name].to(recorded.dtype), recorded, update, tile.tokens.start)
+    return tallies
 
 
 def rule_of(spec: RunSpec) -> Rule:
@@ -108,11 +118,18 @@ def audit_run(segments: Segments) -> dict[str, Any]:
     tallies: dict[str, Tally] = {}
     states: dict[int, State] = {}
     controls: dict[str, Any] = {}
-    for tile in read_tiles(segments):
-        tallies = tallies or {name: Tally() for name in tile.states}
-        controls = controls or run_controls(tile, spec)
-        state = states.setdefault(tile.tokens.start, initial_state(tile, spec))
-        replay_tile(tile, state, rule_of(spec), tallies)
+
+    def replay(part: Tile) -> dict[str, Tally]:
+        first = part.tokens.start
+        if first not in states:
+            states[first] = initial_state(part, spec)
+        return replay_tile(part, states[first], rule_of(spec), part.states)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for tile in read_tiles(segments):
+            controls = controls or run_controls(tile, spec)
+            for found in pool.map(replay, tile.split(os.cpu_count())):
+                tallies = {name: tallies.get(name, Tally()) + found[name] for name in found}
     return {
         **run_attributes(run),
         "updates": int(run.sizes["update"]),
@@ -158,9 +175,7 @@ def _control(tile: Tile, spec: RunSpec, rule: Rule, in_float32: bool = False) ->
     state = initial_state(tile, spec)
     if in_float32:
         state = {name: tensor.float() for name, tensor in state.items()}
-    tally = Tally()
-    replay_tile(tile, state, rule, {"W": tally})
-    return asdict(tally)
+    return asdict(replay_tile(tile, state, rule, ["W"])["W"])
 
 
 def _first_updates(tile: Tile, count: int) -> Tile:
@@ -192,6 +207,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # the threads are ours, each with rows of its own
     result = audit_run(options.segments)
     with complete_or_absent(options.output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -13,12 +13,16 @@ FIGURES = (
     "displacement",
     "census",
     "audit",
-    "storage",
+    "shares",
+    "ages",
+    "causes",
+    "flow",
     "riddle",
     "firststep",
     "pathways",
     "second_moment",
     "sharpness",
+    "storage",
 )
 
 

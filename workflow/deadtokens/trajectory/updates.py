@@ -19,7 +19,7 @@ from deadtokens.trajectory import layout
 from deadtokens.trajectory.blocks import inflate
 from deadtokens.trajectory.segments import Segments, list_segments
 
-TILE_BYTES = 192 << 20  # of all tensors of a tile; two tiles are in memory at a time
+TILE_BYTES = 64 << 20  # of all tensors of a tile; two tiles are in memory at a time
 UNSIGNED = {"bfloat16": np.uint16, "float32": np.uint32}
 SIGNED = {"bfloat16": np.int16, "float32": np.int32}
 
@@ -44,6 +44,19 @@ class Tile:
     updates: range
     grad: Tensor
     states: dict[str, Tensor]
+
+    def split(self, parts: int) -> list["Tile"]:
+        """Return the tile as at most so many tiles of fewer tokens; nothing is copied."""
+        rows = -(-len(self.tokens) // parts)
+        return [
+            Tile(
+                self.tokens[start : start + rows],
+                self.updates,
+                self.grad[:, start : start + rows],
+                {name: state[:, start : start + rows] for name, state in self.states.items()},
+            )
+            for start in range(0, len(self.tokens), rows)
+        ]
 
 
 def read_tiles(segments: Segments) -> Iterator[Tile]:

@@ -1,0 +1,173 @@
+"""The reference: what autograd says of the model itself, and how far the hand's answer is off."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from deadtokens.backprop.layers import split_heads
+from deadtokens.backprop.symbols import INPUT_NAME, OUTSIDE, Tensors, parameters_by_symbol
+from deadtokens.training.model import Transformer
+from deadtokens.training.spec import RunSpec
+
+SMALL = 1e-6  # of the whole gradient's norm: smaller gradients are compared with this instead
+TOLERANCE = 1e-10
+# Intermediates that a part of a block gets as its argument, and those that it returns.
+ARGUMENTS = {"x0": "", "x1": "norm2", "r": "contract", "C": "attention.output"}
+RESULTS = {
+    "x2": "",
+    "m": "contract",
+    "u": "expand",
+    "v": "norm2",
+    "a": "attention",
+    "QKV": "attention.query_key_value",
+    "X": "norm1",
+}
+# Result of each branch, the point at which it left the residual path, what it brings back there.
+BRANCHES = (("m", "x1", "x1 by MLP"), ("a", "x0", "x0 by attention"))
+
+
+class _Watch(TorchFunctionMode):
+    """Keeps the argument and the result of every softmax, which no module holds, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.scores: list[Tensor] = []
+        self.weights: list[Tensor] = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function is torch.softmax:
+            self.scores.append(args[0])
+            self.weights.append(result)
+        return result
+
+
+def autograd_gradients(
+    named: Mapping[str, Tensor], b: Tensor, inputs: Tensor, targets: Tensor, spec: RunSpec
+) -> Tensors:
+    """Return what `deadtokens.backprop.model.backward` returns, found by autograd.
+
+    Parameters
+    ----------
+    named : mapping of str to Tensor
+        The model's parameters by their own names.
+    b : Tensor of shape (vocabulary,)
+        Output bias.
+    inputs, targets : int64 Tensor of shape (batch, context)
+    spec : RunSpec
+    """
+    model = Transformer(spec, len(b)).to(b.dtype)
+    model.load_state_dict(dict(named))
+    z, seen = _watched_logits(model, b, inputs)
+    for tensor in seen.values():
+        tensor.retain_grad()
+    F.cross_entropy(z, targets.flatten()).backward(retain_graph=True)
+    gradients = {place: tensor.grad for place, tensor in seen.items()}
+    gradients |= _branch_gradients(seen, gradients, spec.layers)
+    own = {name: parameter.grad for name, parameter in model.named_parameters()}
+    as_output = gradients.pop((OUTSIDE, "W as output"))
+    if spec.tied:
+        gradients[OUTSIDE, "W as output"] = as_output
+        gradients[OUTSIDE, "W as input"] = own[INPUT_NAME] - as_output
+    return _by_parts(gradients, spec) | parameters_by_symbol(own, spec.layers)
+
+
+def _watched_logits(model: Transformer, b: Tensor, inputs: Tensor) -> tuple[Tensor, Tensors]:
+    """Return the logits, and every tensor on the way to them that is no parameter of the model."""
+    b = b.clone().requires_grad_()
+    W = model.W.clone()  # apart from W itself, so that what W receives as output can be seen
+    seen: Tensors = {(OUTSIDE, "b"): b, (OUTSIDE, "W as output"): W}
+    for block, module in enumerate(model.blocks, start=1):
+        _watch_block(block, module, seen)
+    with _Watch() as softmax:
+        hidden = model(inputs)
+    for block, (S, A) in enumerate(zip(softmax.scores, softmax.weights, strict=True), start=1):
+        seen |= {(block, "S"): S, (block, "A"): A}
+    z = F.linear(hidden.flatten(0, 1), W, b)
+    return z, seen | {(OUTSIDE, "h"): hidden, (OUTSIDE, "z"): z}
+
+
+def _watch_block(block: int, module: nn.Module, seen: Tensors) -> None:
+    for symbol, part in ARGUMENTS.items():
+        module.get_submodule(part).register_forward_pre_hook(_argument(seen, (block, symbol)))
+    for symbol, part in RESULTS.items():
+        module.get_submodule(part).register_forward_hook(_result(seen, (block, symbol)))
+
+
+def _argument(seen: Tensors, place: tuple[int, str]) -> Callable:
+    def keep(module: nn.Module, arguments: tuple[Tensor]) -> None:
+        seen[place] = arguments[0]
+
+    return keep
+
+
+def _result(seen: Tensors, place: tuple[int, str]) -> Callable:
+    def keep(module: nn.Module, arguments: tuple[Tensor], result: Tensor) -> None:
+        seen[place] = result
+
+    return keep
+
+
+def _branch_gradients(seen: Tensors, gradients: Tensors, layers: int) -> Tensors:
+    """Return what each branch alone brings back to the residual path."""
+    found = {}
+    for block in range(1, layers + 1):
+        for result, start, symbol in BRANCHES:
+            arriving = gradients[block, result]
+            (found[block, symbol],) = torch.autograd.grad(
+                seen[block, result], seen[block, start], arriving, retain_graph=True
+            )
+    return found
+
+
+def _by_parts(gradients: Tensors, spec: RunSpec) -> Tensors:
+    """Put Q, K and V, which the model computes as one, in place of the whole."""
+    parts = {place: tensor for place, tensor in gradients.items() if place[1] != "QKV"}
+    for block in range(1, spec.layers + 1):
+        thirds = gradients[block, "QKV"].chunk(3, dim=-1)
+        for symbol, third in zip("QKV", thirds, strict=True):
+            parts[block, symbol] = split_heads(third, spec.heads)
+    return parts
+
+
+def norm_of(tensors: Tensors) -> float:
+    """Return the norm of all tensors as one vector."""
+    return (
+        torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors.values()]).norm().item()
+    )
+
+
+def errors(gradients: Tensors, reference: Tensors, whole: float) -> dict[tuple[int, str], float]:
+    """Return how far each gradient is off, relative to its size.
+
+    The norm of the difference, over the reference's norm, or over `SMALL` times the whole
+    gradient's where that is larger: what is zero in exact arithmetic has only rounding to compare.
+
+    Parameters
+    ----------
+    gradients, reference : Tensors
+        Of the same symbols and shapes.
+    whole : float
+        Norm of the whole gradient, over all parameters.
+
+    Raises
+    ------
+    AssertionError
+        If the two do not hold the same tensors.
+    """
+    if gradients.keys() != reference.keys():
+        raise AssertionError(f"not in both: {gradients.keys() ^ reference.keys()}")
+    return {
+        place: _error(gradient, reference[place], SMALL * whole)
+        for place, gradient in gradients.items()
+    }
+
+
+def _error(gradient: Tensor, reference: Tensor, least: float) -> float:
+    if gradient.shape != reference.shape:
+        raise AssertionError(f"{tuple(gradient.shape)} is compared with {tuple(reference.shape)}")
+    size = max(reference.norm().item(), least)
+    return (gradient - reference).norm().item() / size

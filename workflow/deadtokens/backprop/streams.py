@@ -1,0 +1,103 @@
+"""The gradient's way down through the blocks: its streams, and by which path a row gets how much.
+
+At each residual sum the gradient divides into a copy that goes straight on and one that goes
+through the branch, MLP or attention; below they add. Written out over all blocks,
+
+    g_x0 = g_xL + sum over the branches k of J_k^T g_k,
+
+where g_xL enters at the top (L blocks), g_k is the whole stream that arrives at branch k, and
+J_k^T g_k what the branch gives back. A term is the sum over all ways through the network that pass
+branch k last, and none after it: each goes from there to the input on the residual path alone.
+"""
+
+import torch
+from torch import Tensor
+
+from deadtokens.backprop.layers import sum_rows
+from deadtokens.backprop.symbols import Tensors
+
+STREAMS = ("x2", "x1 by MLP", "x1", "x0 by attention", "x0")
+# A branch: what goes straight past it, and what comes back through it.
+BRANCHES = {"MLP": ("x2", "x1 by MLP"), "attention": ("x1", "x0 by attention")}
+STRAIGHT = "residual path"
+
+
+def path_names(layers: int) -> list[str]:
+    """Return the names of the paths, in the order in which the gradient comes by."""
+    branches = [f"{branch} {block}" for block in range(layers, 0, -1) for branch in BRANCHES]
+    return [STRAIGHT, *branches]
+
+
+def paths(gradients: Tensors, layers: int) -> Tensor:
+    """Return the terms of g_x0 by the branch that each passed last.
+
+    Returns
+    -------
+    Tensor of shape (paths, batch, context, D)
+        In the order of `path_names`; their sum is g_x0 of the first block.
+    """
+    terms = [gradients[layers, "x2"]]
+    for block in range(layers, 0, -1):
+        terms += [gradients[block, through] for _, through in BRANCHES.values()]
+    return torch.stack(terms)
+
+
+def row_paths(gradients: Tensors, inputs: Tensor, layers: int) -> Tensor:
+    """Return what the input row of each token of the batch receives, path by path.
+
+    Parameters
+    ----------
+    gradients : Tensors
+        As `deadtokens.backprop.model.backward` gives them.
+    inputs : int64 Tensor of shape (batch, context)
+    layers : int
+
+    Returns
+    -------
+    Tensor of shape (paths, tokens, D)
+        The tokens of the batch, each once, ascending.
+    """
+    tokens, places = inputs.unique(return_inverse=True)
+    terms = paths(gradients, layers)
+    return torch.stack([sum_rows(term, places, len(tokens)) for term in terms])
+
+
+def shares(parts: Tensor) -> Tensor:
+    """Return the share of each part in the sum of all, along the sum's own direction.
+
+    The share of part k in s = sum_k a_k is a_k . s / s . s. Shares sum to 1; one is negative where
+    the part opposes the sum.
+
+    Parameters
+    ----------
+    parts : Tensor of shape (parts, ..., D)
+
+    Returns
+    -------
+    Tensor of shape (parts, ...)
+        NaN where the sum is zero.
+    """
+    whole = parts.sum(0)
+    return (parts * whole).sum(-1) / whole.square().sum(-1)
+
+
+def stream_norms(gradients: Tensors, layers: int) -> Tensor:
+    """Return the norm of each of `STREAMS` over all positions, (blocks, streams)."""
+    blocks = range(1, layers + 1)
+    norms = [gradients[block, stream].norm() for block in blocks for stream in STREAMS]
+    return torch.stack(norms).view(layers, len(STREAMS))
+
+
+def branch_cosines(gradients: Tensors, layers: int) -> Tensor:
+    """Return the cosine of what goes past a branch to what comes through it, (blocks, branches).
+
+    Both are taken over all positions at once. It says how far the two streams add or cancel.
+    """
+    cosines = [
+        torch.cosine_similarity(
+            gradients[block, straight].flatten(), gradients[block, through].flatten(), dim=0, eps=0
+        )
+        for block in range(1, layers + 1)
+        for straight, through in BRANCHES.values()
+    ]
+    return torch.stack(cosines).view(layers, len(BRANCHES))

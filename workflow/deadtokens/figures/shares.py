@@ -1,0 +1,69 @@
+"""Figure: which term of the update moves the cloud of dead tokens, by ranges of updates."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from deadtokens.figures import bands, command, style
+from deadtokens.figures.runs import open_runs
+
+COLORS = {
+    "momentum": "#1f3f77",
+    "present": "#6fb3e0",
+    "decay": "#e8b04a",
+    "rounding": "#b0304f",
+}
+NAMES = {
+    "momentum": "momentum (past gradients)",
+    "present": "present gradient",
+    "decay": "weight decay",
+    "rounding": "rounding",
+}
+TYPES = bands.TYPES
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn; see `bands.table`.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's attribution each.
+    """
+    return bands.table(datasets, "centroid_share", NAMES, of_all=True)
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    return bands.draw(
+        table,
+        {NAMES[term]: color for term, color in COLORS.items()},
+        "part of the terms' sum of sizes\nalong the centroid's displacement",
+        "what remains: the displacement",
+    )
+
+
+RECIPE = command.Recipe(
+    name="shares",
+    title="What moves the cloud of dead tokens",
+    inputs="attribution.nc of each run of the experiment",
+    open=lambda paths: open_runs(
+        paths, ["centroid_share", "centroid_displacement_norm", "tokens", "term", "population"]
+    ),
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``attribution.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)
