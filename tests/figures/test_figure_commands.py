@@ -18,12 +18,17 @@ from figures.figure_data import (
     stillness,
     storage,
 )
+from figures.gradient_data import gradients, start
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
 from deadtokens.figures import draw, frozen, loss, style
 
-NAMES = ("loss", "frozen", "displacement", "census", "causes", "storage", "flow")
+GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
+NAMES = (
+    *("loss", "frozen", "displacement", "census", "causes", "storage", "flow", "riddle"),
+    *GRADIENTS,
+)
 MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
@@ -46,6 +51,8 @@ def datasets(name):
         return [census([("a", "=cmd()", 5, ""), ("b", "<script>", 0, "$\\frac{")], "input-0")]
     if name == "storage":
         return [storage(np.geomspace(1 / 3, 1e5, 24).reshape(3, 2, 4), run="$\\frac{")]
+    if name == "riddle":
+        return [start()]
     settings = [{"precision": "fp32", "note": "$\\frac{"}, {"precision": "mixed", "note": "=cmd()"}]
     if name == "flow":
         first, second = (flow(run=f"r{n}", **setting) for n, setting in enumerate(settings))
@@ -54,6 +61,8 @@ def datasets(name):
         runs = [
             scalars([8, 7, 0.1, 5], run=f"r{n}", **setting) for n, setting in enumerate(settings)
         ]
+    elif name in GRADIENTS:
+        runs = [gradients(run=f"r{n}", **setting) for n, setting in enumerate(settings)]
     elif name == "causes":
         runs = [
             stillness([0, 1 / 3, 0.7, 1], [[1 / 7] * 7] * 4, run=f"r{n}", **setting)

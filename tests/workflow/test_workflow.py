@@ -122,6 +122,19 @@ def test_backpropagation_by_hand_agrees_with_autograd(precision, finished, study
     assert all(float(row["error"]) < 1e-10 for row in rows)
 
 
+@pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
+def test_the_gradients_follow_from_the_formulas(precision, finished, study):
+    folder = run_folder(finished, study, precision)
+    found = xr.open_dataset(folder / "steps-6" / "gradients.nc")
+    assert found.probe.values.tolist() == [1, 2, 3, 4, 6, 7]
+    assert (found.deviation <= found.tolerance).all()
+    assert (found.grad_differing[:-1] == 0).all()
+    start = xr.open_dataset(run_folder(finished, study, "pure-bf16") / "initial.nc")
+    assert start.dead_probability.sel(embedding_std=0.02, tying="tied") == pytest.approx(
+        1 / 290, rel=0.01
+    )
+
+
 def test_the_census_is_one_of_the_text(finished, study):
     (vocabulary,) = study.vocabularies
     folder = finished.work / "results" / "vocabularies" / vocabulary
@@ -159,6 +172,7 @@ ANALYSED = {
     "collect_scalars": 2,
     "measure_freezing": 2,
     "audit_replay": 2,
+    "measure_gradients": 2,
     "attribute_motion": 2,
     "explain_stillness": 2,
     "go_back_by_hand": 2,
@@ -185,7 +199,7 @@ EDITS = {
             "train_segment": 4,
             **ANALYSED,
             "measure_storage": 1,
-            **{job: 1 for job in DRAWN if job != "draw_census"},
+            **{job: 1 for job in DRAWN if job not in {"draw_census", "draw_riddle"}},
         },
     ),
 }
@@ -228,7 +242,8 @@ def test_a_copy_elsewhere_with_new_times_reruns_nothing(finished, tmp_path):
 def test_more_steps_train_only_what_is_missing(house, study):
     longer = copy.deepcopy(TINY)
     longer["defaults"]["steps"] = 9
-    redrawn = {job: 1 for job in DRAWN if job not in {"draw_census", "draw_storage"}}
+    not_by_steps = {"draw_census", "draw_storage", "draw_riddle"}
+    redrawn = {job: 1 for job in DRAWN if job not in not_by_steps}
     assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
     before = open_run(run_folder(house, study, "pure-bf16") / "trajectory").load()
     answer = house.snakemake(config=longer)

@@ -25,6 +25,8 @@ COMMANDS = {
     "stillness": "deadtokens.analysis.stillness",
     "attribution": "deadtokens.analysis.attribution",
     "backprop": "deadtokens.backprop.measure",
+    "gradients": "deadtokens.gradients.measure",
+    "initial": "deadtokens.gradients.initial",
     "figure": "deadtokens.figures.draw",
     "config": "deadtokens.study.document",
     "size": "deadtokens.study.size",

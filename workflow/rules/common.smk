@@ -143,6 +143,11 @@ def of_first_run(members):
     return [f"results/benchmarks/{members[0].run}/storage.nc"]
 
 
+def start_of_first_run(members):
+    """Return the softmax before training of the first run of an experiment."""
+    return [f"results/runs/{members[0].run}/initial.nc"]
+
+
 # Each figure, and the files of an experiment that it draws.
 FIGURES = {
     "loss": of_every_run("scalars.nc"),
@@ -154,6 +159,11 @@ FIGURES = {
     "ages": of_every_run("attribution.nc", needed=TENSORS),
     "causes": of_every_run("stillness.nc", needed=TENSORS),
     "flow": of_every_run("backprop.nc"),
+    "riddle": start_of_first_run,
+    "firststep": of_every_run("gradients.nc", needed=TENSORS),
+    "pathways": of_every_run("gradients.nc", needed=TENSORS),
+    "second_moment": of_every_run("gradients.nc", needed=TENSORS),
+    "sharpness": of_every_run("gradients.nc", needed=TENSORS),
     "storage": of_first_run,
 }
 

@@ -17,6 +17,11 @@ FIGURES = (
     "ages",
     "causes",
     "flow",
+    "riddle",
+    "firststep",
+    "pathways",
+    "second_moment",
+    "sharpness",
     "storage",
 )
 

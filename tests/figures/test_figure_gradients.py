@@ -1,0 +1,142 @@
+"""The figures of the gradient's anatomy: numbers drawn, runs of every end, readable texts."""
+
+import numpy as np
+import pytest
+from figures.figure_data import diverged, misplaced_texts, shown_texts
+from figures.gradient_data import gradients, start
+
+from deadtokens.figures import firststep, pathways, riddle, second_moment, sharpness, style
+
+OVER_RUNS = {
+    "firststep": firststep,
+    "pathways": pathways,
+    "second_moment": second_moment,
+    "sharpness": sharpness,
+}
+
+
+def drawn(module, *datasets):
+    return module.draw(module.table(datasets))
+
+
+def test_riddle_sets_the_prediction_beside_the_measurement():
+    table = riddle.table([start()])
+    tied = table[table["tying"] == "tied"].set_index("embedding_std")
+    assert tied["dead_probability"].tolist() == [1e-3, 1e-12]
+    assert tied["predicted_gradient_low"].tolist() == [2e-3, 2e-13]
+    assert tied["predicted_gradient_high"].tolist() == [8e-3, 8e-13]
+    assert (table["uniform_gradient"] == 2e-3).all()
+    left, right = riddle.draw(table).axes
+    assert left.get_yscale() == right.get_yscale() == left.get_xscale() == "log"
+    markers = [line for line in left.lines if line.get_linestyle() == "None"]
+    assert [line.get_ydata().tolist() for line in markers] == [[1e-3, 1e-12], [1e-3, 2e-3]]
+
+
+def test_riddle_without_dead_tokens_says_so():
+    nothing = start(dead_probability=np.nan, dead_gradient=np.nan)
+    figure = drawn(riddle, nothing)
+    assert "no dead tokens" in shown_texts(figure)
+
+
+def test_firststep_draws_medians_on_the_curve_and_zeros_in_the_strip():
+    table = firststep.table([gradients()])
+    intended = table[(table["series"] == firststep.INTENDED) & (table["population"] == "dead")]
+    assert intended["gradient"].tolist() == [1e-9, 1e-3]
+    assert intended["update"].tolist() == pytest.approx([1 / 11, 1], rel=1e-4)
+    assert (intended["components"] == 7).all()
+    curve = table[table["series"] == firststep.CURVE]
+    assert (curve["gradient"].min(), curve["gradient"].max()) == pytest.approx((1e-12, 1e-1))
+    assert curve["update"].to_numpy() == pytest.approx(
+        1 / (1 + 1e-8 / curve["gradient"].to_numpy())
+    )
+    figure = firststep.draw(table)
+    assert "exactly 0" in shown_texts(figure)
+    heights = np.concatenate([line.get_ydata() for line in figure.axes[0].lines])
+    assert (heights > figure.axes[0].get_ylim()[0]).all()
+
+
+def test_pathways_leave_out_what_is_exactly_zero():
+    table = pathways.table([gradients()])
+    dead = table[table["population"] == "dead"]
+    assert set(dead["series"]) == {pathways.WHOLE, pathways.OUTPUT}
+    live = table[(table["population"] == "live") & (table["series"] == pathways.INPUT)]
+    assert live["update"].tolist() == [1, 2, 5, 7]
+    assert live["value"].tolist() == [4e-3] * 4
+    sums = table[table["quantity"] == pathways.SUM].groupby("series")["value"].max()
+    assert sums.to_dict() == pytest.approx({pathways.WHOLE: 0.1, pathways.OUTPUT: 1e-7})
+
+
+def test_second_moment_draws_dead_tokens_in_the_strip():
+    table = second_moment.table([gradients(precision="fp32")])
+    dead = table[table["population"] == "dead"]
+    assert dead["frequency"].tolist() == [0, 0]
+    line = table[table["series"] == second_moment.LINE]
+    slope = np.diff(line["second_moment"]) / np.diff(line["frequency"])
+    assert slope == pytest.approx(np.full(99, 2e-5))
+    figure = second_moment.draw(table)
+    (axes,) = figure.axes
+    (points,) = [line for line in axes.lines if len(line.get_xdata()) == 2]
+    assert (points.get_xdata() == 0.2 / second_moment.ZERO).all()
+    assert axes.get_xlim()[0] < 0.2 / second_moment.ZERO
+    labels = dict(zip(axes.get_xticks(), axes.get_xticklabels(), strict=True))
+    assert labels[0.2 / second_moment.ZERO].get_text() == "0"
+    assert "fp32: R² 0.750 at update 6" in shown_texts(figure)
+
+
+def test_sharpness_draws_recorded_lines_and_probed_points():
+    table = sharpness.table([gradients()])
+    probed = table[table["of"] == sharpness.OF_EACH]
+    assert probed["value"].tolist() == [1.6, 1.5, 1.2, 1.0]
+    uniform = table[table["series"] == sharpness.UNIFORM].groupby("quantity")["value"].max()
+    assert uniform.to_dict() == pytest.approx({"entropy": np.log(5), "probability": 0.2})
+    dead = table[table["of"] == sharpness.OF_DEAD]
+    assert dead["value"].tolist() == pytest.approx(0.2 * np.exp(-np.arange(6) / 2))
+
+
+def test_sharpness_averages_seeds():
+    runs = [gradients(run=f"r{seed}", precision="fp32", seed=seed) for seed in range(3)]
+    table = sharpness.table(runs)
+    means = table[(table["run"] == "") & (table["of"] == sharpness.OF_DEAD)]
+    assert len(means) == 6
+    assert "(mean of 3 runs)" in " ".join(shown_texts(sharpness.draw(table)))
+
+
+@pytest.mark.parametrize("name", OVER_RUNS)
+def test_a_diverged_run_is_drawn_and_marked(name):
+    cut = diverged(gradients(run="d", precision="mixed"), at=4)
+    figure = drawn(OVER_RUNS[name], gradients(run="c", precision="fp32"), cut)
+    texts = shown_texts(figure)
+    if name in {"pathways", "sharpness"}:
+        assert "mixed: diverged at update 4" in texts
+    assert not misplaced_texts(figure)
+
+
+@pytest.mark.parametrize("name", OVER_RUNS)
+def test_a_run_without_updates_does_not_stop_the_figure(name):
+    empty = diverged(gradients(run="d", precision="mixed"), at=1).isel(probe=slice(0, 0))
+    for variable in ("first_gradient", "first_intended", "first_realised", "second_moment"):
+        empty[variable] = empty[variable] * np.nan
+    drawn(OVER_RUNS[name], gradients(run="c", precision="fp32"), empty)
+    shown_texts(drawn(OVER_RUNS[name], empty))
+
+
+@pytest.mark.parametrize("name", OVER_RUNS)
+def test_a_run_without_dead_tokens_can_be_drawn(name):
+    data = gradients(dead=0)
+    for variable in ("first_gradient", "first_intended", "first_realised"):
+        data[variable].loc[{"population": "dead"}] = np.nan
+    figure = drawn(OVER_RUNS[name], data)
+    assert not any("dead tokens:" in text for text in shown_texts(figure))
+
+
+@pytest.mark.parametrize("name", OVER_RUNS)
+@pytest.mark.parametrize("number", [1, 5])
+def test_no_text_overlaps_however_many_runs(name, number):
+    runs = [gradients(1200, f"r{n}", precision="fp32", learning_rate=n) for n in range(number)]
+    figure = drawn(OVER_RUNS[name], *runs)
+    style.set_title(figure, OVER_RUNS[name].RECIPE.title)
+    assert misplaced_texts(figure) == []
+
+
+def test_no_text_overlaps_in_the_riddle():
+    assert misplaced_texts(drawn(riddle, start())) == []

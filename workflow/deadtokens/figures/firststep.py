@@ -1,0 +1,174 @@
+"""Figure: Adam's first update of each component against the size of its gradient."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from deadtokens.figures import command, style
+from deadtokens.figures.logscale import label_powers
+from deadtokens.figures.logzero import LogScaleWithZero
+from deadtokens.figures.runs import Run, described, experiment, open_runs
+
+INTENDED, REALISED, EXAMPLE, CURVE = "intended", "realised", "example", "|g| / (|g| + eps)"
+MARKERS = {INTENDED: "o", REALISED: "D"}
+NEEDED = ("first_gradient", "first_intended", "first_realised", "example_multiplier", "spread")
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "series": "str",
+    "population": "str",
+    "components": "Int64",
+    "gradient": "float64",
+    "low": "float64",
+    "update": "float64",
+    "high": "float64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's gradients each.
+
+    Returns
+    -------
+    DataFrame
+        One row a value: ``series`` (the intended or the realised update of a bin of components, an
+        example computed by the update rule, a point of the curve), ``population``, ``components``
+        in the bin, ``gradient`` (|g|, geometric mean), and ``update`` (|update| / lr, median) with
+        its 5 % and 95 % quantiles ``low`` and ``high``.
+    """
+    rows = [_series(run) for run in experiment(datasets)]
+    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _series(run: Run) -> pd.DataFrame:
+    data = run.data
+    examples = pd.DataFrame(
+        {"gradient": data["example"].values, "update": data["example_multiplier"].values}
+    ).assign(series=EXAMPLE)
+    parts = [examples, _curve(run, examples["gradient"])]
+    for population in style.POPULATIONS:
+        for series in (INTENDED, REALISED):
+            one = data.sel(population=population)
+            quantiles = one[f"first_{series}"].values
+            rows = pd.DataFrame(quantiles, columns=["low", "update", "high"])
+            rows = rows.assign(gradient=one["first_gradient"], components=one["first_count"])
+            rows = rows[np.isfinite(rows["gradient"])]
+            parts.append(rows.assign(series=series, population=population))
+    rows = pd.concat(parts, ignore_index=True).fillna({"population": ""})
+    return described(rows, run)
+
+
+def _curve(run: Run, examples: pd.Series) -> pd.DataFrame:
+    eps = json.loads(run.data.attrs["spec"]).get("eps", 1e-8)
+    drawn = np.append(run.data["first_gradient"].values.ravel(), examples)
+    low, high = np.nanmin(drawn), np.nanmax(drawn)
+    gradient = np.geomspace(low, high, 200)
+    return pd.DataFrame({"gradient": gradient, "update": gradient / (gradient + eps)}).assign(
+        series=CURVE
+    )
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    runs = list(dict.fromkeys(table["run"]))
+    columns = min(len(runs), 2)
+    lines = -(-len(runs) // columns)
+    figure = style.blank(height=0.4 + 2.3 * lines)
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    scale = LogScaleWithZero.spanning(pd.concat([table["update"], table["low"]]))
+    for place, axes in enumerate(panels.flat):
+        if place >= len(runs):
+            axes.remove()
+            continue
+        _draw_panel(axes, table[table["run"] == runs[place]], scale)
+        axes.set_title(style.as_drawn(table["label"][table["run"] == runs[place]].iloc[0], 45))
+        if place + columns >= len(runs):
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("gradient of a component at the first update, |g|")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("|first update| / learning rate")
+    style.legend_below(figure, _legend(table) + scale.entries())
+    return figure
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero) -> None:
+    curve = rows[rows["series"] == CURVE]
+    axes.plot(curve["gradient"], curve["update"], color=style.NEUTRAL, linewidth=0.9, zorder=1)
+    examples = rows[rows["series"] == EXAMPLE]
+    axes.plot(examples["gradient"], examples["update"], **_example())
+    binned = rows[rows["series"].isin(MARKERS)]
+    for (series, population), points in binned.groupby(["series", "population"], sort=False):
+        shift = 1.12 if population == "live" else 1 / 1.12
+        heights, low, high = (scale.place(points[name]) for name in ("update", "low", "high"))
+        color = style.POPULATIONS[population].color
+        axes.vlines(points["gradient"] * shift, low, high, color=color, linewidth=0.6, zorder=2)
+        axes.plot(points["gradient"] * shift, heights, **_point(series, color))
+    label_powers(axes, "x", "")
+    scale.apply(axes)
+
+
+def _point(series: str, color: str) -> dict:
+    open_face = {} if series == INTENDED else {"markerfacecolor": "white"}
+    look = {"color": color, "marker": MARKERS[series], "linestyle": "", "markeredgewidth": 0.8}
+    size = 4.0 if series == INTENDED else 2.6  # realised on intended, both to be seen
+    return look | open_face | {"markersize": size, "zorder": 3 if series == INTENDED else 4}
+
+
+def _example() -> dict:
+    return {
+        "color": "#c2410c",
+        "marker": "x",
+        "linestyle": "",
+        "markersize": 5,
+        "markeredgewidth": 1.0,
+        "zorder": 5,
+    }
+
+
+def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
+    entries = [
+        (Line2D([], [], **_point(series, style.POPULATIONS[population].color)), text)
+        for population in table.loc[table["series"] == INTENDED, "population"].unique()
+        for series, text in (
+            (INTENDED, f"{population} tokens: intended (recorded moments)"),
+            (REALISED, f"{population} tokens: realised, |W[1] - W[0]|"),
+        )
+    ]
+    entries.append((Line2D([], [], color=style.NEUTRAL, linewidth=0.9), CURVE))
+    entries.append((Line2D([], [], **_example()), "single gradients through the update rule"))
+    return entries
+
+
+RECIPE = command.Recipe(
+    name="firststep",
+    title="Adam's first update",
+    inputs="gradients.nc of each run of the experiment",
+    open=lambda paths: open_runs(paths, NEEDED),
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``gradients.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

@@ -1,0 +1,179 @@
+"""Figure: how sharp the prediction is over training, and what it leaves to a dead token."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from deadtokens.figures import command, style
+from deadtokens.figures.lines import (
+    divergence_entries,
+    draw_groups,
+    group_entries,
+    mark_divergences,
+    strokes,
+)
+from deadtokens.figures.logscale import label_log_updates, label_powers
+from deadtokens.figures.runs import (
+    DIVERGED,
+    MEAN,
+    Run,
+    described,
+    drawn,
+    end_of,
+    experiment,
+    mean_over_runs,
+    open_runs,
+    thinning,
+)
+
+ENTROPY, PROBABILITY = "entropy", "probability"
+OF_EACH, OF_MEAN, OF_DEAD, UNIFORM = (
+    "prediction, mean over positions",
+    "mean prediction of the batch",
+    "dead tokens",
+    "uniform prediction",
+)
+DOTTED = {"color": style.NEUTRAL, "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
+NEEDED = ("entropy", "mean_entropy", "probability", "probe", "dead")
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "series": "str",
+    "quantity": "str",
+    "of": "str",
+    "update": "int64",
+    "value": "float64",
+    "diverged_at": "Int64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's gradients each.
+
+    Returns
+    -------
+    DataFrame
+        One row a value: ``quantity`` (entropy in nats, or probability), ``of`` (what), ``update``,
+        ``value``; ``series`` tells single runs, their mean, and the ends of diverged runs
+        (``diverged_at``) apart.
+    """
+    runs = experiment(datasets)
+    every = thinning(runs)
+    curves = pd.concat([_curves(run, every) for run in runs], ignore_index=True)
+    lines = curves[curves["series"] != DIVERGED]
+    means = mean_over_runs(lines, ["quantity", "of", "update"], "value")
+    rows = pd.concat([*_uniform(runs), curves, means], ignore_index=True)
+    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _curves(run: Run, every: int) -> pd.DataFrame:
+    data = run.data
+    chosen = drawn(data["update"].values, every)
+    dead = data["probability"].sel(population="dead")
+    recorded = [
+        _line(ENTROPY, OF_MEAN, data["mean_entropy"].isel(update=chosen)),
+        _line(PROBABILITY, OF_DEAD, dead.isel(update=chosen)),
+    ]
+    entropy, probability = recorded
+    ends = [end_of(entropy, run).assign(quantity=ENTROPY, of=OF_MEAN)]  # without updates too
+    ends += [end_of(line, run) for line in (probability,) if len(line)]
+    probed = _line(ENTROPY, OF_EACH, data["entropy"])
+    return described(pd.concat([*recorded, probed, *ends], ignore_index=True), run)
+
+
+def _line(quantity: str, of: str, values: xr.DataArray) -> pd.DataFrame:
+    (axis,) = values.dims
+    line = pd.DataFrame({"update": values[axis].values, "value": values.values})
+    line = line[np.isfinite(line["value"]) & (line["value"] > 0)]
+    return line.assign(quantity=quantity, of=of, series="each run")
+
+
+def _uniform(runs: Sequence[Run]) -> list[pd.DataFrame]:
+    sizes = sorted({int(run.data.attrs["vocabulary_size"]) for run in runs})
+    last = max(run.data["update"].values.max(initial=1) for run in runs)
+    nobody = dict.fromkeys(("group", "regime", "label", "run"), "")
+    ends = pd.DataFrame({"update": [1, last], "series": UNIFORM, "of": UNIFORM, **nobody})
+    return [
+        ends.assign(quantity=quantity, value=value)
+        for size in sizes
+        for quantity, value in ((ENTROPY, np.log(size)), (PROBABILITY, 1 / size))
+    ]
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    figure = style.blank(height=2.7)
+    left, right = figure.subplots(1, 2, sharex=True)
+    curves = table[table["series"] != UNIFORM]
+    by_group = strokes(curves)
+    for axes, quantity in ((left, ENTROPY), (right, PROBABILITY)):
+        _draw_panel(axes, table[table["quantity"] == quantity], by_group)
+        label_log_updates(axes, table["update"])
+    left.set_ylabel("entropy of the prediction (nat)")
+    label_powers(right, "y", "probability of a dead token")
+    if not (curves["of"] == OF_DEAD).any():
+        right.set_title("no dead tokens")
+    style.legend_below(figure, _legend(table, by_group))
+    return figure
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
+    for _, ends in rows[rows["series"] == UNIFORM].groupby("value"):
+        axes.plot(ends["update"], ends["value"], **DOTTED)
+    recorded = rows[rows["of"].isin([OF_MEAN, OF_DEAD]) & (rows["series"] != DIVERGED)]
+    draw_groups(axes, recorded, "value", by_group)
+    probed = rows[(rows["of"] == OF_EACH) & (rows["series"] != MEAN)]
+    for group, points in probed.groupby("group", sort=False):
+        axes.plot(points["update"], points["value"], **_point(by_group[group].color))
+    ended = rows[rows["series"] == DIVERGED]
+    colors = [by_group[group].color for group in ended["group"]]
+    mark_divergences(axes, ended.assign(color=colors), "value")
+
+
+def _point(color: str) -> dict:
+    look = {"color": color, "marker": "o", "markersize": 4, "linestyle": ""}
+    return look | {"markerfacecolor": "white", "zorder": 4}
+
+
+def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tuple[object, str]]:
+    curves = table[table["series"] != UNIFORM]
+    entries = group_entries(curves, by_group)
+    line = Line2D([], [], color=style.NEUTRAL, linewidth=1.1)
+    entries.append((line, f"entropy, line: of the {OF_MEAN}"))
+    entries.append((Line2D([], [], **_point(style.NEUTRAL)), f"entropy, mark: of the {OF_EACH}"))
+    entries.append((Line2D([], [], **DOTTED), f"{UNIFORM}: ln V, 1/V"))
+    return entries + divergence_entries(curves)
+
+
+RECIPE = command.Recipe(
+    name="sharpness",
+    title="Sharpness of the prediction",
+    inputs="gradients.nc of each run of the experiment",
+    open=lambda paths: open_runs(paths, NEEDED),
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``gradients.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

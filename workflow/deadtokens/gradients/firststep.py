@@ -1,0 +1,218 @@
+"""Adam's first update: -lr g / (|g| + eps), from the sign of g to a multiple of g.
+
+At t = 1 the bias corrections undo the moments' (1 - beta): m_hat = g and v_hat = g^2, so the update
+is -lr g / (|g| + eps). That is -lr sign(g) for |g| far above eps and -(lr / eps) g far below.
+"""
+
+import numpy as np
+import torch
+import xarray as xr
+
+from deadtokens.training.optimizer import hyperparameters, learning_rate
+from deadtokens.training.spec import RunSpec
+from deadtokens.training.update import Hyperparameters, adamw_, denominator, step_size
+from deadtokens.trajectory.blocks import load_tensor
+from deadtokens.trajectory.segments import Segments
+
+EXAMPLES = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 7.65e-3, 1.79e-10)
+BINS_PER_DECADE = 4
+SPREAD = (0.05, 0.5, 0.95)
+POPULATIONS = ("dead", "live")
+QUANTITIES = {
+    "first_gradient": "|g| of the components in the bin, geometric mean",
+    "first_intended": "|intended first update| / lr, from the recorded moments",
+    "first_realised": "|W[1] - W[0]| / lr",
+}
+
+
+def multiplier(gradient: np.ndarray, eps: float) -> np.ndarray:
+    """Return |update| / lr at t = 1: |g| / (|g| + eps)."""
+    size = np.abs(np.asarray(gradient, np.float64))
+    return size / (size + eps)
+
+
+def intended_over_lr(
+    exp_avg: np.ndarray, exp_avg_sq: np.ndarray, t: int, hyper: Hyperparameters
+) -> np.ndarray:
+    """Return Adam's update over lr, sign included, without decay and rounding.
+
+    Parameters
+    ----------
+    exp_avg, exp_avg_sq : ndarray of one shape
+        The moments after update t, as recorded.
+    t : int
+    hyper : Hyperparameters
+
+    Returns
+    -------
+    float64 ndarray of the same shape
+    """
+    v = torch.from_numpy(np.asarray(exp_avg_sq, np.float64))
+    return -step_size(t, 1.0, hyper) * exp_avg / denominator(v, t, hyper).numpy()
+
+
+def example_table(hyper: Hyperparameters, lr: float) -> np.ndarray:
+    """Return |first update| / lr of the gradients EXAMPLES by the run's update rule, in float64."""
+    g = torch.tensor(EXAMPLES, dtype=torch.float64)
+    W, m, v = torch.zeros_like(g), torch.zeros_like(g), torch.zeros_like(g)
+    adamw_(W, g, m, v, 1, lr, hyper)
+    return W.abs().numpy() / lr
+
+
+def bin_by_gradient(
+    gradient: np.ndarray, intended: np.ndarray, realised: np.ndarray, edges: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Summarise components by the size of their gradient.
+
+    Parameters
+    ----------
+    gradient, intended, realised : ndarray of shape (components,)
+        Magnitudes; the last two over lr.
+    edges : ndarray of shape (bins + 1,)
+        Of |g|, ascending.
+
+    Returns
+    -------
+    dict
+        ``first_count`` and ``first_gradient`` (bins,), ``first_intended`` and ``first_realised``
+        (bins, SPREAD); NaN for an empty bin.
+    """
+    bins = len(edges) - 1
+    place = np.digitize(gradient, edges) - 1
+    found = {
+        "first_count": np.bincount(place[(place >= 0) & (place < bins)], minlength=bins),
+        "first_gradient": np.full(bins, np.nan),
+        "first_intended": np.full((bins, len(SPREAD)), np.nan),
+        "first_realised": np.full((bins, len(SPREAD)), np.nan),
+    }
+    for one in np.flatnonzero(found["first_count"]):
+        inside = place == one
+        found["first_gradient"][one] = np.exp(np.log(gradient[inside]).mean())
+        found["first_intended"][one] = np.quantile(intended[inside], SPREAD)
+        found["first_realised"][one] = np.quantile(realised[inside], SPREAD)
+    return found
+
+
+def measure_first_step(segments: Segments, spec: RunSpec, dead: np.ndarray) -> xr.Dataset:
+    """Return `summarise_first_step` of a run with at least one update.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+    spec : RunSpec
+    dead : bool ndarray of shape (tokens,)
+    """
+    grad = load_tensor(segments, "grad", steps=slice(0, 1))[:, :, 0].astype(np.float64)
+    states = {
+        name: load_tensor(segments, name, steps=slice(0, 2)).astype(np.float64)
+        for name in ("W", "exp_avg", "exp_avg_sq")
+    }
+    moments = (states["exp_avg"][:, :, 1], states["exp_avg_sq"][:, :, 1])
+    intended = intended_over_lr(*moments, 1, hyperparameters(spec))
+    realised = (states["W"][:, :, 1] - states["W"][:, :, 0]) / learning_rate(spec, 1)
+    return summarise_first_step(grad, intended, realised, dead, spec)
+
+
+def summarise_first_step(
+    grad: np.ndarray, intended: np.ndarray, realised: np.ndarray, dead: np.ndarray, spec: RunSpec
+) -> xr.Dataset:
+    """Return the first update, component by component in bins of |g|, and row by row.
+
+    Parameters
+    ----------
+    grad, intended, realised : float64 ndarray of shape (tokens, components)
+        The last two over lr. Without tokens (a run that took no update) all is NaN.
+    dead : bool ndarray of shape (tokens,)
+    spec : RunSpec
+    """
+    edges = _edges(np.abs(grad))
+    populations = (dead, ~dead)
+    parts = (grad, intended, realised)
+    binned = [
+        bin_by_gradient(*(np.abs(part[chosen]).ravel() for part in parts), edges)
+        for chosen in populations
+    ]
+    rows = [row_summary(*(part[chosen] for part in parts), spec.eps) for chosen in populations]
+    examples = example_table(hyperparameters(spec), learning_rate(spec, 1))
+    return _label(binned, rows, examples, edges)
+
+
+def row_summary(
+    gradient: np.ndarray, intended: np.ndarray, realised: np.ndarray, eps: float
+) -> dict[str, float]:
+    """Return how whole rows moved, and what rounding did to them.
+
+    Parameters
+    ----------
+    gradient, intended, realised : ndarray of shape (tokens, components)
+        The last two over lr.
+    eps : float
+    """
+    names = ("row_displacement", "row_intended", "curve_error", "rounding", "lost_share")
+    if not gradient.size:
+        return dict.fromkeys(names, np.nan)
+    per_component = np.sqrt(gradient.shape[1])
+    off = np.abs(np.abs(intended) - multiplier(gradient, eps))
+    size = np.sqrt(np.square(intended).mean())
+    rounding = np.sqrt(np.square(realised - intended).mean())
+    values = (
+        np.linalg.norm(realised, axis=1).mean() / per_component,
+        np.linalg.norm(intended, axis=1).mean() / per_component,
+        off.max(),
+        rounding / size if size else np.nan,
+        np.mean((realised == 0) & (intended != 0)),
+    )
+    return dict(zip(names, map(float, values), strict=True))
+
+
+ROWS = {
+    "row_displacement": "|W[1] - W[0]| / (lr sqrt(D)) of a row, mean over tokens",
+    "row_intended": "the same of the intended update",
+    "curve_error": "largest deviation of |intended| / lr from |g| / (|g| + eps)",
+    "rounding": "root mean square of realised minus intended, over that of the intended",
+    "lost_share": "share of components that stood still although an update was intended",
+}
+
+
+def _edges(sizes: np.ndarray) -> np.ndarray:
+    """Return the edges of the bins that hold all positive sizes."""
+    positive = sizes[sizes > 0]
+    if not positive.size:
+        return np.array([1e-1, 1.0])
+    low, high = np.log10(positive.min()), np.log10(positive.max())
+    first, last = np.floor(low * BINS_PER_DECADE), np.floor(high * BINS_PER_DECADE) + 1
+    return 10.0 ** (np.arange(first, last + 1) / BINS_PER_DECADE)
+
+
+def _label(
+    binned: list[dict[str, np.ndarray]],
+    rows: list[dict[str, float]],
+    examples: np.ndarray,
+    edges: np.ndarray,
+) -> xr.Dataset:
+    def variable(dims: tuple[str, ...], values: object, long_name: str, units: str = "1") -> tuple:
+        return dims, np.asarray(values), {"long_name": long_name, "units": units}
+
+    by_bin = ("population", "bin")
+    variables = {
+        name: variable(
+            (*by_bin, "spread") if binned[0][name].ndim == 2 else by_bin,
+            [one[name] for one in binned],
+            long_name,
+            "nat" if name == "first_gradient" else "1",
+        )
+        for name, long_name in QUANTITIES.items()
+    }
+    counts = [one["first_count"] for one in binned]
+    variables["first_count"] = variable(by_bin, counts, "components in the bin")
+    for name, long_name in ROWS.items():
+        variables[name] = variable(("population",), [one[name] for one in rows], long_name)
+    about = "|first update| / lr of the gradient `example` by the update rule"
+    variables["example_multiplier"] = variable(("example",), examples, about)
+    coordinates = {
+        "bin": variable(("bin",), edges[:-1], "lower edge of a bin of |g|", "nat"),
+        "spread": variable(("spread",), SPREAD, "quantile over the bin's components"),
+        "example": variable(("example",), EXAMPLES, "gradient", "nat"),
+        "population": list(POPULATIONS),
+    }
+    return xr.Dataset(variables, coordinates)

@@ -1,0 +1,154 @@
+"""Probes: at chosen updates of a run, every formula of the gradient beside what autograd gave."""
+
+import math
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass, relative_errors, row_norm
+from deadtokens.gradients.sides import Pass, run_pass
+from deadtokens.gradients.states import Moment
+from deadtokens.training.batches import read_batch
+from deadtokens.training.optimizer import w_name
+from deadtokens.training.spec import RunSpec
+from deadtokens.trajectory.blocks import load_tensor
+from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.staging import BITS
+
+POPULATIONS = ("dead", "live")
+SIDES = ("input", "output")
+QUANTITIES = {
+    "probe_loss": ("cross-entropy of the update's batch", "nat"),
+    "entropy": ("entropy of the prediction, mean over positions", "nat"),
+    "top_probability": ("probability of the most probable token, mean over positions", "1"),
+    "output_error": ("|output side - mean((p - y) h)| / |mean((p - y) h)|", "1"),
+    "output_sum": ("|sum of the output side over tokens| / sum of its rows' norms", "1"),
+    "whole_sum": ("the same of the whole gradient of W", "1"),
+    "grad_differing": ("values of the recorded gradient that differ in a bit", "1"),
+    "grad_difference": ("largest difference to the recorded gradient, over its largest", "1"),
+    "W_differing": ("values of the recorded W before the update that differ in a bit", "1"),
+}
+
+
+def probe_run(
+    segments: Segments,
+    spec: RunSpec,
+    stream: np.ndarray,
+    dead: np.ndarray,
+    moments: Iterator[Moment],
+    recorded: xr.Dataset,
+) -> xr.Dataset:
+    """Return the probes of a run at the given moments.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+    spec : RunSpec
+    stream : int32 ndarray of shape (tokens,)
+    dead : bool ndarray of shape (vocabulary,)
+    moments : iterator of Moment
+        In any order. One whose loss is not finite is left out.
+    recorded : Dataset
+        The run, opened: its updates, and ``grad_norm`` for clipping.
+    """
+    probes = []
+    rows = torch.from_numpy(dead)
+    for moment in moments:
+        batch = read_batch(stream, spec.batch, spec.context, spec.seed, moment.update)
+        inputs, targets = map(torch.from_numpy, batch)
+        one = run_pass(spec, moment.weights, inputs, targets)
+        if math.isfinite(one.loss):
+            probe = {"probe": moment.update, **examine(one, inputs, rows)}
+            probes.append(probe | _against_record(one, moment, spec, segments, recorded))
+    return _label(sorted(probes, key=itemgetter("probe")))
+
+
+def examine(one: Pass, inputs: Tensor, dead: Tensor) -> dict[str, Any]:
+    """Return what a single pass says: checks, norms of both sides, sharpness of the softmax."""
+    deviations, said = check_pass(one, inputs, dead)
+    sides = (one.input_side, one.output_side)
+    return {
+        "probe_loss": one.loss,
+        "entropy": said.entropy,
+        "top_probability": said.top_probability,
+        **relative_errors(one, said),
+        "deviation": list(deviations.values()),
+        "side_norm": [[row_norm(side, rows) for side in sides] for rows in (dead, ~dead)],
+    }
+
+
+def _against_record(
+    one: Pass, moment: Moment, spec: RunSpec, segments: Segments, recorded: xr.Dataset
+) -> dict[str, float]:
+    """Compare bits with the record; NaN where the run has none of that update."""
+    before = moment.update - 1
+    W = moment.weights[w_name(spec)]
+    found = dict.fromkeys(("grad_differing", "grad_difference"), math.nan)
+    found["W_differing"] = _differing(W, _step(segments, "W", before))
+    if moment.update <= recorded.sizes["update"]:
+        grad = _step(segments, "grad", before)
+        norm = torch.from_numpy(recorded["grad_norm"][before].values)
+        clipped = clip(one.grad, norm, spec)
+        off = float((clipped.double() - grad.double()).abs().max())
+        largest = float(grad.abs().max())
+        found["grad_differing"] = _differing(clipped, grad)
+        found["grad_difference"] = off / largest if largest else math.nan
+    return found
+
+
+def clip(grad: Tensor, norm: Tensor, spec: RunSpec) -> Tensor:
+    """Return the gradient as the update consumed it, `norm` being the whole model's."""
+    if spec.clip is None:
+        return grad
+    return grad * (spec.clip / (norm + 1e-6)).clamp(max=1.0).to(grad.dtype)
+
+
+def _step(segments: Segments, name: str, index: int) -> Tensor:
+    """Return one recorded step of a tensor as float32, (vocabulary, width)."""
+    values = load_tensor(segments, name, steps=slice(index, index + 1))[:, :, 0]
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def _differing(computed: Tensor, recorded: Tensor) -> float:
+    bits = BITS[torch.float32]
+    return float((computed.float().view(bits) != recorded.view(bits)).sum())
+
+
+def _label(probes: Sequence[dict[str, Any]]) -> xr.Dataset:
+    def variable(name: str, dims: tuple[str, ...], extent: tuple[int, ...], about: dict) -> tuple:
+        values = np.array([probe[name] for probe in probes], np.float64)
+        return ("probe", *dims), values.reshape(len(probes), *extent), about
+
+    variables = {
+        name: variable(name, (), (), {"long_name": long_name, "units": units})
+        for name, (long_name, units) in QUANTITIES.items()
+    }
+    about_check = "; ".join(f"{name}: {text}" for name, text in CHECKS.items())
+    about_side = "norm of a row's gradient by way of one side, root mean square over tokens"
+    extent = (len(POPULATIONS), len(SIDES))
+    variables |= {
+        "deviation": variable(
+            "deviation", ("check",), (len(CHECKS),), {"long_name": about_check, "units": "1"}
+        ),
+        "side_norm": variable(
+            "side_norm", ("population", "side"), extent, {"long_name": about_side, "units": "nat"}
+        ),
+    }
+    tolerances = [TOLERANCES[name] for name in CHECKS]
+    about = {"long_name": "largest deviation with which a check holds", "units": "1"}
+    about_probe = {"long_name": "update whose batch and weights are probed", "units": "1"}
+    updates = np.array([probe["probe"] for probe in probes], np.int64)
+    return xr.Dataset(
+        variables | {"tolerance": ("check", tolerances, about)},
+        {
+            "probe": ("probe", updates, about_probe),
+            "check": list(CHECKS),
+            "population": list(POPULATIONS),
+            "side": list(SIDES),
+        },
+    )

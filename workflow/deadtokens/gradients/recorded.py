@@ -1,0 +1,174 @@
+"""The gradients of a whole run: against mean hidden states, probabilities and token frequencies."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from deadtokens.gradients.statistics import (
+    REGIMES,
+    alignment,
+    entropy,
+    regime_shares,
+    row_norms,
+    sign_shares,
+    straight_line,
+    sum_ratio,
+)
+from deadtokens.training.spec import RunSpec
+from deadtokens.trajectory.blocks import read_blocks
+from deadtokens.trajectory.segments import Segments
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+POPULATIONS = ("dead", "live")
+PER_UPDATE = {
+    "cosine": (("quantile",), "cosine of a dead token's gradient to the mean hidden state"),
+    "norm_ratio": (("quantile",), "|g_i| / (p_i |h_mean|) of the dead tokens, before clipping"),
+    "positive_share": ((), "share of the dead gradients' components that are positive"),
+    "hidden_sign_share": ((), "share of them that have the mean hidden state's sign"),
+    "sum_ratio": ((), "|sum of the gradient over the vocabulary| / sum of the rows' norms"),
+    "gradient_norm": (("population",), "norm of a row's gradient, root mean square over tokens"),
+    "probability": (("population",), "predicted probability, mean over batch and tokens"),
+    "mean_entropy": ((), "entropy of the batch's mean prediction"),
+    "regime_share": (("population", "regime"), "share of components in each of Adam's regimes"),
+    "frequency_slope": ((), "slope of v_hat's mean over components on unigram frequency"),
+    "frequency_r2": ((), "R^2 of that straight line over all tokens"),
+}
+UNITS = {"gradient_norm": "nat", "mean_entropy": "nat", "frequency_slope": "nat**2"}
+
+
+def measure_gradients(
+    segments: Segments, run: xr.Dataset, spec: RunSpec, dead: np.ndarray
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the gradients' part of `PER_UPDATE`, block by block, steps first.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+    run : Dataset
+        The same, opened.
+    spec : RunSpec
+    dead : bool ndarray of shape (tokens,)
+    """
+    for block in read_blocks(segments, ["grad"]):
+        part = run[["h_mean", "probability", "grad_norm"]].sel(update=block.steps).load()
+        h_mean, probability = part["h_mean"].values.T, part["probability"].values.T
+        yield {"update": block.steps} | _of_gradients(
+            block.values["grad"], h_mean, probability, clip_scale(spec, part.grad_norm.values), dead
+        )
+
+
+def clip_scale(spec: RunSpec, grad_norm: np.ndarray) -> np.ndarray:
+    """Return by what the recorded gradients were multiplied, from their norm before clipping."""
+    if spec.clip is None:
+        return np.ones_like(grad_norm)
+    return np.minimum(1, spec.clip / (grad_norm + 1e-6))
+
+
+def _of_gradients(
+    grad: np.ndarray,
+    h_mean: np.ndarray,
+    probability: np.ndarray,
+    scale: np.ndarray,
+    dead: np.ndarray,
+) -> dict[str, np.ndarray]:
+    populations = (dead, ~dead)
+    norms = row_norms(grad)
+    cosine, ratio = alignment(grad[dead], h_mean, probability[dead])
+    positive, as_hidden = sign_shares(grad[dead], h_mean)
+    return {
+        "cosine": quantiles(cosine),
+        "norm_ratio": quantiles(ratio / scale),
+        "positive_share": positive,
+        "hidden_sign_share": as_hidden,
+        "sum_ratio": sum_ratio(grad),
+        "gradient_norm": np.stack([_rms(norms[chosen]) for chosen in populations], axis=1),
+        "probability": np.stack([_mean(probability[chosen]) for chosen in populations], axis=1),
+        "mean_entropy": entropy(probability),
+    }
+
+
+def measure_second_moments(
+    segments: Segments, spec: RunSpec, dead: np.ndarray, frequency: np.ndarray
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the second moments' part of `PER_UPDATE`, and ``second_moment`` of every token.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+    spec : RunSpec
+    dead : bool ndarray of shape (tokens,)
+    frequency : ndarray of shape (tokens,)
+        Unigram frequency of every token in the training text.
+    """
+    for block in read_blocks(segments, ["exp_avg_sq"]):
+        later = block.steps > 0
+        steps, v = block.steps[later], block.values["exp_avg_sq"][:, :, later]
+        v /= (1 - spec.beta2 ** steps.astype(np.float64)).astype(np.float32)
+        means = v.mean(axis=1, dtype=np.float64)
+        lines = np.array([straight_line(frequency, mean) for mean in means.T]).reshape(-1, 3)
+        shares = [regime_shares(v[chosen], spec.eps) for chosen in (dead, ~dead)]
+        yield {
+            "regime_share": np.stack(shares, axis=1),
+            "frequency_slope": lines[:, 0],
+            "frequency_r2": lines[:, 2],
+            "second_moment": means.T,
+        }
+
+
+def quantiles(values: np.ndarray) -> np.ndarray:
+    """Return QUANTILES over tokens of values (tokens, steps), as (steps, quantiles).
+
+    NaN where a step has no finite value; others are left out.
+    """
+    result = np.full((values.shape[1], len(QUANTILES)), np.nan)
+    for step, column in enumerate(values.T):
+        finite = column[np.isfinite(column)]
+        if finite.size:
+            result[step] = np.quantile(finite, QUANTILES)
+    return result
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over tokens, NaN where a population is empty."""
+    if not len(values):
+        return np.full(values.shape[1], np.nan)
+    return values.mean(axis=0, dtype=np.float64)
+
+
+def _rms(norms: np.ndarray) -> np.ndarray:
+    return np.sqrt(_mean(norms**2))
+
+
+def label_run(
+    gradients: Iterator[dict[str, np.ndarray]],
+    moments: Iterator[dict[str, np.ndarray]],
+    tokens: int,
+) -> xr.Dataset:
+    """Return what the two measurements yield as one dataset along ``update``.
+
+    ``second_moment`` is kept of the last update only; NaN if there is none.
+    """
+    parts, last = [], np.full(tokens, np.nan)
+    for part in gradients:
+        parts.append(part)
+    for part in moments:
+        if len(part["second_moment"]):
+            last = part["second_moment"][-1]
+        parts.append(part)
+    extents = {"quantile": len(QUANTILES), "population": 2, "regime": len(REGIMES)}
+    variables = {}
+    for name, (dims, long_name) in PER_UPDATE.items():
+        nothing = np.zeros((0, *(extents[dim] for dim in dims)))
+        values = np.concatenate([nothing, *(part[name] for part in parts if name in part)])
+        about = {"long_name": long_name, "units": UNITS.get(name, "1")}
+        variables[name] = (("update", *dims), values, about)
+    updates = np.concatenate(
+        [np.zeros(0, np.int64), *(part["update"] for part in parts if "update" in part)]
+    )
+    return xr.Dataset(variables | {"second_moment": _about_tokens(last)}, {"update": updates})
+
+
+def _about_tokens(last: np.ndarray) -> tuple:
+    about = "second moment v_hat after the last update, mean over components"
+    return "token", last, {"long_name": about, "units": "nat**2"}
