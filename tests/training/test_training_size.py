@@ -47,8 +47,9 @@ def test_predictions_hold_within_a_quarter(precision, tmp_path):
     assert predicted_bytes(spec, TOKENS) == pytest.approx(written, rel=0.25)
 
 
-def test_fewer_tensors_are_predicted_smaller(tmp_path):
-    record = {"segment": 128, "tensors": ["W"]}
+@pytest.mark.parametrize("tensors", [["W"], ["grad"], ["W", "grad"]])
+def test_fewer_tensors_are_predicted_smaller(tensors, tmp_path):
+    record = {"segment": 128, "tensors": tensors}
     spec = RunSpec(batch=8, width=32, layers=1, record=record)
     written = written_bytes(spec, tmp_path)
     assert predicted_bytes(spec, TOKENS) == pytest.approx(written, rel=0.25)

@@ -107,13 +107,13 @@ def all_segments():
 
 
 def of_every_run(file, needed="W"):
-    """Return a function that gives a derived file of each run that records the needed tensor."""
+    """Return a function that gives a derived file of each run whose record gives a tensor."""
 
     def paths(members):
         return [
             f"results/runs/{member.run}/steps-{member.steps}/{file}"
             for member in members
-            if needed in study.runs[member.run].record.tensors
+            if needed in study.runs[member.run].record.readable
         ]
 
     return paths
