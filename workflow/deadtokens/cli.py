@@ -22,6 +22,7 @@ COMMANDS = {
     "scalars": "deadtokens.analysis.scalars",
     "freezing": "deadtokens.analysis.freezing",
     "audit": "deadtokens.analysis.audit",
+    "tensors": "deadtokens.analysis.tensors",
     "figure": "deadtokens.figures.draw",
     "config": "deadtokens.study.document",
     "size": "deadtokens.study.size",

@@ -129,9 +129,13 @@ def of_every_vocabulary(members):
     ]
 
 
-def of_first_run(members):
-    """Return what recording the first run of an experiment costs."""
-    return [f"results/benchmarks/{members[0].run}/storage.nc"]
+def of_first_run(file):
+    """Return a function that gives a measurement on an experiment's first run."""
+
+    def paths(members):
+        return [f"results/benchmarks/{members[0].run}/{file}"]
+
+    return paths
 
 
 # Each figure, and the files of an experiment that it draws.
@@ -141,7 +145,8 @@ FIGURES = {
     "displacement": of_every_run("freezing.nc"),
     "census": of_every_vocabulary,
     "audit": of_every_run("audit.json", needed="grad"),
-    "storage": of_first_run,
+    "storage": of_first_run("storage.nc"),
+    "tensors": of_first_run("tensors.nc"),
 }
 
 

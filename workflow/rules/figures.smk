@@ -4,7 +4,7 @@ REQUIRED INPUTS:
 
     results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json
     results/vocabularies/{vocabulary}/census.nc
-    results/benchmarks/{run}/storage.nc
+    results/benchmarks/{run}/storage.nc, tensors.nc
 
 OUTPUTS:
 

@@ -7,7 +7,7 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
+FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage", "tensors")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ KEPT = {
 }
 KEPT_OF_BF16_GRADIENTS_IN_FLOAT32 = 0.43  # many are still bfloat16 values
 KEPT_OF_SCALARS = 0.78  # mean hidden state and probabilities, float32
-KEPT_OF_FIRST_STATES = {"W": 0.95, "exp_avg": 0.8, "exp_avg_sq": 0.8}  # of any segment
+KEPT_OF_FIRST_STATES = 0.75  # of tensors that are replayed
 BYTES_PER_TOKEN = 250  # census and index of the chunks
 
 
@@ -61,7 +61,7 @@ def _bytes_for_replay(spec: RunSpec, tokens: int, formats: dict[str, str]) -> fl
     sizes = {"token": tokens, "component": spec.width, "state": updates + 1, "update": updates}
     checksums = 4 * (updates + 1) * math.ceil(tokens / layout.rows_per_group(sizes))
     return sum(
-        KEPT_OF_FIRST_STATES[name] * BYTES[formats[name]] * tokens * spec.width + checksums
+        KEPT_OF_FIRST_STATES * BYTES[formats[name]] * tokens * spec.width + checksums
         for name in layout.replayed(spec.record.tensors)
     )
 
