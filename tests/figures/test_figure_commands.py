@@ -7,13 +7,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_parts
-from figures.figure_data import census, diverged, freezing, read_table, scalars, storage
+from figures.figure_data import (
+    census,
+    diverged,
+    freezing,
+    read_table,
+    scalars,
+    storage,
+    tensors,
+)
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
 from deadtokens.figures import census as figure_census
 from deadtokens.figures import displacement, draw, frozen, loss, style
 from deadtokens.figures import storage as figure_storage
+from deadtokens.figures import tensors as figure_tensors
 
 MODULES = {
     "loss": loss,
@@ -21,6 +30,7 @@ MODULES = {
     "displacement": displacement,
     "census": figure_census,
     "storage": figure_storage,
+    "tensors": figure_tensors,
 }
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
@@ -43,6 +53,8 @@ def datasets(name):
         return [census([("a", "=cmd()", 5, ""), ("b", "<script>", 0, "$\\frac{")], "input-0")]
     if name == "storage":
         return [storage(np.geomspace(1 / 3, 1e5, 24).reshape(3, 2, 4), run="$\\frac{")]
+    if name == "tensors":
+        return [tensors(np.geomspace(1 / 3, 1e5, 16).reshape(4, 4), run="$\\frac{")]
     settings = [{"precision": "fp32", "note": "$\\frac{"}, {"precision": "mixed", "note": "=cmd()"}]
     if name == "loss":
         runs = [

@@ -15,7 +15,7 @@ from house import TINY, build_house
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
+FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage", "tensors")
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +156,7 @@ EDITS = {
             "train_segment": 4,
             **ANALYSED,
             "measure_storage": 1,
+            "measure_tensors": 1,
             **{job: 1 for job in DRAWN if job != "draw_census"},
         },
     ),
