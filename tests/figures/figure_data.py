@@ -136,6 +136,21 @@ def flow(blocks: int = 2, run: str = "a", **settings: object) -> xr.Dataset:
     )
 
 
+def tensors(costs: np.ndarray, run: str = "a") -> xr.Dataset:
+    """Return a trade; `costs` is (stored bytes, seconds, compared, differing) over (choice,)."""
+    names = ("stored_bytes", "read_time", "compared", "differing")
+    answers = [[True, False], [True, True], [True, True], [True, True]]
+    return xr.Dataset(
+        {name: ("choice", np.asarray(row, float)) for name, row in zip(names, costs, strict=True)}
+        | {"gives": (("choice", "result"), answers), "raw_bytes": ((), 2e6)},
+        coords={
+            "choice": ["W", "W, grad", "grad", "all four"],
+            "result": ["freezing", "attribution"],
+        },
+        attrs={"run": run, "updates": 7, "measured_on": "A (R) CPU", "measured_cores": 3},
+    )
+
+
 def diverged(dataset: xr.Dataset, at: int) -> xr.Dataset:
     """Return the run cut off before update `at`, at which it diverged."""
     cut = dataset.isel(update=slice(0, at - 1))

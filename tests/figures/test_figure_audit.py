@@ -18,6 +18,7 @@ def write(folder, run, **settings):
         "spec": json.dumps(settings),
         "status": "complete",
         "tensors": {"W": tally(1000, 0), "exp_avg": tally(1000, 2)},
+        "checksums": {},
         "controls": {"one flipped bit": tally(10**6, 1), "<$\\frac{ = wrong": tally(50, 50)},
     }
     path.write_text(json.dumps(content))
@@ -57,3 +58,21 @@ def test_a_file_that_is_no_audit_is_told(tmp_path):
     path.write_text("{}")
     with pytest.raises(UserError, match=r"a\.json is no audit of a run"):
         audit.open_audits([path])
+
+
+def test_checksums_are_counted_apart(tmp_path):
+    path = write(tmp_path, "fp32", precision="fp32")
+    content = json.loads(path.read_text())
+    content["tensors"] = {}
+    content["checksums"] = {"W": tally(60, 0) | {"values": 900}, "exp_avg": tally(60, 3)}
+    path.write_text(json.dumps(content))
+    both = [path, write(tmp_path, "mixed", precision="mixed")]
+    drawn = audit.table(audit.open_audits(both))
+    proof = drawn[drawn["check"] == "the same, by checksums"]
+    assert proof[["label", "compared", "differing"]].values.tolist() == [["fp32", 120, 3]]
+    figure = audit.draw(drawn)
+    result = (
+        "replays: 2 of 2,000 recorded values and 3 of 120 checksums of values not recorded differ"
+    )
+    assert result in shown_texts(figure)
+    assert not misplaced_texts(figure)

@@ -17,6 +17,7 @@ from figures.figure_data import (
     scalars,
     stillness,
     storage,
+    tensors,
 )
 from figures.gradient_data import gradients, start
 from jinja2 import Environment, StrictUndefined
@@ -26,7 +27,7 @@ from deadtokens.figures import draw, frozen, loss, style
 
 GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
 NAMES = (
-    *("loss", "frozen", "displacement", "census", "causes", "storage", "flow", "riddle"),
+    *("loss", "frozen", "displacement", "census", "causes", "storage", "flow", "riddle", "tensors"),
     *GRADIENTS,
 )
 MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}
@@ -53,6 +54,8 @@ def datasets(name):
         return [storage(np.geomspace(1 / 3, 1e5, 24).reshape(3, 2, 4), run="$\\frac{")]
     if name == "riddle":
         return [start()]
+    if name == "tensors":
+        return [tensors(np.geomspace(1 / 3, 1e5, 16).reshape(4, 4), run="$\\frac{")]
     settings = [{"precision": "fp32", "note": "$\\frac{"}, {"precision": "mixed", "note": "=cmd()"}]
     if name == "flow":
         first, second = (flow(run=f"r{n}", **setting) for n, setting in enumerate(settings))

@@ -79,7 +79,11 @@ IN_SECTIONS = [
         [],
         "vocabularies.english-thai.tokenizer_corpora: must have at least one entry",
     ),
-    ("defaults.record.tensors", ["grad"], "defaults.record.tensors: must contain 'W'"),
+    (
+        "defaults.record.tensors",
+        ["exp_avg"],
+        "defaults.record.tensors: must contain 'W', or 'grad'",
+    ),
     (
         "defaults.precision",
         "fp23",

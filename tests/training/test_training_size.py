@@ -47,9 +47,10 @@ def test_predictions_hold_within_a_quarter(precision, tmp_path):
     assert predicted_bytes(spec, TOKENS) == pytest.approx(written, rel=0.25)
 
 
-def test_fewer_tensors_are_predicted_smaller(tmp_path):
-    record = {"segment": 128, "tensors": ["W"]}
-    spec = RunSpec(batch=8, width=32, layers=1, record=record)
+@pytest.mark.parametrize(("tensors", "width"), [(["W"], 32), (["grad"], 64), (["W", "grad"], 64)])
+def test_fewer_tensors_are_predicted_smaller(tensors, width, tmp_path):
+    record = {"segment": 128, "tensors": tensors}
+    spec = RunSpec(batch=8, width=width, layers=1, record=record)
     written = written_bytes(spec, tmp_path)
     assert predicted_bytes(spec, TOKENS) == pytest.approx(written, rel=0.25)
     # The control: another regime's prediction would not pass.

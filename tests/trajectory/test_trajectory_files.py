@@ -151,9 +151,9 @@ def test_a_file_explains_itself(tmp_path):
 
 
 def test_only_the_named_tensors_are_recorded(tmp_path):
-    write_run(tmp_path, planted(3, 5, 2), [0, 3], names=("W", "grad"))
-    assert set(open_run(tmp_path).data_vars) >= {"W", "grad", "loss"}
-    assert not {"exp_avg", "exp_avg_sq"} & set(open_run(tmp_path).variables)
+    write_run(tmp_path, planted(3, 5, 2), [0, 3], names=("W", "exp_avg"))
+    assert set(open_run(tmp_path).data_vars) >= {"W", "exp_avg", "loss"}
+    assert not {"grad", "exp_avg_sq"} & set(open_run(tmp_path).variables)
 
 
 def test_an_interrupted_segment_leaves_nothing(tmp_path):

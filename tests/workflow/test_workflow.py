@@ -199,6 +199,7 @@ EDITS = {
             "train_segment": 4,
             **ANALYSED,
             "measure_storage": 1,
+            "measure_tensors": 1,
             **{job: 1 for job in DRAWN if job not in {"draw_census", "draw_riddle"}},
         },
     ),
@@ -264,6 +265,16 @@ def test_a_renamed_experiment_trains_nothing(house):
     jobs = house.would_run(config=renamed)
     assert "train_segment" not in jobs
     assert jobs["draw_loss"] >= 1
+
+
+@pytest.mark.parametrize(("recorded", "without"), [("grad", []), ("W", ["audit"])])
+def test_figures_are_those_that_the_record_gives(recorded, without, finished):
+    config = copy.deepcopy(TINY)
+    config["defaults"]["record"] = {"segment": 3, "tensors": [recorded]}
+    jobs = finished.would_run(config=config)
+    assert {job for job in jobs if job.startswith("draw_")} == {
+        f"draw_{figure}" for figure in FIGURES if figure not in (*without, "census")
+    }
 
 
 def test_a_missing_segment_is_made_again_from_the_checkpoint_before(house, study):

@@ -27,6 +27,8 @@ COMMANDS = {
     "backprop": "deadtokens.backprop.measure",
     "gradients": "deadtokens.gradients.measure",
     "initial": "deadtokens.gradients.initial",
+    "tensors": "deadtokens.analysis.tensors",
+    "storage": "deadtokens.analysis.storage",
     "figure": "deadtokens.figures.draw",
     "config": "deadtokens.study.document",
     "size": "deadtokens.study.size",

@@ -10,7 +10,7 @@ OUTPUTS:
 
     results/runs/{run}/steps-{steps}/: see the rules
     results/runs/{run}/initial.nc
-    results/benchmarks/{run}/storage.nc
+    results/benchmarks/{run}/storage.nc, tensors.nc
 """
 
 
@@ -196,4 +196,23 @@ rule measure_storage:
     shell:
         """
         python -m deadtokens.analysis.storage {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule measure_tensors:
+    """Measure what each choice of recorded tensors gives and costs; alone on the machine."""
+    input:
+        "results/runs/{run}/trajectory/segment-000.nc",
+    output:
+        "results/benchmarks/{run}/tensors.nc",
+    log:
+        "logs/measure_tensors/{run}.log",
+    conda:
+        ENVIRONMENT
+    threads: all_cores
+    params:
+        code=code("analysis.tensors"),
+    shell:
+        """
+        python -m deadtokens.analysis.tensors {input:q} --output {output:q} --log {log:q}
         """

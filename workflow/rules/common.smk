@@ -15,7 +15,6 @@ from deadtokens.environment import has_nvidia_gpu, prepare_jobs
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
 from deadtokens.study.study import Study
-from deadtokens.training.spec import TENSORS
 
 prepare_jobs(PACKAGE)
 try:
@@ -115,14 +114,14 @@ def all_segments():
     )
 
 
-def of_every_run(file, needed=("W",)):
-    """Return a function that gives a derived file of each run that records what it needs."""
+def of_every_run(file, needed="W"):
+    """Return a function that gives a derived file of each run whose record gives a tensor."""
 
     def paths(members):
         return [
             f"results/runs/{member.run}/steps-{member.steps}/{file}"
             for member in members
-            if set(needed) <= set(study.runs[member.run].record.tensors)
+            if needed in study.runs[member.run].record.readable
         ]
 
     return paths
@@ -138,9 +137,13 @@ def of_every_vocabulary(members):
     ]
 
 
-def of_first_run(members):
-    """Return what recording the first run of an experiment costs."""
-    return [f"results/benchmarks/{members[0].run}/storage.nc"]
+def of_first_run(file):
+    """Return a function that gives a measurement on an experiment's first run."""
+
+    def paths(members):
+        return [f"results/benchmarks/{members[0].run}/{file}"]
+
+    return paths
 
 
 def start_of_first_run(members):
@@ -154,17 +157,18 @@ FIGURES = {
     "frozen": of_every_run("freezing.nc"),
     "displacement": of_every_run("freezing.nc"),
     "census": of_every_vocabulary,
-    "audit": of_every_run("audit.json", needed=["grad"]),
-    "shares": of_every_run("attribution.nc", needed=TENSORS),
-    "ages": of_every_run("attribution.nc", needed=TENSORS),
-    "causes": of_every_run("stillness.nc", needed=TENSORS),
+    "audit": of_every_run("audit.json", needed="grad"),
+    "shares": of_every_run("attribution.nc", needed="grad"),
+    "ages": of_every_run("attribution.nc", needed="grad"),
+    "causes": of_every_run("stillness.nc", needed="grad"),
     "flow": of_every_run("backprop.nc"),
     "riddle": start_of_first_run,
-    "firststep": of_every_run("gradients.nc", needed=TENSORS),
-    "pathways": of_every_run("gradients.nc", needed=TENSORS),
-    "second_moment": of_every_run("gradients.nc", needed=TENSORS),
-    "sharpness": of_every_run("gradients.nc", needed=TENSORS),
-    "storage": of_first_run,
+    "firststep": of_every_run("gradients.nc", needed="grad"),
+    "pathways": of_every_run("gradients.nc", needed="grad"),
+    "second_moment": of_every_run("gradients.nc", needed="grad"),
+    "sharpness": of_every_run("gradients.nc", needed="grad"),
+    "storage": of_first_run("storage.nc"),
+    "tensors": of_first_run("tensors.nc"),
 }
 
 

@@ -1,16 +1,17 @@
 """Replay the optimizer over a whole run and compare every bit with the record.
 
 From W[0], zero moments and the recorded gradients alone, the run's own update rule must give every
-recorded W, exp_avg and exp_avg_sq back. Negative controls show that the comparison can fail.
+recorded W, exp_avg and exp_avg_sq back; of those that are not recorded, the checksums that training
+took of every state. Negative controls show that the comparison can fail.
 """
 
 import argparse
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from deadtokens.analysis.origin import run_attributes
+from deadtokens.analysis.tally import ProofTally, Tally
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
 from deadtokens.training.device import describe_device
@@ -32,64 +34,36 @@ from deadtokens.trajectory.updates import Tile, read_tiles
 CONTROL_UPDATES = 64
 WRONG_RATE = 1.01
 State = dict[str, Tensor]
+Tallies = dict[str, Tally | ProofTally]
 Rule = Callable[[State, Tensor, int, int], None]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The first value that differs, by update, then token, then component."""
-
-    update: int
-    token: int
-    component: int
-    recorded: float
-    replayed: float
-
-
-@dataclass
-class Tally:
-    """How many values of a tensor were compared, and how many bit patterns differ."""
-
-    compared: int = 0
-    differing: int = 0
-    first: Difference | None = None
-
-    def compare(self, replayed: Tensor, recorded: Tensor, update: int, first_token: int) -> None:
-        """Compare the tensors, (tokens, components), after an update."""
-        self.compared += recorded.numel()
-        bits = BITS[recorded.dtype]
-        if torch.equal(replayed.view(bits), recorded.view(bits)):
-            return
-        differs = replayed.view(bits) != recorded.view(bits)
-        self.differing += int(differs.sum())
-        row, component = (int(index) for index in differs.nonzero()[0])
-        if self.first is None:  # updates come in order
-            values = (float(recorded[row, component]), float(replayed[row, component]))
-            self.first = Difference(update, first_token + row, component, *values)
-
-    def __add__(self, other: "Tally") -> "Tally":
-        """Return the tally of both; the first difference is that of the earlier update."""
-        found = [tally.first for tally in (self, other) if tally.first is not None]
-        first = min(found, key=lambda difference: difference.update, default=None)
-        return Tally(self.compared + other.compared, self.differing + other.differing, first)
 
 
 def initial_state(tile: Tile, spec: RunSpec) -> State:
     """Return W as recorded before the first update, and zero moments in the regime's format."""
-    W = tile.states["W"][0].clone()
+    W = (tile.states["W"][0] if "W" in tile.states else tile.evidence.first["W"]).clone()
     zeros = torch.zeros_like(W, dtype=getattr(torch, REGIMES[spec.precision].moments))
     return {"W": W, "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
 
 
-def replay_tile(tile: Tile, state: State, rule: Rule, names: Iterable[str]) -> dict[str, Tally]:
-    """Replay a tile's updates from `state`, in place, and compare the named recorded states."""
-    tallies = {name: Tally() for name in names}
+def new_tallies(tile: Tile) -> Tallies:
+    """Return a tally for each state tensor: of its values, or of its checksums."""
+    proven = tile.evidence.checksums if tile.evidence else {}
+    return {name: Tally() for name in tile.states} | {name: ProofTally() for name in proven}
+
+
+def replay_tile(tile: Tile, state: State, rule: Rule, tallies: Tallies) -> None:
+    """Replay a tile's updates from `state`, in place, and compare every state."""
     for index, update in enumerate(tile.updates):
         rule(state, tile.grad[index], update, tile.tokens.start)
         for name, tally in tallies.items():
-            recorded = tile.states[name][index + 1]
-            tally.compare(state[name].to(recorded.dtype), recorded, update, tile.tokens.start)
-    return tallies
+            if name in tile.states:
+                recorded = tile.states[name][index + 1]
+                replayed = state[name].to(recorded.dtype)
+                tally.compare(replayed, recorded, update, tile.tokens.start)
+            else:
+                stated = tile.evidence.checksums[name][:, index + 1]
+                replayed = state[name].to(tile.evidence.first[name].dtype)
+                tally.compare(replayed, stated, tile.evidence.group, update, tile.tokens.start)
 
 
 def rule_of(spec: RunSpec) -> Rule:
@@ -115,30 +89,39 @@ def audit_run(segments: Segments) -> dict[str, Any]:
         raise UserError(
             f"run {run.attrs['run']}: without recorded gradients nothing can be replayed"
         )
-    tallies: dict[str, Tally] = {}
+    tallies: Tallies = {}
     states: dict[int, State] = {}
     controls: dict[str, Any] = {}
 
-    def replay(part: Tile) -> dict[str, Tally]:
-        first = part.tokens.start
+    def replay(part: Tile) -> Tallies:
+        first, found = part.tokens.start, new_tallies(part)
         if first not in states:
             states[first] = initial_state(part, spec)
-        return replay_tile(part, states[first], rule_of(spec), part.states)
+        replay_tile(part, states[first], rule_of(spec), found)
+        return found
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for tile in read_tiles(segments):
+        for tile in read_tiles(segments, replay=False):
             controls = controls or run_controls(tile, spec)
             for found in pool.map(replay, tile.split(os.cpu_count())):
-                tallies = {name: tallies.get(name, Tally()) + found[name] for name in found}
+                tallies = {
+                    name: tallies[name] + tally if name in tallies else tally
+                    for name, tally in found.items()
+                }
     return {
         **run_attributes(run),
         "updates": int(run.sizes["update"]),
         "replayed_on": describe_device(torch.device("cpu")),
-        "tensors": {name: asdict(tally) for name, tally in tallies.items()},
+        "tensors": _stated(tallies, Tally),
+        "checksums": _stated(tallies, ProofTally),
         "identical": all(not tally.differing for tally in tallies.values()),
         "controls": controls,
         "controls_detected": all(control["differing"] > 0 for control in controls.values()),
     }
+
+
+def _stated(tallies: Tallies, kind: type) -> dict[str, Any]:
+    return {name: asdict(tally) for name, tally in tallies.items() if isinstance(tally, kind)}
 
 
 def run_controls(tile: Tile, spec: RunSpec) -> dict[str, Any]:
@@ -150,9 +133,8 @@ def run_controls(tile: Tile, spec: RunSpec) -> dict[str, Any]:
         f"learning rate times {WRONG_RATE}": _control(tile, spec, rule_of(faster)),
         "gradients one update late": _control(_one_update_late(tile), spec, rule_of(spec)),
     }
-    flipped, place = _flipped(tile)
-    one_bit = _control(flipped, spec, rule_of(spec))
-    return controls | {"one flipped bit": one_bit | {"planted": place}}
+    rule, place = _flipping(tile, spec)
+    return controls | {"one flipped bit": _control(tile, spec, rule) | {"planted": place}}
 
 
 def textbook(spec: RunSpec) -> Rule:
@@ -175,7 +157,9 @@ def _control(tile: Tile, spec: RunSpec, rule: Rule, in_float32: bool = False) ->
     state = initial_state(tile, spec)
     if in_float32:
         state = {name: tensor.float() for name, tensor in state.items()}
-    return asdict(replay_tile(tile, state, rule, ["W"])["W"])
+    tallies = {"W": new_tallies(tile)["W"]}
+    replay_tile(tile, state, rule, tallies)
+    return asdict(tallies["W"])
 
 
 def _first_updates(tile: Tile, count: int) -> Tile:
@@ -188,17 +172,21 @@ def _one_update_late(tile: Tile) -> Tile:
     return replace(tile, grad=torch.cat([none, tile.grad[:-1]]))
 
 
-def _flipped(tile: Tile) -> tuple[Tile, dict[str, int]]:
-    """Return the tile with the lowest bit of one recorded W turned over, and where."""
-    W = tile.states["W"].clone()
-    index, row, component = (length // 2 for length in W.shape)
-    W.view(BITS[W.dtype])[index, row, component] ^= 1
-    place = {
-        "update": tile.updates[index - 1],
-        "token": tile.tokens[row],
-        "component": component,
-    }
-    return replace(tile, states=tile.states | {"W": W}), place
+def _flipping(tile: Tile, spec: RunSpec) -> tuple[Rule, dict[str, int]]:
+    """Return the run's update, but that one lowest bit of W is turned over once, and where."""
+    own = rule_of(spec)
+    update = tile.updates[len(tile.updates) // 2 - 1]
+    row, component = (length // 2 for length in tile.grad.shape[1:])
+
+    def rule(state: State, grad: Tensor, t: int, first: int) -> None:
+        bits = state["W"].view(BITS[state["W"].dtype])
+        if t == update + 1:
+            bits[row, component] ^= 1
+        own(state, grad, t, first)
+        if t == update:
+            bits[row, component] ^= 1
+
+    return rule, {"update": update, "token": tile.tokens[row], "component": component}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -211,11 +199,19 @@ def main(arguments: Sequence[str]) -> None:
     result = audit_run(options.segments)
     with complete_or_absent(options.output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    compared = sum(tally["compared"] for tally in result["tensors"].values())
-    differing = sum(tally["differing"] for tally in result["tensors"].values())
-    logging.getLogger(__name__).info(
-        f"audit {result['run']}: {differing:,} of {compared:,} recorded values differ on replay"
-    )
+    logging.getLogger(__name__).info(f"audit {result['run']}: {_summary(result)}")
+
+
+def _summary(result: dict[str, Any]) -> str:
+    parts = []
+    for kind, what in (("tensors", "recorded values"), ("checksums", "checksums")):
+        compared, differing = (
+            sum(tally[count] for tally in result[kind].values())
+            for count in ("compared", "differing")
+        )
+        if compared:
+            parts.append(f"{differing:,} of {compared:,} {what} differ on replay")
+    return ", ".join(parts) or "no update was recorded"
 
 
 if __name__ == "__main__":

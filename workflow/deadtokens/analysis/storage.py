@@ -1,6 +1,6 @@
 """What recording costs, tensor by tensor: our segments against one step at a time.
 
-Each recorded tensor of a segment is written once more by both, alone. Bytes are those of the
+Each tensor that a segment gives is written once more by both, alone. Bytes are those of the
 tensor's compressed chunks and the same on every machine; times are what this machine gave, with
 the page cache taking the bytes.
 """
@@ -29,6 +29,7 @@ from deadtokens.training.device import keep_freed_memory, make_deterministic
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.blocks import load_tensor
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.source import tensor_format
 from deadtokens.trajectory.writer import write_segment
 
 UPDATES = 126  # two chunks along the step axis of a default segment
@@ -104,7 +105,7 @@ WRITERS = {"segment": rewrite_segment, "stepwise": rewrite_stepwise}
 
 
 def read_steps(segment: Path, name: str, updates: int) -> Tensor:
-    """Return what a tensor was in or after the segment's first updates, as it was recorded.
+    """Return what a tensor was in or after the segment's first updates, recorded or replayed.
 
     Returns
     -------
@@ -114,7 +115,7 @@ def read_steps(segment: Path, name: str, updates: int) -> Tensor:
     begin = int(name in layout.STATE_TENSORS)  # state 0 comes before update 1
     values = load_tensor([segment], name, steps=slice(begin, begin + updates))
     with h5py.File(segment, "r") as file:
-        return narrow(values, file[name].attrs["recorded_dtype"])
+        return narrow(values, tensor_format(file, name))
 
 
 def narrow(values: np.ndarray, recorded_dtype: str) -> Tensor:

@@ -16,7 +16,9 @@ from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import Run, described, experiment
 
 REPLAY = "the run's own update"
-NEEDED = ("run", "spec", "status", "tensors", "controls")
+PROOF = "the same, by checksums"
+COUNTS = ["compared", "differing"]
+NEEDED = ("run", "spec", "status", "tensors", "checksums", "controls")
 TYPES = {
     "group": "str",
     "regime": "str",
@@ -60,7 +62,8 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     -------
     DataFrame
         One row a run and check: ``group``, ``regime``, ``label``, ``run``, ``check`` (the run's own
-        update over all tensors, or a control), ``compared`` and ``differing`` values, ``fraction``.
+        update over all recorded tensors, the same over those known by checksums, or a control),
+        ``compared`` and ``differing`` values or checksums, ``fraction``.
     """
     rows = pd.concat([_checks(run) for run in experiment(datasets)], ignore_index=True)
     rows["fraction"] = rows["differing"] / rows["compared"]
@@ -68,14 +71,18 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 
 
 def _checks(run: Run) -> pd.DataFrame:
-    tallies = pd.DataFrame(run.data.attrs["tensors"].values())
-    counts = ["compared", "differing"]
-    replay = {"check": REPLAY, **tallies.reindex(columns=counts).sum().to_dict()}
+    kinds = ((REPLAY, "tensors"), (PROOF, "checksums"))
+    replays = [
+        {"check": check, **pd.DataFrame(tallies.values())[COUNTS].sum().to_dict()}
+        for check, tallies in ((check, run.data.attrs[kind]) for check, kind in kinds)
+        if tallies
+    ]
     controls = [
-        {"check": f"control: {name}", **{count: control[count] for count in counts}}
+        {"check": f"control: {name}", **{count: control[count] for count in COUNTS}}
         for name, control in run.data.attrs["controls"].items()
     ]
-    return described(pd.DataFrame([replay, *controls]), run)
+    rows = pd.DataFrame([*replays, *controls], columns=["check", *COUNTS])
+    return described(rows, run)
 
 
 @style.look()
@@ -85,7 +92,7 @@ def draw(table: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     scale = LogScaleWithZero.spanning(table["fraction"])
     scale.apply(axes)
-    checks = list(dict.fromkeys(table["check"]))
+    checks = sorted(dict.fromkeys(table["check"]), key=lambda check: check not in (REPLAY, PROOF))
     by_group = strokes(table)
     marks = {run: MARKERS[place % len(MARKERS)] for place, run in enumerate(table["run"].unique())}
     for place, (run, rows) in enumerate(table.groupby("run", sort=False)):
@@ -103,9 +110,10 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _result(table: pd.DataFrame) -> str:
-    replay = table[table["check"] == REPLAY]
-    differing, compared = replay["differing"].sum(), replay["compared"].sum()
-    return f"replays: {differing:,} of {compared:,} recorded values differ"
+    kinds = ((REPLAY, "recorded values"), (PROOF, "checksums of values not recorded"))
+    sums = ((table[table["check"] == check][COUNTS].sum(), what) for check, what in kinds)
+    parts = [f"{s['differing']:,} of {s['compared']:,} {what}" for s, what in sums if s["compared"]]
+    return f"replays: {' and '.join(parts)} differ" if parts else "nothing was replayed"
 
 
 def _legend(

@@ -23,6 +23,7 @@ FIGURES = (
     "second_moment",
     "sharpness",
     "storage",
+    "tensors",
 )
 
 

@@ -37,9 +37,9 @@ class Noise:
         element = torch.arange(self.first, stop, dtype=torch.int32, device=like.device)
         key = _mixed(_mixed(self.seed) ^ _mixed(zlib.crc32(self.parameter.encode())) ^ update)
         element ^= _signed(key)
-        _mix_(element)
+        mix_(element)
         element += _signed(_mixed(key ^ WORD))
-        _mix_(element)
+        mix_(element)
         return (element & 0xFFFF).view(like.shape)
 
 
@@ -52,7 +52,7 @@ def _mixed(word: int) -> int:
     return word
 
 
-def _mix_(words: Tensor) -> None:
+def mix_(words: Tensor) -> None:
     """Apply the mixing function to int32 words in place; shifts must not carry the sign."""
     for shift, multiplier in zip(SHIFTS, (*MULTIPLIERS, 1), strict=True):
         words ^= (words >> shift) & ((1 << 32 - shift) - 1)

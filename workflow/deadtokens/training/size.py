@@ -1,12 +1,14 @@
 """How large a record will be, before it is made."""
 
 import logging
+import math
 import shutil
 from pathlib import Path
 
 from deadtokens.errors import UserError
 from deadtokens.training.precision import REGIMES, Regime
 from deadtokens.training.spec import RunSpec
+from deadtokens.trajectory import layout
 
 BYTES = {"bfloat16": 2, "float32": 4}
 
@@ -20,6 +22,7 @@ KEPT = {
 }
 KEPT_OF_BF16_GRADIENTS_IN_FLOAT32 = 0.43  # many are still bfloat16 values
 KEPT_OF_SCALARS = 0.78  # mean hidden state and probabilities, float32
+KEPT_OF_FIRST_STATES = 0.75  # of tensors that are replayed
 BYTES_PER_TOKEN = 250  # census and index of the chunks
 
 
@@ -48,7 +51,19 @@ def predicted_bytes(spec: RunSpec, tokens: int) -> int:
         for name, ratio in kept.items()
     )
     scalars = KEPT_OF_SCALARS * 4 * (tokens + spec.width) * updates
-    return round(tensors + scalars + BYTES_PER_TOKEN * tokens)
+    replayed = _bytes_for_replay(spec, tokens, formats)
+    return round(tensors + scalars + replayed + BYTES_PER_TOKEN * tokens)
+
+
+def _bytes_for_replay(spec: RunSpec, tokens: int, formats: dict[str, str]) -> float:
+    """Return the bytes of first states and checksums, for tensors that will be replayed."""
+    updates = spec.record.segment
+    sizes = {"token": tokens, "component": spec.width, "state": updates + 1, "update": updates}
+    checksums = 4 * (updates + 1) * math.ceil(tokens / layout.rows_per_group(sizes))
+    return sum(
+        KEPT_OF_FIRST_STATES * BYTES[formats[name]] * tokens * spec.width + checksums
+        for name in layout.replayed(spec.record.tensors)
+    )
 
 
 def ensure_room(spec: RunSpec, tokens: int, path: Path) -> int:

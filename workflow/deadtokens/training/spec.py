@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from deadtokens.errors import UserError
 from deadtokens.models import Model, canonical_json, short_digest
 from deadtokens.training.precision import REGIMES
+from deadtokens.trajectory import layout
 
 TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
 
@@ -21,7 +22,8 @@ class Record(Model):
     """What is recorded, and in files of which length."""
 
     tensors: list[Literal[TENSORS]] = list(TENSORS)
-    """Recorded at every update: W, its gradient, Adam's two moments."""
+    """Recorded at every update: W, its gradient, Adam's two moments. From `grad` the others are
+    replayed on reading, bit for bit, so that `[grad]` alone gives all."""
 
     segment: Count = 500
     """Length of one file; a checkpoint follows it. [updates]"""
@@ -29,9 +31,14 @@ class Record(Model):
     @field_validator("tensors")
     @classmethod
     def _in_canonical_order(cls, tensors: list[str]) -> list[str]:
-        if "W" not in tensors:
-            raise ValueError("must contain 'W', which every analysis needs")
+        if "W" not in tensors and "grad" not in tensors:
+            raise ValueError("must contain 'W', or 'grad', from which W is replayed")
         return [name for name in TENSORS if name in tensors]
+
+    @property
+    def readable(self) -> list[str]:
+        """The tensors that the record gives: those in it, and those that are replayed."""
+        return layout.readable(self.tensors)
 
 
 class RunSpec(Model):

@@ -1,4 +1,4 @@
-"""Tensors of a trajectory as arrays, their chunks inflated in parallel.
+"""Tensors of a trajectory as arrays, recorded or replayed, in parallel.
 
 This is the way for analyses: several times faster than a general NetCDF reader, which inflates one
 chunk after the other under HDF5's lock.
@@ -6,7 +6,7 @@ chunk after the other under HDF5's lock.
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 
 from deadtokens.trajectory import layout
-from deadtokens.trajectory.chunks import decode_chunk, place
 from deadtokens.trajectory.segments import Segments, list_segments
+from deadtokens.trajectory.source import Source
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,12 @@ def read_blocks(segments: Segments, names: Sequence[str]) -> Iterator[Block]:
         for path in list_segments(segments):
             file = stack.enter_context(h5py.File(path, "r"))
             steps = file[axis][...]
-            length = file[names[0]].chunks[-1]
+            source = Source(file)
+            length = source.steps_per_chunk(names[0])
             for start in range(0, len(steps), length):
                 part = range(start + int(steps[start] == previous), min(start + length, len(steps)))
                 if part:
-                    reading = _Reading(file, names, part, pool)
+                    reading = _Reading(source, names, part, pool)
                     if waiting is not None:
                         yield waiting.finish(axis)
                     waiting, previous = reading, steps[part[-1]]
@@ -60,17 +61,16 @@ def read_blocks(segments: Segments, names: Sequence[str]) -> Iterator[Block]:
 
 
 class _Reading:
-    """A block whose chunks are being inflated."""
+    """A block whose tensors are being read."""
 
     def __init__(
-        self, file: h5py.File, names: Sequence[str], steps: range, pool: ThreadPoolExecutor
+        self, source: Source, names: Sequence[str], steps: range, pool: ThreadPoolExecutor
     ):
-        self.file, self.steps = file, steps
-        self.values, self.pending = {}, []
-        for name in names:
-            tokens, components = file[name].shape[:2]
-            self.values[name] = np.empty((tokens, components, len(steps)), np.float32)
-            self.pending += inflate(file[name], range(tokens), steps, self.values[name], pool)
+        self.file, self.steps = source.file, steps
+        tokens, components, _ = source.shape(names[0])
+        shape = (tokens, components, len(steps))
+        self.values = {name: np.empty(shape, np.float32) for name in names}
+        self.pending = source.begin(self.values, range(tokens), steps, pool)
 
     def finish(self, axis: str) -> Block:
         for future in self.pending:
@@ -97,83 +97,35 @@ def load_tensor(
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         files = [stack.enter_context(h5py.File(path, "r")) for path in list_segments(segments)]
-        rows = range(*tokens.indices(files[0][name].shape[0]))
-        parts = _parts(files, name, steps)
+        sources = [Source(file) for file in files]
+        vocabulary, components, _ = sources[0].shape(name)
+        rows = range(*tokens.indices(vocabulary))
+        parts = _parts(sources, name, steps)
         total = sum(len(part) for _, part in parts)
-        values = np.empty((len(rows), files[0][name].shape[1], total), np.float32)
+        values = np.empty((len(rows), components, total), np.float32)
         pending, done = [], 0
-        for file, part in parts:
+        for source, part in parts:
             out = values[:, :, done : done + len(part)]
-            pending += inflate(file[name], rows, part, out, pool)
+            pending += source.begin({name: out}, rows, part, pool)
             done += len(part)
         for future in pending:
             future.result()
     return values
 
 
-def _parts(files: Sequence[h5py.File], name: str, steps: slice) -> list[tuple[h5py.File, range]]:
-    """Return where in which files the wanted steps of a run lie."""
+def _parts(sources: Sequence[Source], name: str, steps: slice) -> list[tuple[Source, range]]:
+    """Return where in which segments the wanted steps of a run lie."""
     repeated = int(name in layout.STATE_TENSORS)  # a segment begins with the state before it
-    own = [(file, range(repeated * (i > 0), file[name].shape[2])) for i, file in enumerate(files)]
+    own = [(one, range(repeated * (i > 0), one.shape(name)[2])) for i, one in enumerate(sources)]
     total = sum(len(part) for _, part in own)
     wanted = range(*steps.indices(total))
     parts, begin = [], 0
-    for file, part in own:
+    for source, part in own:
         first, last = max(wanted.start - begin, 0), min(wanted.stop - begin, len(part))
         if first < last:
-            parts.append((file, part[first:last]))
+            parts.append((source, part[first:last]))
         begin += len(part)
     return parts
-
-
-def inflate(
-    dataset: h5py.Dataset, tokens: range, steps: range, out: np.ndarray, pool: ThreadPoolExecutor
-) -> list[Future]:
-    """Begin to read part of a tensor into `out`; it is there when the returned futures are done.
-
-    Parameters
-    ----------
-    dataset : h5py.Dataset of shape (tokens, components, steps)
-    tokens, steps : range, step 1
-    out : ndarray of shape (tokens, components, steps)
-        float32, or unsigned integers of the recorded format's width for the bare bits.
-    pool : ThreadPoolExecutor
-    """
-    rows, _, length = dataset.chunks
-    return [
-        pool.submit(
-            _place,
-            dataset.id.read_direct_chunk((row, 0, step))[1],
-            dataset.attrs["recorded_dtype"],
-            dataset.chunks,
-            _overlap(tokens, row, rows),
-            _overlap(steps, step, length),
-            out,
-        )
-        for step in range(steps.start - steps.start % length, steps.stop, length)
-        for row in range(tokens.start - tokens.start % rows, tokens.stop, rows)
-    ]
-
-
-def _overlap(wanted: range, start: int, length: int) -> tuple[slice, slice]:
-    """Return what a chunk from `start` on shares with a range: in the chunk, and in the range."""
-    first, last = max(wanted.start, start), min(wanted.stop, start + length)
-    return (
-        slice(first - start, last - start),
-        slice(first - wanted.start, last - wanted.start),
-    )
-
-
-def _place(
-    filtered: bytes,
-    format: str,
-    shape: tuple[int, ...],
-    tokens: tuple[slice, slice],
-    steps: tuple[slice, slice],
-    out: np.ndarray,
-) -> None:
-    bits = decode_chunk(filtered, format, shape)
-    place(bits[tokens[0], :, steps[0]], out[tokens[1], :, steps[1]])
 
 
 def displacements(segments: Segments) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -3,9 +3,13 @@
 A segment covers the updates (a, b] and holds the states a..b, so that it explains itself alone. On
 disk the step axis is the last, fastest one: a weight that hardly changes then is a run of equal
 values, which deflate shrinks several times better than the other order.
+
+A segment with gradients may lack state tensors: a replay of the optimizer gives them back. It then
+holds them at state a, and checksums of every state by which the replay is proven.
 """
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 
 STEPS_PER_CHUNK = 64
@@ -42,14 +46,36 @@ PER_UPDATE = {
     "h_mean": Variable(("component", "update"), "mean final hidden state over the batch"),
     "probability": Variable(("token", "update"), "mean predicted probability over the batch"),
 }
+FIRST = {
+    f"first_{name}": Variable(("token", "component"), f"`{name}` at the segment's first state")
+    for name in STATE_TENSORS
+}
+CHECKSUMS = {
+    f"checksum_{name}": Variable(
+        ("row_group", "state"), f"checksum of the bits of a group of rows of `{name}`"
+    )
+    for name in STATE_TENSORS
+}
 TENSORS = STATE_TENSORS | UPDATE_TENSORS
 VARIABLES = TENSORS | PER_UPDATE
+FOR_REPLAY = FIRST | CHECKSUMS
 AXES = {
     "state": "number of updates applied; 0 is the initial state",
     "update": "update t takes state t - 1 to state t",
     "token": "row of the vocabulary",
     "component": "component of the embedding",
+    "row_group": "first row of a group; it ends before the next one's",
 }
+
+
+def replayed(recorded: Container[str]) -> list[str]:
+    """Return the state tensors that are not recorded, but that recorded gradients give back."""
+    return [name for name in STATE_TENSORS if "grad" in recorded and name not in recorded]
+
+
+def readable(recorded: Container[str]) -> list[str]:
+    """Return the tensors that a record gives: those in it, and those that are replayed."""
+    return [name for name in TENSORS if name in recorded or name in replayed(recorded)]
 
 
 def segment_name(index: int) -> str:
@@ -66,10 +92,16 @@ def steps_per_chunk(steps: int) -> int:
 def chunk_shape(dims: tuple[str, ...], sizes: dict[str, int]) -> tuple[int, ...]:
     """Return the chunk's length along each of `dims` of a variable whose axes have `sizes`.
 
-    Along the steps it is given; of components a chunk has all; of tokens as many as fit.
+    Along the steps it is given; of components and groups of rows a chunk has all; of tokens as many
+    as fit.
     """
     lengths = {axis: steps_per_chunk(max(1, sizes[axis])) for axis in ("state", "update")}
-    lengths["component"] = sizes["component"]
+    lengths |= {axis: sizes[axis] for axis in ("component", "row_group") if axis in sizes}
     others = math.prod(lengths[dim] for dim in dims if dim != "token")
     lengths["token"] = min(sizes["token"], max(1, CHUNK_BYTES // (4 * others)))
     return tuple(lengths[dim] for dim in dims)
+
+
+def rows_per_group(sizes: dict[str, int]) -> int:
+    """Return how many rows share a checksum: those of a chunk of the gradients."""
+    return chunk_shape(UPDATE_TENSORS["grad"].dims, sizes)[0]

@@ -1,13 +1,22 @@
 """A run as one lazy, labelled dataset."""
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import dask
+import dask.array as da
+import h5py
+import numpy as np
 import xarray as xr
 
 from deadtokens.errors import UserError
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.segments import Segments, list_segments
+from deadtokens.trajectory.source import Source, tensor_format
+
+PART_BYTES = 48 << 20  # of a replayed part, float32: some are in memory at a time
 
 
 def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
@@ -25,16 +34,17 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     -------
     Dataset
         Axes ``state``, ``update``, ``token``, ``component``; tensors in the order (step, token,
-        component), backed by dask. Attributes are those of the last segment.
+        component), backed by dask; what is not recorded, but follows from the gradients, is
+        replayed when it is computed. Attributes are those of the last segment.
 
     Raises
     ------
     UserError
         If there is no segment, if one is missing, truncated, damaged or not sealed, or if they do
-        not follow each other.
+        not follow each other; when computed, if a replay does not give the bits that training had.
     """
     paths = list_segments(segments, check)
-    datasets = [xr.open_dataset(path, engine="h5netcdf", chunks={}) for path in paths]
+    datasets = [_open_segment(path) for path in paths]
     _check_sequence(paths, datasets)
     states = [
         dataset.isel(state=slice(1 if index else 0, None)) for index, dataset in enumerate(datasets)
@@ -50,6 +60,51 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     run = xr.merge(parts, compat="no_conflicts", join="exact", combine_attrs="override")
     order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
     return run.transpose(*order).assign_attrs(datasets[-1].attrs)
+
+
+def _open_segment(path: Path) -> xr.Dataset:
+    """Open a segment with all the tensors that it gives."""
+    dataset = xr.open_dataset(path, engine="h5netcdf", chunks={})
+    names = layout.replayed(dataset)
+    if not names:
+        return dataset
+    with h5py.File(path, "r") as file:
+        formats = {name: tensor_format(file, name) for name in names}
+        rows = file["grad"].chunks[0]
+    arrays = _replayed_arrays(path, names, dataset, rows)
+    dataset = dataset.drop_vars([*layout.FOR_REPLAY, "row_group"], errors="ignore")
+    for name, array in arrays.items():
+        variable = layout.STATE_TENSORS[name]
+        about = {"long_name": variable.long_name, "units": variable.units}
+        dataset[name] = variable.dims, array, about | {"recorded_dtype": formats[name]}
+    return dataset
+
+
+def _replayed_arrays(
+    path: Path, names: Sequence[str], dataset: xr.Dataset, rows: int
+) -> dict[str, da.Array]:
+    """Return tensors as lazy arrays, (token, component, state): one replay gives a part of all."""
+    tokens, components, states = (dataset.sizes[axis] for axis in ("token", "component", "state"))
+    size = rows * max(1, PART_BYTES // (4 * len(names) * components * max(1, states) * rows))
+    parts: dict[str, list[da.Array]] = {name: [] for name in names}
+    for start in range(0, tokens, size):
+        part = range(start, min(start + size, tokens))
+        values = dask.delayed(_replay_part)(str(path), names, part)
+        for name in names:
+            shape = (len(part), components, states)
+            parts[name].append(da.from_delayed(values[name], shape, np.float32))
+    return {name: da.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def _replay_part(path: str, names: Sequence[str], tokens: range) -> dict[str, np.ndarray]:
+    """Return rows of tensors over a segment, float32 of shape (tokens, components, states)."""
+    with h5py.File(path, "r") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        source = Source(file)
+        _, components, states = source.shape(names[0])
+        outs = {name: np.empty((len(tokens), components, states), np.float32) for name in names}
+        for future in source.begin(outs, tokens, range(states), pool) if states else []:
+            future.result()
+    return outs
 
 
 def _check_sequence(paths: Sequence[Path], datasets: Sequence[xr.Dataset]) -> None:

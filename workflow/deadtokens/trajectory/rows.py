@@ -6,19 +6,18 @@ one before it: memory does not grow with the run.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import h5py
 import numpy as np
-import torch
 from torch import Tensor
 
 from deadtokens.trajectory import layout
-from deadtokens.trajectory.chunks import decode_chunk
+from deadtokens.trajectory.inflate import UNSIGNED, as_tensor
 from deadtokens.trajectory.segments import Segments, list_segments
-from deadtokens.trajectory.staging import BITS
+from deadtokens.trajectory.source import Source, tensor_format
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Update:
 
 
 def read_updates(segments: Segments, tokens: np.ndarray) -> Iterator[Update]:
-    """Yield the updates of a run that records all four tensors, from the first.
+    """Yield the updates of a run whose record gives all four tensors, from the first.
 
     Parameters
     ----------
@@ -53,65 +52,77 @@ def read_updates(segments: Segments, tokens: np.ndarray) -> Iterator[Update]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for path in list_segments(segments):
             with h5py.File(path, "r") as file:
-                yield from _updates_of(file, tokens, pool)
+                yield from _updates_of(Source(file), tokens, pool)
 
 
-def _updates_of(file: h5py.File, tokens: np.ndarray, pool: ThreadPoolExecutor) -> Iterator[Update]:
+def _updates_of(source: Source, tokens: np.ndarray, pool: ThreadPoolExecutor) -> Iterator[Update]:
     """Yield a segment's updates; one behind a divergence has none."""
-    numbers = file["update"][...]
-    steps = {name: _steps(file[name], tokens, pool) for name in layout.TENSORS}
+    states = _steps(source, list(layout.STATE_TENSORS), tokens, pool)
+    gradients = _steps(source, ["grad"], tokens, pool)
     before: dict[str, Tensor] = {}
-    for number in numbers:
-        before = before or {name: next(steps[name]) for name in layout.STATE_TENSORS}
-        after = {name: next(steps[name]) for name in layout.STATE_TENSORS}
-        yield Update(int(number), next(steps["grad"]), before, after)
+    for number in source.file["update"][...]:
+        before = before or next(states)
+        after = next(states)
+        yield Update(int(number), next(gradients)["grad"], before, after)
         before = after
 
 
-def _steps(dataset: h5py.Dataset, tokens: np.ndarray, pool: ThreadPoolExecutor) -> Iterator[Tensor]:
-    """Yield a tensor's chosen rows step by step."""
+def _steps(
+    source: Source, names: Sequence[str], tokens: np.ndarray, pool: ThreadPoolExecutor
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the chosen rows of tensors that share their step axis, step by step."""
+    steps, length = source.shape(names[0])[2], source.steps_per_chunk(names[0])
     waiting: _Reading | None = None
-    for start in range(0, dataset.shape[2], dataset.chunks[2]):
-        reading = _Reading(dataset, tokens, start, pool)
+    for start in range(0, steps, length):
+        part = range(start, min(start + length, steps))
+        reading = _Reading(source, names, tokens, part, pool)
         if waiting is not None:
-            yield from waiting.tensor()
+            yield from waiting.each_step()
         waiting = reading
     if waiting is not None:
-        yield from waiting.tensor()
+        yield from waiting.each_step()
 
 
 class _Reading:
-    """The chosen rows of the chunks that begin at one step, being inflated."""
+    """The chosen rows of consecutive steps, being read."""
 
     def __init__(
-        self, dataset: h5py.Dataset, tokens: np.ndarray, start: int, pool: ThreadPoolExecutor
+        self,
+        source: Source,
+        names: Sequence[str],
+        tokens: np.ndarray,
+        steps: range,
+        pool: ThreadPoolExecutor,
     ):
-        rows, components, length = dataset.chunks
-        format = dataset.attrs["recorded_dtype"]
-        shape = (min(length, dataset.shape[2] - start), len(tokens), components)
-        self.dtype = getattr(torch, format)
-        self.bits = torch.empty(shape, dtype=BITS[self.dtype])
-        unsigned = self.bits.numpy().view(f"u{self.bits.itemsize}")
-        self.pending: list[Future] = []
-        for first in np.unique(tokens - tokens % rows):
-            chosen = slice(*np.searchsorted(tokens, [first, first + rows]))
-            inside, out = tokens[chosen] - first, unsigned[:, chosen]
-            place = (int(first), 0, start)
-            self.pending.append(pool.submit(_inflate, dataset, format, place, inside, out))
+        self.formats = {name: tensor_format(source.file, name) for name in names}
+        self.pieces: list[tuple[dict[str, np.ndarray], np.ndarray, list[Future]]] = []
+        components = source.shape(names[0])[1]
+        for rows in _ranges(source, tokens):
+            outs = {
+                name: np.empty((len(rows), components, len(steps)), UNSIGNED[format])
+                for name, format in self.formats.items()
+            }
+            chosen = tokens[slice(*np.searchsorted(tokens, [rows.start, rows.stop]))]
+            self.pieces.append((outs, chosen - rows.start, source.begin(outs, rows, steps, pool)))
 
-    def tensor(self) -> Tensor:
-        for future in self.pending:
-            future.result()
-        return self.bits.view(self.dtype)
+    def each_step(self) -> Iterator[dict[str, Tensor]]:
+        for _, _, pending in self.pieces:
+            for future in pending:
+                future.result()
+        tensors = {name: self._chosen(name) for name in self.formats}
+        for values in zip(*tensors.values(), strict=True):
+            yield dict(zip(tensors, values, strict=True))
+
+    def _chosen(self, name: str) -> Tensor:
+        """Return the chosen rows, (steps, tokens, components)."""
+        parts = [outs[name][rows].transpose(2, 0, 1) for outs, rows, _ in self.pieces]
+        return as_tensor(np.concatenate(parts, axis=1), self.formats[name])
 
 
-def _inflate(
-    dataset: h5py.Dataset,
-    format: str,
-    place: tuple[int, int, int],
-    rows: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Put the chunk's chosen rows into `out`, (steps, tokens, components)."""
-    bits = decode_chunk(dataset.id.read_direct_chunk(place)[1], format, dataset.chunks)
-    out[...] = bits[rows, :, : len(out)].transpose(2, 0, 1)
+def _ranges(source: Source, tokens: np.ndarray) -> list[range]:
+    """Return what to read: the rows of the chunks in question; all of them for a replay."""
+    total, rows = source.shape("grad")[0], source.file["grad"].chunks[0]
+    if source.replay is not None:  # it takes all of a step's rows on at once
+        return [range(total)]
+    starts = np.unique(tokens - tokens % rows).tolist()
+    return [range(start, min(start + rows, total)) for start in starts]

@@ -1,4 +1,4 @@
-"""Everything recorded of some tokens over one segment, in its own number format: for replays.
+"""Everything known of some tokens over one segment, in its own number format: for replays.
 
 A segment holds the state at which it starts, so each gradient finds the states before and after it
 in the same file. The optimizer works element by element, so tokens can be taken a few at a time:
@@ -8,20 +8,48 @@ memory depends on neither the length of the run nor the size of the vocabulary.
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import h5py
 import numpy as np
-import torch
 from torch import Tensor
 
 from deadtokens.trajectory import layout
-from deadtokens.trajectory.blocks import inflate
+from deadtokens.trajectory.inflate import UNSIGNED, as_tensor, inflate
+from deadtokens.trajectory.replay import Replay
 from deadtokens.trajectory.segments import Segments, list_segments
+from deadtokens.trajectory.source import tensor_format, tensor_shape
 
 TILE_BYTES = 64 << 20  # of all tensors of a tile; two tiles are in memory at a time
-UNSIGNED = {"bfloat16": np.uint16, "float32": np.uint32}
-SIGNED = {"bfloat16": np.int16, "float32": np.int32}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a segment holds of the state tensors that it does not record.
+
+    Attributes
+    ----------
+    first : dict of str to Tensor of shape (tokens, components)
+        Before the first update.
+    checksums : dict of str to int32 Tensor of shape (groups, updates + 1)
+        Of each state, as `proof.checksums` gives them.
+    group : int
+        Rows in a group.
+    """
+
+    first: dict[str, Tensor]
+    checksums: dict[str, Tensor]
+    group: int
+
+    def rows(self, rows: slice) -> "Evidence":
+        """Return the evidence for some rows, whole groups of them."""
+        groups = slice(rows.start // self.group, -(-rows.stop // self.group))
+        return Evidence(
+            {name: tensor[rows] for name, tensor in self.first.items()},
+            {name: sums[groups] for name, sums in self.checksums.items()},
+            self.group,
+        )
 
 
 @dataclass(frozen=True)
@@ -38,42 +66,61 @@ class Tile:
         What each update consumed.
     states : dict of str to Tensor of shape (updates + 1, tokens, components)
         W and the moments; index 0 is the state before the first update.
+    evidence : Evidence or None
+        Of the state tensors that `states` lacks because nothing was to be replayed.
     """
 
     tokens: range
     updates: range
     grad: Tensor
     states: dict[str, Tensor]
+    evidence: Evidence | None = None
 
     def split(self, parts: int) -> list["Tile"]:
         """Return the tile as at most so many tiles of fewer tokens; nothing is copied."""
-        rows = -(-len(self.tokens) // parts)
-        return [
-            Tile(
-                self.tokens[start : start + rows],
-                self.updates,
-                self.grad[:, start : start + rows],
-                {name: state[:, start : start + rows] for name, state in self.states.items()},
-            )
-            for start in range(0, len(self.tokens), rows)
-        ]
+        group = self.evidence.group if self.evidence else 1
+        rows = group * -(-len(self.tokens) // (group * parts))
+        starts = range(0, len(self.tokens), rows)
+        return [self._rows(slice(start, start + rows)) for start in starts]
+
+    def _rows(self, rows: slice) -> "Tile":
+        return Tile(
+            self.tokens[rows],
+            self.updates,
+            self.grad[:, rows],
+            {name: state[:, rows] for name, state in self.states.items()},
+            self.evidence and self.evidence.rows(rows),
+        )
 
 
-def read_tiles(segments: Segments) -> Iterator[Tile]:
+def read_tiles(segments: Segments, replay: bool = True) -> Iterator[Tile]:
     """Yield the record tile by tile: all tokens of the first segment, then of the next.
 
-    While the caller works on one tile the next is inflated. Segments without updates, behind a
+    While the caller works on one tile the next is read. Segments without updates, behind a
     divergence, are passed over.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+        Of a run whose gradients are recorded.
+    replay : bool
+        Replay the state tensors that are not recorded, and prove them; else give the evidence.
+
+    Raises
+    ------
+    UserError
+        If a replay does not give the bits that training had.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         waiting: _Reading | None = None
         for path in list_segments(segments):
-            with h5py.File(path, "r") as file:
-                for tokens in token_tiles(file):
-                    reading = _Reading(file, tokens, pool)
-                    if waiting is not None:
-                        yield waiting.tile()
-                    waiting = reading
+            file = stack.enter_context(h5py.File(path, "r"))
+            for tokens in token_tiles(file):
+                reading = _Reading(file, tokens, replay, pool)
+                if waiting is not None:
+                    yield waiting.tile()
+                waiting = reading
         if waiting is not None:
             yield waiting.tile()
 
@@ -83,48 +130,54 @@ def token_tiles(file: h5py.File) -> Sequence[range]:
     updates = file["update"].shape[0]
     if not updates:
         return []
-    tokens, components, _ = file["W"].shape
-    names = [name for name in layout.TENSORS if name in file]
-    item = sum(np.dtype(UNSIGNED[_format(file[name])]).itemsize for name in names)
+    tokens, components, _ = file["grad"].shape
+    formats = [tensor_format(file, name) for name in layout.readable(file)]
+    item = sum(np.dtype(UNSIGNED[format]).itemsize for format in formats)
     fitting = TILE_BYTES // (item * components * (updates + 1))
-    rows = file["W"].chunks[0]
+    rows = file["grad"].chunks[0]
     step = max(rows, fitting - fitting % rows)
     return [range(start, min(start + step, tokens)) for start in range(0, tokens, step)]
 
 
 class _Reading:
-    """A tile whose chunks are being inflated."""
+    """A tile whose tensors are being read."""
 
-    def __init__(self, file: h5py.File, tokens: range, pool: ThreadPoolExecutor):
+    def __init__(self, file: h5py.File, tokens: range, replay: bool, pool: ThreadPoolExecutor):
         first, last = int(file["update"][0]), int(file["update"][-1])
         self.tokens, self.updates = tokens, range(first, last + 1)
-        self.arrays: dict[str, np.ndarray] = {}
-        self.formats: dict[str, str] = {}
+        lacking = layout.replayed(file)
+        names = [name for name in layout.readable(file) if replay or name not in lacking]
+        self.formats = {name: tensor_format(file, name) for name in names}
+        self.bits = {name: self._empty(file, name) for name in names}
         self.pending: list[Future] = []
-        for name in layout.TENSORS:
-            if name in file:
-                self._begin(file[name], name, pool)
+        for name in set(names).difference(lacking):
+            out = self.bits[name].transpose(1, 2, 0)
+            self.pending += inflate(file[name], tokens, range(out.shape[2]), out, pool)
+        self.evidence = None
+        if lacking:
+            self._replay(Replay(file, tokens, self._tensor("grad")), lacking, replay, pool)
 
-    def _begin(self, dataset: h5py.Dataset, name: str, pool: ThreadPoolExecutor) -> None:
-        _, components, steps = dataset.shape
-        self.formats[name] = _format(dataset)
-        kind = UNSIGNED[self.formats[name]]
-        self.arrays[name] = np.empty((steps, len(self.tokens), components), kind)
-        out = self.arrays[name].transpose(1, 2, 0)
-        self.pending += inflate(dataset, self.tokens, range(steps), out, pool)
+    def _replay(
+        self, source: Replay, names: Sequence[str], replay: bool, pool: ThreadPoolExecutor
+    ) -> None:
+        if replay:
+            outs = {name: self.bits[name].transpose(1, 2, 0) for name in names}
+            steps = range(len(self.updates) + 1)
+            self.pending += source.begin(outs, self.tokens, steps, pool, after=tuple(self.pending))
+        else:
+            first = {name: source.first(name, self.tokens) for name in names}
+            stated = {name: source.stated_of(name, self.tokens) for name in names}
+            self.evidence = Evidence(first, stated, source.group)
+
+    def _empty(self, file: h5py.File, name: str) -> np.ndarray:
+        _, components, steps = tensor_shape(file, name)
+        return np.empty((steps, len(self.tokens), components), UNSIGNED[self.formats[name]])
+
+    def _tensor(self, name: str) -> Tensor:
+        return as_tensor(self.bits[name], self.formats[name])
 
     def tile(self) -> Tile:
         for future in self.pending:
             future.result()
-        tensors = {
-            name: torch.from_numpy(array.view(SIGNED[self.formats[name]])).view(
-                getattr(torch, self.formats[name])
-            )
-            for name, array in self.arrays.items()
-        }
-        grad = tensors.pop("grad")
-        return Tile(self.tokens, self.updates, grad, tensors)
-
-
-def _format(dataset: h5py.Dataset) -> str:
-    return dataset.attrs["recorded_dtype"]
+        states = {name: self._tensor(name) for name in self.bits if name != "grad"}
+        return Tile(self.tokens, self.updates, self._tensor("grad"), states, self.evidence)

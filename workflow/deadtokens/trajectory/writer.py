@@ -18,7 +18,8 @@ from deadtokens.files import complete_or_absent
 from deadtokens.hdf5 import SteadyFile, steady_file
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.chunks import DEFLATE_LEVEL, encode_chunk
-from deadtokens.trajectory.staging import HostStaging, stage
+from deadtokens.trajectory.proof import Proof
+from deadtokens.trajectory.staging import BITS, HostStaging, stage
 
 COMPRESSION_THREADS = 2
 
@@ -44,7 +45,8 @@ def write_segment(
     width : int
         Components of an embedding.
     tensors : sequence of str
-        Those recorded, of `layout.TENSORS`.
+        Those recorded, of `layout.TENSORS`. Of those that their gradients give back the file gets
+        what a replay needs, and checksums.
     census : Dataset
         Variables along `token`, stored so that the file explains itself.
     attributes : mapping of str to (str, int or float)
@@ -63,10 +65,14 @@ def write_segment(
         "state": last - first + 1,
         "update": last - first,
     }
+    lacking = layout.replayed(tensors)
+    if lacking:
+        sizes["row_group"] = -(-sizes["token"] // layout.rows_per_group(sizes))
     with complete_or_absent(path, needed) as temporary, steady_file(temporary) as disk:
         _declare(disk, sizes, tensors)
         with h5py.File(disk, "r+") as file, ThreadPoolExecutor(COMPRESSION_THREADS) as pool:
-            writer = SegmentWriter(file, pool, tensors, disk.check)
+            proofs = {name: Proof(sizes["state"], layout.rows_per_group(sizes)) for name in lacking}
+            writer = SegmentWriter(file, pool, tensors, proofs, disk.check)
             yield writer
             writer.finish()
         _complete(disk, writer, first, attributes)
@@ -86,9 +92,10 @@ class SegmentWriter:
         file: h5py.File,
         pool: ThreadPoolExecutor,
         tensors: Sequence[str],
+        proofs: Mapping[str, Proof],
         check: Callable[[], None],
     ):
-        self.file, self.check = file, check
+        self.file, self.proofs, self.check = file, proofs, check
         self.recorded = {"state": 0, "update": 0}
         # Whole arrays from the start: many small tensors kept would fragment the heap.
         self.per_update = {
@@ -113,28 +120,43 @@ class SegmentWriter:
             blocks.finish()
         for name, values in self.per_update.items():
             _store_all(self.file[name], values[..., : self.recorded["update"]].view(np.uint32))
+        if self.recorded["state"]:
+            for name, proof in self.proofs.items():
+                _store_all(self.file[f"first_{name}"], _bits(proof.first))
+                self.file[f"checksum_{name}"][:, : self.recorded["state"]] = proof.taken()
 
     def _put(self, axis: str, tensors: Mapping[str, Tensor]) -> None:
         self.check()
         for name in self.blocks.keys() & tensors.keys():
             self.blocks[name].put(self.recorded[axis], tensors[name])
+        for name in self.proofs.keys() & tensors.keys():
+            self.proofs[name].put(self.recorded[axis], tensors[name])
         self.recorded[axis] += 1
 
 
 def _declare(disk: SteadyFile, sizes: Mapping[str, int], tensors: Sequence[str]) -> None:
     """Create the file with every axis and variable; the tensors' chunks come later, filtered."""
     with h5netcdf.File(disk, "w") as file:
-        fixed = {axis: sizes[axis] for axis in ("token", "component")}
+        fixed = {axis: sizes[axis] for axis in sizes if axis not in ("state", "update")}
         file.dimensions = fixed | {"state": None, "update": None}
         file.resize_dimension("state", sizes["state"])
         file.resize_dimension("update", sizes["update"])
-        for name in (*tensors, *layout.PER_UPDATE):
-            variable = layout.VARIABLES[name]
-            chunks = layout.chunk_shape(variable.dims, sizes)
+        first = [f"first_{name}" for name in layout.replayed(tensors)]
+        for name in (*tensors, *layout.PER_UPDATE, *first):
             filters = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL, "shuffle": True}
-            created = file.create_variable(name, variable.dims, "<f4", chunks=chunks, **filters)
-            created.attrs["long_name"] = variable.long_name
-            created.attrs["units"] = variable.units
+            _declare_variable(file, name, sizes, "<f4", **filters)
+        for name in layout.replayed(tensors):
+            _declare_variable(file, f"checksum_{name}", sizes, "<u4")  # no filter shrinks these
+
+
+def _declare_variable(
+    file: h5netcdf.File, name: str, sizes: Mapping[str, int], kind: str, **filters: Any
+) -> None:
+    variable = (layout.VARIABLES | layout.FOR_REPLAY)[name]
+    chunks = layout.chunk_shape(variable.dims, sizes)
+    created = file.create_variable(name, variable.dims, kind, chunks=chunks, **filters)
+    created.attrs["long_name"] = variable.long_name
+    created.attrs["units"] = variable.units
 
 
 def _complete(
@@ -146,18 +168,23 @@ def _complete(
             file.resize_dimension(axis, length)
         for name, blocks in writer.blocks.items():
             file[name].attrs["recorded_dtype"] = blocks.recorded_dtype
+        for name, proof in writer.proofs.items():
+            file[f"first_{name}"].attrs["recorded_dtype"] = proof.recorded_dtype
         _write_axis(file, "state", first, writer.recorded["state"])
         _write_axis(file, "update", first + 1, writer.recorded["update"])
         _write_axis(file, "component", 0, file.dimensions["component"].size)
+        for proof in list(writer.proofs.values())[:1]:
+            groups = file.dimensions["row_group"].size
+            _write_axis(file, "row_group", 0, groups, proof.rows)
         for name, value in attributes.items():
             file.attrs[name] = value
 
 
-def _write_axis(file: h5netcdf.File, axis: str, start: int, length: int) -> None:
+def _write_axis(file: h5netcdf.File, axis: str, start: int, length: int, step: int = 1) -> None:
     variable = file.create_variable(axis, (axis,), "<i8")
     variable.attrs["long_name"] = layout.AXES[axis]
     variable.attrs["units"] = "1"
-    variable[...] = np.arange(start, start + length)
+    variable[...] = start + step * np.arange(length)
 
 
 class _Blocks:
@@ -217,6 +244,11 @@ def _wait(futures: list[Future]) -> None:
     for future in futures:
         future.result()
     futures.clear()
+
+
+def _bits(tensor: Tensor) -> np.ndarray:
+    bits = tensor.view(BITS[tensor.dtype]).numpy()
+    return bits.view(f"u{bits.itemsize}")
 
 
 def _store_all(dataset: h5py.Dataset, bits: np.ndarray) -> None:

@@ -1,0 +1,108 @@
+"""Counting what differs between a replay and its record: values, or checksums of them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deadtokens.trajectory.proof import checksums
+from deadtokens.trajectory.staging import BITS
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first value that differs, by update, then token, then component."""
+
+    update: int
+    token: int
+    component: int
+    recorded: float
+    replayed: float
+
+
+@dataclass
+class Tally:
+    """How many values of a tensor were compared, and how many bit patterns differ."""
+
+    compared: int = 0
+    differing: int = 0
+    first: Difference | None = None
+
+    def compare(self, replayed: Tensor, recorded: Tensor, update: int, first_token: int) -> None:
+        """Compare the tensors, (tokens, components), after an update."""
+        self.compared += recorded.numel()
+        bits = BITS[recorded.dtype]
+        if torch.equal(replayed.view(bits), recorded.view(bits)):
+            return
+        differs = replayed.view(bits) != recorded.view(bits)
+        self.differing += int(differs.sum())
+        row, component = (int(index) for index in differs.nonzero()[0])
+        if self.first is None:  # updates come in order
+            values = (float(recorded[row, component]), float(replayed[row, component]))
+            self.first = Difference(update, first_token + row, component, *values)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Return the tally of both; the first difference is that of the earlier update."""
+        return Tally(
+            self.compared + other.compared,
+            self.differing + other.differing,
+            earlier(self.first, other.first),
+        )
+
+
+@dataclass(frozen=True)
+class GroupDifference:
+    """The first group of rows whose checksum differs, by update, then token."""
+
+    update: int
+    first_token: int
+    last_token: int
+
+
+@dataclass
+class ProofTally:
+    """How many checksums of a tensor were compared, of how many values, and how many differ."""
+
+    compared: int = 0
+    values: int = 0
+    differing: int = 0
+    first: GroupDifference | None = None
+
+    def compare(
+        self, replayed: Tensor, stated: Tensor, group: int, update: int, first_token: int
+    ) -> None:
+        """Compare the checksums of a tensor, (tokens, components), with those of training.
+
+        Parameters
+        ----------
+        replayed : Tensor of shape (tokens, components)
+        stated : int32 Tensor of shape (groups,)
+        group : int
+            Rows in a group.
+        update, first_token : int
+        """
+        self.compared += len(stated)
+        self.values += replayed.numel()
+        differs = checksums(replayed, group) != stated
+        self.differing += int(differs.sum())
+        if differs.any() and self.first is None:  # updates come in order
+            row = int(differs.nonzero()[0]) * group
+            last = min(row + group, len(replayed)) - 1
+            self.first = GroupDifference(update, first_token + row, first_token + last)
+
+    def __add__(self, other: "ProofTally") -> "ProofTally":
+        """Return the tally of both; the first difference is that of the earlier update."""
+        return ProofTally(
+            self.compared + other.compared,
+            self.values + other.values,
+            self.differing + other.differing,
+            earlier(self.first, other.first),
+        )
+
+
+def earlier(
+    first: Difference | GroupDifference | None, second: Difference | GroupDifference | None
+) -> Difference | GroupDifference | None:
+    """Return the difference of the earlier update, the first of two of the same update."""
+    found = [difference for difference in (first, second) if difference is not None]
+    return min(found, key=lambda difference: difference.update, default=None)

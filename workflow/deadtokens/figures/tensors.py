@@ -1,0 +1,159 @@
+"""Figure: what each choice of recorded tensors costs on disk, which results it gives, and how."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deadtokens.errors import UserError
+from deadtokens.figures import command, style
+from deadtokens.figures.inputs import open_dataset
+
+QUANTITIES = ("stored_bytes", "read_time", "compared", "differing")
+NEEDED = (*QUANTITIES, "gives", "raw_bytes", "choice", "result")
+ATTRIBUTES = ("run", "updates", "measured_on", "measured_cores")
+COLOR = "#1f5f8b"
+YES, NO = "yes", "–"
+DIFFERING, READING = "values that differ", "ms to read"
+WIDTHS = {DIFFERING: 25, READING: 12}  # of columns, in characters
+TYPES = {
+    "run": "str",
+    "choice": "str",
+    "result": "str",
+    "gives": "bool",
+    "updates": "int64",
+    "kilobytes": "float64",
+    "of_raw": "float64",
+    "read_milliseconds": "float64",
+    "compared": "int64",
+    "differing": "int64",
+    "measured_on": "str",
+    "measured_cores": "int64",
+}
+
+
+def open_measurements(paths: Sequence[Path]) -> list[xr.Dataset]:
+    """Read measurements of the choices of tensors.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, unreadable or no such measurement.
+    """
+    return [open_dataset(path, NEEDED, ATTRIBUTES) for path in paths]
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of one Dataset
+        A run's measurement, as `deadtokens.analysis.tensors` makes it.
+
+    Returns
+    -------
+    DataFrame
+        One row a choice and result: whether the choice gives it; and of the choice, size on disk
+        and time to read per update, values compared and differing. A choice that the run's record
+        does not give has no rows.
+
+    Raises
+    ------
+    UserError
+        If there are several measurements.
+    """
+    if len(datasets) != 1:
+        raise UserError(
+            f"{len(datasets)} files are given: this figure is drawn from one tensors.nc"
+        )
+    (data,) = datasets
+    rows = data[list(NEEDED[:6])].to_dataframe(dim_order=["choice", "result"]).reset_index()
+    rows = rows.assign(
+        kilobytes=rows["stored_bytes"] / 1e3,
+        of_raw=rows["stored_bytes"] / rows["raw_bytes"],
+        read_milliseconds=rows["read_time"] * 1e3,
+        **{name: data.attrs[name] for name in ATTRIBUTES},
+    )
+    return rows.dropna().reindex(columns=list(TYPES)).astype(TYPES).reset_index(drop=True)
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    choices = table.drop_duplicates("choice")
+    figure = style.blank(height=0.8 + 0.32 * max(1, len(choices)))
+    disk, grid = figure.subplots(1, 2, width_ratios=[1, 1.9], sharey=True)
+    _draw_sizes(disk, choices)
+    _draw_grid(grid, table, choices)
+    disk.set_yticks(range(len(choices)), [style.as_drawn(name, 20) for name in choices["choice"]])
+    disk.set_ylim(max(1, len(choices)) - 0.5, -0.5)
+    figure.supxlabel(_about(table), x=0.01, ha="left", fontsize=7.5)
+    return figure
+
+
+def _draw_sizes(axes: Axes, choices: pd.DataFrame) -> None:
+    """Draw a bar a choice, its size and its share of the raw bits beside it."""
+    axes.barh(range(len(choices)), choices["kilobytes"], height=0.6, color=COLOR)
+    for place, (size, share) in enumerate(choices[["kilobytes", "of_raw"]].itertuples(index=False)):
+        text = f"{size:,.0f} ({share:.2f})" if size >= 100 else f"{size:.2g} ({share:.2f})"
+        axes.annotate(text, (size, place), (3, 0), textcoords="offset points", va="center")
+    axes.set_xlim(0, 1.75 * choices["kilobytes"].max() if len(choices) else 1)
+    axes.set_title("kB per update on disk\n(share of raw bits)")
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_grid(axes: Axes, table: pd.DataFrame, choices: pd.DataFrame) -> None:
+    """Write which results each choice gives, how many values differ, and the time to read."""
+    results = list(dict.fromkeys(table["result"]))
+    given = table.pivot(index="choice", columns="result", values="gives")
+    columns = [*results, DIFFERING, READING]
+    widths = np.array([WIDTHS.get(column, 1.5 + len(column)) for column in columns])
+    centres = np.cumsum(widths) - widths / 2
+    for place, row in enumerate(choices.itertuples()):
+        answers = [YES if given.loc[row.choice, result] else NO for result in results]
+        numbers = [f"{row.differing:,} of {row.compared:,}", f"{row.read_milliseconds:.2g}"]
+        for centre, text in zip(centres, [*answers, *numbers], strict=True):
+            axes.text(centre, place, text, ha="center", va="center", fontsize=7)
+    axes.set_xticks(centres, [style.as_drawn(column, 11) for column in columns], fontsize=7)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, labelleft=False)
+    axes.set_xlim(0, widths.sum())
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _about(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "no update was recorded"
+    first = table.iloc[0]
+    cores = f"{first['measured_cores']} core{'s' if first['measured_cores'] > 1 else ''}"
+    run, machine = (style.as_drawn(first[name], 60) for name in ("run", "measured_on"))
+    return f"first {first['updates']:,} updates of {run}\ntimes: {cores}, {machine}"
+
+
+RECIPE = command.Recipe(
+    name="tensors",
+    title="Which tensors are needed",
+    inputs="tensors.nc of a run",
+    open=open_measurements,
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from a run's ``tensors.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

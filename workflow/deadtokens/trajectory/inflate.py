@@ -1,0 +1,81 @@
+"""Reading part of a recorded tensor, its chunks inflated outside HDF5's lock."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from deadtokens.trajectory.chunks import decode_chunk, place
+
+UNSIGNED = {"bfloat16": np.uint16, "float32": np.uint32}
+SIGNED = {"bfloat16": np.int16, "float32": np.int32}
+
+
+def inflate(
+    dataset: h5py.Dataset, tokens: range, steps: range, out: np.ndarray, pool: ThreadPoolExecutor
+) -> list[Future]:
+    """Begin to read part of a tensor into `out`; it is there when the returned futures are done.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset of shape (tokens, components, steps)
+    tokens, steps : range, step 1
+    out : ndarray of shape (tokens, components, steps)
+        float32, or unsigned integers of the recorded format's width for the bare bits.
+    pool : ThreadPoolExecutor
+    """
+    return [pool.submit(chunk) for chunk in _chunks(dataset, tokens, steps, out)]
+
+
+def inflate_now(dataset: h5py.Dataset, tokens: range, steps: range, out: np.ndarray) -> None:
+    """Read part of a tensor into `out`, as `inflate` does, in this thread."""
+    for chunk in _chunks(dataset, tokens, steps, out):
+        chunk()
+
+
+def _chunks(
+    dataset: h5py.Dataset, tokens: range, steps: range, out: np.ndarray
+) -> Iterator[partial]:
+    """Yield for each chunk what inflates it, its bytes read already."""
+    rows, _, length = dataset.chunks
+    for step in range(steps.start - steps.start % length, steps.stop, length):
+        for row in range(tokens.start - tokens.start % rows, tokens.stop, rows):
+            yield partial(
+                _place,
+                dataset.id.read_direct_chunk((row, 0, step))[1],
+                dataset.attrs["recorded_dtype"],
+                dataset.chunks,
+                overlap(tokens, row, rows),
+                overlap(steps, step, length),
+                out,
+            )
+
+
+def overlap(wanted: range, start: int, length: int) -> tuple[slice, slice]:
+    """Return what a chunk from `start` on shares with a range: in the chunk, and in the range."""
+    first, last = max(wanted.start, start), min(wanted.stop, start + length)
+    return (
+        slice(first - start, last - start),
+        slice(first - wanted.start, last - wanted.start),
+    )
+
+
+def _place(
+    filtered: bytes,
+    format: str,
+    shape: tuple[int, ...],
+    tokens: tuple[slice, slice],
+    steps: tuple[slice, slice],
+    out: np.ndarray,
+) -> None:
+    bits = decode_chunk(filtered, format, shape)
+    place(bits[tokens[0], :, steps[0]], out[tokens[1], :, steps[1]])
+
+
+def as_tensor(bits: np.ndarray, format: str) -> Tensor:
+    """Return bit patterns, uint16 or uint32, as the numbers that they are, in place."""
+    return torch.from_numpy(bits.view(SIGNED[format])).view(getattr(torch, format))
