@@ -134,6 +134,18 @@ def half_ulps(values: np.ndarray, format: str) -> tuple[np.ndarray, np.ndarray]:
     return np.where(below_is_denser, away / 2, away), away
 
 
+def half_ulp_walls(values: np.ndarray) -> np.ndarray:
+    """Return bfloat16's walls away from zero, float32: those of `half_ulps`, for whole blocks.
+
+    Parameters
+    ----------
+    values : float32 ndarray, finite
+    """
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    power = np.maximum(bits & 0x7F800000, np.uint32(1 << MANTISSA["float32"]))
+    return power.view(np.float32) * np.float32(2.0 ** -(MANTISSA["bfloat16"] + 1))
+
+
 def origin_ulps(displacement: np.ndarray, start: np.ndarray, format: str) -> np.ndarray:
     """Return a displacement in ulps of its starting point, float64: not exact across powers of 2.
 

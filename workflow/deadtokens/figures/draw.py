@@ -7,7 +7,19 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
+FIGURES = (
+    "loss",
+    "frozen",
+    "displacement",
+    "phases",
+    "survival",
+    "ulps",
+    "strata",
+    "sharpening",
+    "census",
+    "audit",
+    "storage",
+)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -139,13 +139,14 @@ def inflate(
         float32, or unsigned integers of the recorded format's width for the bare bits.
     pool : ThreadPoolExecutor
     """
-    rows, _, length = dataset.chunks
+    rows, _, length = shape = dataset.chunks
+    format = dataset.attrs["recorded_dtype"]  # once: looking it up costs as much as a chunk
     return [
         pool.submit(
             _place,
             dataset.id.read_direct_chunk((row, 0, step))[1],
-            dataset.attrs["recorded_dtype"],
-            dataset.chunks,
+            format,
+            shape,
             _overlap(tokens, row, rows),
             _overlap(steps, step, length),
             out,

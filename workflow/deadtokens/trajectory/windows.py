@@ -106,10 +106,11 @@ class _Reading:
         self.bits: dict[str, np.ndarray] = {}
         self.pending: list[Future] = []
         for name in names:
-            states = range(window.start, window.stop + (name in layout.STATE_TENSORS))
-            shape = (len(tokens), file[name].shape[1], len(states))
-            self.bits[name] = np.empty(shape, UNSIGNED[file[name].attrs["recorded_dtype"]])
-            self.pending += inflate(file[name], tokens, states, self.bits[name], pool)
+            dataset = file[name]
+            steps = range(window.start, window.stop + (name in layout.STATE_TENSORS))
+            shape = (len(tokens), dataset.shape[1], len(steps))
+            self.bits[name] = np.empty(shape, UNSIGNED[dataset.attrs["recorded_dtype"]])
+            self.pending += inflate(dataset, tokens, steps, self.bits[name], pool)
 
     def piece(self) -> Piece:
         for future in self.pending:
