@@ -15,7 +15,8 @@ from house import TINY, build_house
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
+OF_FREEZING = ("frozen", "displacement", "phases", "survival", "ulps", "strata")
+FIGURES = ("loss", *OF_FREEZING, "sharpening", "census", "audit", "storage")
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +134,12 @@ def test_a_finished_house_has_nothing_to_do(finished):
 
 
 DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
-ANALYSED = {"collect_scalars": 2, "measure_freezing": 2, "audit_replay": 2}
+ANALYSED = {
+    "collect_scalars": 2,
+    "measure_freezing": 2,
+    "measure_sharpening": 2,
+    "audit_replay": 2,
+}
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
     "a figure": (
@@ -143,10 +149,10 @@ EDITS = {
         {"draw_frozen": 1},
     ),
     "the freezing analysis": (
-        "workflow/deadtokens/analysis/freezing.py",
+        "workflow/deadtokens/analysis/motion.py",
         "QUANTILES = (0.05,",
         "QUANTILES = (0.06,",
-        {"measure_freezing": 2, "draw_frozen": 1, "draw_displacement": 1},
+        {"measure_freezing": 2, **{f"draw_{figure}": 1 for figure in OF_FREEZING}},
     ),
     "the update rule, two imports deep": (
         "workflow/deadtokens/training/update.py",
@@ -199,7 +205,8 @@ def test_a_copy_elsewhere_with_new_times_reruns_nothing(finished, tmp_path):
 def test_more_steps_train_only_what_is_missing(house, study):
     longer = copy.deepcopy(TINY)
     longer["defaults"]["steps"] = 9
-    redrawn = {f"draw_{figure}": 1 for figure in ("loss", "frozen", "displacement", "audit")}
+    of_runs = ("loss", *OF_FREEZING, "sharpening", "audit")
+    redrawn = {f"draw_{figure}": 1 for figure in of_runs}
     assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
     before = open_run(run_folder(house, study, "pure-bf16") / "trajectory").load()
     answer = house.snakemake(config=longer)

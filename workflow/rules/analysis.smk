@@ -6,7 +6,7 @@ REQUIRED INPUTS:
 
 OUTPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json
+    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, sharpening.nc, audit.json
     results/benchmarks/{run}/storage.nc
 """
 
@@ -44,6 +44,24 @@ rule measure_freezing:
     shell:
         """
         python -m deadtokens.analysis.freezing {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule measure_sharpening:
+    """Measure what drives the dead tokens of a run, and what holds them."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/sharpening.nc",
+    log:
+        "logs/measure_sharpening/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("analysis.sharpening"),
+    shell:
+        """
+        python -m deadtokens.analysis.sharpening {input:q} --output {output:q} --log {log:q}
         """
 
 

@@ -2,7 +2,7 @@
 
 REQUIRED INPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json
+    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, sharpening.nc, audit.json
     results/vocabularies/{vocabulary}/census.nc
     results/benchmarks/{run}/storage.nc
 

@@ -106,6 +106,27 @@ def gradient_decay(gradient: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(rates), rates, np.nan)
 
 
+def fastest_decay(updates: np.ndarray, beta2: float) -> np.ndarray:
+    """Return how fast sqrt(v') can have fallen over the last TREND updates, per update.
+
+    Without any gradient v falls by beta2 an update, and 1 - beta2 ** t, by which it is divided,
+    rises: a gradient that falls faster leaves sqrt(v') behind, and Adam's update falls with it.
+    NaN before TREND updates and the one before them are there.
+
+    Parameters
+    ----------
+    updates : ndarray of int, shape (updates,)
+        From 1.
+    beta2 : float
+    """
+    late = updates > TREND
+    rates = np.full(len(updates), np.nan)
+    if beta2 > 0:
+        now, then = (1 - beta2 ** np.float64(t) for t in (updates[late], updates[late] - TREND))
+        rates[late] = (np.log(now / then) / TREND - np.log(beta2)) / 2
+    return rates
+
+
 def mean_entropy(probability: np.ndarray) -> np.ndarray:
     """Return the entropy of each update's mean prediction, in nats, of shape (updates,).
 

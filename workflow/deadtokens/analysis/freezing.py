@@ -37,7 +37,9 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
     run = open_run(segments)
     dead = run["dead"].values.astype(bool)
     sampled = sampled_updates(run.sizes["update"])
-    motion = measure_motion(read_pieces(segments, ["W"]), dead, run.sizes["component"], sampled)
+    pieces = read_pieces(segments, ["W"])
+    with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
+        motion = measure_motion(pieces, dead, run.sizes["component"], sampled)
     groups, numbers = token_groups(run), token_numbers(run)
     parts = [
         label_populations(motion),

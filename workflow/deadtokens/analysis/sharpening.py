@@ -1,9 +1,9 @@
 """Can a sharpening softmax alone freeze a token? Forces and motion of the dead, update by update.
 
-A sharper softmax gives dead tokens less probability and smaller gradients. Adam divides a gradient's
-scale out again, but only while that scale changes slowly against 1 / (1 - beta2) and the root of
-the second moment stays well above eps. Here is, for every update, what holds. One pass over the
-recorded tensors.
+A sharper softmax gives dead tokens less probability and smaller gradients. Adam divides the scale
+of a gradient out again, but only while that scale changes slowly against 1 / (1 - beta2) and the
+root of the second moment stays well above eps. Here is, for every update, what holds. One pass over
+the recorded tensors.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from deadtokens.analysis.forces import (
     TREND,
     WELL_ABOVE,
     available,
+    fastest_decay,
     forces_of,
     gradient_decay,
     mean_entropy,
@@ -136,9 +137,11 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
         row = run.sizes["component"] * layout.STEPS_PER_CHUNK * 4 * len(names)
         chunks = int(np.clip(WINDOW_BYTES // (row * np.count_nonzero(dead)), 1, 8))
         pieces = read_pieces(segments, names, dead, chunks)
-        values |= measure_forces(pieces, dead, run["lr"].values, spec)
+        with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
+            values |= measure_forces(pieces, dead, run["lr"].values, spec)
     if "gradient_median" in values:
         values["gradient_decay"] = gradient_decay(values["gradient_median"])
+        values["fastest_decay"] = fastest_decay(updates, spec.beta2)
     return _labelled(values, updates, spec).assign_attrs(
         run_attributes(run) | {"dead_tokens": np.count_nonzero(dead), "left_out": _left_out(names)}
     )
@@ -154,17 +157,34 @@ def _left_out(names: Sequence[str]) -> str:
 
 
 def _labelled(values: Medians, updates: np.ndarray, spec: RunSpec) -> xr.Dataset:
-    about = {
+    about = _meanings()
+    variables = {
+        name: ("update", array, {"long_name": about[name][0], "units": about[name][1]})
+        for name, array in values.items()
+    }
+    variables["eps"] = ((), spec.eps, {"long_name": "eps of Adam", "units": "nat"})
+    coordinate = {"long_name": "update t takes state t-1 to state t", "units": "1"}
+    return xr.Dataset(variables, coords={"update": ("update", updates, coordinate)})
+
+
+def _meanings() -> dict[str, tuple[str, str]]:
+    """Return long name and unit of every variable along the updates."""
+    mean = "mean over all components of dead tokens of |W[t] - W[t-1]|"
+    return {
         f"{name}_median": (f"median over all components of dead tokens of {long_name}", units)
         for name, (_, long_name, units) in FORCES.items()
     } | {
-        "displacement_mean": ("mean over all components of dead tokens of |W[t] - W[t-1]|", "weight"),
+        "displacement_mean": (mean, "weight"),
         "above_eps_fraction": (
             f"fraction of the dead tokens' components with sqrt(v') above {WELL_ABOVE:g} eps",
             "1",
         ),
         "gradient_decay": (
             f"rate at which the median |grad| fell over the last {TREND} updates, g ~ exp(-rate t)",
+            "per update",
+        ),
+        "fastest_decay": (
+            f"fastest rate at which sqrt(v') can have fallen over the last {TREND} updates",
             "per update",
         ),
         "probability_median": ("median over dead tokens of the mean probability", "1"),
@@ -174,22 +194,6 @@ def _labelled(values: Medians, updates: np.ndarray, spec: RunSpec) -> xr.Dataset
             "nat",
         ),
     }
-    variables = {
-        name: ("update", array, {"long_name": about[name][0], "units": about[name][1]})
-        for name, array in values.items()
-    }
-    dataset = xr.Dataset(variables)
-    dataset["slowest_decay"] = (
-        (),
-        (1 - spec.beta2) / 2,
-        {
-            "long_name": "rate at which sqrt(v) itself can fall in exact arithmetic, (1 - beta2)/2",
-            "units": "per update",
-        },
-    )
-    dataset["eps"] = ((), spec.eps, {"long_name": "eps of Adam", "units": "nat"})
-    coordinate = {"long_name": "update t takes state t-1 to state t", "units": "1"}
-    return dataset.assign_coords(update=("update", updates, coordinate))
 
 
 def main(arguments: Sequence[str]) -> None:

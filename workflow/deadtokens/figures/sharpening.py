@@ -1,4 +1,4 @@
-"""Figure: from the softmax to the wall: what drives the dead tokens' components, and their motion."""
+"""Figure: from the softmax to the wall: what drives the dead tokens' weights, and their motion."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ PANELS = {
     "gradient_median": ("|gradient|", None),
     "gradient_decay": (
         "rate at which |gradient| falls (per update); red: sqrt(v) can fall no faster",
-        "slowest_decay",
+        "fastest_decay",
     ),
     "root_second_moment_median": ("sqrt(v), v the corrected second moment; red: Adam's eps", "eps"),
     "gradient_ratio_median": ("|gradient| / (sqrt(v) + eps)", None),
@@ -48,7 +48,7 @@ PANELS = {
 }
 LINEAR = "gradient_decay"
 WALL = 1.0
-NEEDED = ("probability_median", "slowest_decay", "eps")
+NEEDED = ("probability_median", "eps")
 TYPES = {
     "group": "str",
     "regime": "str",
@@ -69,7 +69,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Parameters
     ----------
     datasets : sequence of Dataset
-        One run's sharpening each: those of PANELS that it has, over ``update``, ``slowest_decay``
+        One run's sharpening each: those of PANELS that it has, and their limits over ``update``,
         and ``eps``.
 
     Returns
@@ -87,12 +87,22 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 
 def _curve(run: Run, quantity: str, every: int) -> pd.DataFrame:
     updates = run.data["update"].values
-    line = pd.DataFrame({"series": EACH, "update": updates, "value": run.data[quantity].values})
+    line = pd.DataFrame(
+        {
+            "series": EACH,
+            "update": updates,
+            "value": run.data[quantity].values,
+            "limit": _limit(run, PANELS[quantity][1]),
+        }
+    )
     line = line[drawn(updates, every)].dropna(subset="value")
-    rows = pd.concat([line, end_of(line, run)])
-    limit = PANELS[quantity][1]
-    value = WALL if limit == "wall" else float(run.data[limit]) if limit else np.nan
-    return described(rows.assign(quantity=quantity, limit=value), run)
+    return described(pd.concat([line, end_of(line, run)]).assign(quantity=quantity), run)
+
+
+def _limit(run: Run, name: str | None) -> np.ndarray | float:
+    if name is None:
+        return np.nan
+    return WALL if name == "wall" else run.data[name].values
 
 
 @style.look()
@@ -103,10 +113,11 @@ def draw(table: pd.DataFrame) -> Figure:
     panels = figure.subplots(len(PANELS), 1, sharex=True)
     for axes, (quantity, (title, _)) in zip(panels, PANELS.items(), strict=True):
         rows = table[table["quantity"] == quantity]
-        axes.set_title(title if len(rows) else f"{title}\nnot recorded in any run")
+        axes.set_title(title if len(rows) else f"{title}\nnothing recorded, or no dead tokens")
         if len(rows):
             _draw_panel(axes, rows, by_group)
-    style.label_updates(panels[-1], table["update"])
+    if len(table):
+        style.label_updates(panels[-1], table["update"])
     zero = LogScaleWithZero.spanning(table.loc[table["quantity"] != LINEAR, "value"]).entries()
     limit = (Line2D([], [], color=LIMIT_COLOR, linewidth=0.8), "the limit named above the panel")
     entries = [*group_entries(table, by_group), limit, *zero, *divergence_entries(table)]
@@ -115,14 +126,14 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
-    limits = np.unique(rows["limit"].dropna())
     if rows["quantity"].iloc[0] != LINEAR:
-        scale = LogScaleWithZero.spanning(pd.concat([rows["value"], pd.Series(limits)]))
+        seen = pd.concat([rows["value"], rows["limit"] / 2])  # no limit lies on the edge
+        scale = LogScaleWithZero.spanning(seen)
         scale.apply(axes)
         rows = rows.assign(value=scale.place(rows["value"]))
     draw_groups(axes, rows[rows["series"] == EACH], "value", by_group)
-    for limit in limits:
-        axes.axhline(limit, color=LIMIT_COLOR, linewidth=0.8, zorder=1)
+    for _, line in rows.groupby("run", sort=False):
+        axes.plot(line["update"], line["limit"], color=LIMIT_COLOR, linewidth=0.8, zorder=1)
     ended = rows[rows["series"] == DIVERGED]
     for row in ended.dropna(subset="value").to_dict("records"):
         cross = {"color": by_group[row["group"]].color, "markersize": 7, "markeredgewidth": 1.8}

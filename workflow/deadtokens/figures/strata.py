@@ -44,7 +44,8 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         One row a stretch of sampled updates over which a token shows one phase: ``group``,
         ``regime``, ``label``, ``run``, ``tokens`` (dead ones in the run), ``row`` (from 0, the
         earliest last motion), ``token``, ``update`` at which the stretch begins, ``last`` sampled
-        update of the run, ``phase``. A run without dead tokens or updates has one row without these.
+        update of the run, ``phase``. A run without dead tokens or updates has one row with none of
+        these.
     """
     rows = [_stretches(run) for run in experiment(datasets)]
     return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
