@@ -7,21 +7,47 @@ import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_parts
-from figures.figure_data import census, diverged, freezing, read_table, scalars, storage
+from figures.figure_data import (
+    census,
+    diverged,
+    freezing,
+    freezing_in_depth,
+    read_table,
+    scalars,
+    sharpening,
+    storage,
+)
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
 from deadtokens.figures import census as figure_census
-from deadtokens.figures import displacement, draw, frozen, loss, style
+from deadtokens.figures import (
+    displacement,
+    draw,
+    frozen,
+    loss,
+    phases,
+    strata,
+    style,
+    survival,
+    ulps,
+)
+from deadtokens.figures import sharpening as figure_sharpening
 from deadtokens.figures import storage as figure_storage
 
 MODULES = {
     "loss": loss,
     "frozen": frozen,
     "displacement": displacement,
+    "phases": phases,
+    "survival": survival,
+    "ulps": ulps,
+    "strata": strata,
+    "sharpening": figure_sharpening,
     "census": figure_census,
     "storage": figure_storage,
 }
+IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
 
@@ -48,6 +74,9 @@ def datasets(name):
         runs = [
             scalars([8, 7, 0.1, 5], run=f"r{n}", **setting) for n, setting in enumerate(settings)
         ]
+    elif name in IN_DEPTH:
+        make = sharpening if name == "sharpening" else freezing_in_depth
+        runs = [make(run=f"r{n}", **setting) for n, setting in enumerate(settings)]
     else:
         quantiles = np.geomspace(1e-9, 1 / 3, 40).reshape(4, 2, 5)
         quantiles[2, 0] = 0

@@ -53,19 +53,25 @@ def cliffs_delta(group: np.ndarray, rest: np.ndarray) -> tuple[float, float, flo
     n, m = len(group), len(rest)
     of_group, of_rest = _dominance(group, rest), -_dominance(rest, group)
     delta = of_group.mean()
+    if abs(delta) == 1:
+        return _separated(float(delta), min(n, m))
     unequal = _unequal_pairs(group, rest)
     variance = (
         m**2 * ((of_group - delta) ** 2).sum()
         + n**2 * ((of_rest - delta) ** 2).sum()
         - (unequal - n * m * delta**2)
     ) / (n * m * (n - 1) * (m - 1))
-    # The estimate can fall below zero, or vanish for separated groups: its bound for finite n.
+    # The estimate can fall below what so few pairs allow.
     variance = max(variance, (1 - delta**2) / (n * m - 1))
     spread = Z * np.sqrt(variance * ((1 - delta**2) ** 2 + Z**2 * variance))
     ends = (delta - delta**3 + np.array([-spread, spread])) / (1 - delta**2 + Z**2 * variance)
-    if abs(delta) == 1:
-        ends = np.array([delta, delta])
-    return float(delta), float(ends[0]), float(ends[1])
+    return float(delta), max(float(ends[0]), -1.0), min(float(ends[1]), 1.0)
+
+
+def _separated(delta: float, fewest: int) -> tuple[float, float, float]:
+    """Return the interval where all pairs agree: the same authors' bound by the smaller group."""
+    bound = max((fewest - Z**2) / (fewest + Z**2), -1.0)
+    return (delta, bound, 1.0) if delta > 0 else (delta, -1.0, -bound)
 
 
 def _dominance(values: np.ndarray, others: np.ndarray) -> np.ndarray:
