@@ -16,7 +16,7 @@ from deadtokens.analysis.forces import (
     gradient_decay,
     mean_entropy,
 )
-from deadtokens.analysis.sharpening import main, measure_sharpening
+from deadtokens.analysis.sharpening import main, measure_sharpening, sampled_tokens
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.update import Hyperparameters
 from deadtokens.ulp import spacing
@@ -85,6 +85,25 @@ def test_in_bfloat16_the_intended_update_stays_and_the_displacement_stops(tmp_pa
     assert (found.displacement_median == 0).all()
     assert found.intended_median.values == pytest.approx(np.full(60, 1e-3), rel=0.1)
     assert (found.intended_in_walls_median < 0.6).all()
+
+
+def test_a_sample_is_of_the_dead_all_over_the_vocabulary():
+    generator = np.random.default_rng(0)
+    dead = generator.random(40_000) < 0.25
+    dead[:10_000] = False
+    chosen = sampled_tokens(dead, rows=65)
+    assert (dead | ~chosen).all()
+    assert 256 <= np.count_nonzero(chosen) < 400
+    stretches = np.arange(40_000) // 65
+    for stretch in np.unique(stretches[chosen]):
+        assert (chosen == dead)[stretches == stretch].all()
+    assert np.ptp(np.flatnonzero(chosen)) > 0.9 * 30_000
+
+
+@pytest.mark.parametrize("number", [0, 1, 300])
+def test_few_dead_tokens_are_all_in_the_sample(number):
+    dead = np.arange(5000) >= 5000 - number
+    assert (sampled_tokens(dead, rows=65) == dead).all()
 
 
 def test_forces_by_hand():

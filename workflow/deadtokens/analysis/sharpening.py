@@ -2,8 +2,8 @@
 
 A sharper softmax gives dead tokens less probability and smaller gradients. Adam divides the scale
 of a gradient out again, but only while that scale changes slowly against 1 / (1 - beta2) and the
-root of the second moment stays well above eps. Here is, for every update, what holds. One pass over
-the recorded tensors.
+root of the second moment stays well above eps. Here is, for every update, what holds: in medians
+over a sample of the dead tokens, read in one pass over those chunks of the record that hold it.
 """
 
 import argparse
@@ -35,47 +35,65 @@ from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.windows import Piece, read_pieces
 
+SAMPLE = 256  # dead tokens, at least, if there are so many
 UPDATES_AT_A_TIME = 16
-WINDOW_BYTES = 2**28  # of the dead tokens' bits, all tensors together
+WINDOW_BYTES = 2**27  # of the sampled tokens' bits, all tensors together
 Medians = dict[str, np.ndarray]  # by name, each of shape (updates,)
 
 
+def sampled_tokens(dead: np.ndarray, rows: int) -> np.ndarray:
+    """Return a sample of the dead tokens, bool of shape (tokens,).
+
+    Of the stretches of `rows` tokens that hold dead ones it has every k-th, with all dead tokens in
+    it, and k is such that about SAMPLE tokens come together. All are taken if there are fewer.
+
+    Parameters
+    ----------
+    dead : ndarray of bool, shape (tokens,)
+    rows : int
+        Tokens that the record stores together: less than all is no faster to read.
+    """
+    stretch = np.arange(len(dead)) // rows
+    every = max(1, np.count_nonzero(dead) // SAMPLE)
+    return dead & np.isin(stretch, np.unique(stretch[dead])[::every])
+
+
 def measure_forces(
-    pieces: Iterable[Piece], dead: np.ndarray, lr: np.ndarray, spec: RunSpec
+    pieces: Iterable[Piece], chosen: np.ndarray, lr: np.ndarray, spec: RunSpec
 ) -> Medians:
-    """Return each update's medians over all components of the dead tokens.
+    """Return each update's medians over all components of the chosen tokens.
 
     Parameters
     ----------
     pieces : iterable of Piece
-        Of all recorded tensors, at least those that hold dead tokens, as `read_pieces` yields them.
-    dead : ndarray of bool, shape (tokens,)
+        Of all recorded tensors, at least those that hold chosen tokens, as `read_pieces` yields
+        them.
+    chosen : ndarray of bool, shape (tokens,)
     lr : ndarray of float, shape (updates,)
         Of the whole run.
     spec : RunSpec
     """
     parts: list[Medians] = []
     for _, group in groupby(pieces, key=lambda piece: piece.updates[0]):
-        updates, bits = _gather(group, dead)
+        updates, bits = _gather(group, chosen)
         for start in range(0, len(updates), UPDATES_AT_A_TIME):
-            chosen = slice(start, start + UPDATES_AT_A_TIME)
-            values = _values(bits, chosen)
-            rates = lr[updates[chosen] - 1]
-            forces = forces_of(values, updates[chosen], rates, hyperparameters(spec))
+            part = slice(start, start + UPDATES_AT_A_TIME)
+            values, rates = _values(bits, part), lr[updates[part] - 1]
+            forces = forces_of(values, updates[part], rates, hyperparameters(spec))
             parts.append(_medians(forces, spec.eps))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _gather(
-    pieces: Iterable[Piece], dead: np.ndarray
+    pieces: Iterable[Piece], chosen: np.ndarray
 ) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
-    """Return a window's updates and, of each tensor, the dead tokens' bits: (values, steps)."""
+    """Return a window's updates and, of each tensor, the chosen tokens' bits, (values, steps)."""
     updates, rows = np.zeros(0, np.int64), {}
     for piece in pieces:
         updates = piece.updates
-        chosen = dead[piece.tokens.start : piece.tokens.stop]
+        own = chosen[piece.tokens.start : piece.tokens.stop]
         for name, bits in piece.bits.items():
-            rows.setdefault(name, []).append(bits[chosen].reshape(-1, bits.shape[-1]))
+            rows.setdefault(name, []).append(bits[own].reshape(-1, bits.shape[-1]))
     return updates, {name: np.concatenate(parts) for name, parts in rows.items()}
 
 
@@ -133,18 +151,22 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
     names = [name for name in layout.TENSORS if name in run]
     updates = run["update"].values
     values = measure_predictions(run, dead)
+    chosen = sampled_tokens(dead, run["W"].chunksizes["token"][0])
     if dead.any() and len(updates):
         row = run.sizes["component"] * layout.STEPS_PER_CHUNK * 4 * len(names)
-        chunks = int(np.clip(WINDOW_BYTES // (row * np.count_nonzero(dead)), 1, 8))
-        pieces = read_pieces(segments, names, dead, chunks)
+        chunks = int(np.clip(WINDOW_BYTES // (row * np.count_nonzero(chosen)), 1, 8))
+        pieces = read_pieces(segments, names, chosen, chunks)
         with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
-            values |= measure_forces(pieces, dead, run["lr"].values, spec)
+            values |= measure_forces(pieces, chosen, run["lr"].values, spec)
     if "gradient_median" in values:
         values["gradient_decay"] = gradient_decay(values["gradient_median"])
         values["fastest_decay"] = fastest_decay(updates, spec.beta2)
-    return _labelled(values, updates, spec).assign_attrs(
-        run_attributes(run) | {"dead_tokens": np.count_nonzero(dead), "left_out": _left_out(names)}
-    )
+    about = {
+        "dead_tokens": np.count_nonzero(dead),
+        "sampled_tokens": np.count_nonzero(chosen),
+        "left_out": _left_out(names),
+    }
+    return _labelled(values, updates, spec).assign_attrs(run_attributes(run) | about)
 
 
 def _left_out(names: Sequence[str]) -> str:
@@ -169,14 +191,17 @@ def _labelled(values: Medians, updates: np.ndarray, spec: RunSpec) -> xr.Dataset
 
 def _meanings() -> dict[str, tuple[str, str]]:
     """Return long name and unit of every variable along the updates."""
-    mean = "mean over all components of dead tokens of |W[t] - W[t-1]|"
+    mean = "mean over all components of the sampled dead tokens of |W[t] - W[t-1]|"
     return {
-        f"{name}_median": (f"median over all components of dead tokens of {long_name}", units)
+        f"{name}_median": (
+            f"median over all components of the sampled dead tokens of {long_name}",
+            units,
+        )
         for name, (_, long_name, units) in FORCES.items()
     } | {
         "displacement_mean": (mean, "weight"),
         "above_eps_fraction": (
-            f"fraction of the dead tokens' components with sqrt(v') above {WELL_ABOVE:g} eps",
+            f"fraction of the sampled dead tokens' components with sqrt(v') above {WELL_ABOVE:g} eps",
             "1",
         ),
         "gradient_decay": (
