@@ -191,19 +191,14 @@ def _labelled(values: Medians, updates: np.ndarray, spec: RunSpec) -> xr.Dataset
 
 def _meanings() -> dict[str, tuple[str, str]]:
     """Return long name and unit of every variable along the updates."""
-    mean = "mean over all components of the sampled dead tokens of |W[t] - W[t-1]|"
+    of_all = "over all components of the sampled dead tokens"
+    above = f"sqrt(v') above {WELL_ABOVE:g} eps"
     return {
-        f"{name}_median": (
-            f"median over all components of the sampled dead tokens of {long_name}",
-            units,
-        )
+        f"{name}_median": (f"median {of_all} of {long_name}", units)
         for name, (_, long_name, units) in FORCES.items()
     } | {
-        "displacement_mean": (mean, "weight"),
-        "above_eps_fraction": (
-            f"fraction of the sampled dead tokens' components with sqrt(v') above {WELL_ABOVE:g} eps",
-            "1",
-        ),
+        "displacement_mean": (f"mean {of_all} of |W[t] - W[t-1]|", "weight"),
+        "above_eps_fraction": (f"fraction {of_all} with {above}", "1"),
         "gradient_decay": (
             f"rate at which the median |grad| fell over the last {TREND} updates, g ~ exp(-rate t)",
             "per update",
