@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
-from deadtokens.figures.bands import MEDIAN, band_entries, draw_bands
 from deadtokens.figures.lines import divergence_entries, mark_divergences
 from deadtokens.figures.logzero import LogScaleWithZero
+from deadtokens.figures.populations import MEDIAN, band_entries, draw_bands
 from deadtokens.figures.runs import (
     DIVERGED,
     Run,
