@@ -6,7 +6,7 @@ import torch
 import xarray as xr
 from planted import planted, write_run
 
-from deadtokens.analysis import motion as motion_module
+from deadtokens.analysis import moves
 from deadtokens.analysis.freezing import main, measure_freezing
 from deadtokens.trajectory import layout
 
@@ -94,7 +94,7 @@ def test_quantiles_are_numpys(tmp_path):
     dead = np.arange(30) % 3 == 0
     norms = np.linalg.norm(np.diff(W.astype(float), axis=2), axis=1)
     for population, chosen in (("dead", dead), ("live", ~dead)):
-        expected = np.quantile(norms[chosen], motion_module.QUANTILES, axis=0).T
+        expected = np.quantile(norms[chosen], moves.QUANTILES, axis=0).T
         found = freezing.displacement_quantile.sel(population=population)
         assert found.values == pytest.approx(expected, rel=1e-5)
     centre = W[dead].astype(float).mean(axis=0)
@@ -217,9 +217,9 @@ def test_only_W_is_needed(tmp_path):
 def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch):
     """Windows are of few chunks, and all but small rows is of a window's size."""
     lengths = []
-    follow = motion_module.Lives.follow
+    follow = moves.Lives.follow
     monkeypatch.setattr(
-        motion_module.Lives,
+        moves.Lives,
         "follow",
         lambda lives, phase, hop: (lengths.append(phase.shape[-1]), follow(lives, phase, hop)),
     )

@@ -149,7 +149,7 @@ EDITS = {
         {"draw_frozen": 1},
     ),
     "the freezing analysis": (
-        "workflow/deadtokens/analysis/motion.py",
+        "workflow/deadtokens/analysis/moves.py",
         "QUANTILES = (0.05,",
         "QUANTILES = (0.06,",
         {"measure_freezing": 2, **{f"draw_{figure}": 1 for figure in OF_FREEZING}},

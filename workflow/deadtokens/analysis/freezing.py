@@ -14,7 +14,7 @@ import xarray as xr
 
 from deadtokens.analysis import labels
 from deadtokens.analysis.lives import Lives
-from deadtokens.analysis.motion import BFLOAT16, QUANTILES, RECORDED, Motion, measure_motion
+from deadtokens.analysis.moves import BFLOAT16, QUANTILES, RECORDED, Motion, measure_motion
 from deadtokens.analysis.onset import conditions, onset_of
 from deadtokens.analysis.order import effects, tied_times
 from deadtokens.analysis.origin import run_attributes
