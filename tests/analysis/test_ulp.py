@@ -7,7 +7,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadtokens.ulp import half_ulps, ordered_bits, origin_ulps, spacing, ulp_distance
+from deadtokens.ulp import (
+    distances,
+    half_ulp_walls,
+    half_ulps,
+    in_bfloat16_ulps,
+    ordered,
+    ordered_bits,
+    origin_ulps,
+    spacing,
+    ulp_distance,
+)
 
 # All 65,536 patterns but NaN and infinities.
 PATTERNS = np.arange(2**16, dtype=np.uint16).view(ml_dtypes.bfloat16)
@@ -104,3 +114,63 @@ def test_origins_ulps_differ_from_the_distance_across_a_power_of_two():
     before, after = np.float32(1.0), np.float32(1.0 - 2**-7)
     assert origin_ulps(after - before, before, "bfloat16") == -1
     assert ulp_distance(before, after, "bfloat16") == 2
+
+
+def bits_of(values):
+    return np.asarray(values, np.float32).view(np.uint32)
+
+
+def test_bare_bits_of_all_bfloat16_are_ordered_as_their_values():
+    bits = FINITE.view(np.uint16)
+    ranks = np.unique(FINITE.astype(np.float32), return_inverse=True)[1]
+    zero = ranks[bits == 0]
+    assert (ordered(bits) == ranks - zero).all()
+    assert ordered(bits).dtype == np.int16
+
+
+@given(st.integers(0, 2**16 - 1))
+def test_distances_from_any_pattern_to_all_others(pattern):
+    # NaN patterns too: they are no more than places behind infinity.
+    whole = [(-1 if bits >> 15 else 1) * (bits & 0x7FFF) for bits in range(2**16)]
+    places = ordered(np.arange(2**16, dtype=np.uint16))
+    found = distances(np.full(2**16, places[pattern]), places)
+    assert found.dtype == np.uint16
+    assert (found == np.abs(np.array(whole) - whole[pattern])).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_distances_of_float32_do_not_wrap(one, other):
+    def place(bits):
+        return (-1 if bits >> 31 else 1) * (bits & 0x7FFFFFFF)
+
+    places = ordered(np.array([one, other], np.uint32))
+    assert places.tolist() == [place(one), place(other)]
+    assert distances(places[:1], places[1:])[0] == abs(place(one) - place(other))
+
+
+@given(SINGLES, st.integers(0, 40), st.booleans())
+def test_distance_of_float32_counts_the_steps_of_nextafter(value, steps, upwards):
+    start = end = np.float32(value)
+    for _ in range(steps):
+        end = np.nextafter(end, np.float32(np.inf if upwards else -np.inf))
+    places = ordered(bits_of([start, end]))
+    assert distances(places[:1], places[1:])[0] == steps
+
+
+@given(st.lists(st.tuples(SINGLES, SINGLES), min_size=1, max_size=20))
+def test_fast_displacements_in_ulps_are_origins(pairs):
+    start, displacement = np.array(pairs, np.float32).T
+    expected = origin_ulps(displacement, start, "bfloat16")
+    exact = np.abs(expected) < np.finfo(np.float32).max
+    exact &= (expected == 0) | (np.abs(expected) > 2.0**-100)  # or float32 has too few bits for it
+    with np.errstate(over="ignore", under="ignore"):
+        found = in_bfloat16_ulps(displacement, bits_of(start))
+        of_bfloat16 = in_bfloat16_ulps(displacement, (bits_of(start) >> 16).astype(np.uint16))
+    assert (found == expected)[exact].all()
+    assert (of_bfloat16 == found)[exact].all()
+
+
+def test_fast_walls_are_those_away_from_zero_for_every_bfloat16():
+    values = FINITE.astype(np.float32)
+    assert (half_ulp_walls(values) == half_ulps(values, "bfloat16")[1]).all()
+    assert (half_ulp_walls(values) != half_ulps(values, "bfloat16")[0]).any()

@@ -78,6 +78,69 @@ def stillness(
     )
 
 
+def freezing_in_depth(
+    run: str = "a",
+    updates: int = 30,
+    dead: Sequence[bool] = (True, True, False),
+    **settings: object,
+) -> xr.Dataset:
+    """Return a run's freezing with all that its figures read.
+
+    The phases follow each other, a quarter of the updates each; of the dead, half have frozen for
+    good in the middle, by the criterion "last motion" all at the end.
+    """
+    base = freezing([(0.0, 0.0)] * updates, run=run, dead=dead, **settings)
+    update = np.arange(1, updates + 1)
+    phase = np.minimum(4 * (update - 1) // max(updates, 1), 3)
+    fraction = np.zeros((updates, 2, 4, 2))
+    fraction[np.arange(updates), :, phase] = 1
+    surviving = np.where(update <= updates // 2, 1.0, 0.5)[:, None, None, None]
+    surviving = np.broadcast_to(surviving, (updates, 2, 2, 2)).copy()
+    surviving[-1:, :, :, 0] = 0
+    ulps = np.geomspace(1e4, 1e-2, updates)[:, None] * np.array([0.1, 0.5, 1, 2, 10])
+    ulps = np.stack([ulps, 10 * ulps], axis=1)
+    by_criterion = ("update", "population", "grid", "criterion")
+    strata = np.stack([phase, np.minimum(phase, 2)]).astype(np.uint8)[: np.count_nonzero(dead)]
+    return base.assign(
+        {
+            "phase_fraction": (("update", "population", "phase", "grid"), fraction),
+            "surviving_fraction": (by_criterion, surviving),
+            "surviving_low": (by_criterion, surviving * 0.9),
+            "surviving_high": (by_criterion, np.minimum(surviving * 1.1, 1)),
+            "ulp_distance_quantile": (
+                ("update", "population", "norm", "grid", "quantile"),
+                np.broadcast_to(ulps[:, :, None, None], (updates, 2, 3, 2, 5)).round(),
+            ),
+            "largest_displacement_in_ulps_quantile": (("update", "population", "quantile"), ulps),
+            "strata": (("row", "column"), strata),
+            "strata_update": ("column", update),
+            "strata_token": ("row", np.flatnonzero(dead)[:2]),
+        }
+    ).assign_coords(
+        phase=["early", "midlife", "late", "frozen"],
+        grid=["bfloat16", "recorded"],
+        norm=["L1", "L2", "Linf"],
+        criterion=["last motion", "settled"],
+    )
+
+
+def sharpening(
+    run: str = "a", updates: int = 30, without: Sequence[str] = (), **settings: object
+) -> xr.Dataset:
+    """Return a run's sharpening, its forces falling, without some of them."""
+    falling = np.geomspace(1e-2, 1e-6, updates)
+    names = ("probability", "gradient", "root_second_moment", "gradient_ratio", "intended_in_walls")
+    values = {f"{name}_median": falling * 10.0**place for place, name in enumerate(names)}
+    values |= {"displacement_mean": np.where(falling > 1e-5, falling, 0)}
+    values |= {"gradient_decay": np.sin(falling), "fastest_decay": np.full(updates, 5e-4)}
+    return xr.Dataset(
+        {name: ("update", array) for name, array in values.items() if name not in without}
+        | {"eps": ((), 1e-8)},
+        coords={"update": np.arange(1, updates + 1)},
+        attrs={"run": run, "spec": json.dumps(settings), "status": "complete"},
+    )
+
+
 def census(rows: Sequence[tuple[str, str, int, str]], vocabulary: str = "kjv") -> xr.Dataset:
     """Return a census; each row is a token's string, script, count and cause of death."""
     strings, scripts, counts, causes = zip(*rows, strict=True)
@@ -154,6 +217,8 @@ def tensors(costs: np.ndarray, run: str = "a") -> xr.Dataset:
 def diverged(dataset: xr.Dataset, at: int) -> xr.Dataset:
     """Return the run cut off before update `at`, at which it diverged."""
     cut = dataset.isel(update=slice(0, at - 1))
+    if "strata" in cut:
+        cut = cut.isel(column=slice(0, at - 1))
     return cut.assign_attrs(status="diverged", diverged_at=at)
 
 

@@ -13,8 +13,10 @@ from figures.figure_data import (
     diverged,
     flow,
     freezing,
+    freezing_in_depth,
     read_table,
     scalars,
+    sharpening,
     stillness,
     storage,
     tensors,
@@ -26,9 +28,11 @@ from deadtokens.errors import UserError
 from deadtokens.figures import draw, frozen, loss, style
 
 GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
+IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
 NAMES = (
     *("loss", "frozen", "displacement", "census", "causes", "storage", "flow", "riddle", "tensors"),
     *GRADIENTS,
+    *IN_DEPTH,
 )
 MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
@@ -71,6 +75,9 @@ def datasets(name):
             stillness([0, 1 / 3, 0.7, 1], [[1 / 7] * 7] * 4, run=f"r{n}", **setting)
             for n, setting in enumerate(settings)
         ]
+    elif name in IN_DEPTH:
+        make = sharpening if name == "sharpening" else freezing_in_depth
+        runs = [make(run=f"r{n}", **setting) for n, setting in enumerate(settings)]
     else:
         quantiles = np.geomspace(1e-9, 1 / 3, 40).reshape(4, 2, 5)
         quantiles[2, 0] = 0

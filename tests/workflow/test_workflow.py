@@ -16,6 +16,8 @@ from deadtokens.figures.draw import FIGURES
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
+OF_FREEZING = ("frozen", "displacement", "phases", "survival", "ulps", "strata")
+
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
@@ -171,6 +173,7 @@ DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
 ANALYSED = {
     "collect_scalars": 2,
     "measure_freezing": 2,
+    "measure_sharpening": 2,
     "audit_replay": 2,
     "measure_gradients": 2,
     "attribute_motion": 2,
@@ -186,10 +189,10 @@ EDITS = {
         {"draw_frozen": 1},
     ),
     "the freezing analysis": (
-        "workflow/deadtokens/analysis/freezing.py",
+        "workflow/deadtokens/analysis/moves.py",
         "QUANTILES = (0.05,",
         "QUANTILES = (0.06,",
-        {"measure_freezing": 2, "draw_frozen": 1, "draw_displacement": 1},
+        {"measure_freezing": 2, **{f"draw_{figure}": 1 for figure in OF_FREEZING}},
     ),
     "the update rule, two imports deep": (
         "workflow/deadtokens/training/update.py",

@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "deadtokens.verify",
     "scalars": "deadtokens.analysis.scalars",
     "freezing": "deadtokens.analysis.freezing",
+    "sharpening": "deadtokens.analysis.sharpening",
     "audit": "deadtokens.analysis.audit",
     "stillness": "deadtokens.analysis.stillness",
     "attribution": "deadtokens.analysis.attribution",

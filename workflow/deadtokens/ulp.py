@@ -1,15 +1,71 @@
 """The grid of representable numbers: spacing, the walls of rounding, distances in ulps.
 
 Values are float32 arrays; those of bfloat16 are the float32 with the same value. Everything is done
-on bit patterns, so that subnormals and powers of two come out right.
+on bit patterns, so that subnormals and powers of two come out right. What is done to every weight
+of every update has a form that takes the bare bits in their own width: `ordered`, `distances`.
 """
 
 import numpy as np
 
-# Bits that a format keeps behind the leading one, and the low bits of a float32 that it drops.
-MANTISSA = {"bfloat16": 7, "float32": 23}
-DROPPED = {"bfloat16": 16, "float32": 0}
+MANTISSA = {"bfloat16": 7, "float32": 23}  # bits that a format keeps behind the leading one
 SMALLEST_EXPONENT = -126  # of normal numbers; subnormals share their spacing
+FORMAT = {np.dtype(np.uint16): "bfloat16", np.dtype(np.uint32): "float32"}
+SIGNED = {np.dtype(np.uint16): np.int16, np.dtype(np.uint32): np.int32}
+
+
+def ordered(bits: np.ndarray) -> np.ndarray:
+    """Return integers that count the representable numbers in order; both zeros are 0.
+
+    Parameters
+    ----------
+    bits : ndarray of uint16 (bfloat16) or uint32 (float32)
+        The bare bits; those of a NaN count as beyond infinity.
+
+    Returns
+    -------
+    ndarray of int16 or int32, same shape
+    """
+    signed = bits.view(SIGNED[bits.dtype])
+    sign = signed >> (8 * bits.itemsize - 1)  # 0 or -1, and x ^ -1 - -1 is -x
+    magnitude = signed & np.iinfo(signed.dtype).max
+    magnitude ^= sign
+    magnitude -= sign
+    return magnitude
+
+
+def distances(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return how many representable numbers apart, in the unsigned type of the same width.
+
+    Parameters
+    ----------
+    before, after : ndarray of int16 or int32, same shape
+        As `ordered` gives them.
+    """
+    # The larger minus the smaller always fits without a sign, even where it wraps with one.
+    unsigned = np.dtype(f"u{before.itemsize}")
+    larger = np.maximum(before, after)
+    np.subtract(larger, np.minimum(before, after), out=larger)
+    return larger.view(unsigned)
+
+
+def in_bfloat16_ulps(displacement: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return displacements in bfloat16's ulps at their starting points, float32.
+
+    The same as `origin_ulps`, for whole blocks: exact but for an overflow, as both are powers of 2.
+
+    Parameters
+    ----------
+    displacement : float32 ndarray
+    start : ndarray of uint16 or uint32, same shape
+        The bits of the starting points, of bfloat16 or float32.
+    """
+    smallest = 1 << MANTISSA[FORMAT[start.dtype]]
+    power = np.maximum(start & smallest * 0xFF, start.dtype.type(smallest))
+    if start.itemsize == 2:
+        power = np.left_shift(power, 16, dtype=np.uint32)
+    scaled = displacement / power.view(np.float32)
+    scaled *= 2.0 ** MANTISSA["bfloat16"]
+    return scaled
 
 
 def ordered_bits(values: np.ndarray, format: str) -> np.ndarray:
@@ -24,9 +80,10 @@ def ordered_bits(values: np.ndarray, format: str) -> np.ndarray:
     -------
     ndarray of int64, same shape
     """
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.int64)
-    magnitude = (bits & 0x7FFFFFFF) >> DROPPED[format]
-    return np.where(bits >> 31, -magnitude, magnitude)
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    if format == "bfloat16":
+        bits = (bits >> 16).astype(np.uint16)
+    return ordered(bits).astype(np.int64)
 
 
 def ulp_distance(before: np.ndarray, after: np.ndarray, format: str) -> np.ndarray:
@@ -75,6 +132,18 @@ def half_ulps(values: np.ndarray, format: str) -> tuple[np.ndarray, np.ndarray]:
     mantissa, exponent = np.frexp(np.abs(np.asarray(values, np.float64)))
     below_is_denser = (mantissa == 0.5) & (exponent - 1 > SMALLEST_EXPONENT)
     return np.where(below_is_denser, away / 2, away), away
+
+
+def half_ulp_walls(values: np.ndarray) -> np.ndarray:
+    """Return bfloat16's walls away from zero, float32: those of `half_ulps`, for whole blocks.
+
+    Parameters
+    ----------
+    values : float32 ndarray, finite
+    """
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    power = np.maximum(bits & 0x7F800000, np.uint32(1 << MANTISSA["float32"]))
+    return power.view(np.float32) * np.float32(2.0 ** -(MANTISSA["bfloat16"] + 1))
 
 
 def origin_ulps(displacement: np.ndarray, start: np.ndarray, format: str) -> np.ndarray:

@@ -50,6 +50,24 @@ rule measure_freezing:
         """
 
 
+rule measure_sharpening:
+    """Measure what drives the dead tokens of a run, and what holds them."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/sharpening.nc",
+    log:
+        "logs/measure_sharpening/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("analysis.sharpening"),
+    shell:
+        """
+        python -m deadtokens.analysis.sharpening {input:q} --output {output:q} --log {log:q}
+        """
+
+
 rule audit_replay:
     """Replay the optimizer of a run and compare every bit with its record."""
     input:

@@ -1,149 +1,176 @@
 """When tokens stand still: bitwise, on the recorded values of W.
 
-A token is *frozen at t* if update t left every bit of its row unchanged.
+A token is *frozen at t* if update t left every bit of its row unchanged. One pass over W.
 """
 
 import argparse
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from deadtokens.analysis import labels
+from deadtokens.analysis.lives import Lives
+from deadtokens.analysis.moves import BFLOAT16, QUANTILES, RECORDED, Motion, measure_motion
+from deadtokens.analysis.onset import conditions, onset_of
+from deadtokens.analysis.order import effects, tied_times
 from deadtokens.analysis.origin import run_attributes
+from deadtokens.analysis.properties import token_groups, token_numbers
+from deadtokens.analysis.steps import GRIDS, PHASES
+from deadtokens.analysis.strata import sampled_tokens, sampled_updates
+from deadtokens.analysis.survival import kaplan_meier, time_quantiles
 from deadtokens.netcdf import write
-from deadtokens.trajectory.blocks import displacements
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.windows import read_pieces
 
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@dataclass(frozen=True)
-class Motion:
-    """How the populations moved in every update, and when each token last did.
-
-    Attributes
-    ----------
-    update : ndarray of int64, shape (updates,)
-    frozen_fraction : ndarray of float, shape (updates, 2)
-        Of the dead and of the live tokens; NaN for an empty population.
-    displacement_quantile : ndarray of float, shape (updates, 2, quantiles)
-        Of the L2 norms of ``W[t] - W[t - 1]``.
-    last_change : ndarray of int64, shape (tokens,)
-    """
-
-    update: np.ndarray
-    frozen_fraction: np.ndarray
-    displacement_quantile: np.ndarray
-    last_change: np.ndarray
+CRITERIA = ("last motion", "settled")
+TRANSITIONS = ("jitter to hops", "hops to stillness", "hops to settled stillness")
+LEVELS = (0.1, 0.5, 0.9)
 
 
-def changed_tokens(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return which rows differ in a bit (0.0 and -0.0 differ, a NaN equals itself).
-
-    Parameters
-    ----------
-    before, after : float32 ndarray, shape (tokens, components, steps)
-
-    Returns
-    -------
-    ndarray of bool, shape (tokens, steps)
-    """
-    return (bits_of(before) != bits_of(after)).any(axis=1)
-
-
-def bits_of(values: np.ndarray) -> np.ndarray:
-    """Return the bit patterns of float32 values as uint32, in the same shape."""
-    return np.ascontiguousarray(values).view(np.uint32)
-
-
-def displacement_norms(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return the L2 norm of each row's displacement, float32 of shape (tokens, steps).
-
-    Parameters
-    ----------
-    before, after : float32 ndarray, shape (tokens, components, steps)
-    """
-    difference = after - before
-    return np.sqrt(np.einsum("tcs,tcs->ts", difference, difference))
+def measure_freezing(segments: Segments) -> xr.Dataset:
+    """Return the freezing of a run: of its populations, its tokens and its cloud, labelled."""
+    run = open_run(segments)
+    dead = run["dead"].values.astype(bool)
+    sampled = sampled_updates(run.sizes["update"])
+    pieces = read_pieces(segments, ["W"])
+    with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
+        motion = measure_motion(pieces, dead, run.sizes["component"], sampled)
+    groups, numbers = token_groups(run), token_numbers(run)
+    parts = [
+        label_populations(motion),
+        label_tokens(motion.lives, dead),
+        estimate_survival(motion, dead),
+        measure_transitions(motion.lives, dead),
+        find_onsets(motion, dead),
+        compare_tokens(motion.lives, dead, groups, numbers),
+        draw_strata(motion, dead, sampled),
+    ]
+    return _with_coordinates(xr.merge(parts), motion, dead).assign_attrs(run_attributes(run))
 
 
-def measure_motion(
-    blocks: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], dead: np.ndarray
-) -> Motion:
-    """Measure the motion over blocks of (updates, before, after), as `displacements` yields them.
-
-    Parameters
-    ----------
-    blocks : iterable of (int64 (steps,), float32 (tokens, components, steps), the same)
-    dead : ndarray of bool, shape (tokens,)
-    """
-    populations = (dead, ~dead)
-    update, frozen = [np.zeros(0, np.int64)], [np.zeros((0, 2))]
-    quantiles = [np.zeros((0, 2, len(QUANTILES)))]
-    last_change = np.zeros(len(dead), np.int64)
-    for updates, before, after in blocks:
-        changed, norms = changed_tokens(before, after), displacement_norms(before, after)
-        update.append(updates)
-        frozen.append(np.stack([_mean(~changed[chosen]) for chosen in populations], axis=-1))
-        quantiles.append(np.stack([_quantiles(norms[chosen]) for chosen in populations], axis=1))
-        last_change = np.maximum(last_change, last_changes(updates, changed))
-    return Motion(
-        np.concatenate(update), np.concatenate(frozen), np.concatenate(quantiles), last_change
+def label_populations(motion: Motion) -> xr.Dataset:
+    """Return what moved in every update, of the dead and of the live tokens."""
+    return _labelled(
+        {
+            name: (("update", *axes), long_name, units)
+            for name, (axes, long_name, units) in labels.PER_UPDATE.items()
+        },
+        motion.rows,
     )
 
 
-def last_changes(update: np.ndarray, changed: np.ndarray) -> np.ndarray:
-    """Return the last update that changed each token, 0 if none did.
-
-    Parameters
-    ----------
-    update : ndarray of int64, shape (updates,)
-    changed : ndarray of bool, shape (tokens, updates)
-
-    Returns
-    -------
-    ndarray of int64, shape (tokens,)
-    """
-    return (changed * update).max(axis=1, initial=0)
+def label_tokens(lives: Lives, dead: np.ndarray) -> xr.Dataset:
+    """Return each token's last motion, phases, thaws and stretches of stillness."""
+    names = ("last_motion", "unsettled", "last_jitter", "thaws", "longest_broken", "hops")
+    on_grids = {name: getattr(lives, name).T for name in (*names, "longest_still")}
+    values = on_grids | {
+        "last_change": lives.last_motion[RECORDED],
+        "censored": lives.moving[RECORDED],
+        "last_in_phase": np.moveaxis(lives.last_in_phase, 0, -1),
+        "dead": dead,
+    }
+    return _labelled(labels.PER_TOKEN, values)
 
 
-def summarise_motion(motion: Motion, dead: np.ndarray) -> xr.Dataset:
-    """Return the freezing of the populations dead and live, and of each token, labelled."""
-    still_moving = motion.last_change == motion.update.max(initial=0)
+def _censored(lives: Lives) -> tuple[np.ndarray, ...]:
+    """Return who was not seen to freeze, by each criterion, (grids, tokens)."""
+    return lives.moving, lives.unsettled
+
+
+def estimate_survival(motion: Motion, dead: np.ndarray) -> xr.Dataset:
+    """Return the Kaplan-Meier estimate of the time of freezing, by each criterion."""
+    lives, updates = motion.lives, motion.rows["update"]
+    curves = [
+        kaplan_meier(lives.last_motion[grid, chosen], censored[grid, chosen], updates)
+        for chosen in (dead, ~dead)
+        for grid in range(len(GRIDS))
+        for censored in _censored(lives)
+    ]
+    shape = (2, len(GRIDS), len(CRITERIA), len(updates))
+    values = {
+        name: np.moveaxis(np.reshape([getattr(one, field) for one in curves], shape), -1, 0)
+        for name, field in zip(labels.SURVIVAL, ("fraction", "low", "high"), strict=True)
+    }
+    return _labelled(labels.SURVIVAL, values)
+
+
+def measure_transitions(lives: Lives, dead: np.ndarray) -> xr.Dataset:
+    """Return when the dead passed from thermal jitter to hops to stillness, and how sharply."""
+    jittering = lives.last_jitter == lives.updates
+    passed = [(lives.last_jitter, jittering)]
+    passed += [(lives.last_motion, censored) for censored in _censored(lives)]
+    updates = np.array(
+        [
+            [time_quantiles(times[grid, dead], censored[grid, dead], LEVELS) for grid in range(2)]
+            for times, censored in passed
+        ]
+    )
+    width = updates[..., -1] - updates[..., 0]
+    return _labelled(labels.TRANSITION, {"transition_update": updates, "transition_width": width})
+
+
+def find_onsets(motion: Motion, dead: np.ndarray) -> xr.Dataset:
+    """Return when Fimbulwinter began, by each definition."""
+    rows = motion.rows
+    last_motion = motion.lives.last_motion[RECORDED, dead]
+    found = conditions(
+        rows["update"], rows["frozen_fraction"][:, 0], rows["radius_velocity"], last_motion
+    )
+    onsets = [onset_of(condition, rows["update"]) for condition in found.values()]
+    variables = {
+        name: ("definition", np.array([getattr(one, field) for one in onsets]), _about(*about))
+        for field, (name, *about) in labels.ONSET.items()
+    }
+    return xr.Dataset(variables, coords={"definition": list(found)})
+
+
+def compare_tokens(
+    lives: Lives,
+    dead: np.ndarray,
+    groups: Mapping[str, np.ndarray],
+    numbers: Mapping[str, np.ndarray],
+) -> xr.Dataset:
+    """Return how the dead tokens' times depend on what they are, with intervals."""
+    censored = (lives.last_jitter == lives.updates, *_censored(lives))
+    times = (lives.last_jitter, lives.last_motion, lives.last_motion)
+    found = [
+        effects(tied_times(time[BFLOAT16, dead], unknown[BFLOAT16, dead]), groups, numbers)
+        for time, unknown in zip(times, censored, strict=True)
+    ]
+    variables = {
+        name: (
+            ("transition", "property"),
+            np.array([[getattr(effect, field) for effect in row] for row in found]),
+            _about(*about),
+        )
+        for field, (name, *about) in labels.EFFECT.items()
+    }
+    measure = np.array([effect.measure for effect in found[0]], dtype=str)
+    variables["effect_measure"] = ("property", measure, _about("what the effect is"))
     return xr.Dataset(
-        {
-            "frozen_fraction": (
-                ("update", "population"),
-                motion.frozen_fraction,
-                _about("fraction of the population's tokens bitwise unchanged by the update"),
-            ),
-            "displacement_quantile": (
-                ("update", "population", "quantile"),
-                motion.displacement_quantile,
-                _about("quantiles over tokens of the L2 norm of W[t] - W[t-1]", "weight"),
-            ),
-            "last_change": (
-                "token",
-                motion.last_change,
-                _about("last update that changed a bit of the token's row; 0: none"),
-            ),
-            "censored": (
-                "token",
-                still_moving,
-                _about("the last recorded update moved the token: no freeze was seen"),
-            ),
-            "dead": ("token", dead, _about("the token never occurs in the training text")),
-        },
-        coords={
-            "update": ("update", motion.update, _about("update t takes state t-1 to state t")),
-            "population": ["dead", "live"],
-            "quantile": ("quantile", list(QUANTILES), _about("quantile")),
-            "token": ("token", np.arange(len(dead)), _about("row of the vocabulary")),
-        },
+        variables, coords={"property": np.array([one.property for one in found[0]], dtype=str)}
+    )
+
+
+def draw_strata(motion: Motion, dead: np.ndarray, sampled: np.ndarray) -> xr.Dataset:
+    """Return the phases of sampled dead tokens at sampled updates."""
+    chosen = sampled_tokens(motion.lives.last_motion[BFLOAT16, dead])
+    values = {
+        "strata": motion.phases[:, chosen].T,
+        "strata_update": sampled,
+        "strata_token": np.flatnonzero(dead)[chosen],
+    }
+    return _labelled(labels.STRATA, values)
+
+
+def _labelled(about: Mapping[str, tuple], values: Mapping[str, np.ndarray]) -> xr.Dataset:
+    return xr.Dataset(
+        {name: (axes, values[name], _about(*words)) for name, (axes, *words) in about.items()}
     )
 
 
@@ -151,24 +178,25 @@ def _about(long_name: str, units: str = "1") -> dict[str, str]:
     return {"long_name": long_name, "units": units}
 
 
-def _mean(frozen: np.ndarray) -> np.ndarray:
-    """Mean over tokens, NaN where a population is empty."""
-    return frozen.mean(axis=0) if len(frozen) else np.full(frozen.shape[1], np.nan)
-
-
-def _quantiles(displacement: np.ndarray) -> np.ndarray:
-    """Quantiles over tokens, (updates, quantiles), NaN where a population is empty."""
-    if not len(displacement):
-        return np.full((displacement.shape[1], len(QUANTILES)), np.nan)
-    return np.quantile(displacement, QUANTILES, axis=0).T
-
-
-def measure_freezing(segments: Segments) -> xr.Dataset:
-    """Return the freezing of a run, read block by block."""
-    run = open_run(segments)
-    dead = run["dead"].values.astype(bool)
-    motion = measure_motion(displacements(segments), dead)
-    return summarise_motion(motion, dead).assign_attrs(run_attributes(run))
+def _with_coordinates(dataset: xr.Dataset, motion: Motion, dead: np.ndarray) -> xr.Dataset:
+    numbers: dict[str, Any] = {
+        "update": motion.rows["update"],
+        "quantile": list(QUANTILES),
+        "level": list(LEVELS),
+        "token": np.arange(len(dead)),
+    }
+    names = {
+        "population": ["dead", "live"],
+        "phase": list(PHASES),
+        "grid": list(GRIDS),
+        "norm": ["L1", "L2", "Linf"],
+        "criterion": list(CRITERIA),
+        "transition": list(TRANSITIONS),
+    }
+    described = {
+        name: (name, values, _about(labels.COORDINATES[name])) for name, values in numbers.items()
+    }
+    return dataset.assign_coords(described | names)
 
 
 def main(arguments: Sequence[str]) -> None:

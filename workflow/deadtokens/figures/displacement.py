@@ -6,12 +6,11 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
 from deadtokens.figures.lines import divergence_entries, mark_divergences
 from deadtokens.figures.logzero import LogScaleWithZero
+from deadtokens.figures.populations import MEDIAN, band_entries, draw_bands
 from deadtokens.figures.runs import (
     DIVERGED,
     Run,
@@ -25,10 +24,6 @@ from deadtokens.figures.runs import (
 )
 
 EACH = "each update"
-MEDIAN = 0.5
-WIDE, NARROW = (0.05, 0.95), (0.25, 0.75)
-OPACITY = {WIDE: 0.2, NARROW: 0.35}
-OPACITY_IN_LEGEND = {WIDE: 0.2, NARROW: 0.48}  # the narrow band lies on the wide one
 NEEDED = ("displacement_quantile", "population", "quantile", "dead")
 TYPES = {
     "group": "str",
@@ -103,38 +98,15 @@ def draw(table: pd.DataFrame) -> Figure:
 def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero, width: int) -> None:
     scale.apply(axes)
     axes.set_title(style.as_drawn(rows["label"].iloc[0], width))
-    lines = rows[rows["series"] == EACH]
-    for population, values in lines.groupby("population", sort=False):
-        _draw_population(axes, values, style.POPULATIONS[population], scale)
+    draw_bands(axes, rows[rows["series"] == EACH], "displacement", scale)
     ended = rows[rows["series"] == DIVERGED]
     colors = [style.POPULATIONS[population].color for population in ended["population"]]
     ended = ended.assign(displacement=scale.place(ended["displacement"]), color=colors)
     mark_divergences(axes, ended, "displacement")
 
 
-def _draw_population(
-    axes: Axes, values: pd.DataFrame, stroke: style.Stroke, scale: LogScaleWithZero
-) -> None:
-    heights = values.pivot(index="update", columns="quantile", values="displacement")
-    heights = heights.apply(scale.place)
-    alone = len(heights) == 1
-    for (low, high), alpha in OPACITY.items():
-        band = {"color": stroke.color, "alpha": alpha, "linewidth": 3 if alone else 0}
-        axes.fill_between(heights.index, heights[low], heights[high], **band)
-    dot = "." if alone else ""
-    axes.plot(heights.index, heights[MEDIAN], **stroke.line(), linewidth=0.9, marker=dot)
-
-
 def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
-    entries = []
-    for population, rows in table[table["series"] == EACH].groupby("population", sort=False):
-        stroke = style.POPULATIONS[population]
-        name = f"{population} tokens (n = {style.number_of(rows['tokens'])})"
-        entries.append((Line2D([], [], **stroke.line()), f"{name}: median"))
-    for (low, high), alpha in OPACITY_IN_LEGEND.items():
-        band = Patch(color=style.NEUTRAL, alpha=alpha, linewidth=0)
-        entries.append((band, f"{low:.0%} to {high:.0%} of the tokens"))
-    return entries + divergence_entries(table)
+    return band_entries(table[table["series"] == EACH]) + divergence_entries(table)
 
 
 RECIPE = command.Recipe(

@@ -54,6 +54,7 @@ REGIMES = {
     "fp32": Stroke("#6fc0e6", (10, 2)),
 }
 POPULATIONS = {"dead": Stroke("#222222"), "live": Stroke("#2f9e5f", (4, 1.5))}
+PHASES = {"early": "#d9432f", "midlife": "#f2a65a", "late": "#a9d3ea", "frozen": "#1f4e79"}
 
 LOOK = {
     "font.family": [FONT],

@@ -41,14 +41,15 @@ def _chunks(
     dataset: h5py.Dataset, tokens: range, steps: range, out: np.ndarray
 ) -> Iterator[partial]:
     """Yield for each chunk what inflates it, its bytes read already."""
-    rows, _, length = dataset.chunks
+    rows, _, length = shape = dataset.chunks
+    format = dataset.attrs["recorded_dtype"]  # once: looking it up costs as much as a chunk
     for step in range(steps.start - steps.start % length, steps.stop, length):
         for row in range(tokens.start - tokens.start % rows, tokens.stop, rows):
             yield partial(
                 _place,
                 dataset.id.read_direct_chunk((row, 0, step))[1],
-                dataset.attrs["recorded_dtype"],
-                dataset.chunks,
+                format,
+                shape,
                 overlap(tokens, row, rows),
                 overlap(steps, step, length),
                 out,

@@ -97,12 +97,14 @@ class _Reading:
         self.formats = {name: tensor_format(source.file, name) for name in names}
         self.pieces: list[tuple[dict[str, np.ndarray], np.ndarray, list[Future]]] = []
         components = source.shape(names[0])[1]
-        for rows in _ranges(source, tokens):
+        for rows in source.rows():
+            chosen = tokens[slice(*np.searchsorted(tokens, [rows.start, rows.stop]))]
+            if not len(chosen):
+                continue
             outs = {
                 name: np.empty((len(rows), components, len(steps)), UNSIGNED[format])
                 for name, format in self.formats.items()
             }
-            chosen = tokens[slice(*np.searchsorted(tokens, [rows.start, rows.stop]))]
             self.pieces.append((outs, chosen - rows.start, source.begin(outs, rows, steps, pool)))
 
     def each_step(self) -> Iterator[dict[str, Tensor]]:
@@ -117,12 +119,3 @@ class _Reading:
         """Return the chosen rows, (steps, tokens, components)."""
         parts = [outs[name][rows].transpose(2, 0, 1) for outs, rows, _ in self.pieces]
         return as_tensor(np.concatenate(parts, axis=1), self.formats[name])
-
-
-def _ranges(source: Source, tokens: np.ndarray) -> list[range]:
-    """Return what to read: the rows of the chunks in question; all of them for a replay."""
-    total, rows = source.shape("grad")[0], source.file["grad"].chunks[0]
-    if source.replay is not None:  # it takes all of a step's rows on at once
-        return [range(total)]
-    starts = np.unique(tokens - tokens % rows).tolist()
-    return [range(start, min(start + rows, total)) for start in starts]

@@ -28,9 +28,20 @@ class Source:
         """Return the tensor's lengths: tokens, components, steps."""
         return tensor_shape(self.file, name)
 
+    def rows_per_chunk(self) -> int:
+        """Return how many rows a chunk of the first recorded tensor has."""
+        return next(self.file[name].chunks[0] for name in layout.TENSORS if name in self.file)
+
     def steps_per_chunk(self, name: str) -> int:
         """Return how many steps are read most cheaply at once."""
         return self.file[name if name in self.file else f"checksum_{name}"].chunks[-1]
+
+    def rows(self) -> list[range]:
+        """Return the rows that are read most cheaply together, all of the vocabulary's."""
+        if self.replay is not None:
+            return [part.rows for part in self.replay.parts]
+        tokens, length = self.shape("W")[0], self.rows_per_chunk()
+        return [range(start, min(start + length, tokens)) for start in range(0, tokens, length)]
 
     def begin(
         self,

@@ -1,0 +1,69 @@
+import numpy as np
+import pandas as pd
+import pytest
+from figures.figure_data import diverged, freezing_in_depth, misplaced_texts, shown_texts
+from matplotlib.colors import to_hex
+
+from deadtokens.figures import phases, style
+from deadtokens.figures.logupdates import averaged, bin_starts
+
+
+def test_every_update_is_in_one_bin():
+    starts = bin_starts(1500)
+    assert (starts[0], starts[-1]) == (1, 1500)
+    assert starts[:20].tolist() == list(range(1, 21))
+    assert (np.diff(starts) > 0).all()
+
+
+def test_bins_are_means_over_their_updates():
+    values = np.array([1.0, 2.0, 4.0, 9.0])[:, None]
+    found = averaged(values, np.arange(1, 5), np.array([1, 2, 4]))
+    assert found[:, 0].tolist() == [1, 3, 9]
+
+
+def test_shares_are_those_of_the_file_and_sum_to_one():
+    table = phases.table([freezing_in_depth(updates=400, precision="fp32")])
+    sums = table.groupby(["population", "first"])["fraction"].sum()
+    assert sums.to_numpy() == pytest.approx(1)
+    dead = table[table["population"] == "dead"]
+    assert dead[dead["first"] == 50].set_index("phase")["fraction"].to_dict() == {
+        "early": 1,
+        "midlife": 0,
+        "late": 0,
+        "frozen": 0,
+    }
+    late = dead[(dead["phase"] == "frozen") & (dead["first"] > 300)]
+    assert (late["fraction"] == 1).all()
+    assert late["last"].max() == 400
+
+
+def test_areas_are_stacked_in_the_order_of_the_phases():
+    figure = phases.draw(phases.table([freezing_in_depth(updates=8)]))
+    areas = figure.axes[0].collections
+    assert [to_hex(area.get_facecolor()[0]) for area in areas] == list(style.PHASES.values())
+    first, last = (area.get_paths()[0].get_extents() for area in (areas[0], areas[-1]))
+    assert (first.y1, last.y1) == (1, 1)
+    assert (last.x0, last.x1) == (1, 9)
+
+
+def test_runs_without_dead_tokens_or_updates_and_diverged_ones():
+    runs = [
+        freezing_in_depth(run="a", precision="fp32", dead=[False, False]),
+        diverged(freezing_in_depth(run="b", precision="mixed"), at=7),
+        diverged(freezing_in_depth(run="c", precision="pure-bf16"), at=1),
+    ]
+    table = phases.table(runs)
+    figure = phases.draw(table)
+    texts = shown_texts(figure)
+    assert "no dead tokens" in texts
+    assert "mixed: dead (n = 2), diverged at update 7" in texts
+    assert "pure-bf16: live (n = 1), diverged at update 1" in texts
+    assert pd.isna(table[table["run"] == "c"]["first"]).all()
+
+
+def test_no_text_overlaps_with_all_regimes():
+    runs = [freezing_in_depth(run=name, updates=1500, precision=name) for name in style.REGIMES]
+    runs[1] = diverged(runs[1], 200)
+    figure = phases.draw(phases.table(runs))
+    style.set_title(figure, "Phases of tokens")
+    assert misplaced_texts(figure) == []

@@ -1,0 +1,53 @@
+import numpy as np
+from figures.figure_data import diverged, freezing_in_depth, misplaced_texts, shown_texts
+
+from deadtokens.figures import style, survival
+
+
+def test_curves_and_bands_are_those_of_the_file():
+    table = survival.table([freezing_in_depth(precision="fp32")])
+    settled = table[table["criterion"] == "settled"]
+    assert settled["surviving"].tolist() == [1.0] * 15 + [0.5] * 15
+    assert settled["low"].tolist() == [0.9] * 15 + [0.45] * 15
+    assert table[table["criterion"] == "last motion"]["surviving"].iloc[-1] == 0
+    assert (table["tokens"] == 2).all()
+
+
+def test_each_criterion_has_its_panel():
+    figure = survival.draw(survival.table([freezing_in_depth()]))
+    by_last_motion, settled = figure.axes
+    assert by_last_motion.lines[0].get_ydata()[-1] == 0
+    assert settled.lines[0].get_ydata()[-1] == 0.5
+    band = settled.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0.45, 1.0)
+
+
+def test_runs_without_dead_tokens_are_left_out():
+    alone = freezing_in_depth(run="live", precision="fp32", dead=[False])
+    table = survival.table([alone])
+    assert table.empty
+    assert any("no dead tokens" in text for text in shown_texts(survival.draw(table)))
+    both = survival.table([alone, freezing_in_depth(run="b", precision="mixed")])
+    assert both["run"].unique().tolist() == ["b"]
+
+
+def test_diverged_runs_are_marked():
+    runs = [
+        diverged(freezing_in_depth(run="a", precision="fp32"), at=7),
+        diverged(freezing_in_depth(run="b", precision="mixed"), at=1),
+        freezing_in_depth(run="c", precision="pure-bf16"),
+    ]
+    figure = survival.draw(survival.table(runs))
+    for axes in figure.axes:
+        (cross,) = [line for line in axes.lines if line.get_marker() == "x"]
+        assert (*cross.get_xdata(), *cross.get_ydata()) == (6, 1.0)
+    assert "mixed: diverged at update 1" in shown_texts(figure)
+
+
+def test_no_text_overlaps_with_all_regimes():
+    runs = [freezing_in_depth(run=name, updates=150, precision=name) for name in style.REGIMES]
+    runs[1] = diverged(runs[1], 60)
+    figure = survival.draw(survival.table(runs))
+    style.set_title(figure, "Survival of motion")
+    assert misplaced_texts(figure) == []
+    assert np.allclose(figure.axes[0].get_ylim(), figure.axes[1].get_ylim())

@@ -1,0 +1,142 @@
+"""What drives a component in one update, and what holds it: from the recorded tensors.
+
+With the corrected moments m' = m / (1 - beta1 ** t) and v' = v / (1 - beta2 ** t), Adam's update is
+lr m' / (sqrt(v') + eps). All is computed in float32 from the moments as recorded, so the roundings
+of the operations themselves are not in it.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from deadtokens.training.update import Hyperparameters
+from deadtokens.ulp import half_ulp_walls
+
+WELL_ABOVE = 10.0  # times eps: there eps changes an update by less than a tenth
+TREND = 100  # updates over which a gradient's decay is taken
+
+# Quantity: the tensors that it needs, its long name, its unit.
+FORCES = {
+    "gradient": (("grad",), "|grad|", "nat"),
+    "root_second_moment": (
+        ("exp_avg_sq",),
+        "sqrt(v'), v' the second moment corrected for its start at 0",
+        "nat",
+    ),
+    "gradient_ratio": (("grad", "exp_avg_sq"), "|grad| / (sqrt(v') + eps)", "1"),
+    "momentum_ratio": (
+        ("exp_avg", "exp_avg_sq"),
+        "|m'| / (sqrt(v') + eps), m' the first moment corrected: the update in units of lr",
+        "1",
+    ),
+    "intended": (
+        ("exp_avg", "exp_avg_sq"),
+        "size of Adam's update before it is rounded into W, lr |m'| / (sqrt(v') + eps)",
+        "weight",
+    ),
+    "intended_in_walls": (
+        ("exp_avg", "exp_avg_sq"),
+        "Adam's update before it is rounded into W, over half of bfloat16's ulp of W[t-1]",
+        "1",
+    ),
+    "displacement": ((), "|W[t] - W[t-1]|", "weight"),
+    "wall": ((), "half of bfloat16's ulp of W[t-1], away from zero", "weight"),
+}
+
+
+def available(names: Mapping | tuple[str, ...]) -> list[str]:
+    """Return the quantities of FORCES that can be had from the named tensors, W among them."""
+    return [force for force, (needed, *_) in FORCES.items() if set(needed) <= set(names)]
+
+
+def forces_of(
+    values: Mapping[str, np.ndarray], updates: np.ndarray, lr: np.ndarray, hyper: Hyperparameters
+) -> dict[str, np.ndarray]:
+    """Return the available quantities of FORCES, each float32 of shape (updates, values).
+
+    Parameters
+    ----------
+    values : mapping of str to float32 ndarray
+        ``W``, (updates + 1, values), from the state before the first update on; and any of
+        ``grad``, ``exp_avg`` and ``exp_avg_sq``, (updates, values), the moments after each update.
+    updates : ndarray of int, shape (updates,)
+    lr : ndarray of float, shape (updates,)
+    hyper : Hyperparameters
+    """
+    W = values["W"]
+    found = {"displacement": np.abs(W[1:] - W[:-1]), "wall": half_ulp_walls(W[:-1])}
+    if "grad" in values:
+        found["gradient"] = np.abs(values["grad"])
+    if "exp_avg_sq" in values:
+        root = np.sqrt(values["exp_avg_sq"] / _correction(hyper.beta2, updates))
+        found["root_second_moment"] = root
+        below = root + np.float32(hyper.eps)
+        if "grad" in values:
+            found["gradient_ratio"] = found["gradient"] / below
+        if "exp_avg" in values:
+            first = np.abs(values["exp_avg"]) / _correction(hyper.beta1, updates)
+            found["momentum_ratio"] = first / below
+            found["intended"] = found["momentum_ratio"] * lr.astype(np.float32)[:, None]
+            found["intended_in_walls"] = found["intended"] / found["wall"]
+    return found
+
+
+def _correction(beta: float, updates: np.ndarray) -> np.ndarray:
+    return (1 - np.float64(beta) ** updates).astype(np.float32)[:, None]
+
+
+def gradient_decay(gradient: np.ndarray) -> np.ndarray:
+    """Return the rate at which the gradient's size fell over the last TREND updates, per update.
+
+    The slope of the straight line through the logarithms, with its sign turned: g ~ exp(-rate t).
+    NaN before TREND updates are there, and where a size is 0.
+
+    Parameters
+    ----------
+    gradient : ndarray of float, shape (updates,)
+        Not negative.
+    """
+    rates = np.full(len(gradient), np.nan)
+    if len(gradient) >= TREND:
+        with np.errstate(divide="ignore"):
+            logarithm = np.log(gradient)
+        times = np.arange(TREND) - (TREND - 1) / 2
+        windows = np.lib.stride_tricks.sliding_window_view(logarithm, TREND)
+        rates[TREND - 1 :] = -(windows @ times) / (times @ times)
+    return np.where(np.isfinite(rates), rates, np.nan)
+
+
+def fastest_decay(updates: np.ndarray, beta2: float) -> np.ndarray:
+    """Return how fast sqrt(v') can have fallen over the last TREND updates, per update.
+
+    Without any gradient v falls by beta2 an update, and 1 - beta2 ** t, by which it is divided,
+    rises: a gradient that falls faster leaves sqrt(v') behind, and Adam's update falls with it.
+    NaN before TREND updates and the one before them are there.
+
+    Parameters
+    ----------
+    updates : ndarray of int, shape (updates,)
+        From 1.
+    beta2 : float
+    """
+    late = updates > TREND
+    rates = np.full(len(updates), np.nan)
+    if beta2 > 0:
+        now, then = (1 - beta2 ** np.float64(t) for t in (updates[late], updates[late] - TREND))
+        rates[late] = (np.log(now / then) / TREND - np.log(beta2)) / 2
+    return rates
+
+
+def mean_entropy(probability: np.ndarray) -> np.ndarray:
+    """Return the entropy of each update's mean prediction, in nats, of shape (updates,).
+
+    Entropy is concave: this is no less than the mean entropy of the predictions themselves, which
+    is not recorded.
+
+    Parameters
+    ----------
+    probability : ndarray of float, shape (updates, tokens)
+    """
+    p = probability.astype(np.float64)
+    logarithm = np.log(p, out=np.zeros_like(p), where=p > 0)
+    return -np.einsum("ut,ut->u", p, logarithm)

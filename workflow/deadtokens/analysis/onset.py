@@ -1,0 +1,110 @@
+"""When Fimbulwinter began, in the five ways in which its onset has been defined.
+
+Each definition is a condition that holds after an update or does not. It is reported with its first
+update, how long it then held, and whether the record ended before the condition did: a duration
+that was still going on is a lower bound.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MOSTLY = 0.9
+SLOW = 0.01
+LEVELS = (0.5, 0.9, 0.99, 1.0)
+
+
+@dataclass(frozen=True)
+class Onset:
+    """The stretches over which a condition held.
+
+    Attributes
+    ----------
+    first : float
+        The first update at which it held; NaN if none is recorded.
+    duration : int
+        For how many updates it then held.
+    ongoing : bool
+        The record ended before that stretch did.
+    stretches : int
+        How many there were.
+    longest : int
+        The longest one, in updates.
+    lasting : float
+        The update from which it held to the end of the record; NaN if it did not hold there.
+    """
+
+    first: float
+    duration: int
+    ongoing: bool
+    stretches: int
+    longest: int
+    lasting: float
+
+
+def stretches(condition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first positions and the lengths of the runs of True, each of shape (runs,)."""
+    edges = np.diff(np.concatenate([[False], condition, [False]]).astype(np.int8))
+    starts = np.flatnonzero(edges == 1)
+    return starts, np.flatnonzero(edges == -1) - starts
+
+
+def onset_of(condition: np.ndarray, updates: np.ndarray) -> Onset:
+    """Return when a condition first held and for how long.
+
+    Parameters
+    ----------
+    condition : ndarray of bool, shape (updates,)
+    updates : ndarray of int, shape (updates,)
+    """
+    starts, lengths = stretches(condition)
+    if not len(starts):
+        return Onset(np.nan, 0, False, 0, 0, np.nan)
+    holds = bool(condition[-1])
+    return Onset(
+        first=float(updates[starts[0]]),
+        duration=int(lengths[0]),
+        ongoing=holds and len(starts) == 1,
+        stretches=len(starts),
+        longest=int(lengths.max()),
+        lasting=float(updates[starts[-1]]) if holds else np.nan,
+    )
+
+
+def conditions(
+    updates: np.ndarray,
+    frozen_fraction: np.ndarray,
+    radius_velocity: np.ndarray,
+    last_motion: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Return each definition's condition at every update, bool of shape (updates,).
+
+    Parameters
+    ----------
+    updates : ndarray of int, shape (updates,)
+    frozen_fraction : ndarray of float, shape (updates,)
+        Of the dead tokens, by each update.
+    radius_velocity : ndarray of float, shape (updates,)
+        Change of the dead cloud's radius by each update.
+    last_motion : ndarray of int, shape (dead tokens,)
+    """
+    found = {
+        f"more than {MOSTLY:.0%} frozen": frozen_fraction > MOSTLY,
+        f"radius velocity below {SLOW:.0%} of its peak": _slow(radius_velocity),
+        "global stillness": frozen_fraction == 1,
+    }
+    moved_last = np.sort(last_motion)
+    still = np.searchsorted(moved_last, updates)  # tokens whose last motion was before
+    found["permanent stillness of all"] = (still == len(moved_last)) & (len(moved_last) > 0)
+    for level in LEVELS:
+        enough = max(1, int(np.ceil(level * len(moved_last) - 1e-9)))
+        found[f"last motion of {level:.0%}"] = still >= enough
+    return found
+
+
+def _slow(velocity: np.ndarray) -> np.ndarray:
+    """Return where the speed is below SLOW of its peak, after the peak; nowhere without motion."""
+    speed = np.nan_to_num(np.abs(velocity))
+    if not speed.any():
+        return np.zeros(len(speed), bool)
+    return (speed < SLOW * speed.max()) & (np.arange(len(speed)) > speed.argmax())

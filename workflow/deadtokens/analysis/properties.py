@@ -1,0 +1,50 @@
+"""What the dead tokens are: text, cause of death, where they began."""
+
+import numpy as np
+import xarray as xr
+
+GROUPS = {"why_dead": "cause of death", "script": "script"}
+LENGTHS = {"length_bytes": "length in bytes", "length_characters": "length in characters"}
+
+
+def token_groups(run: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the dead tokens' classes that the run knows, each an array of str."""
+    dead = run["dead"].values.astype(bool)
+    return {
+        name: run[variable].values[dead].astype(str)
+        for variable, name in GROUPS.items()
+        if variable in run
+    }
+
+
+def token_numbers(run: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the dead tokens' numbers that the run knows, each float64 with NaN for unknown.
+
+    The alignment is the cosine between a token's initial row and the mean final hidden state: that
+    of the first update, and its mean over all updates.
+    """
+    dead = run["dead"].values.astype(bool)
+    numbers = {}
+    for variable, name in LENGTHS.items():
+        if variable in run:
+            length = run[variable].values[dead].astype(np.float64)
+            numbers[name] = np.where(length < 0, np.nan, length)  # -1: not whole characters
+    start = run["W"].isel(state=0).values[dead].astype(np.float64)
+    numbers["initial norm"] = np.linalg.norm(start, axis=1)
+    if run.sizes["update"]:
+        hidden = run["h_mean"].values.astype(np.float64)
+        numbers["initial alignment with the first mean hidden state"] = cosines(start, hidden[0])
+        numbers["initial alignment with the mean hidden state"] = cosines(start, hidden.mean(0))
+    return numbers
+
+
+def cosines(rows: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Return the cosine of each row with a direction, NaN where one of them has no length.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (tokens, components)
+    direction : ndarray of shape (components,)
+    """
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(direction)
+    return np.divide(rows @ direction, lengths, out=np.full(len(rows), np.nan), where=lengths > 0)

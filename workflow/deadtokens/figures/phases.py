@@ -1,0 +1,136 @@
+"""Figure: the shares of tokens in the phases early, midlife, late and frozen."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from deadtokens.figures import command, style
+from deadtokens.figures.logupdates import averaged, bin_starts, label_log_updates
+from deadtokens.figures.runs import Run, described, experiment, open_runs, populations
+
+GRID = "bfloat16"
+MEANING = {
+    "early": "early: L2 above √D ulp",
+    "midlife": "midlife: some component above 1 ulp",
+    "late": "late: no component above 1 ulp",
+    "frozen": "frozen: no bit of the bfloat16 changed",
+}
+NEEDED = ("phase_fraction", "population", "phase", "grid", "dead")
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "population": "str",
+    "tokens": "Int64",
+    "phase": "str",
+    "first": "Int64",
+    "last": "Int64",
+    "fraction": "float64",
+    "diverged_at": "Int64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's freezing each: ``phase_fraction`` over ``update``, ``population``, ``phase`` and
+        ``grid``, and ``dead`` over ``token``.
+
+    Returns
+    -------
+    DataFrame
+        One row a bin of updates, population and phase: ``group``, ``regime``, ``label``, ``run``,
+        ``population``, ``tokens``, ``phase``, the bin's ``first`` and ``last`` update, the
+        ``fraction`` averaged over them, and ``diverged_at`` for a run that diverged. A run without
+        updates has one row without a phase.
+    """
+    rows = [_shares(run, kind) for run in experiment(datasets) for kind in populations(run)]
+    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _shares(run: Run, population: str) -> pd.DataFrame:
+    fraction = run.data["phase_fraction"].sel(population=population, grid=GRID)
+    rows = _binned(fraction) if run.data.sizes["update"] else pd.DataFrame({"phase": [""]})
+    ended = int(run.data.attrs["diverged_at"]) if run.diverged else pd.NA
+    rows = rows.assign(population=population, tokens=populations(run)[population])
+    return described(rows.assign(diverged_at=ended), run)
+
+
+def _binned(fraction: xr.DataArray) -> pd.DataFrame:
+    updates = fraction["update"].values
+    starts = bin_starts(len(updates))
+    means = averaged(fraction.transpose("update", "phase").values, updates, starts)
+    bins = pd.DataFrame({"first": starts, "last": np.append(starts[1:] - 1, updates[-1])})
+    return pd.concat(
+        bins.assign(phase=phase, fraction=means[:, place]) for place, phase in enumerate(MEANING)
+    )
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    runs = list(dict.fromkeys(table["run"]))
+    figure = style.blank(height=0.3 + 1.45 * len(runs))
+    panels = figure.subplots(len(runs), 2, sharex=True, sharey=True, squeeze=False)
+    for row, run in zip(panels, runs, strict=True):
+        for axes, population in zip(row, style.POPULATIONS, strict=True):
+            own = table["run"] == run
+            _draw_panel(axes, table[own & (table["population"] == population)], population)
+            label_log_updates(axes, table["last"].fillna(1))
+            axes.set_xlabel(axes.get_xlabel() if run == runs[-1] else "")
+        row[0].set_ylabel("fraction of tokens")
+    colors = style.PHASES
+    style.legend_below(figure, [(Patch(color=colors[name]), MEANING[name]) for name in MEANING])
+    return figure
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame, population: str) -> None:
+    axes.set_ylim(0, 1)
+    axes.set_title(_title(rows, population))
+    if rows.empty or (rows["phase"] == "").any():
+        return
+    shares = rows.pivot(index="first", columns="phase", values="fraction")[list(MEANING)]
+    edges = np.append(shares.index.to_numpy(), rows["last"].max() + 1)
+    heights = np.vstack([shares, shares[-1:]]).T
+    colors = [style.PHASES[name] for name in MEANING]
+    axes.stackplot(edges, heights, colors=colors, step="post", linewidth=0)
+
+
+def _title(rows: pd.DataFrame, population: str) -> str:
+    if rows.empty:
+        return f"no {population} tokens"
+    title = f"{rows['label'].iloc[0]}: {population} (n = {style.number_of(rows['tokens'])})"
+    ended = rows["diverged_at"].dropna()
+    if len(ended):
+        title += f", diverged at update {ended.iloc[0]:,}"
+    return style.as_drawn(title, 52)
+
+
+RECIPE = command.Recipe(
+    name="phases",
+    title="Phases of tokens",
+    inputs="freezing.nc of each run of the experiment",
+    open=lambda paths: open_runs(paths, NEEDED),
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``freezing.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

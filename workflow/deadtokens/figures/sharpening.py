@@ -1,0 +1,161 @@
+"""Figure: from the softmax to the wall: what drives the dead tokens' weights, and their motion."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from deadtokens.figures import command, style
+from deadtokens.figures.lines import (
+    divergence_entries,
+    draw_groups,
+    group_entries,
+    strokes,
+)
+from deadtokens.figures.logzero import LogScaleWithZero
+from deadtokens.figures.runs import (
+    DIVERGED,
+    Run,
+    described,
+    drawn,
+    end_of,
+    experiment,
+    open_runs,
+    thinning,
+)
+
+EACH = "each update"
+LIMIT_COLOR = "#c8102e"
+# Quantity: what stands above its panel, the variable that is its limit.
+PANELS = {
+    "probability_median": ("predicted probability of a dead token", None),
+    "gradient_median": ("|gradient|", None),
+    "gradient_decay": (
+        "rate at which |gradient| falls (per update); red: sqrt(v) can fall no faster",
+        "fastest_decay",
+    ),
+    "root_second_moment_median": ("sqrt(v), v the corrected second moment; red: Adam's eps", "eps"),
+    "gradient_ratio_median": ("|gradient| / (sqrt(v) + eps)", None),
+    "intended_in_walls_median": (
+        "Adam's update over half an ulp of bfloat16; red: the wall of rounding",
+        "wall",
+    ),
+    "displacement_mean": ("|displacement|, mean", None),
+}
+LINEAR = "gradient_decay"
+WALL = 1.0
+NEEDED = ("probability_median", "eps")
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "series": "str",
+    "quantity": "str",
+    "limit": "float64",
+    "update": "int64",
+    "value": "float64",
+    "diverged_at": "Int64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's sharpening each: those of PANELS that it has, and their limits over ``update``,
+        and ``eps``.
+
+    Returns
+    -------
+    DataFrame
+        One row a value: ``group``, ``regime``, ``label``, ``run``, ``series``, ``quantity``, the
+        ``limit`` drawn with it, ``update``, ``value``, and ``diverged_at`` where a diverged run
+        ends. Values that do not exist have no rows.
+    """
+    runs = experiment(datasets)
+    every = thinning(runs)
+    rows = [_curve(run, name, every) for run in runs for name in PANELS if name in run.data]
+    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _curve(run: Run, quantity: str, every: int) -> pd.DataFrame:
+    updates = run.data["update"].values
+    line = pd.DataFrame(
+        {
+            "series": EACH,
+            "update": updates,
+            "value": run.data[quantity].values,
+            "limit": _limit(run, PANELS[quantity][1]),
+        }
+    )
+    line = line[drawn(updates, every)].dropna(subset="value")
+    return described(pd.concat([line, end_of(line, run)]).assign(quantity=quantity), run)
+
+
+def _limit(run: Run, name: str | None) -> np.ndarray | float:
+    if name is None:
+        return np.nan
+    return WALL if name == "wall" else run.data[name].values
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    figure = style.blank(height=0.3 + 1.12 * len(PANELS))
+    by_group = strokes(table)
+    panels = figure.subplots(len(PANELS), 1, sharex=True)
+    for axes, (quantity, (title, _)) in zip(panels, PANELS.items(), strict=True):
+        rows = table[table["quantity"] == quantity]
+        axes.set_title(title if len(rows) else f"{title}\nnothing recorded, or no dead tokens")
+        if len(rows):
+            _draw_panel(axes, rows, by_group)
+    if len(table):
+        style.label_updates(panels[-1], table["update"])
+    zero = LogScaleWithZero.spanning(table.loc[table["quantity"] != LINEAR, "value"]).entries()
+    limit = (Line2D([], [], color=LIMIT_COLOR, linewidth=0.8), "the limit named above the panel")
+    entries = [*group_entries(table, by_group), limit, *zero, *divergence_entries(table)]
+    style.legend_below(figure, entries)
+    return figure
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
+    if rows["quantity"].iloc[0] != LINEAR:
+        seen = pd.concat([rows["value"], rows["limit"] / 2])  # no limit lies on the edge
+        scale = LogScaleWithZero.spanning(seen)
+        scale.apply(axes)
+        rows = rows.assign(value=scale.place(rows["value"]))
+    draw_groups(axes, rows[rows["series"] == EACH], "value", by_group)
+    for _, line in rows.groupby("run", sort=False):
+        axes.plot(line["update"], line["limit"], color=LIMIT_COLOR, linewidth=0.8, zorder=1)
+    ended = rows[rows["series"] == DIVERGED]
+    for row in ended.dropna(subset="value").to_dict("records"):
+        cross = {"color": by_group[row["group"]].color, "markersize": 7, "markeredgewidth": 1.8}
+        axes.plot(row["update"], row["value"], "x", zorder=5, **cross)
+
+
+RECIPE = command.Recipe(
+    name="sharpening",
+    title="From the softmax to the wall, medians over dead tokens' components",
+    inputs="sharpening.nc of each run of the experiment",
+    open=lambda paths: open_runs(paths, NEEDED),
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``sharpening.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

@@ -1,0 +1,139 @@
+"""Figure: the lives of dead tokens as layers, one row a token, the phase as colour."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from deadtokens.figures import command, style
+from deadtokens.figures.logupdates import label_log_updates
+from deadtokens.figures.runs import Run, described, experiment, open_runs
+
+NEEDED = ("strata", "strata_update", "strata_token", "dead")
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "tokens": "Int64",
+    "row": "Int64",
+    "token": "Int64",
+    "update": "Int64",
+    "last": "Int64",
+    "phase": "str",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return what is drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's freezing each: ``strata`` over ``row`` and ``column`` with their
+        ``strata_token`` and ``strata_update``, and ``dead`` over ``token``.
+
+    Returns
+    -------
+    DataFrame
+        One row a stretch of sampled updates over which a token shows one phase: ``group``,
+        ``regime``, ``label``, ``run``, ``tokens`` (dead ones in the run), ``row`` (from 0, the
+        earliest last motion), ``token``, ``update`` at which the stretch begins, ``last`` sampled
+        update of the run, ``phase``. A run without dead tokens or updates has one row with none of
+        these.
+    """
+    rows = [_stretches(run) for run in experiment(datasets)]
+    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _stretches(run: Run) -> pd.DataFrame:
+    image = run.data["strata"].transpose("row", "column").values
+    dead = int(np.count_nonzero(run.data["dead"]))
+    if not image.size:
+        return described(pd.DataFrame({"tokens": [dead]}), run)
+    begins = np.ones(image.shape, bool)
+    begins[:, 1:] = image[:, 1:] != image[:, :-1]
+    row, column = np.nonzero(begins)
+    updates = run.data["strata_update"].values
+    names = np.array(list(style.PHASES))
+    rows = {
+        "tokens": dead,
+        "row": row,
+        "token": run.data["strata_token"].values[row],
+        "update": updates[column],
+        "last": updates[-1],
+        "phase": names[image[row, column]],
+    }
+    return described(pd.DataFrame(rows), run)
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    runs = list(dict.fromkeys(table["run"]))
+    columns = min(len(runs), 2)
+    rows = -(-len(runs) // columns)
+    figure = style.blank(height=0.3 + 2.4 * rows)
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
+    for place, axes in enumerate(panels.flat):
+        if place >= len(runs):
+            axes.remove()
+            continue
+        own = table[table["run"] == runs[place]]
+        _draw_panel(axes, own)
+        label_log_updates(axes, table["last"].fillna(1))
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel(axes.get_xlabel() if place + columns >= len(runs) else "")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("dead tokens,\nearliest last motion at the foot")
+    style.legend_below(figure, [(Patch(color=c), name) for name, c in style.PHASES.items()])
+    return figure
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
+    label, dead = rows[["label", "tokens"]].iloc[0]
+    axes.set_yticks([])
+    if rows["row"].isna().any():
+        axes.set_title(f"{style.as_drawn(label, 44)}\nno dead tokens, or no update")
+        return
+    phases = list(style.PHASES)
+    image, updates = _image(rows, phases)
+    shown = len(image)
+    edges = np.append(updates, rows["last"].iloc[0] + 1)
+    colors = ListedColormap(list(style.PHASES.values()))
+    drawing = {"cmap": colors, "vmin": -0.5, "vmax": len(phases) - 0.5, "rasterized": True}
+    axes.pcolormesh(edges, np.arange(shown + 1), image, **drawing)
+    axes.set_title(f"{style.as_drawn(label, 44)}\n{shown:,} of {dead:,} dead tokens")
+
+
+def _image(rows: pd.DataFrame, phases: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the phases, (tokens, stretches), and the updates at which any stretch begins."""
+    codes = rows.assign(phase=rows["phase"].map(phases.index))
+    wide = codes.pivot(index="row", columns="update", values="phase").sort_index(axis=1)
+    return wide.ffill(axis=1).to_numpy(float), wide.columns.to_numpy(float)
+
+
+RECIPE = command.Recipe(
+    name="strata",
+    title="Lives of dead tokens in layers",
+    inputs="freezing.nc of each run of the experiment",
+    open=lambda paths: open_runs(paths, NEEDED),
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``freezing.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

@@ -1,0 +1,154 @@
+"""Figure: how many ulps of bfloat16 an update moves tokens, and the wall of half an ulp."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from deadtokens.figures import command, style
+from deadtokens.figures.lines import divergence_entries, mark_divergences
+from deadtokens.figures.logzero import LogScaleWithZero
+from deadtokens.figures.populations import MEDIAN, band_entries, draw_bands
+from deadtokens.figures.runs import (
+    DIVERGED,
+    Run,
+    described,
+    drawn,
+    end_of,
+    experiment,
+    open_runs,
+    populations,
+    thinning,
+)
+
+EACH = "each update"
+WALL = 0.5
+WALL_COLOR = "#c8102e"
+STEPS, LARGEST = "steps of the grid", "largest component"
+AXES = {
+    STEPS: "steps of bfloat16's grid,\nsummed over components",
+    LARGEST: "largest component of the\ndisplacement (bfloat16 ulp)",
+}
+NEEDED = (
+    "ulp_distance_quantile",
+    "largest_displacement_in_ulps_quantile",
+    "population",
+    "quantile",
+    "dead",
+)
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "series": "str",
+    "measure": "str",
+    "population": "str",
+    "tokens": "Int64",
+    "quantile": "float64",
+    "update": "int64",
+    "ulps": "float64",
+    "diverged_at": "Int64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's freezing each: ``ulp_distance_quantile`` over ``update``, ``population``,
+        ``norm``, ``grid`` and ``quantile``, ``largest_displacement_in_ulps_quantile`` over
+        ``update``, ``population`` and ``quantile``, and ``dead`` over ``token``.
+
+    Returns
+    -------
+    DataFrame
+        One row a value: ``group``, ``regime``, ``label``, ``run``, ``series``, ``measure``,
+        ``population``, ``tokens`` (in that population), ``quantile``, ``update``, ``ulps``, and
+        ``diverged_at`` where a diverged run ends. A population without tokens has no rows.
+    """
+    runs = experiment(datasets)
+    every = thinning(runs)
+    rows = [
+        _curves(run, kind, measure, every)
+        for run in runs
+        for measure in AXES
+        for kind in populations(run)
+    ]
+    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _curves(run: Run, population: str, measure: str, every: int) -> pd.DataFrame:
+    data = run.data.sel(population=population)
+    if measure == STEPS:
+        quantiles = data["ulp_distance_quantile"].sel(norm="L1", grid="bfloat16")
+    else:
+        quantiles = data["largest_displacement_in_ulps_quantile"]
+    quantiles = quantiles.isel(update=drawn(quantiles["update"].values, every))
+    quantiles = quantiles.transpose("quantile", "update").reset_coords(drop=True)
+    lines = quantiles.to_dataframe("ulps").reset_index()
+    end = end_of(lines[lines["quantile"] == MEDIAN].assign(series=EACH), run)
+    rows = pd.concat([lines.assign(series=EACH), end.assign(quantile=MEDIAN)])
+    tokens = populations(run)[population]
+    return described(rows.assign(measure=measure, population=population, tokens=tokens), run)
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    runs = list(dict.fromkeys(table["run"]))
+    figure = style.blank(height=0.3 + 1.75 * len(runs))
+    panels = figure.subplots(len(runs), 2, sharex=True, sharey="col", squeeze=False)
+    scales = {
+        measure: LogScaleWithZero.spanning(table.loc[table["measure"] == measure, "ulps"])
+        for measure in AXES
+    }
+    for row, run in zip(panels, runs, strict=True):
+        for axes, (measure, scale) in zip(row, scales.items(), strict=True):
+            chosen = (table["run"] == run) & (table["measure"] == measure)
+            _draw_panel(axes, table[chosen], scale)
+            axes.set_ylabel(AXES[measure])
+            style.label_updates(axes, table["update"])
+            axes.set_xlabel(axes.get_xlabel() if run == runs[-1] else "")
+        row[1].axhline(WALL, color=WALL_COLOR, linewidth=0.8)
+    lines = table[table["series"] == EACH]
+    wall = (Line2D([], [], color=WALL_COLOR, linewidth=0.8), "half an ulp: bfloat16's wall")
+    zero = scales[STEPS].entries() or scales[LARGEST].entries()
+    entries = [*band_entries(lines), wall, *zero, *divergence_entries(table)]
+    style.legend_below(figure, entries)
+    return figure
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero) -> None:
+    scale.apply(axes)
+    axes.set_title(style.as_drawn(rows["label"].iloc[0], 42))
+    draw_bands(axes, rows[rows["series"] == EACH], "ulps", scale)
+    ended = rows[rows["series"] == DIVERGED]
+    colors = [style.POPULATIONS[population].color for population in ended["population"]]
+    mark_divergences(axes, ended.assign(ulps=scale.place(ended["ulps"]), color=colors), "ulps")
+
+
+RECIPE = command.Recipe(
+    name="ulps",
+    title="Motion in ulps of bfloat16",
+    inputs="freezing.nc of each run of the experiment",
+    open=lambda paths: open_runs(paths, NEEDED),
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``freezing.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)
