@@ -5,6 +5,7 @@ share of n of them is above 1/D. So each share of the variance comes with a boot
 what the same lengths give in random directions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,30 +146,44 @@ def band(estimate: np.ndarray, resampled: np.ndarray) -> np.ndarray:
 
 
 def isotropic_shares(
-    vectors: np.ndarray, centred: bool, generator: np.random.Generator
+    sets: Sequence[np.ndarray], centred: Sequence[bool], generator: np.random.Generator
 ) -> np.ndarray:
     """Return the shares of vectors of the same lengths in random directions, DRAWS times.
 
     Centred, the lengths are those after the mean is taken out: else a common motion would make
     the null wider than what is left of it.
 
+    Parameters
+    ----------
+    sets : sequence of ndarray, shape (vectors, D)
+        Sets of equally many vectors, which share the random directions.
+    centred : sequence of bool
+        For each set, whether the mean is taken out of it and of what is drawn.
+    generator : numpy Generator
+
     Returns
     -------
-    ndarray, shape (draws, D)
+    ndarray, shape (sets, draws, D)
+        NaN for a set without variance.
     """
-    prepared = _prepared(vectors, centred)
-    width = vectors.shape[1]
-    if prepared is None:
-        return np.full((DRAWS, width), np.nan)
-    lengths = np.linalg.norm(prepared, axis=1)
-    moments = np.empty((DRAWS, width, width))
+    prepared = [_prepared(*one) for one in zip(sets, centred, strict=True)]
+    count, width = sets[0].shape
+    moments = np.full((len(sets), DRAWS, width, width), np.nan)
     for draw in range(DRAWS):
-        random = generator.standard_normal(prepared.shape)
-        random *= (lengths / np.linalg.norm(random, axis=1))[:, None]
-        if centred:
-            random -= random.mean(axis=0)
-        moments[draw] = random.T @ random
-    return shares_of(moments)
+        directions = generator.standard_normal((count, width), np.float32)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        for place, vectors in enumerate(prepared):
+            if vectors is not None:
+                moments[place, draw] = _random_moment(vectors, directions, centred[place])
+    return np.stack([shares_of(one) for one in moments])
+
+
+def _random_moment(vectors: np.ndarray, directions: np.ndarray, centred: bool) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=1)
+    random = directions * (lengths / lengths.max()).astype(np.float32)[:, None]
+    if centred:
+        random -= random.mean(axis=0)
+    return random.T @ random
 
 
 def count_above(low: np.ndarray, null_high: np.ndarray) -> int:

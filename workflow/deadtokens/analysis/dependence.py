@@ -16,7 +16,7 @@ from deadtokens.analysis.directions import unit
 
 LEVEL = 0.95
 FEWEST = 10
-PAIRED_TOKENS = 400
+PAIRED_TOKENS = 300
 PERMUTATIONS = 199
 GRAMS = (1, 3)
 

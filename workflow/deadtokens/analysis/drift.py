@@ -7,11 +7,12 @@ is seeded by the run's name and its first state, so that it comes out the same e
 import argparse
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 
 from deadtokens.analysis import drift_components, drift_tokens
@@ -38,11 +39,10 @@ from deadtokens.analysis.follow import (
     joined_motion,
     joined_positions,
 )
-from deadtokens.analysis.forecast import forecasts
+from deadtokens.analysis.forecast import describe_forecasts, forecast_paths
 from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
-from deadtokens.training.optimizer import hyperparameters
 from deadtokens.training.spec import read_spec
 from deadtokens.trajectory.blocks import load_tensor, read_blocks
 from deadtokens.trajectory.reader import open_run
@@ -50,6 +50,7 @@ from deadtokens.trajectory.segments import Segments
 
 MARKED = 6
 FRAMES = 60
+UPDATES_AT_ONCE = 64  # a chunk of the record
 DRAWN = {"dead": 1500, "live": 500}
 
 
@@ -65,8 +66,6 @@ class Record:
     update : ndarray of int64, shape (updates,)
     h_mean : float64 ndarray, shape (updates, components)
     lr : float64 ndarray, shape (updates,)
-    probability : float64 ndarray, shape (updates,)
-        Mean over the dead tokens.
     """
 
     run: xr.Dataset
@@ -74,7 +73,6 @@ class Record:
     update: np.ndarray
     h_mean: np.ndarray
     lr: np.ndarray
-    probability: np.ndarray
 
 
 def read_record(run: xr.Dataset) -> Record:
@@ -90,17 +88,28 @@ def read_record(run: xr.Dataset) -> Record:
             f"run {run.attrs['run']}: the first segment is missing; drift is measured from "
             "state 0, so give all segments from segment-000.nc on"
         )
-    dead = run["dead"].values.astype(bool)
-    of_dead = run["probability"].isel(token=np.flatnonzero(dead)).astype(np.float64)
-    probability = of_dead.sum("token").values / max(dead.sum(), 1)
     return Record(
         run,
-        dead,
+        run["dead"].values.astype(bool),
         run["update"].values,
         run["h_mean"].values.astype(np.float64),
         run["lr"].values.astype(np.float64),
-        probability,
     )
+
+
+def dead_probabilities(record: Record) -> Iterator[np.ndarray]:
+    """Yield the dead tokens' mean predicted probabilities, float32 (dead tokens,), by update."""
+    chosen = record.run["probability"].isel(token=np.flatnonzero(record.dead))
+    for start in range(0, len(record.update), UPDATES_AT_ONCE):
+        yield from chosen.isel(update=slice(start, start + UPDATES_AT_ONCE)).values
+
+
+def _forecasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[str, np.ndarray]:
+    recorded = getattr(torch, record.run["W"].attrs["recorded_dtype"])
+    W = torch.from_numpy(found.W[0][record.dead]).to(recorded)
+    spec = read_spec(record.run.attrs["spec"])
+    probabilities = dead_probabilities(record)
+    return forecast_paths(centroid, W, probabilities, record.h_mean, record.lr, spec)
 
 
 def plan(record: Record, generator: np.random.Generator) -> Watch:
@@ -132,7 +141,10 @@ def describe_clouds(found: Followed, dead: np.ndarray) -> dict[str, np.ndarray]:
             "eigenvalue": eigenvalues,
             "effective_dimension": effective_dimension(eigenvalues),
             "marked_eigenvalue": np.stack(
-                [spectra(np.stack([found.covariance[name, s] for name in POPULATIONS])) for s in marked]
+                [
+                    spectra(np.stack([found.covariance[name, s] for name in POPULATIONS]))
+                    for s in marked
+                ]
             ),
             "isotropy": np.array(
                 [[found.isotropy[name, state] for name in POPULATIONS] for state in marked]
@@ -247,13 +259,7 @@ def _values(
     components = drift_components.describe_components(
         sources, watch.weights, found.resampled, generator
     )
-    forecast_names, forecast = forecasts(
-        centroid["dead"],
-        record.h_mean,
-        record.probability,
-        record.lr,
-        hyperparameters(read_spec(record.run.attrs["spec"])),
-    )
+    paths = _forecasts(record, found, centroid["dead"])
     wanted_lags, hidden = describe_hidden(record.h_mean)
     early = next((chosen for _, chosen in decades(record.update)), record.update > 0)
     tokens = drift_tokens.describe_tokens(
@@ -272,7 +278,7 @@ def _values(
         ),
         **hidden,
         **tokens,
-        **forecast,
+        **describe_forecasts(centroid["dead"], paths),
         **describe_plane(found, centroid),
         "source_state": np.array([-1, -1, *_source_states(found)]),
         "member_dead": record.dead[watch.members],
@@ -295,7 +301,7 @@ def _values(
         "property": list(drift_tokens.PROPERTIES),
         "response": list(drift_tokens.RESPONSES),
         "likeness": list(drift_tokens.LIKENESSES),
-        "forecast": forecast_names,
+        "forecast": list(paths),
         "frame": sorted(watch.frames),
         "member": watch.members,
     }
@@ -311,9 +317,7 @@ def main(arguments: Sequence[str]) -> None:
     drift = measure_drift(options.segments)
     write(drift, options.output)
     end = drift.isel(state=-1).sel(population="dead")
-    first = drift["share"].sel(
-        source=drift_components.NET, centring="raw", rank=1
-    )
+    first = drift["share"].sel(source=drift_components.NET, centring="raw", rank=1)
     logging.getLogger(__name__).info(
         f"drift {drift.attrs['run']}: the dead centroid went {float(end.path_length):.3g} with "
         f"efficiency {float(end.efficiency):.3g}; the first component explains {float(first):.1%} "

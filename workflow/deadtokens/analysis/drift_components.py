@@ -6,6 +6,7 @@ import numpy as np
 
 from deadtokens.analysis.components import (
     BAND,
+    Components,
     band,
     count_above,
     isotropic_shares,
@@ -42,37 +43,44 @@ def describe_components(
     generator : numpy Generator
         For the null.
     """
-    rows = [
-        _describe(name, sources, centring == "centred", weights, step_moments, generator)
-        for name in SOURCES
-        for centring in CENTRING
-    ]
+    random = _random_shares(sources, generator)
+    rows = []
+    for name in SOURCES:
+        for centred in (False, True):
+            if name == STEPS:
+                updates = len(sources[STEPS])
+                draws = resampled_step_shares(step_moments, weights, sources[NET], updates, centred)
+            else:
+                draws = resampled_shares(sources[name], weights, centred)
+            along = sources[NET].sum(axis=0, dtype=np.float64)
+            components = principal_components(sources[name], centred)
+            rows.append(_describe(components, draws, random[name, centred], along))
+    shape = (len(SOURCES), len(CENTRING))
     return {
-        name: np.stack([row[name] for row in rows]).reshape(
-            len(SOURCES), len(CENTRING), *np.shape(rows[0][name])
-        )
+        name: np.stack([row[name] for row in rows]).reshape(*shape, *np.shape(rows[0][name]))
         for name in rows[0]
     }
 
 
+def _random_shares(
+    sources: Mapping[str, np.ndarray], generator: np.random.Generator
+) -> dict[tuple[str, bool], np.ndarray]:
+    """Return the null of every source, raw and centred, (draws, components)."""
+    shares = {}
+    for names in ([name for name in SOURCES if name != STEPS], [STEPS]):
+        keys = [(name, centred) for name in names for centred in (False, True)]
+        found = isotropic_shares(
+            [sources[name] for name, _ in keys], [centred for _, centred in keys], generator
+        )
+        shares.update(zip(keys, found, strict=True))
+    return shares
+
+
 def _describe(
-    name: str,
-    sources: Mapping[str, np.ndarray],
-    centred: bool,
-    weights: np.ndarray,
-    step_moments: np.ndarray,
-    generator: np.random.Generator,
+    components: Components, resampled: np.ndarray, random: np.ndarray, along: np.ndarray
 ) -> dict[str, np.ndarray]:
-    vectors = sources[name]
-    components = principal_components(vectors, centred)
-    if name == STEPS:
-        resampled = resampled_step_shares(step_moments, weights, sources[NET], len(vectors), centred)
-    else:
-        resampled = resampled_shares(vectors, weights, centred)
-    random = isotropic_shares(vectors, centred, generator)
     limits = band(components.share, resampled)
     null = np.quantile(random, NULL_QUANTILES, axis=0)
-    along = sources[NET].sum(axis=0, dtype=np.float64)
     return {
         "share": components.share,
         "share_band": limits.T,

@@ -16,7 +16,6 @@ from deadtokens.analysis.dependence import (
     variance_between,
 )
 from deadtokens.analysis.directions import cosines
-from deadtokens.analysis.follow import POPULATIONS
 
 RESPONSES = ("score", "residual")
 CENSUS_NUMBERS = ("length_bytes", "length_characters", "merge_rank", "count")
@@ -99,7 +98,9 @@ def _effects(
     generator: np.random.Generator,
 ) -> list[list[Effect]]:
     correlations = [[rank_correlation(numbers[name], r) for r in responses] for name in NUMBERS]
-    between = [[variance_between(r, classes[name], generator) for r in responses] for name in CLASSES]
+    between = [
+        [variance_between(r, classes[name], generator) for r in responses] for name in CLASSES
+    ]
     return correlations + between
 
 
@@ -121,7 +122,9 @@ def _likenesses(
 def _columns(effect: str, prefix: str, effects: list) -> dict[str, np.ndarray]:
     """Return nested lists of effects as arrays of values, ranges and numbers of tokens."""
     table = np.array(effects, dtype=object)
-    values, ranges, tokens = zip(*((e.value, (e.low, e.high), e.tokens) for e in table.flat))
+    values, ranges, tokens = zip(
+        *((e.value, (e.low, e.high), e.tokens) for e in table.flat), strict=True
+    )
     return {
         effect: np.array(values).reshape(table.shape),
         f"{prefix}_range": np.array(ranges).reshape(*table.shape, 2),
