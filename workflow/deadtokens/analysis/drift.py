@@ -34,8 +34,8 @@ from deadtokens.analysis.follow import (
     Followed,
     Watch,
     choose_members,
+    early_states,
     follow,
-    geometric_states,
     joined_motion,
     joined_positions,
 )
@@ -48,7 +48,7 @@ from deadtokens.trajectory.blocks import load_tensor, read_blocks
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
 
-MARKED = 6
+MARKED = 7
 FRAMES = 60
 UPDATES_AT_ONCE = 64  # a chunk of the record
 DRAWN = {"dead": 1500, "live": 500}
@@ -115,12 +115,12 @@ def _forecasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[st
 def plan(record: Record, generator: np.random.Generator) -> Watch:
     """Return what to keep on the way."""
     last = len(record.update)
-    marked = geometric_states(last, MARKED)
+    marked = early_states(last, MARKED)
     return Watch(
         dead=record.dead,
         whole={0, marked[len(marked) // 2], last},
         marked=set(marked),
-        frames=set(geometric_states(last, FRAMES)),
+        frames=set(early_states(last, FRAMES)),
         members=choose_members(record.dead, DRAWN, generator),
         weights=resampling_weights(int(record.dead.sum()), generator),
     )

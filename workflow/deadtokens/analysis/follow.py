@@ -227,15 +227,18 @@ def joined_motion(pieces: list[Motion]) -> Motion:
     return Motion(*(column[1:] for column in columns))
 
 
-def geometric_states(last: int, count: int) -> list[int]:
-    """Return 0, and up to `count` states from 1 to `last` of nearly equal ratios, `last` with it.
+def early_states(last: int, count: int) -> list[int]:
+    """Return up to `count` states from 0 to `last`, denser at the beginning.
+
+    The k-th is last x (k / (count - 1))^2, as the cloud is fastest at first.
 
     Parameters
     ----------
-    last, count : int
+    last : int
+    count : int
+        At least 2.
     """
-    states = np.geomspace(1, last, count).round().astype(int).tolist() if last else []
-    return sorted({0, *states})
+    return sorted({round(last * (place / (count - 1)) ** 2) for place in range(count)})
 
 
 def choose_members(
