@@ -100,7 +100,7 @@ def _prepare(axes: Axes, positions: np.ndarray, dead: np.ndarray) -> None:
     margin = 0.03 * (high - low)
     axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
     axes.set_ylim(low[1] - margin[1], high[1] + 6 * margin[1])  # the legend stands at the top
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal")
     axes.set_xlabel("component 1 (weight)")
     axes.set_ylabel("component 2 (weight)")
 
