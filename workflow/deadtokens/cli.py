@@ -22,6 +22,8 @@ COMMANDS = {
     "scalars": "deadtokens.analysis.scalars",
     "freezing": "deadtokens.analysis.freezing",
     "audit": "deadtokens.analysis.audit",
+    "drift": "deadtokens.analysis.drift",
+    "animation": "deadtokens.figures.animation",
     "figure": "deadtokens.figures.draw",
     "config": "deadtokens.study.document",
     "size": "deadtokens.study.size",

@@ -6,7 +6,7 @@ REQUIRED INPUTS:
 
 OUTPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json
+    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, drift.nc, audit.json
     results/benchmarks/{run}/storage.nc
 """
 
@@ -44,6 +44,24 @@ rule measure_freezing:
     shell:
         """
         python -m deadtokens.analysis.freezing {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule measure_drift:
+    """Measure how the cloud of dead tokens drifts."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/drift.nc",
+    log:
+        "logs/measure_drift/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("analysis.drift"),
+    shell:
+        """
+        python -m deadtokens.analysis.drift {input:q} --output {output:q} --log {log:q}
         """
 
 

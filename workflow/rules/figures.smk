@@ -2,13 +2,14 @@
 
 REQUIRED INPUTS:
 
-    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, audit.json
+    results/runs/{run}/steps-{steps}/scalars.nc, freezing.nc, drift.nc, audit.json
     results/vocabularies/{vocabulary}/census.nc
     results/benchmarks/{run}/storage.nc
 
 OUTPUTS:
 
     results/figures/{experiment}/{figure}.png, .pdf, .csv
+    results/figures/{experiment}/drift.gif
 """
 
 for figure in FIGURES:
@@ -42,3 +43,26 @@ for figure in FIGURES:
                 --output {output.png:q} \
                 --log {log:q}
             """
+
+
+rule draw_animation:
+    """Show the cloud of an experiment's first run as it drifts and freezes."""
+    input:
+        first_drift,
+    output:
+        report(
+            "results/figures/{experiment}/drift.gif",
+            caption="../report/animation.rst",
+            category="{experiment}",
+            labels={"figure": "drift"},
+        ),
+    log:
+        "logs/draw_animation/{experiment}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("figures.animation"),
+    shell:
+        """
+        python -m deadtokens.figures.animation {input:q} --output {output:q} --log {log:q}
+        """

@@ -15,10 +15,10 @@ from deadtokens.figures.runs import ATTRIBUTES, Run, described, experiment
 
 # what stands above a column of heat maps: source and centring of its first component
 PANELS = {
-    ("net displacement", "raw"): "net\ndisplacements,\nraw",
-    ("centroid displacement", "raw"): "centroid's\nsteps,\nraw",
-    ("net displacement", "centred"): "net\ndisplacements,\ncentred",
-    ("final position", "centred"): "final\npositions,\ncentred",
+    ("net displacement", "raw"): "net displace-\nments, raw",
+    ("centroid displacement", "raw"): "centroid's\nsteps, raw",
+    ("net displacement", "centred"): "net displace-\nments, centred",
+    ("final position", "centred"): "final positions,\ncentred",
 }
 COSINE, EXPLAINED = "cosine", "explained_alone"
 OWN = "first component itself"
@@ -142,7 +142,7 @@ def _draw_map(axes: Axes, part: pd.DataFrame, rows: list[str], groups: list[str]
 
 def _write_number(axes: Axes, row: int, column: int, value: float, beyond_chance: bool) -> None:
     color = "#888888" if not beyond_chance else "white" if abs(value) > 0.6 else "black"
-    text = f"{value:.2f}".replace("-", "−").replace("0.", ".", 1)
+    text = f"{round(value, 2) + 0.0:.2f}".replace("-", "−").replace("0.", ".", 1)
     axes.text(column, row, text, ha="center", va="center", fontsize=6, color=color)
 
 

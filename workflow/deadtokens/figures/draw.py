@@ -7,7 +7,18 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
+FIGURES = (
+    "loss",
+    "frozen",
+    "displacement",
+    "census",
+    "audit",
+    "storage",
+    "path",
+    "scree",
+    "directions",
+    "bulk",
+)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -86,7 +86,7 @@ def draw(table: pd.DataFrame) -> Figure:
     rows = -(-len(runs) // columns)
     limits = _limits(table)
     width = style.FULL_WIDTH - 1.1
-    figure = style.blank(height=0.6 + rows * (0.35 + width / columns * _aspect(limits)))
+    figure = style.blank(height=0.6 + rows * (0.5 + width / columns * _aspect(limits)))
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     norm = LogNorm(1, max(2, table["state"].max()))
     for place, axes in enumerate(panels.flat):
@@ -127,7 +127,7 @@ def _draw_run(axes: Axes, rows: pd.DataFrame, norm: LogNorm, width: int) -> None
         axes.set_title(f"{label}\nno motion of dead tokens")
         return
     share, efficiency = rows["plane_share"].iloc[0], rows["efficiency"].iloc[0]
-    axes.set_title(f"{label}\nplane: {share:.1%} of its variance; efficiency {efficiency:.2f}")
+    axes.set_title(f"{label}\nin this plane: {share:.1%}\nefficiency: {efficiency:.2f}")
     points = path[["x", "y"]].to_numpy()
     pieces = np.stack([points[:-1], points[1:]], axis=1)
     colors = norm(np.maximum(path["state"].to_numpy()[1:], 1))
