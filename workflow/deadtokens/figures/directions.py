@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from deadtokens.figures import command, style
 from deadtokens.figures.inputs import open_dataset
@@ -109,7 +110,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for line, (quantity, part) in zip(panels, _parts(table), strict=True):
         for axes, (panel, title) in zip(line, PANELS.items(), strict=True):
             chosen = part[(part["source"] == panel[0]) & (part["centring"] == panel[1])]
-            image = _draw_map(axes, chosen, rows[quantity], groups)
+            image = _draw_map(axes, chosen, rows[quantity], groups, SCALES[quantity])
             axes.set_title(title if quantity == COSINE else "")
             axes.tick_params(labelbottom=quantity == EXPLAINED, labelleft=axes is line[0], length=0)
         label = {COSINE: "cosine", EXPLAINED: "share explained alone"}[quantity]
@@ -121,14 +122,21 @@ def _parts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(name, table[table["quantity"] == name]) for name in (COSINE, EXPLAINED)]
 
 
-def _draw_map(axes: Axes, part: pd.DataFrame, rows: list[str], groups: list[str]) -> object:
+def _draw_map(
+    axes: Axes,
+    part: pd.DataFrame,
+    rows: list[str],
+    groups: list[str],
+    scale: tuple[str, float, float],
+) -> AxesImage:
     """Draw the means over the runs of each group; numbers that chance gives too are grey."""
-    means = part.groupby(["candidate", "group"])[["value", "by_chance"]].mean().unstack("group")
     values, chance = (
-        means[name].reindex(index=rows, columns=groups).to_numpy()
+        part.pivot_table(index="candidate", columns="group", values=name)
+        .reindex(index=rows, columns=groups)
+        .to_numpy(dtype=float)
         for name in ("value", "by_chance")
     )
-    colours, low, high = SCALES[part["quantity"].iloc[0]] if len(part) else SCALES[COSINE]
+    colours, low, high = scale
     image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
     axes.set_yticks(range(len(rows)), [style.as_drawn(name, 60) for name in rows])
     names = [style.as_drawn(name, 24) for name in groups]
