@@ -101,7 +101,8 @@ def path_explained(centroid: np.ndarray, forecast: np.ndarray) -> float:
 
 def _explained(displacement: np.ndarray, error: np.ndarray) -> float:
     with np.errstate(all="ignore"):
-        return float(1 - np.square(error).sum() / np.square(displacement).sum())
+        squares = float(np.square(displacement).sum())
+        return 1 - float(np.square(error).sum()) / squares if squares else np.nan
 
 
 def forecast_paths(
