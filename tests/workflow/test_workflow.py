@@ -15,7 +15,8 @@ from house import TINY, build_house
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
+DRIFT_FIGURES = ("path", "scree", "directions", "bulk")
+FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage", *DRIFT_FIGURES)
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +123,11 @@ def test_figures_are_drawn_and_named(finished):
         assert f"results/figures/regimes/{figure}.png" in finished.answer
 
 
+def test_the_cloud_is_animated(finished):
+    film = finished.work / "results" / "figures" / "regimes" / "drift.gif"
+    assert film.read_bytes().startswith(b"GIF8")
+
+
 def test_training_says_how_it_goes(finished):
     assert "updates/s, loss" in finished.answer
     assert "6/6" in finished.answer
@@ -132,8 +138,10 @@ def test_a_finished_house_has_nothing_to_do(finished):
     assert "Nothing to be done" in answer.stdout
 
 
-DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
-ANALYSED = {"collect_scalars": 2, "measure_freezing": 2, "audit_replay": 2}
+DRAWN = {f"draw_{figure}": 1 for figure in (*FIGURES, "animation")}
+ANALYSED = {
+    name: 2 for name in ("collect_scalars", "measure_freezing", "measure_drift", "audit_replay")
+}
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
     "a figure": (
@@ -199,7 +207,7 @@ def test_a_copy_elsewhere_with_new_times_reruns_nothing(finished, tmp_path):
 def test_more_steps_train_only_what_is_missing(house, study):
     longer = copy.deepcopy(TINY)
     longer["defaults"]["steps"] = 9
-    redrawn = {f"draw_{figure}": 1 for figure in ("loss", "frozen", "displacement", "audit")}
+    redrawn = {job: 1 for job in DRAWN if job not in ("draw_census", "draw_storage")}
     assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
     before = open_run(run_folder(house, study, "pure-bf16") / "trajectory").load()
     answer = house.snakemake(config=longer)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from matplotlib.animation import FuncAnimation, PillowWriter
-from matplotlib.artist import Artist
+from matplotlib.animation import PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from deadtokens.errors import UserError
 from deadtokens.figures import style
@@ -59,9 +59,8 @@ def classes(drift: xr.Dataset, frame: int) -> dict[str, np.ndarray]:
     return {"live": ~dead, "dead, moving": dead & ~frozen, "dead, frozen": dead & frozen}
 
 
-@style.look()
-def animate(drift: xr.Dataset, title: str) -> FuncAnimation:
-    """Return the animation of a run.
+class Film:
+    """A figure that can show any frame of a run's drift.
 
     Parameters
     ----------
@@ -69,26 +68,36 @@ def animate(drift: xr.Dataset, title: str) -> FuncAnimation:
     title : str
         What stands above it.
     """
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.subplots()
-    positions = drift["frame_position"].values
-    if not np.isfinite(positions).all():
-        axes.set_axis_off()
-        axes.set_title(f"{style.as_drawn(title, 60)}\nno motion of dead tokens")
-        return FuncAnimation(figure, lambda _: [], frames=1)
-    _prepare(axes, positions, drift["member_dead"].values.astype(bool))
-    dots = {name: axes.plot([], [], ".", label=name, **look)[0] for name, look in DOTS.items()}
-    axes.legend(loc="upper left", markerscale=3, handlelength=1)
 
-    def show(frame: int) -> list[Artist]:
-        chosen = classes(drift, frame)
-        for name, line in dots.items():
-            line.set_data(*positions[frame, chosen[name]].T)
-        axes.set_title(f"{style.as_drawn(title, 60)}\n{_caption(drift, frame, chosen)}")
-        return list(dots.values())
+    def __init__(self, drift: xr.Dataset, title: str):
+        self.drift, self.title = drift, style.as_drawn(title, 60)
+        self.positions = drift["frame_position"].values
+        self.figure = Figure(figsize=SIZE, layout="constrained")
+        self.axes = self.figure.subplots()
+        self.dots: dict[str, Line2D] = {}
+        if np.isfinite(self.positions).all():
+            _prepare(self.axes, self.positions, drift["member_dead"].values.astype(bool))
+            for name, look in DOTS.items():
+                (self.dots[name],) = self.axes.plot([], [], ".", label=name, **look)
+            self.axes.legend(loc="upper left", markerscale=3, handlelength=1)
+        else:
+            self.axes.set_axis_off()
+        self.show(0)
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")  # the axes must not jump from frame to frame
 
-    last = len(positions) - 1
-    return FuncAnimation(figure, show, frames=[*range(last), *[last] * HOLD], init_func=list)
+    def frames(self) -> list[int]:
+        """Return which frame comes after which: the last one stands still for a while."""
+        last = len(self.positions) - 1
+        return [*range(last), *[last] * HOLD] if self.dots else [0]
+
+    def show(self, frame: int) -> None:
+        """Let the figure show a frame, from 0."""
+        chosen = classes(self.drift, frame)
+        for name, line in self.dots.items():
+            line.set_data(*self.positions[frame, chosen[name]].T)
+        caption = _caption(self.drift, frame, chosen) if self.dots else "no motion of dead tokens"
+        self.axes.set_title(f"{self.title}\n{caption}", loc="left")
 
 
 def _prepare(axes: Axes, positions: np.ndarray, dead: np.ndarray) -> None:
@@ -111,7 +120,8 @@ def _caption(drift: xr.Dataset, frame: int, chosen: dict[str, np.ndarray]) -> st
     return f"update {state:,}: {frozen / max(frozen + moving, 1):.0%} of the dead tokens frozen"
 
 
-def save(animation: FuncAnimation, path: Path) -> None:
+@style.look()
+def save(drift: xr.Dataset, title: str, path: Path) -> None:
     """Write the animation as a GIF.
 
     Raises
@@ -119,8 +129,12 @@ def save(animation: FuncAnimation, path: Path) -> None:
     UserError
         If it is larger than MOST_BYTES.
     """
-    with complete_or_absent(path) as temporary, style.look():
-        animation.save(temporary, PillowWriter(fps=FRAMES_PER_SECOND), dpi=DOTS_PER_INCH)
+    film, writer = Film(drift, title), PillowWriter(fps=FRAMES_PER_SECOND)
+    with complete_or_absent(path) as temporary:
+        with writer.saving(film.figure, temporary, DOTS_PER_INCH):
+            for frame in film.frames():
+                film.show(frame)
+                writer.grab_frame()
         size = temporary.stat().st_size
         if size > MOST_BYTES:
             raise UserError(
@@ -138,7 +152,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.output.suffix != ".gif":
         raise UserError(f"--output {options.output} must end in .gif")
     drift = open_drift(options.drift)
-    save(animate(drift, options.title or drift.attrs["run"]), options.output)
+    save(drift, options.title or drift.attrs["run"], options.output)
     logging.getLogger(__name__).info(
         "animation: %s frames, %s bytes in %s",
         drift.sizes["frame"],

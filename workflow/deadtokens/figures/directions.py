@@ -16,10 +16,10 @@ from deadtokens.figures.runs import ATTRIBUTES, Run, described, experiment
 
 # what stands above a column of heat maps: source and centring of its first component
 PANELS = {
-    ("net displacement", "raw"): "net displace-\nments, raw",
-    ("centroid displacement", "raw"): "centroid's\nsteps, raw",
-    ("net displacement", "centred"): "net displace-\nments, centred",
-    ("final position", "centred"): "final positions,\ncentred",
+    ("net displacement", "raw"): "net displace-\nments,\nraw",
+    ("centroid displacement", "raw"): "centroid's\nsteps,\nraw",
+    ("net displacement", "centred"): "net displace-\nments,\ncentred",
+    ("final position", "centred"): "final\npositions,\ncentred",
 }
 COSINE, EXPLAINED = "cosine", "explained_alone"
 OWN = "first component itself"
