@@ -37,6 +37,18 @@ def drift(
     return _measured(updates, thermal, moving).assign_attrs(run=run, spec=spec)
 
 
+def exploded() -> xr.Dataset:
+    """Return the drift of a run whose last update went so far that squares overflow."""
+    generator = np.random.default_rng(0)
+    W = torch.from_numpy(generator.normal(size=(3, 36, 4)).astype(np.float32))
+    W[-1] *= 1e30
+    tensors = dict.fromkeys(layout.STATE_TENSORS, W) | {"grad": W[1:]}
+    about = {"spec": RunSpec(precision="fp32").json_text(), "status": "diverged"}
+    with TemporaryDirectory() as folder:
+        write_run(Path(folder), tensors, [0, 2], **about, diverged_at=3)
+        return measure_drift(folder)
+
+
 def without_dead(**settings: object) -> xr.Dataset:
     """Return what the drift of a run without dead tokens looks like."""
     data = drift(**settings)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from figures.drift_data import drift, without_dead
+from figures.drift_data import drift, exploded, without_dead
 from PIL import Image
 
 from deadtokens.errors import UserError
@@ -64,7 +64,7 @@ def test_the_command_writes_a_gif_of_all_states(tmp_path):
     assert again.read_bytes() == output.read_bytes()
 
 
-@pytest.mark.parametrize("data", [without_dead(), drift(updates=1)])
+@pytest.mark.parametrize("data", [without_dead(), drift(updates=1), exploded()])
 def test_runs_with_nothing_to_show_do_not_fail(data, tmp_path):
     output = tmp_path / "drift.gif"
     animation.main([write(data, tmp_path), "--output", str(output)])

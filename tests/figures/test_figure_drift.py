@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from figures.drift_data import drift, ended, without_dead
+from figures.drift_data import drift, ended, exploded, without_dead
 from figures.figure_data import misplaced_texts, shown_texts
 from matplotlib.patches import Ellipse
 
@@ -37,6 +37,11 @@ def test_runs_of_few_updates_can_be_drawn(module, updates):
     runs = [drift(run="a", updates=updates, seed=1), ended(drift(run="b", seed=2), 9)]
     figure = module.draw(module.table(runs))
     assert shown_texts(figure)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_run_that_exploded_can_be_drawn(module):
+    assert shown_texts(module.draw(module.table([exploded(), drift(run="b", precision="fp32")])))
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -139,9 +139,8 @@ def test_a_finished_house_has_nothing_to_do(finished):
 
 
 DRAWN = {f"draw_{figure}": 1 for figure in (*FIGURES, "animation")}
-ANALYSED = {
-    name: 2 for name in ("collect_scalars", "measure_freezing", "measure_drift", "audit_replay")
-}
+ANALYSES = ("collect_scalars", "measure_freezing", "measure_drift", "audit_replay")
+ANALYSED = dict.fromkeys(ANALYSES, 2)
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
     "a figure": (

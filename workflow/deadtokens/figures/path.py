@@ -72,7 +72,8 @@ def _rows(run: Run, every: int) -> pd.DataFrame:
     cloud = centroid.iloc[marked].assign(series=CLOUD)
     matrices = data["ellipse"].values.reshape(len(marked), 4)
     cloud[["xx", "xy", "yy"]] = matrices[:, [0, 1, 3]]
-    rows = pd.concat([centroid[shown], cloud])
+    known = np.isfinite(matrices).all(axis=1)  # squares overflow before the path does
+    rows = pd.concat([centroid[shown], cloud[known]])
     rows["plane_share"] = float(data["plane_share"].sum())
     rows["efficiency"] = float(data["efficiency"][-1])
     return described(rows, run)
