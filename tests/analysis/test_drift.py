@@ -8,7 +8,8 @@ from planted import write_run
 
 from deadtokens.analysis.drift import main, measure_drift
 from deadtokens.analysis.drift_labels import VARIABLES
-from deadtokens.analysis.follow import Watch, choose_members, early_states, follow
+from deadtokens.analysis.drift_record import choose_members, early_states
+from deadtokens.analysis.follow import Watch, follow
 from deadtokens.errors import UserError
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout

@@ -1,6 +1,6 @@
 """One pass over W that follows the dead and the live cloud, and keeps a few states as they are."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, field
 
 import numpy as np
@@ -225,37 +225,3 @@ def joined_motion(pieces: list[Motion]) -> Motion:
     """Return the motion of consecutive blocks as one, without the first state's empty one."""
     columns = map(np.concatenate, zip(*map(astuple, pieces), strict=True))
     return Motion(*(column[1:] for column in columns))
-
-
-def early_states(last: int, count: int) -> list[int]:
-    """Return up to `count` states from 0 to `last`, denser at the beginning.
-
-    The k-th is last x (k / (count - 1))^2, as the cloud is fastest at first.
-
-    Parameters
-    ----------
-    last : int
-    count : int
-        At least 2.
-    """
-    return sorted({round(last * (place / (count - 1)) ** 2) for place in range(count)})
-
-
-def choose_members(
-    dead: np.ndarray, most: Mapping[str, int], generator: np.random.Generator
-) -> np.ndarray:
-    """Return tokens to draw, at most so many of each population at random: the dead ones first.
-
-    Parameters
-    ----------
-    dead : ndarray of bool, shape (tokens,)
-    most : mapping of population to int
-    generator : numpy Generator
-    """
-    chosen = []
-    for name, members in zip(POPULATIONS, (dead, ~dead), strict=True):
-        tokens = np.flatnonzero(members)
-        if len(tokens) > most[name]:
-            tokens = np.sort(generator.choice(tokens, most[name], replace=False))
-        chosen.append(tokens)
-    return np.concatenate(chosen)

@@ -20,6 +20,7 @@ from deadtokens.training.update import Hyperparameters, adamw_
 IN_FORMAT = "optimizer on p h, in the run's formats"
 EXACT = "optimizer on p h, in float64"
 SUMMED = "sum of -lr h, best length"
+FORECASTS = (IN_FORMAT, EXACT, SUMMED)
 
 
 def replay_centroid(
