@@ -1,9 +1,11 @@
 """The figures of the drift: path, scree, directions, bulk."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from figures.drift_data import drift, ended, exploded, without_dead
-from figures.figure_data import misplaced_texts, shown_texts
+from figures.figure_data import misplaced_texts, read_table, shown_texts
+from figures.test_figure_commands import REPORT, rendered
 from matplotlib.patches import Ellipse
 
 from deadtokens.errors import UserError
@@ -159,3 +161,23 @@ def test_the_wrong_kind_of_file_is_refused(module, tmp_path):
     drift()[["centroid"]].to_netcdf(file, engine="h5netcdf")
     with pytest.raises(UserError, match="has no variable"):
         module.main([str(file), "--output", str(tmp_path / "x.png")])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_csv_holds_all_that_is_drawn(module, tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "DOTS_PER_INCH", 40)
+    monkeypatch.setitem(style.LOOK, "pdf.fonttype", 3)
+    runs = [drift(run="a", note="$\\frac{"), ended(drift(run="b", note="=cmd()"), 9)]
+    files = []
+    for data in runs:
+        files.append(str(tmp_path / f"{data.attrs['run']}.nc"))
+        data.to_netcdf(files[-1], engine="h5netcdf")
+    output = tmp_path / "out.png"
+    module.main([*files, "--output", str(output), "--title", "<script> $\\frac{"])
+    found = read_table(output.with_suffix(".csv"), module.TYPES)
+    pd.testing.assert_frame_equal(found, module.table(runs), check_exact=True)
+
+
+@pytest.mark.parametrize("name", ["path", "scree", "directions", "bulk", "animation"])
+def test_captions_are_valid_and_name_the_experiment(name):
+    assert "a_*b`|_</span></tt>" in rendered(REPORT / f"{name}.rst")

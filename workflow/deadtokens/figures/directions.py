@@ -70,7 +70,8 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     """
     runs = experiment(datasets)
     rows = pd.concat([_rows(run, *panel) for run in runs for panel in PANELS], ignore_index=True)
-    return rows.dropna(subset="value").reindex(columns=list(TYPES)).astype(TYPES)
+    rows = rows.dropna(subset="value", ignore_index=True)
+    return rows.reindex(columns=list(TYPES)).astype(TYPES)
 
 
 def _rows(run: Run, source: str, centring: str) -> pd.DataFrame:

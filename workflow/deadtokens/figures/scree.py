@@ -60,7 +60,8 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     """
     runs = experiment(datasets)
     rows = pd.concat([_shares(run, *panel) for run in runs for panel in PANELS], ignore_index=True)
-    return rows.dropna(subset="share").reindex(columns=list(TYPES)).astype(TYPES)
+    rows = rows.dropna(subset="share", ignore_index=True)
+    return rows.reindex(columns=list(TYPES)).astype(TYPES)
 
 
 def _shares(run: Run, source: str, centring: str) -> pd.DataFrame:
