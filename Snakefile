@@ -26,6 +26,7 @@ rule all:
     input:
         all_segments(),
         all_figures(),
+        all_animations(),
     localrule: True
 
 

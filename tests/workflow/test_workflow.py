@@ -159,6 +159,11 @@ def test_figures_are_drawn_and_named(finished):
         assert f"results/figures/regimes/{figure}.png" in finished.answer
 
 
+def test_the_cloud_is_animated(finished):
+    film = finished.work / "results" / "figures" / "regimes" / "drift.gif"
+    assert film.read_bytes().startswith(b"GIF8")
+
+
 def test_training_says_how_it_goes(finished):
     assert "updates/s, loss" in finished.answer
     assert "6/6" in finished.answer
@@ -169,11 +174,12 @@ def test_a_finished_house_has_nothing_to_do(finished):
     assert "Nothing to be done" in answer.stdout
 
 
-DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
+DRAWN = {f"draw_{figure}": 1 for figure in (*FIGURES, "animation")}
 ANALYSED = {
     "collect_scalars": 2,
     "measure_freezing": 2,
     "measure_sharpening": 2,
+    "measure_drift": 2,
     "audit_replay": 2,
     "measure_gradients": 2,
     "attribute_motion": 2,

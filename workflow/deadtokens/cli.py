@@ -23,6 +23,8 @@ COMMANDS = {
     "freezing": "deadtokens.analysis.freezing",
     "sharpening": "deadtokens.analysis.sharpening",
     "audit": "deadtokens.analysis.audit",
+    "drift": "deadtokens.analysis.drift",
+    "animation": "deadtokens.figures.animation",
     "stillness": "deadtokens.analysis.stillness",
     "attribution": "deadtokens.analysis.attribution",
     "backprop": "deadtokens.backprop.measure",

@@ -68,6 +68,24 @@ rule measure_sharpening:
         """
 
 
+rule measure_drift:
+    """Measure how the cloud of dead tokens drifts."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/drift.nc",
+    log:
+        "logs/measure_drift/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("analysis.drift"),
+    shell:
+        """
+        python -m deadtokens.analysis.drift {input:q} --output {output:q} --log {log:q}
+        """
+
+
 rule audit_replay:
     """Replay the optimizer of a run and compare every bit with its record."""
     input:

@@ -161,6 +161,10 @@ FIGURES = {
     "ulps": of_every_run("freezing.nc"),
     "strata": of_every_run("freezing.nc"),
     "sharpening": of_every_run("sharpening.nc"),
+    "path": of_every_run("drift.nc"),
+    "scree": of_every_run("drift.nc"),
+    "directions": of_every_run("drift.nc"),
+    "bulk": of_every_run("drift.nc"),
     "census": of_every_vocabulary,
     "audit": of_every_run("audit.json", needed="grad"),
     "shares": of_every_run("attribution.nc", needed="grad"),
@@ -184,6 +188,17 @@ def figure_inputs(figure):
         return FIGURES[figure](study.experiments[wildcards.experiment].members)
 
     return paths
+
+
+def first_drift(wildcards):
+    """Return the drift of an experiment's first run, which its animation shows."""
+    members = study.experiments[wildcards.experiment].members
+    return of_every_run("drift.nc")(members)[0]
+
+
+def all_animations():
+    """Return the animation of every experiment."""
+    return [f"results/figures/{name}/drift.gif" for name in study.experiments]
 
 
 def experiment_title(wildcards):

@@ -10,6 +10,7 @@ REQUIRED INPUTS:
 OUTPUTS:
 
     results/figures/{experiment}/{figure}.png, .pdf, .csv
+    results/figures/{experiment}/drift.gif
 """
 
 for figure in FIGURES:
@@ -43,3 +44,26 @@ for figure in FIGURES:
                 --output {output.png:q} \
                 --log {log:q}
             """
+
+
+rule draw_animation:
+    """Show the cloud of an experiment's first run as it drifts and freezes."""
+    input:
+        first_drift,
+    output:
+        report(
+            "results/figures/{experiment}/drift.gif",
+            caption="../report/animation.rst",
+            category="{experiment}",
+            labels={"figure": "drift"},
+        ),
+    log:
+        "logs/draw_animation/{experiment}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("figures.animation"),
+    shell:
+        """
+        python -m deadtokens.figures.animation {input:q} --output {output:q} --log {log:q}
+        """

@@ -1,0 +1,183 @@
+"""The figures of the drift: path, scree, directions, bulk."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from figures.drift_data import drift, ended, exploded, without_dead
+from figures.figure_data import misplaced_texts, read_table, shown_texts
+from figures.test_figure_commands import REPORT, rendered
+from matplotlib.patches import Ellipse
+
+from deadtokens.errors import UserError
+from deadtokens.figures import bulk, directions, path, scree, style
+
+MODULES = (path, scree, directions, bulk)
+
+
+def regimes():
+    return [
+        drift(run=name, thermal=0.5 + i, precision=name) for i, name in enumerate(style.REGIMES)
+    ]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_text_overlaps_with_all_regimes(module):
+    figure = module.draw(module.table(regimes()))
+    style.set_title(figure, module.RECIPE.title)
+    assert misplaced_texts(figure) == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_run_without_dead_tokens_is_said_to_have_none(module):
+    figure = module.draw(module.table([without_dead(precision="fp32")]))
+    assert any("no dead tokens" in text or "no motion" in text for text in shown_texts(figure))
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("updates", [1, 2])
+def test_runs_of_few_updates_can_be_drawn(module, updates):
+    runs = [drift(run="a", updates=updates, seed=1), ended(drift(run="b", seed=2), 9)]
+    figure = module.draw(module.table(runs))
+    assert shown_texts(figure)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_run_that_exploded_can_be_drawn(module):
+    assert shown_texts(module.draw(module.table([exploded(), drift(run="b", precision="fp32")])))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_cloud_that_never_moves_can_be_drawn(module):
+    figure = module.draw(module.table([drift(moving=False)]))
+    assert shown_texts(figure)
+
+
+def test_the_path_is_that_of_the_file():
+    data = drift(precision="fp32")
+    table = path.table([data])
+    centroid = table[table["series"] == path.CENTROID]
+    expected = data["path"].sel(population="dead").values
+    assert centroid["state"].tolist() == list(range(9))
+    assert (centroid[["x", "y"]].to_numpy() == expected).all()
+    assert table["efficiency"].unique() == pytest.approx(data["efficiency"].values[-1, 0])
+    cloud = table[table["series"] == path.CLOUD]
+    assert cloud["state"].tolist() == data["marked"].values.tolist()
+    assert cloud["xx"].tolist() == data["ellipse"].values[:, 0, 0, 0].tolist()
+
+
+def test_ellipses_have_the_clouds_axes_and_place():
+    row = {"x": 1.0, "y": 2.0, "xx": 5.0, "xy": 4.0, "yy": 5.0, "state": 3}
+    ellipse = path._ellipse(row, path.LogNorm(1, 10))
+    assert ellipse.center == (1, 2)
+    assert (ellipse.width, ellipse.height) == pytest.approx((12, 4))  # 4 roots of 9 and of 1
+    assert ellipse.angle % 180 == pytest.approx(45)
+
+
+def test_every_marked_state_has_its_ellipse():
+    data = drift(precision="fp32")
+    axes = path.draw(path.table([data])).axes[0]
+    assert sum(isinstance(patch, Ellipse) for patch in axes.patches) == data.sizes["marked"]
+
+
+def test_shares_bands_and_null_are_those_of_the_file():
+    data = drift(precision="fp32")
+    table = scree.table([data])
+    rows = table[(table["source"] == "net displacement") & (table["centring"] == "raw")]
+    chosen = data.sel(source="net displacement", centring="raw")
+    assert rows["component"].tolist() == [1, 2, 3, 4]
+    assert rows["share"].tolist() == chosen.share.values.tolist()
+    assert rows[["low", "high"]].to_numpy().tolist() == chosen.share_band.values.tolist()
+    assert rows["null_high"].tolist() == chosen.null_share.values[:, 2].tolist()
+    assert "net displacements, raw more than chance: 1 leading component" in shown_texts(
+        scree.draw(table)
+    )
+
+
+def test_cosines_are_averaged_over_seeds_only():
+    first, second = (
+        drift(run=str(seed), thermal=seed, precision="fp32", seed=seed) for seed in (1, 2)
+    )
+    table = directions.table([first, second])
+    figure = directions.draw(table)
+    chosen = {"source": "net displacement", "centring": "raw", "leading": 1}
+    expected = np.mean([one.cosine.sel(**chosen).values for one in (first, second)], axis=0)
+    drawn = figure.axes[0].images[0].get_array().filled(np.nan)
+    assert drawn.shape[1] == 1
+    assert drawn[:, 0] == pytest.approx(expected[np.isfinite(expected)])
+
+
+def test_the_first_component_explains_most():
+    table = directions.table([drift(precision="fp32")])
+    rows = table[table["quantity"] == directions.EXPLAINED]
+    for _, panel in rows.groupby(["source", "centring"]):
+        own = panel.loc[panel["candidate"] == directions.OWN, "value"]
+        assert (panel["value"] <= own.item() + 1e-9).all()
+
+
+def test_cells_within_chance_are_grey():
+    figure = directions.draw(directions.table([drift(precision="fp32")]))
+    values = figure.axes[0].images[0].get_array()[:, 0]
+    by_chance = drift().attrs["chance_cosine"]
+    for text in figure.axes[0].texts:
+        row = int(text.get_position()[1])
+        assert (text.get_color() == "#888888") == (abs(values[row]) <= by_chance)
+
+
+@pytest.mark.parametrize(
+    "value, text", [(-0.004, ".00"), (-0.5, "−.50"), (1.0, "1.00"), (-1.0, "−1.00")]
+)
+def test_numbers_in_cells(value, text):
+    axes = directions.style.blank(1).subplots()
+    directions._write_number(axes, 0, 0, value, True)
+    assert axes.texts[0].get_text() == text
+
+
+def test_bulk_and_thermal_are_those_of_the_file():
+    data = drift(precision="fp32")
+    table = bulk.table([data])
+    for name in bulk.QUANTITIES:
+        values = table.loc[table["quantity"] == name, "value"]
+        assert values.tolist() == data[name].sel(population="dead").values.tolist()
+
+
+def test_coherence_of_few_movers_is_not_drawn():
+    data = drift(precision="fp32")
+    data["movers"][3:] = 9
+    table = bulk.table([data])
+    values = table.loc[table["quantity"] == "pairwise_cosine", "value"]
+    assert values.isna().tolist() == [False] * 3 + [True] * 5
+
+
+def test_a_diverged_run_is_marked():
+    figure = bulk.draw(
+        bulk.table([drift(precision="fp32"), ended(drift(run="b", precision="mixed"), 9)])
+    )
+    assert "mixed: diverged at update 9" in shown_texts(figure)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_wrong_kind_of_file_is_refused(module, tmp_path):
+    file = tmp_path / "other.nc"
+    drift()[["centroid"]].to_netcdf(file, engine="h5netcdf")
+    with pytest.raises(UserError, match="has no variable"):
+        module.main([str(file), "--output", str(tmp_path / "x.png")])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_csv_holds_all_that_is_drawn(module, tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "DOTS_PER_INCH", 40)
+    monkeypatch.setitem(style.LOOK, "pdf.fonttype", 3)
+    runs = [drift(run="a", note="$\\frac{"), ended(drift(run="b", note="=cmd()"), 9)]
+    files = []
+    for data in runs:
+        files.append(str(tmp_path / f"{data.attrs['run']}.nc"))
+        data.to_netcdf(files[-1], engine="h5netcdf")
+    output = tmp_path / "out.png"
+    module.main([*files, "--output", str(output), "--title", "<script> $\\frac{"])
+    found = read_table(output.with_suffix(".csv"), module.TYPES)
+    pd.testing.assert_frame_equal(found, module.table(runs), check_exact=True)
+
+
+@pytest.mark.parametrize("name", ["path", "scree", "directions", "bulk", "animation"])
+def test_captions_are_valid_and_name_the_experiment(name):
+    assert "a_*b`|_</span></tt>" in rendered(REPORT / f"{name}.rst")

@@ -1,0 +1,215 @@
+"""What the variables of drift.nc are: their axes, meanings and units."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+STATE, UPDATE = ("state", "population"), ("update", "population")
+SOURCE = ("source", "centring")
+EFFECT = ("population", "property", "response")
+LIKENESS = ("population", "likeness")
+
+# name: axes, meaning, unit
+VARIABLES = {
+    "centroid": ((*STATE, "component"), "mean of W over the population's tokens", "weight"),
+    "radius": (STATE, "root mean square distance of the tokens from their centroid", "weight"),
+    "mean_norm": (STATE, "mean L2 norm of the tokens' rows", "weight"),
+    "mean_embedding_ratio": (STATE, "norm of the centroid / mean norm of the rows", "1"),
+    "mean_embedding_ratio_all": (
+        ("state",),
+        "norm of the mean of all rows / mean norm of all rows",
+        "1",
+    ),
+    "path_length": (STATE, "sum of the norms of the centroid's steps so far", "weight"),
+    "efficiency": (STATE, "centroid's distance from its start / path_length", "1"),
+    "separation": (("state",), "distance between the dead and the live centroid", "weight"),
+    "separation_in_radii": (("state",), "separation / radius of the dead cloud", "1"),
+    "eigenvalue": (
+        ("state", "rank"),
+        "eigenvalues of the dead cloud's covariance, descending",
+        "weight^2",
+    ),
+    "effective_dimension": (
+        ("state",),
+        "dead cloud: squared sum of the eigenvalues / sum of their squares",
+        "1",
+    ),
+    "movers": (UPDATE, "tokens that the update displaced", "1"),
+    "bulk_speed": (UPDATE, "norm of the mean displacement: the centroid's step", "weight"),
+    "thermal_speed": (
+        UPDATE,
+        "root mean square displacement of the tokens relative to the centroid's",
+        "weight",
+    ),
+    "bulk_share": (
+        UPDATE,
+        "bulk_speed^2 / mean squared displacement; 1/tokens for independent directions",
+        "1",
+    ),
+    "resultant_length": (UPDATE, "norm of the mean of the movers' unit displacements", "1"),
+    "pairwise_cosine": (UPDATE, "mean cosine between the displacements of two movers", "1"),
+    "step_cosine": (UPDATE, "cosine between the centroid's step and the step before it", "1"),
+    "marked_eigenvalue": (
+        ("marked", "population", "rank"),
+        "eigenvalues of the cloud's covariance at marked states, descending",
+        "weight^2",
+    ),
+    "isotropy": (
+        ("marked", "population"),
+        "Mu & Viswanath's isotropy at marked states; 1: no direction is special",
+        "1",
+    ),
+    "share": ((*SOURCE, "rank"), "share of the variance of each principal component", "1"),
+    "share_band": (
+        (*SOURCE, "rank", "bound"),
+        "95 % bootstrap band of the share, tokens resampled; NaN: not resampled",
+        "1",
+    ),
+    "null_share": (
+        (*SOURCE, "rank", "null_quantile"),
+        "quantiles of the share when the same lengths have random directions",
+        "1",
+    ),
+    "components_above_null": (
+        SOURCE,
+        "leading components whose band lies above 97.5 % of the null",
+        "1",
+    ),
+    "source_state": (("source",), "state of a source of positions, -1 for displacements", "1"),
+    "principal_direction": (
+        (*SOURCE, "leading", "component"),
+        "leading principal components, unit vectors, each along the dead centroid's net "
+        "displacement rather than against it",
+        "1",
+    ),
+    "direction": (("candidate", "component"), "directions that mean something", "1"),
+    "cosine": (
+        (*SOURCE, "leading", "candidate"),
+        "cosine between principal component and candidate",
+        "1",
+    ),
+    "candidate_cosine": (
+        ("candidate",),
+        "cosine between the dead centroid's net displacement and the candidate",
+        "1",
+    ),
+    "explained_alone": (
+        (*SOURCE, "candidate"),
+        "share of the sum of squares along the candidate alone; 1/components by chance",
+        "1",
+    ),
+    "hidden_cosine": (
+        ("lag",),
+        "mean cosine between the mean hidden states of updates so far apart",
+        "1",
+    ),
+    "hidden_autocorrelation": (
+        ("lag",),
+        "autocorrelation of the mean hidden state after its mean over the run is taken out",
+        "1",
+    ),
+    "score": (
+        ("token",),
+        "component of the net displacement along that of the population's centroid",
+        "weight",
+    ),
+    "residual": (("token",), "norm of the rest of the net displacement", "weight"),
+    "dead": (("token",), "the token never occurs in the training text", "1"),
+    "effect": (
+        EFFECT,
+        "numbers: Spearman's rank correlation; classes: share of the variance between them",
+        "1",
+    ),
+    "effect_range": (
+        (*EFFECT, "bound"),
+        "numbers: 95 % confidence interval; classes: 95 % range when dealt at random",
+        "1",
+    ),
+    "effect_tokens": (EFFECT, "tokens behind the effect", "1"),
+    "likeness_effect": (
+        LIKENESS,
+        "correlation over pairs of tokens of their likeness with the cosine between their net "
+        "displacements, the population's mean taken out",
+        "1",
+    ),
+    "likeness_range": (
+        (*LIKENESS, "bound"),
+        "95 % range of the same when tokens are shuffled",
+        "1",
+    ),
+    "likeness_tokens": (LIKENESS, "tokens behind the pairs", "1"),
+    "forecast_end_explained": (
+        ("forecast",),
+        "1 - |final centroid - forecast|^2 / |net displacement|^2",
+        "1",
+    ),
+    "forecast_path_explained": (
+        ("forecast",),
+        "the same with both squares summed over all states",
+        "1",
+    ),
+    "plane": (
+        ("axis", "component"),
+        "first two principal components of the dead centroid's positions at all states",
+        "1",
+    ),
+    "plane_share": (("axis",), "share of the variance of the centroid's positions", "1"),
+    "path": (
+        (*STATE, "axis"),
+        "centroids in the plane; the dead one starts at the origin",
+        "weight",
+    ),
+    "ellipse": (
+        ("marked", "population", "axis", "other_axis"),
+        "covariance of the cloud within the plane at marked states",
+        "weight^2",
+    ),
+    "frame_position": (
+        ("frame", "member", "axis"),
+        "tokens in the plane at the states drawn in the animation",
+        "weight",
+    ),
+    "frame_frozen": (
+        ("frame", "member"),
+        "the update that led to the state left every bit of the row as it was",
+        "1",
+    ),
+    "member_dead": (("member",), "the drawn token is dead", "1"),
+}
+AXES = {
+    "state": "number of updates applied; 0 is the initial state",
+    "update": "update t takes state t-1 to state t",
+    "token": "row of the vocabulary",
+    "component": "component of the embedding",
+    "rank": "place by falling eigenvalue",
+    "leading": "place by falling eigenvalue",
+    "marked": "states of which more is known",
+    "frame": "states that are drawn in the animation",
+    "member": "tokens that are drawn in the animation",
+    "lag": "updates",
+}
+
+
+def label(values: Mapping[str, np.ndarray], coordinates: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """Return the named arrays as a dataset.
+
+    Parameters
+    ----------
+    values : mapping of name to array
+        Of `VARIABLES`.
+    coordinates : mapping of axis to array
+    """
+    variables = {
+        name: (VARIABLES[name][0], array, _about(*VARIABLES[name][1:]))
+        for name, array in values.items()
+    }
+    axes = {
+        name: (name, array, _about(AXES[name], "1") if name in AXES else {})
+        for name, array in coordinates.items()
+    }
+    return xr.Dataset(variables, coords=axes)
+
+
+def _about(long_name: str, units: str) -> dict[str, str]:
+    return {"long_name": long_name, "units": units}

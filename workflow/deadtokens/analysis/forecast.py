@@ -1,0 +1,174 @@
+"""Where the mean hidden state alone would take a cloud's centroid.
+
+The gradient of a dead row is the mean over positions of p h; here it is replaced by (mean p) x
+(mean h). With that, the run's own optimizer is played forward in the run's number formats, each
+dead token from its own start with its own p; once more in float64, for one token that starts at the
+centroid and has the mean p; and last there is the sum of -lr x (mean h) with one free length, which
+knows nothing of the optimizer.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+
+from deadtokens.training.optimizer import hyperparameters, update_W
+from deadtokens.training.precision import REGIMES
+from deadtokens.training.spec import RunSpec
+from deadtokens.training.update import Hyperparameters, adamw_
+
+IN_FORMAT = "optimizer on p h, in the run's formats"
+EXACT = "optimizer on p h, in float64"
+SUMMED = "sum of -lr h, best length"
+FORECASTS = (IN_FORMAT, EXACT, SUMMED)
+
+
+def replay_centroid(
+    start: np.ndarray, gradient: np.ndarray, lr: np.ndarray, hyper: Hyperparameters
+) -> np.ndarray:
+    """Return the path of one token under AdamW in float64: no rounding, no other token.
+
+    Parameters
+    ----------
+    start : ndarray, shape (components,)
+    gradient : ndarray, shape (updates, components)
+    lr : ndarray, shape (updates,)
+    hyper : Hyperparameters
+
+    Returns
+    -------
+    float64 ndarray, shape (updates + 1, components)
+    """
+    W = torch.tensor(start, dtype=torch.float64)
+    gradients = torch.tensor(gradient, dtype=torch.float64)
+    exp_avg, exp_avg_sq = torch.zeros_like(W), torch.zeros_like(W)
+    path = [W.numpy().copy()]
+    for index, rate in enumerate(lr):
+        adamw_(W, gradients[index], exp_avg, exp_avg_sq, index + 1, float(rate), hyper)
+        path.append(W.numpy().copy())
+    return np.stack(path)
+
+
+def replay_tokens(
+    W: torch.Tensor, probability: Iterable[np.ndarray], h_mean: np.ndarray, spec: RunSpec
+) -> np.ndarray:
+    """Return the centroid's path of tokens under a run's own optimizer, in its number formats.
+
+    Parameters
+    ----------
+    W : Tensor, shape (tokens, components)
+        At state 0, in the recorded format.
+    probability : iterable of ndarray, shape (tokens,)
+        One an update.
+    h_mean : ndarray, shape (updates, components)
+    spec : RunSpec
+
+    Returns
+    -------
+    float64 ndarray, shape (updates + 1, components)
+    """
+    moments = getattr(torch, REGIMES[spec.precision].moments)
+    zeros = torch.zeros_like(W, dtype=moments)
+    state = {"W": W.clone(), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
+    path = [_centroid(W)]
+    for index, p in enumerate(probability):
+        gradient = torch.from_numpy(np.outer(p, h_mean[index])).to(W.dtype)
+        update_W(spec, state, gradient, index + 1, 0)
+        path.append(_centroid(state["W"]))
+    return np.stack(path)
+
+
+def _centroid(W: torch.Tensor) -> np.ndarray:
+    return (W.double().sum(dim=0) / len(W)).numpy()
+
+
+def fraction_explained(centroid: np.ndarray, forecast: np.ndarray) -> float:
+    """Return 1 - |end - forecast end|^2 / |end - start|^2.
+
+    1 if the forecast ends where the centroid does, 0 if it is no better than staying at the start,
+    negative if it is worse; NaN if the centroid did not move.
+
+    Parameters
+    ----------
+    centroid, forecast : ndarray, shape (states, components)
+    """
+    return _explained(centroid[-1:] - centroid[0], centroid[-1:] - forecast[-1:])
+
+
+def path_explained(centroid: np.ndarray, forecast: np.ndarray) -> float:
+    """Return the same with sums over all states: how well the whole way is explained."""
+    return _explained(centroid - centroid[0], centroid - forecast)
+
+
+def _explained(displacement: np.ndarray, error: np.ndarray) -> float:
+    with np.errstate(all="ignore"):
+        squares = float(np.square(displacement).sum())
+        return 1 - float(np.square(error).sum()) / squares if squares else np.nan
+
+
+def forecast_paths(
+    centroid: np.ndarray,
+    W: torch.Tensor,
+    probability: Iterable[np.ndarray],
+    h_mean: np.ndarray,
+    lr: np.ndarray,
+    spec: RunSpec,
+) -> dict[str, np.ndarray]:
+    """Return the forecasts of a centroid's path by name, each (updates + 1, components).
+
+    Parameters
+    ----------
+    centroid : ndarray, shape (updates + 1, components)
+        Its start, and for SUMMED its end, are used.
+    W : Tensor, shape (tokens, components)
+        At state 0, in the recorded format.
+    probability : iterable of ndarray, shape (tokens,)
+        One an update.
+    h_mean : ndarray, shape (updates, components)
+    lr : ndarray, shape (updates,)
+    spec : RunSpec
+    """
+    means: list[float] = []
+
+    def noting_means() -> Iterable[np.ndarray]:
+        for p in probability:
+            means.append(p.sum(dtype=np.float64) / max(len(p), 1))
+            yield p
+
+    in_format = replay_tokens(W, noting_means(), h_mean, spec)
+    gradient = np.array(means)[:, None] * h_mean
+    exact = replay_centroid(centroid[0], gradient, lr, hyperparameters(spec))
+    return {IN_FORMAT: in_format, EXACT: exact, SUMMED: summed_path(centroid, h_mean, lr)}
+
+
+def describe_forecasts(
+    centroid: np.ndarray, paths: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return how much of the centroid's net displacement, and of its path, each forecast explains.
+
+    Parameters
+    ----------
+    centroid : ndarray, shape (updates + 1, components)
+    paths : mapping of name to ndarray, shape (updates + 1, components)
+    """
+    end = [fraction_explained(centroid, path) for path in paths.values()]
+    whole = [path_explained(centroid, path) for path in paths.values()]
+    return {"forecast_end_explained": np.array(end), "forecast_path_explained": np.array(whole)}
+
+
+def summed_path(centroid: np.ndarray, h_mean: np.ndarray, lr: np.ndarray) -> np.ndarray:
+    """Return the sums of -lr x (mean hidden state) from the start, one length for all states.
+
+    The length is the one whose end is nearest to the centroid's end.
+
+    Parameters
+    ----------
+    centroid : ndarray, shape (updates + 1, components)
+    h_mean : ndarray, shape (updates, components)
+    lr : ndarray, shape (updates,)
+    """
+    sums = np.zeros(centroid.shape)
+    np.cumsum(-lr[:, None] * h_mean, axis=0, out=sums[1:])
+    with np.errstate(all="ignore"):
+        factor = (centroid[-1] - centroid[0]) @ sums[-1] / (sums[-1] @ sums[-1])
+        return centroid[0] + np.maximum(factor, 0) * sums

@@ -1,0 +1,176 @@
+"""Figure: what the directions of the drift are: cosines to directions that mean something."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from deadtokens.figures import command, style
+from deadtokens.figures.inputs import open_dataset
+from deadtokens.figures.runs import ATTRIBUTES, Run, described, experiment
+
+# what stands above a column of heat maps: source and centring of its first component
+PANELS = {
+    ("net displacement", "raw"): "net displace-\nments,\nraw",
+    ("centroid displacement", "raw"): "centroid's\nsteps,\nraw",
+    ("net displacement", "centred"): "net displace-\nments,\ncentred",
+    ("final position", "centred"): "final\npositions,\ncentred",
+}
+COSINE, EXPLAINED = "cosine", "explained_alone"
+OWN = "first component itself"
+SCALES = {COSINE: ("PuOr", -1, 1), EXPLAINED: ("Greys", 0, 1)}
+MOST_COLUMNS_WITH_NUMBERS = 6
+ROW = 0.17  # inches
+NEEDED = ("cosine", "explained_alone", "share", "candidate", "dead")
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "source": "str",
+    "centring": "str",
+    "quantity": "str",
+    "candidate": "str",
+    "value": "float64",
+    "by_chance": "float64",
+}
+
+
+def open_drifts(paths: Sequence[Path]) -> list[xr.Dataset]:
+    """Read the runs' drift.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, unreadable or no drift of a run.
+    """
+    return [open_dataset(path, NEEDED, (*ATTRIBUTES, "chance_cosine")) for path in paths]
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's drift each.
+
+    Returns
+    -------
+    DataFrame
+        One row a run, panel and candidate: ``group``, ``regime``, ``label``, ``run``, ``source``,
+        ``centring``, ``quantity`` (`COSINE` of the first component with the candidate, or
+        `EXPLAINED`, the share of the variance along it alone), ``candidate``, ``value`` and what
+        is exceeded ``by_chance`` in one of twenty random directions (of shares: the mean).
+    """
+    runs = experiment(datasets)
+    rows = pd.concat([_rows(run, *panel) for run in runs for panel in PANELS], ignore_index=True)
+    rows = rows.dropna(subset="value", ignore_index=True)
+    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _rows(run: Run, source: str, centring: str) -> pd.DataFrame:
+    data = run.data[list(NEEDED[:3])].sel(source=source, centring=centring)
+    candidates = data["candidate"].values
+    cosines = pd.DataFrame(
+        {
+            "quantity": COSINE,
+            "candidate": candidates,
+            "value": data["cosine"].sel(leading=1).values,
+            "by_chance": float(run.data.attrs["chance_cosine"]),
+        }
+    )
+    shares = pd.DataFrame(
+        {
+            "quantity": EXPLAINED,
+            "candidate": [OWN, *candidates],
+            "value": [float(data["share"].sel(rank=1)), *data["explained_alone"].values],
+            "by_chance": 1 / data.sizes["rank"],
+        }
+    )
+    return described(pd.concat([cosines, shares]).assign(source=source, centring=centring), run)
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    if table.empty:
+        figure = style.blank(height=2)
+        figure.text(0.5, 0.5, "no motion of dead tokens", ha="center")
+        return figure
+    groups = list(dict.fromkeys(table["group"]))
+    rows = {name: list(dict.fromkeys(part["candidate"])) for name, part in _parts(table)}
+    heights = [len(names) for names in rows.values()]
+    figure = style.blank(height=1.9 + ROW * sum(heights))
+    panels = figure.subplots(2, len(PANELS), height_ratios=heights, squeeze=False)
+    for line, (quantity, part) in zip(panels, _parts(table), strict=True):
+        for axes, (panel, title) in zip(line, PANELS.items(), strict=True):
+            chosen = part[(part["source"] == panel[0]) & (part["centring"] == panel[1])]
+            image = _draw_map(axes, chosen, rows[quantity], groups, SCALES[quantity])
+            axes.set_title(title if quantity == COSINE else "")
+            axes.tick_params(labelbottom=quantity == EXPLAINED, labelleft=axes is line[0], length=0)
+        label = {COSINE: "cosine", EXPLAINED: "share explained alone"}[quantity]
+        figure.colorbar(image, ax=list(line), label=label, aspect=15)
+    return figure
+
+
+def _parts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(name, table[table["quantity"] == name]) for name in (COSINE, EXPLAINED)]
+
+
+def _draw_map(
+    axes: Axes,
+    part: pd.DataFrame,
+    rows: list[str],
+    groups: list[str],
+    scale: tuple[str, float, float],
+) -> AxesImage:
+    """Draw the means over the runs of each group; numbers that chance gives too are grey."""
+    values, chance = (
+        part.pivot_table(index="candidate", columns="group", values=name)
+        .reindex(index=rows, columns=groups)
+        .to_numpy(dtype=float)
+        for name in ("value", "by_chance")
+    )
+    colours, low, high = scale
+    image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    axes.set_yticks(range(len(rows)), [style.as_drawn(name, 60) for name in rows])
+    names = [style.as_drawn(name, 24) for name in groups]
+    axes.set_xticks(range(len(groups)), names, rotation=90)
+    if len(groups) <= MOST_COLUMNS_WITH_NUMBERS:
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                _write_number(axes, row, column, value, abs(value) > chance[row, column])
+    return image
+
+
+def _write_number(axes: Axes, row: int, column: int, value: float, beyond_chance: bool) -> None:
+    color = "#888888" if not beyond_chance else "white" if abs(value) > 0.6 else "black"
+    text = f"{round(value, 2) + 0.0:.2f}".replace("-", "−").replace("0.", ".", 1)
+    axes.text(column, row, text, ha="center", va="center", fontsize=6, color=color)
+
+
+RECIPE = command.Recipe(
+    name="directions",
+    title="What the directions of the drift are",
+    inputs="drift.nc of each run of the experiment",
+    open=open_drifts,
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``drift.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

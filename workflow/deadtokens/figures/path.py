@@ -1,0 +1,192 @@
+"""Figure: the path of the dead tokens' centroid in its plane, with the cloud at marked states."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse
+from matplotlib.ticker import FuncFormatter
+
+from deadtokens.figures import command, style
+from deadtokens.figures.runs import Run, described, drawn, experiment, open_runs, thinning
+
+CENTROID, CLOUD, END = "centroid", "cloud", "end"
+COLORS = "viridis"
+DEVIATIONS = 2
+MARGIN = 0.04  # of the widest extent
+NEEDED = ("path", "ellipse", "plane_share", "efficiency", "dead")
+TYPES = {
+    "group": "str",
+    "regime": "str",
+    "label": "str",
+    "run": "str",
+    "series": "str",
+    "state": "int64",
+    "x": "float64",
+    "y": "float64",
+    "xx": "float64",
+    "xy": "float64",
+    "yy": "float64",
+    "plane_share": "float64",
+    "efficiency": "float64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's drift each.
+
+    Returns
+    -------
+    DataFrame
+        One row a state drawn: ``group``, ``regime``, ``label``, ``run``, ``series`` (`CENTROID` or
+        `CLOUD`), ``state``, the centroid's coordinates ``x`` and ``y``, for `CLOUD` the covariance
+        within the plane, and of the whole run the plane's share of the path's variance and the
+        path's efficiency. A run whose dead centroid never moved has one row, without coordinates.
+    """
+    runs = experiment(datasets)
+    every = thinning(runs)
+    rows = pd.concat([_rows(run, every) for run in runs], ignore_index=True)
+    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+
+
+def _rows(run: Run, every: int) -> pd.DataFrame:
+    data = run.data[list(NEEDED[:4])].sel(population="dead")
+    path = data["path"].values
+    if not np.isfinite(path).all():
+        return described(pd.DataFrame({"series": CENTROID, "state": [0]}), run)
+    states, marked = data["state"].values, data["marked"].values
+    shown = (states == 0) | drawn(states, every)
+    centroid = pd.DataFrame({"series": CENTROID, "state": states, "x": path[:, 0], "y": path[:, 1]})
+    cloud = centroid.iloc[marked].assign(series=CLOUD)
+    matrices = data["ellipse"].values.reshape(len(marked), 4)
+    cloud[["xx", "xy", "yy"]] = matrices[:, [0, 1, 3]]
+    known = np.isfinite(matrices).all(axis=1)  # squares overflow before the path does
+    rows = pd.concat([centroid[shown], cloud[known]])
+    rows["plane_share"] = float(data["plane_share"].sum())
+    rows["efficiency"] = float(data["efficiency"][-1])
+    return described(rows, run)
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    runs = list(dict.fromkeys(table["run"]))
+    columns = 2 if len(runs) in (2, 4) else min(len(runs), 3)
+    rows = -(-len(runs) // columns)
+    limits = _limits(table)
+    width = style.FULL_WIDTH - 1.1
+    figure = style.blank(height=0.6 + rows * (0.5 + width / columns * _aspect(limits)))
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    norm = LogNorm(1, max(2, table["state"].max()))
+    for place, axes in enumerate(panels.flat):
+        if place >= len(runs):
+            axes.remove()
+            continue
+        _draw_run(axes, table[table["run"] == runs[place]], norm, 84 // columns)
+        axes.set(xlim=limits[0], ylim=limits[1], aspect="equal")
+        if place + columns >= len(runs):
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("component 1 (weight)")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("component 2 (weight)")
+    _add_scale(figure, norm)
+    style.legend_below(figure, _legend())
+    return figure
+
+
+def _limits(table: pd.DataFrame) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return what both axes must show of all runs."""
+    spread = DEVIATIONS * np.sqrt(table[["xx", "yy"]].fillna(0).to_numpy())
+    places = table[["x", "y"]].fillna(0).to_numpy()
+    lows, highs = (places - spread).min(axis=0), (places + spread).max(axis=0)
+    margin = MARGIN * (highs - lows).max() or 1.0
+    (left, bottom), (right, top) = lows - margin, highs + margin
+    return (left, right), (bottom, top)
+
+
+def _aspect(limits: tuple[tuple[float, float], tuple[float, float]]) -> float:
+    (left, right), (bottom, top) = limits
+    return (top - bottom) / (right - left)
+
+
+def _draw_run(axes: Axes, rows: pd.DataFrame, norm: LogNorm, width: int) -> None:
+    label = style.as_drawn(rows["label"].iloc[0], width)
+    path = rows[rows["series"] == CENTROID].sort_values("state")
+    if path["x"].isna().any():
+        axes.set_title(f"{label}\nno motion of dead tokens")
+        return
+    share, efficiency = rows["plane_share"].iloc[0], rows["efficiency"].iloc[0]
+    axes.set_title(f"{label}\nin this plane: {share:.1%}\nefficiency: {efficiency:.2f}")
+    points = path[["x", "y"]].to_numpy()
+    pieces = np.stack([points[:-1], points[1:]], axis=1)
+    colors = norm(np.maximum(path["state"].to_numpy()[1:], 1))
+    lines = LineCollection(list(pieces), cmap=COLORS, array=colors, linewidth=2, zorder=3)
+    lines.set_clim(0, 1)
+    axes.add_collection(lines)
+    for row in rows[rows["series"] == CLOUD].to_dict("records"):
+        axes.add_patch(_ellipse(row, norm))
+    axes.plot(*points[0], "o", color="black", markersize=4, zorder=4)
+
+
+def _ellipse(row: dict, norm: LogNorm) -> Ellipse:
+    """Return the curve DEVIATIONS standard deviations about the centroid."""
+    matrix = np.array([[row["xx"], row["xy"]], [row["xy"], row["yy"]]])
+    variances, axes = np.linalg.eigh(matrix)
+    height, width = 2 * DEVIATIONS * np.sqrt(np.maximum(variances, 0))
+    angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
+    color = ScalarMappable(norm, COLORS).to_rgba(max(row["state"], 1))
+    return Ellipse((row["x"], row["y"]), width, height, angle=angle, fill=False, edgecolor=color)
+
+
+def _add_scale(figure: Figure, norm: LogNorm) -> None:
+    colours = ScalarMappable(norm, COLORS)
+    bar = figure.colorbar(colours, ax=figure.axes, label="update", shrink=0.9, aspect=30)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    bar.ax.minorticks_off()
+
+
+def _legend() -> list[tuple[Line2D, str]]:
+    start = Line2D([], [], color="black", marker="o", markersize=4, linestyle="none")
+    path = Line2D([], [], color=style.NEUTRAL, linewidth=2)
+    cloud = Line2D(
+        [], [], linestyle="none", marker="o", markersize=9, markerfacecolor="none",
+        markeredgecolor=style.NEUTRAL,
+    )  # fmt: skip
+    return [
+        (path, "centroid of the dead tokens"),
+        (start, "its start"),
+        (cloud, f"the cloud: {DEVIATIONS} standard deviations"),
+    ]
+
+
+RECIPE = command.Recipe(
+    name="path",
+    title="Path of the dead tokens' centroid",
+    inputs="drift.nc of each run of the experiment",
+    open=lambda paths: open_runs(paths, NEEDED),
+    table=table,
+    draw=draw,
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw the figure from the runs' ``drift.nc``."""
+    command.make(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)
