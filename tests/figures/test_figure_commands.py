@@ -7,12 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_parts
-from figures.figure_data import census, diverged, freezing, read_table, scalars, storage
+from figures.figure_data import (
+    attribution,
+    census,
+    diverged,
+    freezing,
+    read_table,
+    scalars,
+    storage,
+)
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
+from deadtokens.figures import ages, displacement, draw, frozen, loss, shares, style
 from deadtokens.figures import census as figure_census
-from deadtokens.figures import displacement, draw, frozen, loss, style
 from deadtokens.figures import storage as figure_storage
 
 MODULES = {
@@ -20,6 +28,8 @@ MODULES = {
     "frozen": frozen,
     "displacement": displacement,
     "census": figure_census,
+    "shares": shares,
+    "ages": ages,
     "storage": figure_storage,
 }
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
@@ -47,6 +57,12 @@ def datasets(name):
     if name == "loss":
         runs = [
             scalars([8, 7, 0.1, 5], run=f"r{n}", **setting) for n, setting in enumerate(settings)
+        ]
+    elif name in {"shares", "ages"}:
+        terms = [(0, 0.1, 0.8, 0.1), (0, 1 / 3, 9, -25 / 3), (0, 0, 1, 0), (0, 0, 1, 0)]
+        runs = [
+            attribution(terms, [1e-3, 1e-4, 0, 0], run=f"r{n}", **setting)
+            for n, setting in enumerate(settings)
         ]
     else:
         quantiles = np.geomspace(1e-9, 1 / 3, 40).reshape(4, 2, 5)

@@ -15,7 +15,7 @@ from house import TINY, build_house
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
-FIGURES = ("loss", "frozen", "displacement", "census", "audit", "storage")
+FIGURES = ("loss", "frozen", "displacement", "census", "audit", "shares", "ages", "storage")
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +133,12 @@ def test_a_finished_house_has_nothing_to_do(finished):
 
 
 DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}
-ANALYSED = {"collect_scalars": 2, "measure_freezing": 2, "audit_replay": 2}
+ANALYSED = {
+    "collect_scalars": 2,
+    "measure_freezing": 2,
+    "audit_replay": 2,
+    "attribute_motion": 2,
+}
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
     "a figure": (

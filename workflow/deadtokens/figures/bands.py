@@ -185,7 +185,7 @@ def _draw_bar(
         axes.bar(**box, height=bar, bottom=ends[sign], color=colors[part], linewidth=0)
         ends[sign] += bar
     net, half = parts["bar"].sum(), box["width"] / 2
-    line = {"color": "black", "linewidth": 2.2, "solid_capstyle": "butt", "zorder": 4}
+    line = {"color": "black", "linewidth": 1.6, "solid_capstyle": "butt", "zorder": 4}
     axes.plot([box["x"] - half, box["x"] + half], [net, net], **line)
 
 
@@ -241,7 +241,7 @@ def _set_limits(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _legend(colors: Mapping[str, str], remains: str) -> list[tuple[object, str]]:
-    line = Line2D([], [], color="black", linewidth=2.2)
+    line = Line2D([], [], color="black", linewidth=1.6)
     entries = [(Patch(color=color, linewidth=0), part) for part, color in colors.items()]
     cell = Patch(facecolor="white", edgecolor=style.NEUTRAL, linewidth=0.6)
-    return [*entries, (line, remains), (cell, "strip: the part that pushes most, and its share")]
+    return [*entries, (line, remains), (cell, "strip: leading part, its share")]
