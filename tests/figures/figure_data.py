@@ -199,6 +199,35 @@ def flow(blocks: int = 2, run: str = "a", **settings: object) -> xr.Dataset:
     )
 
 
+def attribution(
+    shares: Sequence[Sequence[float]],
+    norms: Sequence[float],
+    run: str = "a",
+    ages: Sequence[Sequence[float]] = (),
+    dead: int = 3,
+    **settings: object,
+) -> xr.Dataset:
+    """Return what moved the dead tokens; `shares` has (decay, present, momentum, rounding)."""
+    shares = np.asarray(shares, dtype="float64").reshape(-1, 4)
+    ages = np.asarray(ages, dtype="float64") if len(ages) else np.full((len(shares), 5), 0.2)
+    both = ("update", "population")
+    return xr.Dataset(
+        {
+            "centroid_share": ((*both, "term"), np.stack([shares, 0 * shares], axis=1)),
+            "centroid_age_share": ((*both, "age"), np.stack([ages, 0 * ages], axis=1)),
+            "centroid_displacement_norm": (both, np.stack([norms, norms], axis=1)),
+            "tokens": ("population", [dead, 5]),
+        },
+        coords={
+            "update": np.arange(1, len(shares) + 1),
+            "population": ["dead", "live"],
+            "term": ["decay", "present", "momentum", "rounding"],
+            "age": ["0", "1-9", "10-99", ">=100", "rounding of the moment"],
+        },
+        attrs={"run": run, "spec": json.dumps(settings), "status": "complete"},
+    )
+
+
 def tensors(costs: np.ndarray, run: str = "a") -> xr.Dataset:
     """Return a trade; `costs` is (stored bytes, seconds, compared, differing) over (choice,)."""
     names = ("stored_bytes", "read_time", "compared", "differing")

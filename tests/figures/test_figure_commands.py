@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from docutils.core import publish_parts
 from figures.figure_data import (
+    attribution,
     census,
     diverged,
     flow,
@@ -30,7 +31,19 @@ from deadtokens.figures import draw, frozen, loss, style
 GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
 IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
 NAMES = (
-    *("loss", "frozen", "displacement", "census", "causes", "storage", "flow", "riddle", "tensors"),
+    *(
+        "loss",
+        "frozen",
+        "displacement",
+        "census",
+        "shares",
+        "ages",
+        "causes",
+        "storage",
+        "flow",
+        "riddle",
+        "tensors",
+    ),
     *GRADIENTS,
     *IN_DEPTH,
 )
@@ -78,6 +91,12 @@ def datasets(name):
     elif name in IN_DEPTH:
         make = sharpening if name == "sharpening" else freezing_in_depth
         runs = [make(run=f"r{n}", **setting) for n, setting in enumerate(settings)]
+    elif name in {"shares", "ages"}:
+        terms = [(0, 0.1, 0.8, 0.1), (0, 1 / 3, 9, -25 / 3), (0, 0, 1, 0), (0, 0, 1, 0)]
+        runs = [
+            attribution(terms, [1e-3, 1e-4, 0, 0], run=f"r{n}", **setting)
+            for n, setting in enumerate(settings)
+        ]
     else:
         quantiles = np.geomspace(1e-9, 1 / 3, 40).reshape(4, 2, 5)
         quantiles[2, 0] = 0

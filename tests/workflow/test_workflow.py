@@ -200,6 +200,12 @@ EDITS = {
         "QUANTILES = (0.06,",
         {"measure_freezing": 2, **{f"draw_{figure}": 1 for figure in OF_FREEZING}},
     ),
+    "the attribution's terms": (
+        "workflow/deadtokens/analysis/terms.py",
+        "displacement.copy_(W[1]).sub_(decay)",
+        "displacement.copy_(W[1]).sub_(W[0])",
+        {"attribute_motion": 2, "draw_shares": 1, "draw_ages": 1},
+    ),
     "the update rule, two imports deep": (
         "workflow/deadtokens/training/update.py",
         "W.mul_(1 - lr * hyper.weight_decay)",

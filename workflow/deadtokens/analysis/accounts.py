@@ -134,46 +134,50 @@ class _Book:
     """The account while it is written."""
 
     def __init__(self, tile: Tile, rows: slice, tokens: slice, run: Run):
-        self.tile, self.rows, self.first = tile, rows, tokens.start
+        self.updates, self.first = tile.updates, tokens.start
         self.run, self.hyper = run, hyperparameters(run.spec)
         self.units = roundings(REGIMES[run.spec.precision])
         self.populations = run.populations[:, tokens]
         self.h = torch.from_numpy(run.h_mean[tile.updates.start - 1 : tile.updates.stop - 1])
-        updates, count, components = len(tile.updates), tokens.stop - tokens.start, self.h.shape[1]
+        # Views are made once: making one takes as long as a third of an operation on it.
+        self.states = {name: tensor[:, rows].unbind() for name, tensor in tile.states.items()}
+        self.grads = tile.grad[:, rows].unbind()
+        self._open_pages(len(tile.updates), *self.grads[0].shape)
+
+    def _open_pages(self, updates: int, tokens: int, components: int) -> None:
         double = {"dtype": torch.float64}
-        self.vectors = torch.empty((len(VECTORS), count, components), **double)
-        self.net = torch.zeros((len(TERMS), count, components), **double)
+        self.vectors = torch.empty((len(VECTORS), tokens, components), **double)
+        self.vector = self.vectors.unbind()
+        self.vector[EXP_AVG].copy_(self.states["exp_avg"][0])
+        self.split = self.vectors[: DISPLACEMENT + 1]
+        self.skipped = 0 if self.run.spec.weight_decay else 1  # without decay its term is nowhere
+        self.used, self.own = self.vectors[self.skipped :], self.vectors[self.skipped : OLDER]
+        self.net = torch.zeros((len(TERMS), tokens, components), **double)
         self.sums = torch.zeros((updates, len(VECTORS), 2, components), **double)
         self.factors = np.empty((updates, len(TERMS)))
-        self.products, self.squares = np.zeros((2, OLDER, updates, count))
-        self.with_h = np.empty((updates, count))
+        self.products, self.squares = np.zeros((2, OLDER, updates, tokens))
+        self.with_h = torch.empty((updates, tokens), **double)
         self.bound_ratio = np.zeros(updates)
         self.worst, self.not_finite = Worst(), 0
-        self.vectors[EXP_AVG] = tile.states["exp_avg"][0, rows]
-        self.skipped = 0 if run.spec.weight_decay else 1  # without decay its term is nowhere
 
     def enter(self, index: int, averages: RecentAverages) -> None:
         """Split one update, check it, and sum up."""
-        t = self.tile.updates[index]
-        self.factors[index] = coefficients(t, learning_rate(self.run.spec, t), self.hyper)
-        factors, split = self.factors[index], self.vectors[: DISPLACEMENT + 1]
-        W = self._state("W", index), self._state("W", index + 1)
-        m = self.vectors[EXP_AVG]  # still that before the update
-        inverse = inverse_denominator(self._state("exp_avg_sq", index + 1), t, self.hyper)
-        grad = self.vectors[GRAD].copy_(self.tile.grad[index, self.rows])
-        split_displacement(W, grad, m, inverse, factors, split)
-        m.copy_(self._state("exp_avg", index + 1))
-        self._check(index, rounding_bound(W, split, factors, self.units))
+        t, factors = self.updates[index], self.factors[index]
+        factors[:] = coefficients(t, learning_rate(self.run.spec, t), self.hyper)
+        W = self.states["W"][index], self.states["W"][index + 1]
+        m = self.vector[EXP_AVG]  # still that before the update
+        inverse = inverse_denominator(self.states["exp_avg_sq"][index + 1], t, self.hyper)
+        grad = self.vector[GRAD].copy_(self.grads[index])
+        split_displacement(W, grad, m, inverse, factors, self.split)
+        m.copy_(self.states["exp_avg"][index + 1])
+        self._check(index, rounding_bound(W, self.split, factors, self.units))
         for place, age in enumerate(BORDERS):
-            torch.mul(averages.ago(age), inverse, out=self.vectors[OLDER + place])
+            torch.mul(averages.ago(age), inverse, out=self.vector[OLDER + place])
         averages.push(grad)
         self._sum_up(index)
 
-    def _state(self, name: str, index: int) -> Tensor:
-        return self.tile.states[name][index, self.rows]
-
     def _check(self, index: int, bound: Tensor) -> None:
-        ratio = self.vectors[ROUNDING].abs().div_(bound)
+        ratio = self.vector[ROUNDING].abs().div_(bound)
         worst = float(ratio.amax())
         if not worst <= 1:
             self.not_finite += int((~ratio.isfinite()).sum())
@@ -181,7 +185,7 @@ class _Book:
         self.bound_ratio[index] = worst
         if worst > self.worst.value:
             row, component = divmod(int(ratio.argmax()), ratio.shape[1])
-            self.worst = Worst(worst, self.tile.updates[index], self.first + row, component)
+            self.worst = Worst(worst, self.updates[index], self.first + row, component)
             if worst > 1:
                 self._refuse(self.vectors[ROUNDING, row, component], bound[row, component])
 
@@ -196,20 +200,18 @@ class _Book:
 
     def _sum_up(self, index: int) -> None:
         used = slice(self.skipped, None)
-        vectors, sums = self.vectors[used], self.sums[index, used]
-        torch.matmul(self.populations, vectors, out=sums)
+        torch.matmul(self.populations, self.used, out=self.sums[index, used])
         for place in range(self.skipped, ROUNDING):
-            self.net[place].add_(self.vectors[place], alpha=self.factors[index, place])
-        displacement = self.vectors[DISPLACEMENT]
-        torch.mv(displacement, self.h[index], out=torch.from_numpy(self.with_h[index]))
-        own = self.vectors[self.skipped : OLDER].numpy()
+            self.net[place].add_(self.vector[place], alpha=self.factors[index, place])
+        displacement, own = self.vector[DISPLACEMENT], self.own.numpy()
+        torch.mv(displacement, self.h[index], out=self.with_h[index])
         np.vecdot(own, displacement.numpy(), out=self.products[used, index])
         np.vecdot(own, own, out=self.squares[used, index])
 
     def close(self) -> Account:
         """Return the account."""
-        W = self.tile.states["W"]
-        net_displacement = W[-1, self.rows].double() - W[0, self.rows].double()
+        W = self.states["W"]
+        net_displacement = W[-1].double() - W[0].double()
         torch.sub(net_displacement, self.net[:ROUNDING].sum(0), out=self.net[ROUNDING])
         populations, rests = self.populations.numpy().T, self.squares[DISPLACEMENT] == 0
         return Account(
@@ -250,7 +252,7 @@ class _Book:
             slopes = [
                 self.products[GRAD] / norms[GRAD],
                 self.products[EXP_AVG] / norms[EXP_AVG],
-                self.with_h / h_norms,
+                self.with_h.numpy() / h_norms,
             ]
             cosines = -np.stack(slopes) / norms[DISPLACEMENT]
             return np.concatenate([shares, cosines]).astype(np.float32)

@@ -27,8 +27,8 @@ class RecentAverages:
 
     def __init__(self, start: Tensor, grads: Tensor, beta1: float):
         self.weight = 1 - beta1
-        self.ring = torch.empty((REACH, *start.shape), dtype=torch.float64)
-        self.ring[0] = start
+        self.ring = torch.empty((REACH, *start.shape), dtype=torch.float64).unbind()
+        self.ring[0].copy_(start)
         self.next = 1
         for grad in grads:
             self.push(grad.double())
@@ -51,12 +51,12 @@ class GradientHistory:
     Parameters
     ----------
     tokens, components : int
+    beta1 : float
     dtype : torch.dtype
         Of the recorded gradients.
-    beta1 : float
     """
 
-    def __init__(self, tokens: int, components: int, dtype: torch.dtype, beta1: float):
+    def __init__(self, tokens: int, components: int, beta1: float, dtype: torch.dtype):
         self.beta1 = beta1
         self.start = torch.zeros((tokens, components), dtype=torch.float64)
         self.grads = torch.zeros((REACH - 1, tokens, components), dtype=dtype)

@@ -6,9 +6,7 @@ which is what the other three leave, is held against a bound of its own (`analys
 
 import argparse
 import logging
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from deadtokens.analysis.motion import summarise
 from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
+from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import read_spec
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.reader import open_run
@@ -60,20 +59,19 @@ def _describe(opened: xr.Dataset) -> Run:
 
 
 def _keep_ledger(segments: Segments, run: Run) -> Ledger:
-    torch.set_num_threads(1)  # the parts of a tile are what runs in parallel
-    ledger, history, threads = Ledger(run), None, os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        for tile in read_tiles(segments):
-            if history is None:
-                size = (run.populations.shape[1], run.h_mean.shape[1])
-                history = GradientHistory(*size, tile.grad.dtype, run.spec.beta1)
-            jobs = {
-                pool.submit(account_for, tile, rows, run, history): rows
-                for rows in parts(tile, threads)
-            }
-            for job, rows in jobs.items():
-                ledger.enter(tile, rows, job.result())
-            del tile, jobs, job  # before the next one is read
+    """Return the accounts of the whole run.
+
+    One thread computes, others inflate the next tile meanwhile: two that compute would spend as
+    much on waiting for the interpreter as they gain.
+    """
+    torch.set_num_threads(1)
+    ledger = Ledger(run)
+    format = getattr(torch, REGIMES[run.spec.precision].weights)  # the gradients' too
+    history = GradientHistory(*ledger.start.shape, run.spec.beta1, format)
+    for tile in read_tiles(segments):
+        for rows in parts(tile):
+            ledger.enter(tile, rows, account_for(tile, rows, run, history))
+        del tile  # before the one after the next is read
     ledger.close()
     return ledger
 

@@ -13,15 +13,15 @@ from deadtokens.analysis.terms import TERMS
 from deadtokens.trajectory.updates import Tile
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-# Weights of a part of a tile: large enough that threads seldom meet, small enough for their cache.
+# Few enough for a core's cache, enough to be worth a call.
 WEIGHTS_PER_PART = 1 << 15
 
 
-def parts(tile: Tile, threads: int) -> Iterator[slice]:
-    """Yield the rows of a tile in parts of similar size, equally many for each thread."""
+def parts(tile: Tile) -> Iterator[slice]:
+    """Yield the rows of a tile in parts of similar size."""
     tokens, components = tile.grad.shape[1:]
-    rounds = -(-tokens * components // (WEIGHTS_PER_PART * threads))
-    edges = np.linspace(0, tokens, min(tokens, rounds * threads) + 1).round().astype(int).tolist()
+    count = min(tokens, -(-tokens * components // WEIGHTS_PER_PART))
+    edges = np.linspace(0, tokens, count + 1).round().astype(int).tolist()
     yield from (slice(*edge) for edge in pairwise(edges))
 
 

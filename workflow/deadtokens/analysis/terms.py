@@ -62,18 +62,9 @@ def split_displacement(
     displacement.copy_(W[1]).sub_(decay)
     torch.mul(grad, inverse, out=present)
     torch.mul(exp_avg, inverse, out=momentum)
-    torch.sub(displacement, intended_update(vectors, factors), out=rounding)
+    of_decay, of_present, of_momentum = factors[:3].tolist()
+    torch.add(displacement, present, alpha=-of_present, out=rounding)
+    rounding.sub_(momentum, alpha=of_momentum)
+    if of_decay:
+        rounding.sub_(decay, alpha=of_decay)
     return vectors
-
-
-def intended_update(vectors: Tensor, factors: np.ndarray) -> Tensor:
-    """Return the update without rounding: the sum of the first three terms.
-
-    Parameters
-    ----------
-    vectors : float64 Tensor of shape (5, *shape)
-    factors : ndarray of shape (4,)
-    """
-    decay, present, momentum = factors[:3].tolist()
-    intended = (vectors[1] * present).add_(vectors[2], alpha=momentum)
-    return intended.add_(vectors[0], alpha=decay) if decay else intended

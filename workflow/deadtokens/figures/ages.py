@@ -43,14 +43,14 @@ def draw(table: pd.DataFrame) -> Figure:
     return bands.draw(
         table,
         {NAMES[age]: color for age, color in COLORS.items()},
-        "part of the ages' sum of sizes\nalong the centroid's displacement",
-        "what remains: momentum + present gradient",
+        "part of what gradients do along\nthe centroid's displacement",
+        "what remains: past + present",
     )
 
 
 RECIPE = command.Recipe(
     name="ages",
-    title="Age of the gradients that move the cloud of dead tokens",
+    title="Age of the gradients behind the drift of dead tokens",
     inputs="attribution.nc of each run of the experiment",
     open=lambda paths: open_runs(
         paths, ["centroid_age_share", "centroid_displacement_norm", "tokens", "age", "population"]

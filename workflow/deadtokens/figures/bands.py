@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from deadtokens.figures import style
 from deadtokens.figures.runs import Run, experiment
@@ -35,7 +34,7 @@ TYPES = {
     "diverged_at": "Int64",
 }
 STRIP = (1.08, 1.32)  # above the bars, which end at 1
-GAP = 0.03  # between two bars, of their width
+GAP = 0.06  # between two bars, of their width
 
 
 def edges(last: int) -> list[int]:
@@ -118,7 +117,8 @@ def _projections(run: Run, share: str, parts: Sequence[str], ranges: Sequence[in
     of = run.data.sel(population=POPULATION)
     squared = of["centroid_displacement_norm"].values ** 2
     each = of[share].sel({of[share].dims[-1]: parts}).values
-    values = np.nan_to_num(np.column_stack([squared, each * squared[:, None]]))
+    values = np.column_stack([squared, each * squared[:, None]])
+    values[~np.isfinite(values)] = 0.0  # at rest, or the last state of a run that diverged
     updates = of["update"].values
     return np.stack(
         [
@@ -141,6 +141,7 @@ def draw(table: pd.DataFrame, colors: Mapping[str, str], ylabel: str, remains: s
         What the line across a bar shows.
     """
     groups = list(dict.fromkeys(table["group"]))
+    ends = f"{table['last_update'].max():,}" if table["last_update"].notna().any() else "none"
     columns = min(len(groups), 2)
     rows = -(-len(groups) // columns)
     figure = style.blank(height=0.4 + 2.3 * rows)
@@ -152,7 +153,7 @@ def draw(table: pd.DataFrame, colors: Mapping[str, str], ylabel: str, remains: s
         _draw_panel(axes, table[table["group"] == groups[place]], colors, 84 // columns)
         if place + columns >= len(groups):
             axes.tick_params(labelbottom=True)
-            axes.set_xlabel("update (logarithmic)")
+            axes.set_xlabel(f"range of updates; the last ends with {ends}")
     _set_limits(panels[0, 0], table)
     for axes in panels[:, 0]:
         axes.set_ylabel(ylabel)
@@ -163,17 +164,18 @@ def draw(table: pd.DataFrame, colors: Mapping[str, str], ylabel: str, remains: s
 def _draw_panel(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str], width: int) -> None:
     axes.set_title(_title(rows, width))
     axes.axhline(0, color="black", linewidth=0.6, zorder=3)
-    for (first, last), parts in rows.dropna(subset="first_update").groupby(
-        ["first_update", "last_update"]
-    ):
-        left, right = np.log10(first), np.log10(last + 1)
-        pad = GAP * min(right - left, 1 / PER_DECADE)
-        box = {"x": (left + right) / 2, "width": right - left - 2 * pad}
+    for first, parts in rows.dropna(subset="first_update").groupby("first_update"):
+        box = {"x": _place(first) + 0.5, "width": 1 - GAP}
         if parts["bar"].isna().any():
             _write(axes, box["x"], 0.5, "at rest", "black")
             continue
         _draw_bar(axes, parts, colors, box)
         _name_leader(axes, parts, colors, box)
+
+
+def _place(first: int) -> int:
+    """Return the number of a range from its first update: all are drawn equally wide."""
+    return round(PER_DECADE * np.log10(first))
 
 
 def _draw_bar(
@@ -185,7 +187,7 @@ def _draw_bar(
         axes.bar(**box, height=bar, bottom=ends[sign], color=colors[part], linewidth=0)
         ends[sign] += bar
     net, half = parts["bar"].sum(), box["width"] / 2
-    line = {"color": "black", "linewidth": 2.2, "solid_capstyle": "butt", "zorder": 4}
+    line = {"color": "black", "linewidth": 1.6, "solid_capstyle": "butt", "zorder": 4}
     axes.plot([box["x"] - half, box["x"] + half], [net, net], **line)
 
 
@@ -229,19 +231,21 @@ def _title(rows: pd.DataFrame, width: int) -> str:
 
 
 def _set_limits(axes: Axes, table: pd.DataFrame) -> None:
-    beyond = int(table["last_update"].max()) + 1 if table["last_update"].notna().any() else 10
-    axes.set_xlim(-0.02, np.log10(beyond) + 0.02)
+    beyond = _place(table["first_update"].max()) + 1 if table["bar"].notna().any() else 1
+    axes.set_xlim(-GAP, beyond + GAP)
     lowest = -table.loc[table["bar"] < 0].groupby(["group", "first_update"])["bar"].sum().abs()
     axes.set_ylim(min(-0.05, 1.1 * lowest.min(skipna=True) if len(lowest) else -0.05), STRIP[1])
-    ticks = range(int(np.log10(beyond)) + 1)
-    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
-    axes.set_xticks(list(ticks), [f"{10**power:,}" for power in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(range(0, beyond + 1, PER_DECADE), _decades(beyond // PER_DECADE + 1))
+    axes.set_xticks(range(beyond + 1), minor=True)
     axes.set_yticks([tick for tick in (-0.5, 0, 0.5, 1) if tick >= axes.get_ylim()[0]])
 
 
+def _decades(count: int) -> list[str]:
+    return [f"{10**power:,}" for power in range(count)]
+
+
 def _legend(colors: Mapping[str, str], remains: str) -> list[tuple[object, str]]:
-    line = Line2D([], [], color="black", linewidth=2.2)
+    line = Line2D([], [], color="black", linewidth=1.6)
     entries = [(Patch(color=color, linewidth=0), part) for part, color in colors.items()]
     cell = Patch(facecolor="white", edgecolor=style.NEUTRAL, linewidth=0.6)
-    return [*entries, (line, remains), (cell, "strip: the part that pushes most, and its share")]
+    return [*entries, (line, remains), (cell, "strip: leading part, its share")]

@@ -41,7 +41,7 @@ def draw(table: pd.DataFrame) -> Figure:
     return bands.draw(
         table,
         {NAMES[term]: color for term, color in COLORS.items()},
-        "part of the terms' sum of sizes\nalong the centroid's displacement",
+        "part of what acts along\nthe centroid's displacement",
         "what remains: the displacement",
     )
 
