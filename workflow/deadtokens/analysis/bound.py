@@ -39,13 +39,16 @@ class Roundings:
 
 def roundings(regime: Regime) -> Roundings:
     """Return what the update of a regime rounds."""
+    into_weights = UNIT[regime.weights]
+    if regime.weights == "bfloat16":
+        into_weights += 4 * SINGLE  # the sum was a float32 before
     match regime.update:
         case "torch":
-            return Roundings(UNIT[regime.weights], UNIT[regime.weights])
+            return Roundings(UNIT[regime.weights], into_weights)
         case "rounded":
-            return Roundings(SINGLE, UNIT[regime.weights])
+            return Roundings(SINGLE, into_weights)
         case "stochastic":
-            return Roundings(SINGLE, 2 * UNIT[regime.weights])
+            return Roundings(SINGLE, 2 * into_weights)
 
 
 def binade(values: Tensor) -> Tensor:
@@ -94,7 +97,7 @@ def rounding_bound(
     of_step = (1 - units.operation - inside) ** -4 - 1
     step = -(factors[1] + factors[2])
     of_present, of_momentum = (-of_step * factors[1:3] + inside * step).tolist()
-    bound = binade(W[1]).mul_(units.result + inside)
+    bound = binade(W[1]).mul_(units.result)
     if factors[0]:
         growth = max(1.0, 2 * abs(1 + factors[0]))
         bound.add_(binade(W[0]), alpha=growth * (units.operation + inside))
