@@ -17,7 +17,7 @@ from deadtokens.seal import seal
 from deadtokens.training.optimizer import update_W
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
-from deadtokens.trajectory import updates
+from deadtokens.trajectory import layout, updates
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 
@@ -320,10 +320,18 @@ def test_a_vocabulary_without_dead_tokens(tmp_path, monkeypatch):
     assert np.isfinite(found.share_quantile.sel(population="live")[0]).all()
 
 
-def test_a_run_without_moments_is_refused(tmp_path):
-    run = recorded_run(tmp_path, record={"tensors": ["W", "grad"]})
-    with pytest.raises(UserError, match="without recorded exp_avg, exp_avg_sq its motion cannot"):
+def test_a_run_without_gradients_is_refused(tmp_path):
+    run = recorded_run(tmp_path, record={"tensors": ["W"]})
+    with pytest.raises(UserError, match="without recorded exp_avg, exp_avg_sq, grad its motion"):
         attribute_motion(run)
+
+
+def test_replayed_moments_change_nothing(tmp_path):
+    whole, alone = (
+        attribute_motion(recorded_run(tmp_path / "-".join(tensors), record={"tensors": tensors}))
+        for tensors in (list(layout.TENSORS), ["grad"])
+    )
+    assert whole.drop_attrs().identical(alone.drop_attrs())
 
 
 def test_the_command_writes_units_and_names(tmp_path):

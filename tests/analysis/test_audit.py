@@ -135,3 +135,15 @@ def test_the_second_moment_ratchets_in_bfloat16(beta2, decreases):
         before = now
     assert fell == decreases
     assert np.isfinite(before).all()
+
+
+def test_tiles_of_one_segment_may_differ_from_those_of_the_next(tmp_path, monkeypatch):
+    run, widths = recorded_run(tmp_path), iter([5, 3])
+
+    def tiles(file):
+        width, tokens = next(widths), file["W"].shape[0]
+        return [range(start, min(start + width, tokens)) for start in range(0, tokens, width)]
+
+    monkeypatch.setattr(updates, "token_tiles", tiles)
+    assert audit_run(run)["identical"]
+    assert next(widths, None) is None

@@ -45,6 +45,13 @@ def initial_state(tile: Tile, spec: RunSpec) -> State:
     return {"W": W, "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
 
 
+def blank_state(shape: tuple[int, int], spec: RunSpec) -> State:
+    """Return the whole W and its moments, in the regime's formats, all zero."""
+    regime = REGIMES[spec.precision]
+    formats = {"W": regime.weights, "exp_avg": regime.moments, "exp_avg_sq": regime.moments}
+    return {name: torch.zeros(shape, dtype=getattr(torch, it)) for name, it in formats.items()}
+
+
 def new_tallies(tile: Tile) -> Tallies:
     """Return a tally for each state tensor: of its values, or of its checksums."""
     proven = tile.evidence.checksums if tile.evidence else {}
@@ -90,14 +97,16 @@ def audit_run(segments: Segments) -> dict[str, Any]:
             f"run {run.attrs['run']}: without recorded gradients nothing can be replayed"
         )
     tallies: Tallies = {}
-    states: dict[int, State] = {}
+    whole = blank_state((run.sizes["token"], run.sizes["component"]), spec)
     controls: dict[str, Any] = {}
 
     def replay(part: Tile) -> Tallies:
-        first, found = part.tokens.start, new_tallies(part)
-        if first not in states:
-            states[first] = initial_state(part, spec)
-        replay_tile(part, states[first], rule_of(spec), found)
+        rows, found = slice(part.tokens.start, part.tokens.stop), new_tallies(part)
+        state = {name: tensor[rows] for name, tensor in whole.items()}
+        if part.updates.start == 1:
+            for name, tensor in initial_state(part, spec).items():
+                state[name].copy_(tensor)
+        replay_tile(part, state, rule_of(spec), found)
         return found
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
