@@ -1,6 +1,7 @@
 """How dead tokens drift and freeze: the table of contents of the workflow.
 
-The data's way: corpus -> vocabulary and census -> trained and recorded runs -> freezing -> figures.
+The data's way: corpus -> vocabulary and census -> trained and recorded runs -> freezing, drift, accounting,
+gradients -> figures.
 Each step is a file in workflow/rules; what it computes is in the package workflow/deadtokens.
 """
 
@@ -13,6 +14,10 @@ configfile: Path(workflow.basedir, "config/config.yaml")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/freezing.smk"
+include: "workflow/rules/drift.smk"
+include: "workflow/rules/accounting.smk"
+include: "workflow/rules/gradients.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
 

@@ -15,7 +15,7 @@ from arms import fresh_process
 from memory import STATUS
 from study import Row, alternate, lines, load_average
 
-from deadtokens.analysis import attribution, audit
+from deadtokens.accounting import attribution, audit
 from deadtokens.errors import UserError
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments

@@ -15,13 +15,13 @@ from pathlib import Path
 import h5py
 
 from deadtokens import cli
-from deadtokens.analysis import freezing
+from deadtokens.freezing import measure
 from deadtokens.training import train
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import train_segment
 from deadtokens.trajectory import layout
 
-COMMANDS = {"train": train.main, "freezing": freezing.main}
+COMMANDS = {"train": train.main, "freezing": measure.main}
 FILES_A_SEGMENT = 4  # segment, its seal, checkpoint, its seal: in this order
 
 

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from planted import write_run
 
-from deadtokens.analysis.drift import measure_drift
+from deadtokens.drift.measure import measure_drift
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout
 

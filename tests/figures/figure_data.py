@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from deadtokens.analysis.causes import CAUSES
+from deadtokens.accounting.causes import CAUSES
 from deadtokens.figures.style import look
 
 QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from figures.figure_data import diverged, misplaced_texts, shown_texts, stillness
 
-from deadtokens.analysis.causes import CAUSES
+from deadtokens.accounting.causes import CAUSES
 from deadtokens.figures import causes, style
 
 EVEN = [1 / 7] * 7

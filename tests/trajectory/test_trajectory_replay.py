@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny import VOCABULARY, bits, tiny_census, tiny_spec, tiny_trainer
 
-from deadtokens.analysis.audit import audit_run
-from deadtokens.analysis.freezing import measure_freezing
+from deadtokens.accounting.audit import audit_run
 from deadtokens.errors import UserError
+from deadtokens.freezing.measure import measure_freezing
 from deadtokens.seal import seal
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.train import record_segment

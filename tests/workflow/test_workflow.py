@@ -195,13 +195,13 @@ EDITS = {
         {"draw_frozen": 1},
     ),
     "the freezing analysis": (
-        "workflow/deadtokens/analysis/moves.py",
+        "workflow/deadtokens/freezing/moves.py",
         "QUANTILES = (0.05,",
         "QUANTILES = (0.06,",
         {"measure_freezing": 2, **{f"draw_{figure}": 1 for figure in OF_FREEZING}},
     ),
     "the attribution's terms": (
-        "workflow/deadtokens/analysis/terms.py",
+        "workflow/deadtokens/accounting/terms.py",
         "displacement.copy_(W[1]).sub_(decay)",
         "displacement.copy_(W[1]).sub_(W[0])",
         {"attribute_motion": 2, "draw_shares": 1, "draw_ages": 1},

@@ -1,0 +1,131 @@
+"""Effects that are planted are found, those that are not are not."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from deadtokens.drift.dependence import (
+    PAIRED_TOKENS,
+    pairs_alike,
+    place_similarity,
+    rank_correlation,
+    sample,
+    scores_and_residuals,
+    spelling_similarity,
+    variance_between,
+)
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_scores_and_residuals_of_known_vectors():
+    score, residual = scores_and_residuals(
+        np.array([[3.0, 4, 0], [0, -2, 0]]), np.array([0, 7.0, 0])
+    )
+    assert score.tolist() == [4, -2]
+    assert residual.tolist() == [3, 0]
+
+
+def test_rank_correlation_is_scipys():
+    first, second = generator().normal(size=(2, 50))
+    second += first
+    found = rank_correlation(first, second)
+    assert found.value == pytest.approx(spearmanr(first, second).statistic)
+    assert found.tokens == 50
+    assert found.low < found.value < found.high
+
+
+def test_the_interval_holds_no_correlation_as_often_as_it_says():
+    held = 0
+    for seed in range(400):
+        found = rank_correlation(*generator(seed).normal(size=(2, 40)))
+        held += found.low <= 0 <= found.high
+    assert held / 400 == pytest.approx(0.95, abs=0.03)
+
+
+def test_a_monotone_relation_is_perfect():
+    values = np.arange(20.0)
+    assert rank_correlation(values, values**3).value == pytest.approx(1)
+    assert rank_correlation(values, -values).high == pytest.approx(-1)
+
+
+def test_unknown_properties_are_left_out():
+    first = np.concatenate([np.arange(12.0), [np.nan, np.nan]])
+    assert rank_correlation(first, np.arange(14.0)).tokens == 12
+
+
+@pytest.mark.parametrize("first", [np.ones(30), np.full(30, np.nan), np.arange(5.0)])
+def test_constant_unknown_or_few_values_have_no_correlation(first):
+    found = rank_correlation(first, np.arange(float(len(first))))
+    assert np.isnan([found.value, found.low, found.high]).all()
+
+
+def test_variance_between_classes_is_found():
+    classes = np.array(["Latin", "Thai"] * 50)
+    values = np.where(classes == "Thai", 1.0, 0.0) + 0.1 * generator().normal(size=100)
+    found = variance_between(values, classes, generator())
+    assert found.value > 0.9
+    assert found.high < 0.1
+
+
+def test_eta_squared_by_hand():
+    values = np.array([0.0, 2, 4, 6] * 5)
+    classes = np.array(["a", "a", "b", "b"] * 5)
+    assert variance_between(values, classes, generator()).value == pytest.approx(0.8)
+
+
+def test_classes_dealt_at_random_stay_within_the_range():
+    inside = 0
+    for seed in range(60):
+        values, labels = generator(seed).normal(size=80), generator(seed + 999).integers(0, 4, 80)
+        found = variance_between(values, labels.astype(str), generator(seed))
+        inside += found.low <= found.value <= found.high
+    assert inside >= 50
+
+
+def test_one_class_or_no_variance_is_nan():
+    assert np.isnan(variance_between(np.arange(20.0), np.full(20, "a"), generator()).value)
+    assert np.isnan(variance_between(np.ones(20), np.array(["a", "b"] * 10), generator()).value)
+
+
+def test_tokens_that_start_alike_and_drift_alike_are_found():
+    places = generator().normal(size=(60, 3))
+    alike = pairs_alike(place_similarity(places), 0.2 * places, generator())
+    assert alike.value == pytest.approx(1)
+    assert alike.high < 0.2
+    apart = pairs_alike(place_similarity(places), generator(1).normal(size=(60, 3)), generator())
+    assert apart.low <= apart.value <= apart.high
+
+
+def test_a_common_drift_makes_nobody_alike():
+    places = generator().normal(size=(60, 3))
+    found = pairs_alike(place_similarity(places), np.tile([1.0, 2, 3], (60, 1)), generator())
+    assert np.isnan(found.value) or abs(found.value) < 0.2
+
+
+def test_spelling_similarity_of_known_strings():
+    found = spelling_similarity([b"the ", b"the ", b"then", b"\xe0\xb8\x81", b"\xe0\xb8\x82", b"9"])
+    assert np.diag(found) == pytest.approx(1)
+    assert found[0, 1] == pytest.approx(1)
+    assert 0.2 < found[0, 2] < 1
+    assert found[3, 4] > 0.2  # the same first bytes
+    assert found[0, 3] == found[0, 5] == 0
+    assert spelling_similarity([]).shape == (0, 0)
+
+
+def test_capitals_differ_and_an_empty_token_is_no_accident():
+    assert spelling_similarity([b"AB", b"ab", b""])[0].tolist() == pytest.approx([1, 0, 0])
+
+
+def test_few_tokens_have_no_pairs():
+    assert np.isnan(pairs_alike(np.eye(4), np.eye(4), generator()).value)
+
+
+def test_a_sample_is_ascending_and_bounded():
+    tokens = np.arange(0, 3000, 2)
+    chosen = sample(tokens, generator())
+    assert len(chosen) == PAIRED_TOKENS
+    assert (np.diff(chosen) > 0).all() and set(chosen) <= set(tokens)
+    assert sample(tokens[:5], generator()).tolist() == tokens[:5].tolist()

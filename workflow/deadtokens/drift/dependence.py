@@ -1,0 +1,185 @@
+"""Whether a token's drift depends on what the token is.
+
+Two numbers say how a token drifted: its *score*, the component of its net displacement along the
+population's drift, and its *residual*, the norm of the rest. They are held against properties of
+the token by rank correlation, against classes of tokens by the share of variance between them, and
+against the similarity of pairs of tokens by a Mantel test.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm, rankdata
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from deadtokens.drift.directions import unit
+
+LEVEL = 0.95
+FEWEST = 10
+PAIRED_TOKENS = 300
+PERMUTATIONS = 199
+GRAMS = (1, 3)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A measure of association and an interval about it, NaN where there are too few tokens.
+
+    Attributes
+    ----------
+    tokens : int
+        Tokens behind it.
+    value, low, high : float
+        For correlations a 95 % confidence interval. For variance between classes and for pairs,
+        ``low`` and ``high`` are what 95 % of random assignments give: the null's range.
+    """
+
+    tokens: int
+    value: float
+    low: float
+    high: float
+
+
+def scores_and_residuals(
+    displacement: np.ndarray, direction: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split net displacements into their component along a direction and the norm of the rest.
+
+    Parameters
+    ----------
+    displacement : ndarray, shape (tokens, components)
+    direction : ndarray, shape (components,)
+
+    Returns
+    -------
+    score, residual : float64 ndarray, shape (tokens,)
+    """
+    along = unit(direction)
+    displacement = displacement.astype(np.float64)
+    score = displacement @ along
+    return score, np.linalg.norm(displacement - score[:, None] * along, axis=1)
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> Effect:
+    """Return Spearman's correlation with its confidence interval.
+
+    The interval is Fisher's z with the variance (1 + rho^2 / 2) / (n - 3) (Bonett & Wright 2000).
+    Tokens for which one of the two is not finite are left out.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (tokens,)
+    """
+    known = np.isfinite(first) & np.isfinite(second)
+    tokens = int(known.sum())
+    first, second = rankdata(first[known]), rankdata(second[known])
+    if tokens < FEWEST or not np.ptp(first) or not np.ptp(second):
+        return Effect(tokens, np.nan, np.nan, np.nan)
+    rho = float(np.clip(np.corrcoef(first, second)[0, 1], -1, 1))
+    if abs(rho) == 1:
+        return Effect(tokens, rho, rho, rho)
+    half = norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 + rho**2 / 2) / (tokens - 3))
+    low, high = np.tanh([np.arctanh(rho) - half, np.arctanh(rho) + half])
+    return Effect(tokens, rho, float(low), float(high))
+
+
+def variance_between(
+    values: np.ndarray, classes: np.ndarray, generator: np.random.Generator
+) -> Effect:
+    """Return the share of the values' variance that lies between classes (eta squared).
+
+    The interval is that of classes dealt at random among the tokens: with k classes of n tokens
+    chance alone gives (k - 1) / (n - 1) in the mean.
+
+    Parameters
+    ----------
+    values : ndarray, shape (tokens,)
+    classes : ndarray of str, shape (tokens,)
+    generator : numpy Generator
+    """
+    known = np.isfinite(values)
+    values, (names, labels) = values[known], np.unique(classes[known], return_inverse=True)
+    tokens = len(values)
+    if tokens < FEWEST or len(names) < 2 or not np.ptp(values):
+        return Effect(tokens, np.nan, np.nan, np.nan)
+    random = [_eta_squared(values, generator.permutation(labels)) for _ in range(PERMUTATIONS)]
+    return Effect(tokens, _eta_squared(values, labels), *_range_of(random))
+
+
+def _eta_squared(values: np.ndarray, labels: np.ndarray) -> float:
+    sizes = np.bincount(labels)
+    centred = values - values.mean()
+    means = np.bincount(labels, centred) / sizes
+    return float((sizes * means**2).sum() / (centred**2).sum())
+
+
+def _range_of(random: list[float]) -> tuple[float, float]:
+    low, high = np.quantile(random, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def pairs_alike(
+    similarity: np.ndarray, displacement: np.ndarray, generator: np.random.Generator
+) -> Effect:
+    """Return whether tokens that are alike drift alike: a Mantel test.
+
+    The correlation, over pairs of tokens, of their similarity with the cosine between what their
+    net displacements have besides the mean one; the interval is that of tokens shuffled against
+    each other (Mantel 1967).
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (tokens, tokens)
+    displacement : ndarray, shape (tokens, components)
+    generator : numpy Generator
+    """
+    tokens = len(similarity)
+    expected, found = _standard(similarity), _standard(_cosines_of_rest(displacement))
+    if tokens < FEWEST or expected is None or found is None:
+        return Effect(tokens, np.nan, np.nan, np.nan)
+    pairs = tokens * (tokens - 1)
+    orders = [generator.permutation(tokens) for _ in range(PERMUTATIONS)]
+    random = [float((expected * found[np.ix_(order, order)]).sum() / pairs) for order in orders]
+    return Effect(tokens, float((expected * found).sum() / pairs), *_range_of(random))
+
+
+def _cosines_of_rest(displacement: np.ndarray) -> np.ndarray:
+    displacement = displacement.astype(np.float64)
+    rest = unit(displacement - displacement.sum(axis=0) / max(len(displacement), 1))
+    return np.nan_to_num(rest @ rest.T)  # a token exactly at the mean is like no other
+
+
+def _standard(pairs: np.ndarray) -> np.ndarray | None:
+    """Return a symmetric matrix with mean 0 and variance 1 off its diagonal, 0 on it."""
+    others = pairs[~np.eye(len(pairs), dtype=bool)]
+    if not others.size or not np.isfinite(others).all() or not np.ptp(others):
+        return None
+    standard = (pairs - others.mean()) / others.std()
+    np.fill_diagonal(standard, 0)
+    return standard
+
+
+def spelling_similarity(spelt: list[bytes]) -> np.ndarray:
+    """Return how much the bytes of tokens have in common, (tokens, tokens), from 0 to 1.
+
+    The cosine between counts of runs of 1 to 3 bytes, rare runs weighing more (tf-idf). Bytes, not
+    characters: a token may be part of a character.
+    """
+    if not spelt:
+        return np.zeros((0, 0))
+    texts = [token.decode("latin-1") for token in spelt]
+    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=GRAMS, lowercase=False)
+    grams = vectorizer.fit_transform([text or "\0" for text in texts])
+    return (grams @ grams.T).toarray()
+
+
+def place_similarity(positions: np.ndarray) -> np.ndarray:
+    """Return the cosine between the positions of tokens relative to their mean."""
+    return _cosines_of_rest(positions)
+
+
+def sample(tokens: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return at most PAIRED_TOKENS of the tokens, ascending: pairs grow with their square."""
+    if len(tokens) <= PAIRED_TOKENS:
+        return tokens
+    return np.sort(generator.choice(tokens, PAIRED_TOKENS, replace=False))

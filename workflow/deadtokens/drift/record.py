@@ -1,0 +1,114 @@
+"""The small part of a run that the drift needs, and what to keep of the large part."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from deadtokens.drift.components import resampling_weights
+from deadtokens.drift.follow import POPULATIONS, Watch
+from deadtokens.errors import UserError
+
+MARKED = 7
+FRAMES = 60
+DRAWN = {"dead": 1500, "live": 500}
+UPDATES_AT_ONCE = 64  # a chunk of the record
+
+
+@dataclass(frozen=True)
+class Record:
+    """What of a run is small enough to be in memory as a whole.
+
+    Attributes
+    ----------
+    run : Dataset
+        As opened, for the census and the attributes.
+    dead : ndarray of bool, shape (tokens,)
+    update : ndarray of int64, shape (updates,)
+    h_mean : float64 ndarray, shape (updates, components)
+    lr : float64 ndarray, shape (updates,)
+    """
+
+    run: xr.Dataset
+    dead: np.ndarray
+    update: np.ndarray
+    h_mean: np.ndarray
+    lr: np.ndarray
+
+
+def read_record(run: xr.Dataset) -> Record:
+    """Read the small part of a run.
+
+    Raises
+    ------
+    UserError
+        If the run does not begin at state 0.
+    """
+    if run["state"].values[0] != 0:
+        raise UserError(
+            f"run {run.attrs['run']}: the first segment is missing; drift is measured from "
+            "state 0, so give all segments from segment-000.nc on"
+        )
+    return Record(
+        run,
+        run["dead"].values.astype(bool),
+        run["update"].values,
+        run["h_mean"].values.astype(np.float64),
+        run["lr"].values.astype(np.float64),
+    )
+
+
+def dead_probabilities(record: Record) -> Iterator[np.ndarray]:
+    """Yield the dead tokens' mean predicted probabilities, float32 (dead tokens,), by update."""
+    chosen = record.run["probability"].isel(token=np.flatnonzero(record.dead))
+    for start in range(0, len(record.update), UPDATES_AT_ONCE):
+        yield from chosen.isel(update=slice(start, start + UPDATES_AT_ONCE)).values
+
+
+def plan(record: Record, generator: np.random.Generator) -> Watch:
+    """Return what to keep on the way."""
+    last = len(record.update)
+    marked = early_states(last, MARKED)
+    return Watch(
+        dead=record.dead,
+        whole={0, marked[len(marked) // 2], last},
+        marked=set(marked),
+        frames=set(early_states(last, FRAMES)),
+        members=choose_members(record.dead, DRAWN, generator),
+        weights=resampling_weights(int(record.dead.sum()), generator),
+    )
+
+
+def early_states(last: int, count: int) -> list[int]:
+    """Return up to `count` states from 0 to `last`, denser at the beginning.
+
+    The k-th is last x (k / (count - 1))^2, as the cloud is fastest at first.
+
+    Parameters
+    ----------
+    last : int
+    count : int
+        At least 2.
+    """
+    return sorted({round(last * (place / (count - 1)) ** 2) for place in range(count)})
+
+
+def choose_members(
+    dead: np.ndarray, most: Mapping[str, int], generator: np.random.Generator
+) -> np.ndarray:
+    """Return tokens to draw, at most so many of each population at random: the dead ones first.
+
+    Parameters
+    ----------
+    dead : ndarray of bool, shape (tokens,)
+    most : mapping of population to int
+    generator : numpy Generator
+    """
+    chosen = []
+    for name, members in zip(POPULATIONS, (dead, ~dead), strict=True):
+        tokens = np.flatnonzero(members)
+        if len(tokens) > most[name]:
+            tokens = np.sort(generator.choice(tokens, most[name], replace=False))
+        chosen.append(tokens)
+    return np.concatenate(chosen)

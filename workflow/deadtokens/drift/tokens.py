@@ -1,0 +1,132 @@
+"""The drift of single tokens against what is known of them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from deadtokens.drift.dependence import (
+    Effect,
+    pairs_alike,
+    place_similarity,
+    rank_correlation,
+    sample,
+    scores_and_residuals,
+    spelling_similarity,
+    variance_between,
+)
+from deadtokens.drift.directions import cosines
+
+RESPONSES = ("score", "residual")
+CENSUS_NUMBERS = ("length_bytes", "length_characters", "merge_rank", "count")
+NUMBERS = (*CENSUS_NUMBERS, "initial norm", "initial place along the drift", "initial cosine to h")
+CLASSES = ("script", "why_dead")
+PROPERTIES = (*NUMBERS, *CLASSES)
+LIKENESSES = ("spelling", "initial position")
+
+
+def describe_tokens(
+    first: np.ndarray,
+    last: np.ndarray,
+    dead: np.ndarray,
+    census: xr.Dataset,
+    early_h: np.ndarray,
+    generator: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Return scores and residuals of all tokens, and how they depend on what a token is.
+
+    Parameters
+    ----------
+    first, last : float32 ndarray, shape (tokens, components)
+        W at the first and the last state.
+    dead : ndarray of bool, shape (tokens,)
+    census : Dataset
+        Properties over ``token``; those that are missing give NaN.
+    early_h : ndarray, shape (components,)
+        Mean hidden state at the beginning.
+    generator : numpy Generator
+    """
+    with np.errstate(all="ignore"):
+        net = last.astype(np.float64) - first
+        responses = {name: np.full(len(dead), np.nan) for name in RESPONSES}
+        effects, likenesses = [], []
+        for chosen in (dead, ~dead):
+            tokens = np.flatnonzero(chosen)
+            drift = net[tokens].sum(axis=0)
+            split = scores_and_residuals(net[tokens], drift)
+            for name, values in zip(RESPONSES, split, strict=True):
+                responses[name][tokens] = values
+            numbers = _numbers(census, first, tokens, drift, early_h)
+            effects.append(_effects(numbers, _classes(census, tokens), split, generator))
+            likenesses.append(_likenesses(census, first, net, tokens, generator))
+    return {
+        **responses,
+        "dead": dead,
+        **_columns("effect", "effect", effects),
+        **_columns("likeness_effect", "likeness", likenesses),
+    }
+
+
+def _numbers(
+    census: xr.Dataset, first: np.ndarray, tokens: np.ndarray, drift: np.ndarray, h: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the tokens' properties that are numbers, NaN where one has none."""
+    rows = first[tokens].astype(np.float64)
+    known = {}
+    for name in CENSUS_NUMBERS:
+        values = census[name].values[tokens] if name in census else np.full(len(tokens), np.nan)
+        known[name] = np.where(values >= 0, values, np.nan)  # the census has -1 for "none"
+    return known | {
+        "initial norm": np.linalg.norm(rows, axis=1),
+        "initial place along the drift": scores_and_residuals(rows, drift)[0],
+        "initial cosine to h": cosines(rows, h[None])[:, 0],
+    }
+
+
+def _classes(census: xr.Dataset, tokens: np.ndarray) -> dict[str, np.ndarray]:
+    nothing = np.full(len(tokens), "")
+    return {
+        name: census[name].values[tokens].astype(str) if name in census else nothing
+        for name in CLASSES
+    }
+
+
+def _effects(
+    numbers: Mapping[str, np.ndarray],
+    classes: Mapping[str, np.ndarray],
+    responses: tuple[np.ndarray, np.ndarray],
+    generator: np.random.Generator,
+) -> list[list[Effect]]:
+    correlations = [[rank_correlation(numbers[name], r) for r in responses] for name in NUMBERS]
+    between = [
+        [variance_between(r, classes[name], generator) for r in responses] for name in CLASSES
+    ]
+    return correlations + between
+
+
+def _likenesses(
+    census: xr.Dataset,
+    first: np.ndarray,
+    net: np.ndarray,
+    tokens: np.ndarray,
+    generator: np.random.Generator,
+) -> list[Effect]:
+    tokens = sample(tokens, generator)
+    alike = [np.zeros((len(tokens), len(tokens))), place_similarity(first[tokens])]
+    if "token_bytes" in census:
+        spelt = [bytes.fromhex(str(text)) for text in census["token_bytes"].values[tokens]]
+        alike[0] = spelling_similarity(spelt)
+    return [pairs_alike(similarity, net[tokens], generator) for similarity in alike]
+
+
+def _columns(effect: str, prefix: str, effects: list) -> dict[str, np.ndarray]:
+    """Return nested lists of effects as arrays of values, ranges and numbers of tokens."""
+    table = np.array(effects, dtype=object)
+    values, ranges, tokens = zip(
+        *((e.value, (e.low, e.high), e.tokens) for e in table.flat), strict=True
+    )
+    return {
+        effect: np.array(values).reshape(table.shape),
+        f"{prefix}_range": np.array(ranges).reshape(*table.shape, 2),
+        f"{prefix}_tokens": np.array(tokens).reshape(table.shape),
+    }

@@ -1,0 +1,174 @@
+"""What the variables of ``freezing.nc`` mean."""
+
+from deadtokens.freezing.survival import LEVEL
+
+_ULP = "ulp"
+_QUANTILE = "quantiles over tokens of"
+
+# Name: axes behind the update, long name, unit.
+PER_UPDATE = {
+    "frozen_fraction": (
+        ("population",),
+        "fraction of the population's tokens bitwise unchanged by the update",
+        "1",
+    ),
+    "phase_fraction": (
+        ("population", "phase", "grid"),
+        "fraction of tokens in each phase: early, L2 distance above sqrt(D) ulp; midlife, some "
+        "component above 1 ulp; late, all at most 1 ulp; frozen, bitwise unchanged",
+        "1",
+    ),
+    "hop_fraction": (
+        ("population", "grid"),
+        "fraction of tokens that moved by one ulp in one component (L1 distance 1)",
+        "1",
+    ),
+    "moved_fraction": (
+        ("population", "grid"),
+        "fraction of the population's components of which a bit changed",
+        "1",
+    ),
+    "moved_components_quantile": (
+        ("population", "grid", "quantile"),
+        f"{_QUANTILE} the number of components of which a bit changed",
+        "1",
+    ),
+    "ulp_distance_quantile": (
+        ("population", "norm", "grid", "quantile"),
+        f"{_QUANTILE} the norm of the update's distances in ulps (difference of ordered bits)",
+        _ULP,
+    ),
+    "displacement_quantile": (
+        ("population", "quantile"),
+        f"{_QUANTILE} the L2 norm of W[t] - W[t-1]",
+        "weight",
+    ),
+    "displacement_in_ulps_quantile": (
+        ("population", "quantile"),
+        f"{_QUANTILE} the L2 norm of the displacements over bfloat16's ulp at their start",
+        _ULP,
+    ),
+    "largest_displacement_in_ulps_quantile": (
+        ("population", "quantile"),
+        f"{_QUANTILE} the largest component of displacements over bfloat16's ulp at their start",
+        _ULP,
+    ),
+    "acceleration_quantile": (
+        ("population", "quantile"),
+        f"{_QUANTILE} the L2 norm of W[t] - 2 W[t-1] + W[t-2]",
+        "weight per update",
+    ),
+    "centroid_speed": (
+        ("population",),
+        "L2 norm of the displacement of the population's centroid",
+        "weight",
+    ),
+    "centroid_acceleration": (
+        ("population",),
+        "L2 norm of the change of the centroid's displacement from one update to the next",
+        "weight per update",
+    ),
+    "radius": ((), "root of the dead tokens' mean squared distance from their centroid", "weight"),
+    "radius_velocity": ((), "change of the radius by the update", "weight per update"),
+}
+# Name: axes, long name, unit.
+PER_TOKEN = {
+    "last_change": (("token",), "last update that changed a bit of the token's row; 0: none", "1"),
+    "censored": (
+        ("token",),
+        "the last recorded update moved the token: no freeze was seen",
+        "1",
+    ),
+    "last_motion": (("token", "grid"), "last update that moved the token; 0: none", "1"),
+    "unsettled": (
+        ("token", "grid"),
+        "the last stillness is no longer than one that the token broke: no freeze was shown",
+        "1",
+    ),
+    "last_in_phase": (
+        ("token", "phase", "grid"),
+        "last update that found the token in the phase; 0: none; the last of the run: censored",
+        "1",
+    ),
+    "last_jitter": (
+        ("token", "grid"),
+        "last update that moved some component by more than 1 ulp (early or midlife); 0: none",
+        "1",
+    ),
+    "thaws": (("token", "grid"), "how often the token moved again after standing still", "1"),
+    "longest_still": (("token", "grid"), "longest stretch of stillness, in updates", "update"),
+    "longest_broken": (
+        ("token", "grid"),
+        "longest stretch of stillness that ended with a motion, in updates",
+        "update",
+    ),
+    "hops": (("token", "grid"), "updates that moved one component by one ulp", "1"),
+    "dead": (("token",), "the token never occurs in the training text", "1"),
+}
+_SURVIVAL = ("update", "population", "grid", "criterion")
+_BAND = f"of the pointwise {LEVEL:.0%} band of the surviving fraction"
+SURVIVAL = {
+    "surviving_fraction": (
+        _SURVIVAL,
+        "Kaplan-Meier estimate of the fraction of tokens whose freezing is still to come",
+        "1",
+    ),
+    "surviving_low": (_SURVIVAL, f"lower end {_BAND}", "1"),
+    "surviving_high": (_SURVIVAL, f"upper end {_BAND}", "1"),
+}
+TRANSITION = {
+    "transition_update": (
+        ("transition", "grid", "level"),
+        "update by which the fraction `level` of the dead tokens had made the transition for good; "
+        "NaN where the record ends before",
+        "1",
+    ),
+    "transition_width": (
+        ("transition", "grid"),
+        "updates from the first to the last level of the transition",
+        "update",
+    ),
+}
+ONSET = {
+    "first": ("onset", "first update at which the definition's condition held; NaN: never", "1"),
+    "duration": ("onset_duration", "for how many updates it then held", "update"),
+    "ongoing": (
+        "onset_ongoing",
+        "the record ended before that stretch did: the duration is a lower bound",
+        "1",
+    ),
+    "stretches": ("onset_stretches", "number of stretches over which the condition held", "1"),
+    "longest": ("onset_longest", "longest stretch over which the condition held", "update"),
+    "lasting": (
+        "onset_lasting",
+        "update from which the condition held to the end of the record; NaN: it did not",
+        "1",
+    ),
+}
+EFFECT = {
+    "size": (
+        "effect",
+        "Cliff's delta of the group against the other dead tokens, or Spearman's correlation, of "
+        "the time on bfloat16's grid; positive: later",
+        "1",
+    ),
+    "low": ("effect_low", "lower end of the effect's 95 % interval", "1"),
+    "high": ("effect_high", "upper end of the effect's 95 % interval", "1"),
+    "tokens": ("effect_tokens", "dead tokens in the group, or with the number", "1"),
+}
+STRATA = {
+    "strata": (
+        ("row", "column"),
+        "phase of dead tokens on bfloat16's grid: every k-th token in the order of last motion, at "
+        "single updates evenly spaced on a logarithmic axis (nothing is averaged)",
+        "1",
+    ),
+    "strata_update": (("column",), "the update shown", "1"),
+    "strata_token": (("row",), "the token shown", "1"),
+}
+COORDINATES = {
+    "update": "update t takes state t-1 to state t",
+    "quantile": "quantile",
+    "level": "fraction of the dead tokens",
+    "token": "row of the vocabulary",
+}

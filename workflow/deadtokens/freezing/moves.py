@@ -1,0 +1,192 @@
+"""How tokens, and the populations dead and live, move in every update: one pass over W.
+
+Piece by piece; what is kept is of the size of the tokens, or of the updates.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from deadtokens.freezing.lives import Lives
+from deadtokens.freezing.steps import PHASES, Steps, measure_steps, values_of
+from deadtokens.trajectory.windows import Piece
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+ROWS_AT_A_TIME = 16  # what is worked on then stays in the processor's cache
+BFLOAT16, RECORDED = range(2)  # of steps.GRIDS
+Rows = dict[str, np.ndarray]  # by name; axis 0 is the update
+
+
+@dataclass
+class Window:
+    """All tokens over some updates.
+
+    Attributes
+    ----------
+    updates : ndarray of int64, shape (updates,)
+    steps : Steps
+    shift : float64 ndarray, shape (populations, components, updates)
+        Sums of the displacements of the dead and of the live tokens.
+    position : float64 ndarray, shape (components, updates + 1)
+        Sum of the dead tokens' rows in each state.
+    square : float64 ndarray, shape (updates + 1,)
+        Sum of the squared norms of those rows.
+    """
+
+    updates: np.ndarray
+    steps: Steps
+    shift: np.ndarray
+    position: np.ndarray
+    square: np.ndarray
+
+    @classmethod
+    def empty(cls, updates: np.ndarray, tokens: int, components: int) -> "Window":
+        """Return a window that `add` fills."""
+        length = len(updates)
+        sums = (np.zeros(shape) for shape in ((2, components, length), (components, length + 1)))
+        return cls(updates, Steps.empty(tokens, length), *sums, np.zeros(length + 1))
+
+    def add(self, piece: Piece, dead: np.ndarray, before: np.ndarray) -> None:
+        """Measure a piece; `before`, (tokens, components), goes on to its last displacements."""
+        for start in range(0, len(piece.tokens), ROWS_AT_A_TIME):
+            bits = piece.bits["W"][start : start + ROWS_AT_A_TIME]
+            first = piece.tokens.start + start
+            tokens = slice(first, first + len(bits))
+            W = values_of(bits)
+            steps, displacement = measure_steps(bits, W, before[tokens])
+            before[tokens] = displacement[:, :, -1]
+            self.steps.put(tokens, steps)
+            self._add_to_sums(W, displacement, dead[tokens])
+
+    def _add_to_sums(self, W: np.ndarray, displacement: np.ndarray, dead: np.ndarray) -> None:
+        for population, chosen in enumerate((dead, ~dead)):
+            self.shift[population] += np.add.reduce(displacement[chosen], axis=0)
+        exact = W[dead].astype(np.float64)
+        self.position += np.add.reduce(exact, axis=0)
+        self.square += np.einsum("tcs,tcs->s", exact, exact)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What one pass over a run's W gathers.
+
+    Attributes
+    ----------
+    rows : dict of str to ndarray, axis 0 the update
+        Of the populations, update by update.
+    lives : Lives
+        Of every token.
+    phases : uint8 ndarray, shape (columns, dead tokens)
+        Phases of the dead tokens on bfloat16's grid at the sampled updates.
+    """
+
+    rows: Rows
+    lives: Lives
+    phases: np.ndarray
+
+
+def measure_motion(
+    pieces: Iterable[Piece], dead: np.ndarray, components: int, sampled: np.ndarray
+) -> Motion:
+    """Measure the motion over the pieces of W of a whole run, as `read_pieces` yields them.
+
+    Parameters
+    ----------
+    pieces : iterable of Piece
+    dead : ndarray of bool, shape (tokens,)
+    components : int
+        D.
+    sampled : ndarray of int64
+        Updates at which the dead tokens' phases are kept.
+    """
+    lives, velocity = Lives.of(len(dead)), np.full((2, components), np.nan)
+    before = np.full((len(dead), components), np.nan, np.float32)
+    none = Window.empty(np.zeros(0, np.int64), len(dead), components)
+    rows, _ = summarise(none, dead, velocity)
+    parts, columns = [rows], [np.zeros((0, np.count_nonzero(dead)), np.uint8)]
+    for _, group in groupby(pieces, key=lambda piece: piece.updates[0]):
+        window = _gather(group, dead, before)
+        rows, velocity = summarise(window, dead, velocity)
+        phase = window.steps.phases(components)
+        lives.follow(phase, window.steps.l1 == 1)
+        parts.append(rows)
+        columns.append(phase[BFLOAT16][np.ix_(dead, np.isin(window.updates, sampled))].T)
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in rows}
+    return Motion(whole, lives, np.concatenate(columns))
+
+
+def _gather(pieces: Iterable[Piece], dead: np.ndarray, before: np.ndarray) -> Window:
+    window = None
+    for piece in pieces:
+        window = window or Window.empty(piece.updates, *before.shape)
+        window.add(piece, dead, before)
+    return window
+
+
+def summarise(window: Window, dead: np.ndarray, velocity: np.ndarray) -> tuple[Rows, np.ndarray]:
+    """Return what a window says of the populations, and the centroids' last displacements.
+
+    Parameters
+    ----------
+    window : Window
+    dead : ndarray of bool, shape (tokens,)
+    velocity : float64 ndarray, shape (populations, components)
+        The centroids' displacements by the update before the window; NaN if there was none.
+    """
+    both = [_population(window.steps, chosen, len(velocity[0])) for chosen in (dead, ~dead)]
+    rows = {name: np.stack([one[name] for one in both], axis=1) for name in both[0]}
+    tokens = np.array([np.count_nonzero(dead), np.count_nonzero(~dead)])
+    steps = window.shift / np.where(tokens, tokens, np.nan)[:, None, None]
+    steps = np.concatenate([velocity[:, :, None], steps], axis=2)
+    rows["centroid_speed"] = np.linalg.norm(steps[:, :, 1:], axis=1).T
+    rows["centroid_acceleration"] = np.linalg.norm(np.diff(steps), axis=1).T
+    radius = _radius(window, tokens[0])
+    rows |= {"update": window.updates, "radius": radius[1:], "radius_velocity": np.diff(radius)}
+    return rows, steps[:, :, -1]
+
+
+def _population(steps: Steps, chosen: np.ndarray, components: int) -> Rows:
+    """Return what the chosen tokens did, by update."""
+    phase = steps.phases(components)[:, chosen]
+    moved, hop = steps.moved[:, chosen], steps.l1[:, chosen] == 1
+    still = phase[RECORDED] == len(PHASES) - 1
+    fractions = [_mean(phase == index) for index in range(len(PHASES))]
+    norms = np.stack([getattr(steps, name)[:, chosen] for name in ("l1", "l2", "linf")])
+    return {
+        "frozen_fraction": _mean(still),
+        "phase_fraction": np.moveaxis(np.stack(fractions), -1, 0),
+        "hop_fraction": _mean(hop).T,
+        "moved_fraction": _mean(moved).T / components,
+        "moved_components_quantile": _quantiles(moved),
+        "ulp_distance_quantile": _quantiles(norms),
+        "displacement_quantile": _quantiles(steps.displacement[chosen]),
+        "displacement_in_ulps_quantile": _quantiles(steps.ulps_l2[chosen]),
+        "largest_displacement_in_ulps_quantile": _quantiles(steps.ulps_linf[chosen]),
+        "acceleration_quantile": _quantiles(steps.acceleration[chosen]),
+    }
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over tokens, the last axis but one; NaN where a population is empty."""
+    tokens = values.shape[-2]
+    return values.sum(axis=-2) / tokens if tokens else np.full(values.sum(axis=-2).shape, np.nan)
+
+
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    """Quantiles over tokens, float32 of shape (updates, ..., quantiles); NaN without tokens."""
+    if not values.shape[-2]:
+        shape = (values.shape[-1], *values.shape[:-2], len(QUANTILES))
+        return np.full(shape, np.nan, np.float32)
+    found = np.quantile(values.astype(np.float32, copy=False), QUANTILES, axis=-2)
+    return np.moveaxis(found, (-1, 0), (0, -1)).astype(np.float32)
+
+
+def _radius(window: Window, tokens: int) -> np.ndarray:
+    """Root of the mean squared distance of the dead from their centroid, in every state."""
+    if not tokens:
+        return np.full(len(window.square), np.nan)
+    centroid = window.position / tokens
+    mean_square = window.square / tokens - np.einsum("cs,cs->s", centroid, centroid)
+    return np.sqrt(np.maximum(mean_square, 0))

@@ -1,0 +1,236 @@
+"""Can a sharpening softmax alone freeze a token? Forces and motion of the dead, update by update.
+
+A sharper softmax gives dead tokens less probability and smaller gradients. Adam divides the scale
+of a gradient out again, but only while that scale changes slowly against 1 / (1 - beta2) and the
+root of the second moment stays well above eps. Here is, for every update, what holds: in medians
+over a sample of the dead tokens, read in one pass over those chunks of the record that hold it.
+"""
+
+import argparse
+import logging
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from deadtokens.analysis.origin import run_attributes
+from deadtokens.freezing.forces import (
+    FORCES,
+    TREND,
+    WELL_ABOVE,
+    available,
+    fastest_decay,
+    forces_of,
+    gradient_decay,
+    mean_entropy,
+)
+from deadtokens.freezing.steps import values_of
+from deadtokens.netcdf import write
+from deadtokens.training.optimizer import hyperparameters
+from deadtokens.training.spec import RunSpec, read_spec
+from deadtokens.trajectory import layout
+from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.windows import Piece, read_pieces
+
+SAMPLE = 256  # dead tokens, at least, if there are so many
+UPDATES_AT_A_TIME = 16
+WINDOW_BYTES = 2**27  # of the sampled tokens' bits, all tensors together
+Medians = dict[str, np.ndarray]  # by name, each of shape (updates,)
+
+
+def sampled_tokens(dead: np.ndarray, rows: int) -> np.ndarray:
+    """Return a sample of the dead tokens, bool of shape (tokens,).
+
+    Of the stretches of `rows` tokens that hold dead ones it has every k-th, with all dead tokens in
+    it, and k is such that about SAMPLE tokens come together. All are taken if there are fewer.
+
+    Parameters
+    ----------
+    dead : ndarray of bool, shape (tokens,)
+    rows : int
+        Tokens that the record stores together: less than all is no faster to read.
+    """
+    stretch = np.arange(len(dead)) // rows
+    every = max(1, np.count_nonzero(dead) // SAMPLE)
+    return dead & np.isin(stretch, np.unique(stretch[dead])[::every])
+
+
+def measure_forces(
+    pieces: Iterable[Piece], chosen: np.ndarray, lr: np.ndarray, spec: RunSpec
+) -> Medians:
+    """Return each update's medians over all components of the chosen tokens.
+
+    Parameters
+    ----------
+    pieces : iterable of Piece
+        Of all recorded tensors, at least those that hold chosen tokens, as `read_pieces` yields
+        them.
+    chosen : ndarray of bool, shape (tokens,)
+    lr : ndarray of float, shape (updates,)
+        Of the whole run.
+    spec : RunSpec
+    """
+    parts: list[Medians] = []
+    for _, group in groupby(pieces, key=lambda piece: piece.updates[0]):
+        updates, bits = _gather(group, chosen)
+        for start in range(0, len(updates), UPDATES_AT_A_TIME):
+            part = slice(start, start + UPDATES_AT_A_TIME)
+            values, rates = _values(bits, part), lr[updates[part] - 1]
+            forces = forces_of(values, updates[part], rates, hyperparameters(spec))
+            parts.append(_medians(forces, spec.eps))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _gather(
+    pieces: Iterable[Piece], chosen: np.ndarray
+) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+    """Return a window's updates and, of each tensor, the chosen tokens' bits, (values, steps)."""
+    updates, rows = np.zeros(0, np.int64), {}
+    for piece in pieces:
+        updates = piece.updates
+        own = chosen[piece.tokens.start : piece.tokens.stop]
+        for name, bits in piece.bits.items():
+            rows.setdefault(name, []).append(bits[own].reshape(-1, bits.shape[-1]))
+    return updates, {name: np.concatenate(parts) for name, parts in rows.items()}
+
+
+def _values(bits: dict[str, np.ndarray], updates: slice) -> dict[str, np.ndarray]:
+    """Return some updates' values, each tensor with the step first and no moment before them."""
+    values = {}
+    for name, array in bits.items():
+        is_state = name in layout.STATE_TENSORS
+        first = updates.start + (is_state and name != "W")
+        steps = slice(first, updates.stop + is_state)
+        values[name] = values_of(np.ascontiguousarray(array[:, steps].T))
+    return values
+
+
+def _medians(forces: Medians, eps: float) -> Medians:
+    found = {f"{name}_median": _median(rows) for name, rows in forces.items()}
+    found["displacement_mean"] = forces["displacement"].mean(axis=1, dtype=np.float64)
+    if "root_second_moment" in forces:
+        high = forces["root_second_moment"] > WELL_ABOVE * eps
+        found["above_eps_fraction"] = high.mean(axis=1)
+    return found
+
+
+def _median(rows: np.ndarray) -> np.ndarray:
+    """Return the medians along axis 1; a sort is several times faster here than np.median."""
+    ordered = np.sort(rows, axis=1)
+    middle = ordered.shape[1] // 2
+    return (ordered[:, middle] + ordered[:, ~middle]) / 2
+
+
+def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) -> Medians:
+    """Return what the mean predicted probabilities say of each update, some updates at a time."""
+    parts = []
+    for start in range(0, max(1, run.sizes["update"]), length):
+        probability = run["probability"].isel(update=slice(start, start + length)).values
+        of_dead = probability[:, dead]
+        median = np.median(of_dead, axis=1) if dead.any() else np.full(len(of_dead), np.nan)
+        parts.append(
+            {
+                "probability_median": median,
+                "probability_of_dead": of_dead.sum(axis=1, dtype=np.float64),
+                "entropy_of_mean": mean_entropy(probability),
+            }
+        )
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def measure_sharpening(segments: Segments) -> xr.Dataset:
+    """Return forces and motion of a run's dead tokens over its updates, labelled.
+
+    What the record does not allow is left out and named in the attribute ``left_out``.
+    """
+    run = open_run(segments)
+    spec, dead = read_spec(run.attrs["spec"]), run["dead"].values.astype(bool)
+    names = [name for name in layout.TENSORS if name in run]
+    updates = run["update"].values
+    values = measure_predictions(run, dead)
+    chosen = sampled_tokens(dead, run["W"].chunksizes["token"][0])
+    if dead.any() and len(updates):
+        row = run.sizes["component"] * layout.STEPS_PER_CHUNK * 4 * len(names)
+        chunks = int(np.clip(WINDOW_BYTES // (row * np.count_nonzero(chosen)), 1, 8))
+        pieces = read_pieces(segments, names, chosen, chunks)
+        with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
+            values |= measure_forces(pieces, chosen, run["lr"].values, spec)
+    if "gradient_median" in values:
+        values["gradient_decay"] = gradient_decay(values["gradient_median"])
+        values["fastest_decay"] = fastest_decay(updates, spec.beta2)
+    about = {
+        "dead_tokens": np.count_nonzero(dead),
+        "sampled_tokens": np.count_nonzero(chosen),
+        "left_out": _left_out(names),
+    }
+    return _labelled(values, updates, spec).assign_attrs(run_attributes(run) | about)
+
+
+def _left_out(names: Sequence[str]) -> str:
+    missing = [name for name in FORCES if name not in available(names)]
+    own = ["entropy and temperature of the predictions themselves: only their mean is recorded"]
+    tensors = [name for name in layout.TENSORS if name not in names]
+    if missing:
+        own.append(f"{', '.join(missing)}: {', '.join(tensors)} not recorded")
+    return "; ".join(own)
+
+
+def _labelled(values: Medians, updates: np.ndarray, spec: RunSpec) -> xr.Dataset:
+    about = _meanings()
+    variables = {
+        name: ("update", array, {"long_name": about[name][0], "units": about[name][1]})
+        for name, array in values.items()
+    }
+    variables["eps"] = ((), spec.eps, {"long_name": "eps of Adam", "units": "nat"})
+    coordinate = {"long_name": "update t takes state t-1 to state t", "units": "1"}
+    return xr.Dataset(variables, coords={"update": ("update", updates, coordinate)})
+
+
+def _meanings() -> dict[str, tuple[str, str]]:
+    """Return long name and unit of every variable along the updates."""
+    of_all = "over all components of the sampled dead tokens"
+    above = f"sqrt(v') above {WELL_ABOVE:g} eps"
+    return {
+        f"{name}_median": (f"median {of_all} of {long_name}", units)
+        for name, (_, long_name, units) in FORCES.items()
+    } | {
+        "displacement_mean": (f"mean {of_all} of |W[t] - W[t-1]|", "weight"),
+        "above_eps_fraction": (f"fraction {of_all} with {above}", "1"),
+        "gradient_decay": (
+            f"rate at which the median |grad| fell over the last {TREND} updates, g ~ exp(-rate t)",
+            "per update",
+        ),
+        "fastest_decay": (
+            f"fastest rate at which sqrt(v') can have fallen over the last {TREND} updates",
+            "per update",
+        ),
+        "probability_median": ("median over dead tokens of the mean probability", "1"),
+        "probability_of_dead": ("mean probability of all dead tokens together", "1"),
+        "entropy_of_mean": (
+            "entropy of the batch's mean prediction: at least the mean entropy of its predictions",
+            "nat",
+        ),
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command ``sharpening``."""
+    parser = argparse.ArgumentParser(prog="deadtokens sharpening", description=__doc__)
+    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
+    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
+    options = parser.parse_args(arguments)
+    sharpening = measure_sharpening(options.segments)
+    write(sharpening, options.output)
+    logging.getLogger(__name__).info(
+        f"sharpening {sharpening.attrs['run']}: {len(sharpening.data_vars)} quantities over "
+        f"{sharpening.sizes['update']:,} updates"
+    )
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

@@ -1,0 +1,64 @@
+"""Every bit accounted for: the replay, what moved each token, why it stood still.
+
+REQUIRED INPUTS:
+
+    results/runs/{run}/trajectory/segment-{segment}.nc
+
+OUTPUTS:
+
+    results/runs/{run}/steps-{steps}/audit.json, attribution.nc, stillness.nc
+"""
+
+
+rule audit_replay:
+    """Replay the optimizer of a run and compare every bit with its record."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/audit.json",
+    log:
+        "logs/audit_replay/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("accounting.audit"),
+    shell:
+        """
+        python -m deadtokens.accounting.audit {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule attribute_motion:
+    """Say what moved the tokens of a run: gradient, momentum, decay or rounding."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/attribution.nc",
+    log:
+        "logs/attribute_motion/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("accounting.attribution"),
+    shell:
+        """
+        python -m deadtokens.accounting.attribution {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule explain_stillness:
+    """Explain why the components of a run's dead tokens stand still."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/stillness.nc",
+    log:
+        "logs/explain_stillness/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("accounting.stillness"),
+    shell:
+        """
+        python -m deadtokens.accounting.stillness {input:q} --output {output:q} --log {log:q}
+        """

@@ -1,0 +1,46 @@
+"""When dead tokens stand still, and what drives them.
+
+REQUIRED INPUTS:
+
+    results/runs/{run}/trajectory/segment-{segment}.nc
+
+OUTPUTS:
+
+    results/runs/{run}/steps-{steps}/freezing.nc, sharpening.nc
+"""
+
+
+rule measure_freezing:
+    """Measure when the tokens of a run stand still."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/freezing.nc",
+    log:
+        "logs/measure_freezing/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("freezing.measure"),
+    shell:
+        """
+        python -m deadtokens.freezing.measure {input:q} --output {output:q} --log {log:q}
+        """
+
+
+rule measure_sharpening:
+    """Measure what drives the dead tokens of a run, and what holds them."""
+    input:
+        run_segments,
+    output:
+        "results/runs/{run}/steps-{steps}/sharpening.nc",
+    log:
+        "logs/measure_sharpening/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("freezing.sharpening"),
+    shell:
+        """
+        python -m deadtokens.freezing.sharpening {input:q} --output {output:q} --log {log:q}
+        """

@@ -1,0 +1,89 @@
+"""From probabilities to the gradient of W, every formula checked.
+
+REQUIRED INPUTS:
+
+    results/runs/{run}/trajectory/segment-{segment}.nc
+    results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors
+    results/vocabularies/{vocabulary}/stream.nc, census.nc
+
+OUTPUTS:
+
+    results/runs/{run}/steps-{steps}/gradients.nc, backprop.nc, backprop.csv
+    results/runs/{run}/initial.nc
+"""
+
+
+rule go_back_by_hand:
+    """Backpropagate by hand at the states of a run and compare with autograd."""
+    input:
+        checkpoints=run_checkpoints,
+        stream=run_vocabulary("stream.nc"),
+    output:
+        flow="results/runs/{run}/steps-{steps}/backprop.nc",
+        csv="results/runs/{run}/steps-{steps}/backprop.csv",
+    log:
+        "logs/go_back_by_hand/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("backprop.measure"),
+    shell:
+        """
+        python -m deadtokens.backprop.measure {input.checkpoints:q} \
+            --stream {input.stream:q} \
+            --output {output.flow:q} \
+            --csv {output.csv:q} \
+            --log {log:q}
+        """
+
+
+rule measure_gradients:
+    """Hold the gradients of a run against their formulas, recorded and probed."""
+    input:
+        segments=run_segments,
+        checkpoints=run_checkpoints,
+        stream=run_vocabulary("stream.nc"),
+    output:
+        "results/runs/{run}/steps-{steps}/gradients.nc",
+    log:
+        "logs/measure_gradients/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    threads: lambda wildcards: study.runs[wildcards.run].threads
+    params:
+        code=code("gradients.measure"),
+    shell:
+        """
+        python -m deadtokens.gradients.measure {input.segments:q} \
+            --checkpoints {input.checkpoints:q} \
+            --stream {input.stream:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+rule scan_initial_softmax:
+    """Measure the softmax and the gradients before training, by the scale of the embedding."""
+    input:
+        stream=run_vocabulary("stream.nc"),
+        census=run_vocabulary("census.nc"),
+    output:
+        "results/runs/{run}/initial.nc",
+    log:
+        "logs/scan_initial_softmax/{run}.log",
+    conda:
+        ENVIRONMENT
+    threads: lambda wildcards: study.runs[wildcards.run].threads
+    params:
+        spec=lambda wildcards: study.runs[wildcards.run].json_text(),
+        code=code("gradients.initial"),
+    shell:
+        """
+        python -m deadtokens.gradients.initial \
+            --name {wildcards.run:q} \
+            --spec {params.spec:q} \
+            --stream {input.stream:q} \
+            --census {input.census:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
