@@ -142,7 +142,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke
 
 RECIPE = command.Recipe(
     name="sharpening",
-    title="From the softmax to the wall, medians over dead tokens' components",
+    title="From the softmax to the wall",
     inputs="sharpening.nc of each run of the experiment",
     open=lambda paths: open_runs(paths, NEEDED),
     table=table,
