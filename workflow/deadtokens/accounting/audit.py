@@ -8,9 +8,7 @@ took of every state. Negative controls show that the comparison can fail.
 import argparse
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -99,24 +97,16 @@ def audit_run(segments: Segments) -> dict[str, Any]:
     tallies: Tallies = {}
     whole = blank_state((run.sizes["token"], run.sizes["component"]), spec)
     controls: dict[str, Any] = {}
-
-    def replay(part: Tile) -> Tallies:
-        rows, found = slice(part.tokens.start, part.tokens.stop), new_tallies(part)
-        state = {name: tensor[rows] for name, tensor in whole.items()}
-        if part.updates.start == 1:
-            for name, tensor in initial_state(part, spec).items():
+    for tile in read_tiles(segments, replay=False):
+        tallies = tallies or new_tallies(tile)
+        controls = controls or run_controls(tile, spec)
+        state = {
+            name: tensor[tile.tokens.start : tile.tokens.stop] for name, tensor in whole.items()
+        }
+        if tile.updates.start == 1:
+            for name, tensor in initial_state(tile, spec).items():
                 state[name].copy_(tensor)
-        replay_tile(part, state, rule_of(spec), found)
-        return found
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for tile in read_tiles(segments, replay=False):
-            controls = controls or run_controls(tile, spec)
-            for found in pool.map(replay, tile.split(os.cpu_count())):
-                tallies = {
-                    name: tallies[name] + tally if name in tallies else tally
-                    for name, tally in found.items()
-                }
+        replay_tile(tile, state, rule_of(spec), tallies)
     return {
         **run_attributes(run),
         "updates": int(run.sizes["update"]),
@@ -204,7 +194,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # the threads are ours, each with rows of its own
+    torch.set_num_threads(1)  # the other cores inflate what comes next
     result = audit_run(options.segments)
     with complete_or_absent(options.output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

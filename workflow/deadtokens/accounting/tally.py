@@ -37,17 +37,9 @@ class Tally:
         differs = replayed.view(bits) != recorded.view(bits)
         self.differing += int(differs.sum())
         row, component = (int(index) for index in differs.nonzero()[0])
-        if self.first is None:  # updates come in order
+        if self.first is None or update < self.first.update:  # tokens come in order
             values = (float(recorded[row, component]), float(replayed[row, component]))
             self.first = Difference(update, first_token + row, component, *values)
-
-    def __add__(self, other: "Tally") -> "Tally":
-        """Return the tally of both; the first difference is that of the earlier update."""
-        return Tally(
-            self.compared + other.compared,
-            self.differing + other.differing,
-            earlier(self.first, other.first),
-        )
 
 
 @dataclass(frozen=True)
@@ -85,24 +77,7 @@ class ProofTally:
         self.values += replayed.numel()
         differs = checksums(replayed, group) != stated
         self.differing += int(differs.sum())
-        if differs.any() and self.first is None:  # updates come in order
+        if differs.any() and (self.first is None or update < self.first.update):
             row = int(differs.nonzero()[0]) * group
             last = min(row + group, len(replayed)) - 1
             self.first = GroupDifference(update, first_token + row, first_token + last)
-
-    def __add__(self, other: "ProofTally") -> "ProofTally":
-        """Return the tally of both; the first difference is that of the earlier update."""
-        return ProofTally(
-            self.compared + other.compared,
-            self.values + other.values,
-            self.differing + other.differing,
-            earlier(self.first, other.first),
-        )
-
-
-def earlier(
-    first: Difference | GroupDifference | None, second: Difference | GroupDifference | None
-) -> Difference | GroupDifference | None:
-    """Return the difference of the earlier update, the first of two of the same update."""
-    found = [difference for difference in (first, second) if difference is not None]
-    return min(found, key=lambda difference: difference.update, default=None)

@@ -42,15 +42,6 @@ class Evidence:
     checksums: dict[str, Tensor]
     group: int
 
-    def rows(self, rows: slice) -> "Evidence":
-        """Return the evidence for some rows, whole groups of them."""
-        groups = slice(rows.start // self.group, -(-rows.stop // self.group))
-        return Evidence(
-            {name: tensor[rows] for name, tensor in self.first.items()},
-            {name: sums[groups] for name, sums in self.checksums.items()},
-            self.group,
-        )
-
 
 @dataclass(frozen=True)
 class Tile:
@@ -75,22 +66,6 @@ class Tile:
     grad: Tensor
     states: dict[str, Tensor]
     evidence: Evidence | None = None
-
-    def split(self, parts: int) -> list["Tile"]:
-        """Return the tile as at most so many tiles of fewer tokens; nothing is copied."""
-        group = self.evidence.group if self.evidence else 1
-        rows = group * -(-len(self.tokens) // (group * parts))
-        starts = range(0, len(self.tokens), rows)
-        return [self._rows(slice(start, start + rows)) for start in starts]
-
-    def _rows(self, rows: slice) -> "Tile":
-        return Tile(
-            self.tokens[rows],
-            self.updates,
-            self.grad[:, rows],
-            {name: state[:, rows] for name, state in self.states.items()},
-            self.evidence and self.evidence.rows(rows),
-        )
 
 
 def read_tiles(segments: Segments, replay: bool = True) -> Iterator[Tile]:
