@@ -151,7 +151,7 @@ def test_without_dead_tokens_only_live_ones_have_numbers(tmp_path):
 
 def test_refusals_say_what_to_do(recorded, tmp_path):
     (segments, checkpoints, stream), *_ = recorded
-    with pytest.raises(UserError, match="grad.* not recorded; its gradients need all"):
+    with pytest.raises(UserError, match=r"grad.* not recorded; its gradients need all"):
         measure_anatomy(*train(tmp_path, record={"tensors": ["W"], "segment": 4}))
     with pytest.raises(UserError, match="is the checkpoint of another run"):
         read_weights(checkpoints[0], tiny_spec(seed=5))
