@@ -166,14 +166,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``gradients.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

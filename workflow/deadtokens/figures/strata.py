@@ -126,14 +126,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``freezing.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)
