@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import style
+from deadtokens.figures.columns import typed
 from deadtokens.figures.runs import Run, experiment
 
 PER_DECADE = 2  # ranges of updates
@@ -76,7 +77,7 @@ def table(
         _group_rows([run for run in runs if run.group == group], share, names, of_all)
         for group in groups
     ]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _group_rows(

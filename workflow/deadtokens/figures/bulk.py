@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_groups,
@@ -42,10 +43,7 @@ SHARES = {
 }
 QUANTITIES = SPEEDS | SHARES
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "quantity": "str",
     "tokens": "Int64",
@@ -77,7 +75,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     rows = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=list(TYPES))
     means = mean_over_runs(rows[rows["series"] == EACH], ["quantity", "update"], "value")
     rows = pd.concat([rows, means], ignore_index=True) if len(means) else rows
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _has_dead(run: Run) -> bool:

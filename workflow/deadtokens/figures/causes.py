@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import typed
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 BINS = 80
@@ -65,7 +66,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     rows = pd.concat([_binned(run, edges) for run in runs], ignore_index=True)
     grouped = rows.groupby(["group", "regime"], sort=False)
     means = pd.concat([_mean(group) for _, group in grouped], ignore_index=True)
-    return means.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(means, TYPES)
 
 
 def bin_edges(updates: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import divergence_entries, mark_divergences
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.populations import MEDIAN, band_entries, draw_bands
@@ -26,10 +27,7 @@ from deadtokens.figures.runs import (
 EACH = "each update"
 NEEDED = ("displacement_quantile", "population", "quantile", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "population": "str",
     "tokens": "Int64",
@@ -60,7 +58,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     runs = experiment(datasets)
     every = thinning(runs)
     rows = [_curves(run, kind, every) for run in runs for kind in populations(run)]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _curves(run: Run, population: str, every: int) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.logscale import label_powers
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import Run, described, experiment, open_runs
@@ -19,10 +20,7 @@ INTENDED, REALISED, EXAMPLE, CURVE = "intended", "realised", "example", "|g| / (
 MARKERS = {INTENDED: "o", REALISED: "D"}
 NEEDED = ("first_gradient", "first_intended", "first_realised", "example_multiplier", "spread")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "population": "str",
     "components": "Int64",
@@ -50,7 +48,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         its 5 % and 95 % quantiles ``low`` and ``high``.
     """
     rows = [_series(run) for run in experiment(datasets)]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _series(run: Run) -> pd.DataFrame:

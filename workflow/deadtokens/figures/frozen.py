@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_groups,
@@ -33,10 +34,7 @@ from deadtokens.figures.runs import (
 
 EACH = "each update"
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "population": "str",
     "tokens": "Int64",
@@ -68,7 +66,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     lines = curves[curves["series"] == EACH]
     means = mean_over_runs(lines, ["population", "tokens", "update"], "frozen_fraction")
     rows = pd.concat([curves, means], ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _curve(run: Run, population: str, every: int) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_groups,
@@ -39,10 +40,7 @@ RAW, SMOOTHED, UNIFORM = "each update", "moving mean", "uniform prediction"
 LARGEST_LINEAR_RATIO = 10
 DOTTED = {"color": style.NEUTRAL, "linewidth": 0.8, "linestyle": (0, (1, 2))}
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "update": "int64",
     "loss": "float64",
@@ -70,7 +68,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     curves = pd.concat([_curves(run, window, every) for run in runs])
     means = mean_over_runs(curves[curves["series"] == SMOOTHED], ["update"], "loss")
     rows = pd.concat([*_uniform(runs), curves, means], ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _curves(run: Run, window: int, every: int) -> pd.DataFrame:
@@ -121,7 +119,7 @@ def _uniform(runs: Sequence[Run]) -> list[pd.DataFrame]:
     sizes = {int(run.data.attrs["vocabulary_size"]) for run in runs if _knows_vocabulary(run)}
     last = max(run.data["update"].values.max(initial=1) for run in runs)
     ends = pd.DataFrame({"series": UNIFORM, "update": [0, last]})
-    nobody = dict.fromkeys(("group", "regime", "label", "run"), "")
+    nobody = dict.fromkeys(NAMES, "")
     return [ends.assign(loss=np.log(size), **nobody) for size in sorted(sizes)]
 
 

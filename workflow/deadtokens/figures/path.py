@@ -15,6 +15,7 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import FuncFormatter
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.runs import Run, described, drawn, experiment, open_runs, thinning
 
 CENTROID, CLOUD, END = "centroid", "cloud", "end"
@@ -23,10 +24,7 @@ DEVIATIONS = 2
 MARGIN = 0.04  # of the widest extent
 NEEDED = ("path", "ellipse", "plane_share", "efficiency", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "state": "int64",
     "x": "float64",
@@ -58,7 +56,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     runs = experiment(datasets)
     every = thinning(runs)
     rows = pd.concat([_rows(run, every) for run in runs], ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _rows(run: Run, every: int) -> pd.DataFrame:

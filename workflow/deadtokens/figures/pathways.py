@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import divergence_entries, mark_divergences
 from deadtokens.figures.logscale import label_log_updates, label_powers
 from deadtokens.figures.runs import (
@@ -28,10 +29,7 @@ WHOLE, INPUT, OUTPUT = "recorded gradient", "input side", "output side"
 MARKERS = {INPUT: "v", OUTPUT: "^"}
 NEEDED = ("gradient_norm", "sum_ratio", "side_norm", "output_sum", "probe", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "quantity": "str",
     "series": "str",
     "population": "str",
@@ -60,7 +58,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     runs = experiment(datasets)
     every = thinning(runs)
     rows = pd.concat([_rows(run, every) for run in runs], ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _rows(run: Run, every: int) -> pd.DataFrame:

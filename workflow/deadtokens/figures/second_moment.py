@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.logscale import label_powers
 from deadtokens.figures.logzero import STRIP_COLOR
 from deadtokens.figures.runs import Run, described, experiment, open_runs
@@ -19,10 +20,7 @@ TOKEN, LINE = "token", "straight line"
 ZERO = 4.0  # dead tokens are drawn this factor left of the rarest live one
 NEEDED = ("second_moment", "frequency", "frequency_slope", "frequency_r2", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "population": "str",
     "token": "Int64",
@@ -51,7 +49,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         have no rows.
     """
     rows = [_rows(run) for run in experiment(datasets)]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _rows(run: Run) -> pd.DataFrame:

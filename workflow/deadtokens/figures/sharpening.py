@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_groups,
@@ -50,10 +51,7 @@ LINEAR = "gradient_decay"
 WALL = 1.0
 NEEDED = ("probability_median", "eps")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "quantity": "str",
     "limit": "float64",
@@ -82,7 +80,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     runs = experiment(datasets)
     every = thinning(runs)
     rows = [_curve(run, name, every) for run in runs for name in PANELS if name in run.data]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _curve(run: Run, quantity: str, every: int) -> pd.DataFrame:

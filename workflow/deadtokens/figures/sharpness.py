@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_groups,
@@ -41,10 +42,7 @@ OF_EACH, OF_MEAN, OF_DEAD, UNIFORM = (
 DOTTED = {"color": style.NEUTRAL, "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
 NEEDED = ("entropy", "mean_entropy", "probability", "probe", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "quantity": "str",
     "of": "str",
@@ -75,7 +73,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     lines = curves[curves["series"] != DIVERGED]
     means = mean_over_runs(lines, ["quantity", "of", "update"], "value")
     rows = pd.concat([*_uniform(runs), curves, means], ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _curves(run: Run, every: int) -> pd.DataFrame:
@@ -103,7 +101,7 @@ def _line(quantity: str, of: str, values: xr.DataArray) -> pd.DataFrame:
 def _uniform(runs: Sequence[Run]) -> list[pd.DataFrame]:
     sizes = sorted({int(run.data.attrs["vocabulary_size"]) for run in runs})
     last = max(run.data["update"].values.max(initial=1) for run in runs)
-    nobody = dict.fromkeys(("group", "regime", "label", "run"), "")
+    nobody = dict.fromkeys(NAMES, "")
     ends = pd.DataFrame({"update": [1, last], "series": UNIFORM, "of": UNIFORM, **nobody})
     return [
         ends.assign(quantity=quantity, value=value)

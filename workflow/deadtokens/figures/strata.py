@@ -11,15 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.logupdates import label_log_updates
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 NEEDED = ("strata", "strata_update", "strata_token", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "tokens": "Int64",
     "row": "Int64",
     "token": "Int64",
@@ -48,7 +46,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         these.
     """
     rows = [_stretches(run) for run in experiment(datasets)]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _stretches(run: Run) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_groups,
@@ -36,10 +37,7 @@ CRITERIA = {
 }
 NEEDED = ("surviving_fraction", "surviving_low", "surviving_high", "criterion", "grid", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "criterion": "str",
     "tokens": "Int64",
@@ -71,7 +69,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     every = thinning(runs) if runs else 1
     rows = [_curve(run, criterion, every) for run in runs for criterion in CRITERIA]
     whole = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
-    return whole.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(whole, TYPES)
 
 
 def _curve(run: Run, criterion: str, every: int) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import divergence_entries, mark_divergences
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.populations import MEDIAN, band_entries, draw_bands
@@ -40,10 +41,7 @@ NEEDED = (
     "dead",
 )
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "measure": "str",
     "population": "str",
@@ -80,7 +78,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         for measure in AXES
         for kind in populations(run)
     ]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _curves(run: Run, population: str, measure: str, every: int) -> pd.DataFrame:
