@@ -5,25 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
-    draw_groups,
+    draw_runs,
     group_entries,
-    mark_divergences,
     strokes,
 )
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import (
-    DIVERGED,
+    EACH,
     Run,
+    curve,
     described,
-    drawn,
-    end_of,
     experiment,
     mean_over_runs,
     open_runs,
@@ -31,7 +28,6 @@ from deadtokens.figures.runs import (
     thinning,
 )
 
-EACH = "each update"
 FEWEST_MOVERS = 10
 SPEEDS = {
     "bulk_speed": "bulk: the centroid's step",
@@ -84,12 +80,10 @@ def _has_dead(run: Run) -> bool:
 
 def _curve(run: Run, quantity: str, every: int) -> pd.DataFrame:
     dead = run.data[[quantity, "movers"]].sel(population="dead")
-    updates, values = dead["update"].values, dead[quantity].values
+    values = dead[quantity].values
     if quantity == "pairwise_cosine":
         values = np.where(dead["movers"] >= FEWEST_MOVERS, values, np.nan)
-    line = pd.DataFrame({"series": EACH, "update": updates, "value": values})
-    line = line[drawn(updates, every)]
-    rows = pd.concat([line, end_of(line, run)])
+    rows = curve(run, every, value=values)
     return described(rows.assign(quantity=quantity, tokens=populations(run)["dead"]), run)
 
 
@@ -110,7 +104,7 @@ def draw(table: pd.DataFrame) -> Figure:
             rows = rows.assign(value=scale.place(rows["value"]))
         else:
             axes.set_ylim(-0.13, 1.05)
-        _draw_panel(axes, rows, by_group)
+        draw_runs(axes, rows, "value", by_group)
         axes.set_title(title)
     for axes in panels[1]:
         style.label_updates(axes, table["update"])
@@ -119,13 +113,6 @@ def draw(table: pd.DataFrame) -> Figure:
     entries = group_entries(table, by_group) + divergence_entries(table)
     style.legend_below(figure, entries + scale.entries())
     return figure
-
-
-def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
-    draw_groups(axes, rows[rows["series"] != DIVERGED], "value", by_group)
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [by_group[group].color for group in ended["group"]]
-    mark_divergences(axes, ended.assign(color=colors), "value")
 
 
 RECIPE = command.Recipe(

@@ -9,22 +9,11 @@ from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.lines import divergence_entries, mark_divergences
+from deadtokens.figures.lines import divergence_entries
 from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.populations import MEDIAN, band_entries, draw_bands
-from deadtokens.figures.runs import (
-    DIVERGED,
-    Run,
-    described,
-    drawn,
-    end_of,
-    experiment,
-    open_runs,
-    populations,
-    thinning,
-)
+from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
+from deadtokens.figures.runs import Run, experiment, open_runs, populations, thinning
 
-EACH = "each update"
 NEEDED = ("displacement_quantile", "population", "quantile", "dead")
 TYPES = {
     **NAMES,
@@ -62,12 +51,8 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 
 
 def _curves(run: Run, population: str, every: int) -> pd.DataFrame:
-    quantiles = run.data["displacement_quantile"].sel(population=population, drop=True)
-    quantiles = quantiles.isel(update=drawn(quantiles["update"].values, every))
-    lines = quantiles.transpose("quantile", "update").to_dataframe("displacement").reset_index()
-    end = end_of(lines[lines["quantile"] == MEDIAN].assign(series=EACH), run)
-    rows = pd.concat([lines.assign(series=EACH), end.assign(quantile=MEDIAN)])
-    return described(rows.assign(population=population, tokens=populations(run)[population]), run)
+    quantiles = run.data["displacement_quantile"].sel(population=population)
+    return quantile_rows(run, population, quantiles, "displacement", every)
 
 
 @style.look()
@@ -89,22 +74,15 @@ def draw(table: pd.DataFrame) -> Figure:
             style.label_updates(axes, table["update"])
     for axes in panels[:, 0]:
         axes.set_ylabel("displacement of a token\nby one update (L2 norm)")
-    style.legend_below(figure, _legend(table) + scale.entries())
+    entries = [*band_entries(table), *divergence_entries(table), *scale.entries()]
+    style.legend_below(figure, entries)
     return figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero, width: int) -> None:
     scale.apply(axes)
     axes.set_title(style.as_drawn(rows["label"].iloc[0], width))
-    draw_bands(axes, rows[rows["series"] == EACH], "displacement", scale)
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [style.POPULATIONS[population].color for population in ended["population"]]
-    ended = ended.assign(displacement=scale.place(ended["displacement"]), color=colors)
-    mark_divergences(axes, ended, "displacement")
-
-
-def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
-    return band_entries(table[table["series"] == EACH]) + divergence_entries(table)
+    draw_bands(axes, rows, "displacement", scale)
 
 
 RECIPE = command.Recipe(

@@ -24,7 +24,7 @@ from deadtokens.figures.lines import (
     strokes,
 )
 from deadtokens.figures.runs import (
-    DIVERGED,
+    EACH,
     MEAN,
     Run,
     described,
@@ -36,7 +36,7 @@ from deadtokens.figures.runs import (
     thinning,
 )
 
-RAW, SMOOTHED, UNIFORM = "each update", "moving mean", "uniform prediction"
+SMOOTHED, UNIFORM = "moving mean", "uniform prediction"
 LARGEST_LINEAR_RATIO = 10
 DOTTED = {"color": style.NEUTRAL, "linewidth": 0.8, "linestyle": (0, (1, 2))}
 TYPES = {
@@ -75,7 +75,7 @@ def _curves(run: Run, window: int, every: int) -> pd.DataFrame:
     loss = run.data["loss"].astype("float64")
     loss = loss[np.isfinite(loss.values)]
     updates = loss["update"].values
-    raw = pd.DataFrame({"series": RAW, "update": updates, "loss": loss, "averaged_over": 1})
+    raw = pd.DataFrame({"series": EACH, "update": updates, "loss": loss, "averaged_over": 1})
     smooth, width = moving_mean(loss.values, window)
     mean = raw[: len(smooth)].assign(series=SMOOTHED, loss=smooth, averaged_over=width)
     lines = [line[drawn(line["update"].values, every)] for line in (raw, mean)]
@@ -134,16 +134,14 @@ def draw(table: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     curves, uniform = table[table["series"] != UNIFORM], table[table["series"] == UNIFORM]
     by_group = strokes(curves)
-    _draw_raw(axes, curves[curves["series"] == RAW], by_group)
+    _draw_raw(axes, curves[curves["series"] == EACH], by_group)
     draw_groups(axes, curves[curves["series"].isin([SMOOTHED, MEAN])], "loss", by_group)
     for _, ends in uniform.groupby("loss"):
         axes.plot(ends["update"], ends["loss"], **DOTTED)
     _scale(axes, table["loss"])
     axes.set_ylabel(_loss_label(_window(table)))
     style.label_updates(axes, curves["update"])
-    ended = curves[curves["series"] == DIVERGED]
-    colors = [by_group[group].color for group in ended["group"]]
-    mark_divergences(axes, ended.assign(color=colors), "loss")
+    mark_divergences(axes, curves, "loss", "group", by_group)
     style.legend_below(figure, _legend(curves, uniform, by_group))
     return figure
 

@@ -27,6 +27,7 @@ from deadtokens.figures.runs import (
 NORM, SUM = "norm of a row's gradient", "sum over the vocabulary"
 WHOLE, INPUT, OUTPUT = "recorded gradient", "input side", "output side"
 MARKERS = {INPUT: "v", OUTPUT: "^"}
+STROKES = style.POPULATIONS | {"": style.Stroke(style.NEUTRAL)}
 NEEDED = ("gradient_norm", "sum_ratio", "side_norm", "output_sum", "probe", "dead")
 TYPES = {
     **NAMES,
@@ -110,19 +111,14 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
     lines = rows[rows["series"] != DIVERGED]
     for (series, population), line in lines.groupby(["series", "population"], sort=False):
         axes.plot(line["update"], line["value"], **_look(series, population))
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [_color(population) for population in ended["population"]]
-    mark_divergences(axes, ended.assign(color=colors), "value")
-
-
-def _color(population: str) -> str:
-    return style.POPULATIONS[population].color if population else style.NEUTRAL
+    mark_divergences(axes, rows, "value", "population", STROKES)
 
 
 def _look(series: str, population: str) -> dict:
+    color = STROKES[population].color
     if series == WHOLE:
-        return {"color": _color(population), "linewidth": 0.8, "marker": "", "zorder": 2}
-    look = {"color": _color(population), "marker": MARKERS[series], "markersize": 4.5}
+        return {"color": color, "linewidth": 0.8, "marker": "", "zorder": 2}
+    look = {"color": color, "marker": MARKERS[series], "markersize": 4.5}
     return look | {"linestyle": "", "markerfacecolor": "white", "zorder": 3}
 
 

@@ -13,13 +13,14 @@ from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
+    draw_ends,
     draw_groups,
     group_entries,
     strokes,
 )
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import (
-    DIVERGED,
+    EACH,
     Run,
     described,
     drawn,
@@ -29,7 +30,6 @@ from deadtokens.figures.runs import (
     thinning,
 )
 
-EACH = "each update"
 LIMIT_COLOR = "#c8102e"
 # Quantity: what stands above its panel, the variable that is its limit.
 PANELS = {
@@ -132,10 +132,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke
     draw_groups(axes, rows[rows["series"] == EACH], "value", by_group)
     for _, line in rows.groupby("run", sort=False):
         axes.plot(line["update"], line["limit"], color=LIMIT_COLOR, linewidth=0.8, zorder=1)
-    ended = rows[rows["series"] == DIVERGED]
-    for row in ended.dropna(subset="value").to_dict("records"):
-        cross = {"color": by_group[row["group"]].color, "markersize": 7, "markeredgewidth": 1.8}
-        axes.plot(row["update"], row["value"], "x", zorder=5, **cross)
+    draw_ends(axes, rows, "value", "group", by_group)
 
 
 RECIPE = command.Recipe(

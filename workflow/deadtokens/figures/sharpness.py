@@ -13,9 +13,8 @@ from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
-    draw_groups,
+    draw_runs,
     group_entries,
-    mark_divergences,
     strokes,
 )
 from deadtokens.figures.logscale import label_log_updates, label_powers
@@ -131,14 +130,10 @@ def draw(table: pd.DataFrame) -> Figure:
 def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
     for _, ends in rows[rows["series"] == UNIFORM].groupby("value"):
         axes.plot(ends["update"], ends["value"], **DOTTED)
-    recorded = rows[rows["of"].isin([OF_MEAN, OF_DEAD]) & (rows["series"] != DIVERGED)]
-    draw_groups(axes, recorded, "value", by_group)
     probed = rows[(rows["of"] == OF_EACH) & (rows["series"] != MEAN)]
     for group, points in probed.groupby("group", sort=False):
         axes.plot(points["update"], points["value"], **_point(by_group[group].color))
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [by_group[group].color for group in ended["group"]]
-    mark_divergences(axes, ended.assign(color=colors), "value")
+    draw_runs(axes, rows[rows["of"].isin([OF_MEAN, OF_DEAD])], "value", by_group)
 
 
 def _point(color: str) -> dict:
