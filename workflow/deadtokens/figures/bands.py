@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 
 from deadtokens.figures import style
 from deadtokens.figures.columns import typed
+from deadtokens.figures.grid import grid
 from deadtokens.figures.runs import Run, experiment
 
 PER_DECADE = 2  # ranges of updates
@@ -144,22 +145,16 @@ def draw(table: pd.DataFrame, colors: Mapping[str, str], ylabel: str, remains: s
     groups = list(dict.fromkeys(table["group"]))
     ends = f"{table['last_update'].max():,}" if table["last_update"].notna().any() else "none"
     columns = min(len(groups), 2)
-    rows = -(-len(groups) // columns)
-    figure = style.blank(height=0.4 + 2.3 * rows)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for place, axes in enumerate(panels.flat):
-        if place >= len(groups):
-            axes.remove()
-            continue
-        _draw_panel(axes, table[table["group"] == groups[place]], colors, 84 // columns)
-        if place + columns >= len(groups):
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel(f"range of updates; the last ends with {ends}")
-    _set_limits(panels[0, 0], table)
-    for axes in panels[:, 0]:
+    drawing = grid(len(groups), columns, height=2.3, margin=0.4)
+    for axes, group in zip(drawing.panels, groups, strict=True):
+        _draw_panel(axes, table[table["group"] == group], colors, 84 // columns)
+    _set_limits(drawing.panels[0], table)
+    for axes in drawing.lowest:
+        axes.set_xlabel(f"range of updates; the last ends with {ends}")
+    for axes in drawing.left:
         axes.set_ylabel(ylabel)
-    style.legend_below(figure, _legend(colors, remains))
-    return figure
+    style.legend_below(drawing.figure, _legend(colors, remains))
+    return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str], width: int) -> None:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.grid import grid
 from deadtokens.figures.lines import divergence_entries
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
@@ -60,23 +61,17 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
     columns = 2 if len(runs) == 4 else min(len(runs), 3)
-    rows = -(-len(runs) // columns)
-    figure = style.blank(height=0.4 + 2.0 * rows)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    drawing = grid(len(runs), columns, height=2.0, margin=0.4)
     scale = LogScaleWithZero.spanning(table["displacement"])
-    for place, axes in enumerate(panels.flat):
-        if place >= len(runs):
-            axes.remove()
-            continue
-        _draw_panel(axes, table[table["run"] == runs[place]], scale, 84 // columns)
-        if place + columns >= len(runs):
-            axes.tick_params(labelbottom=True)
+    for axes, run in zip(drawing.panels, runs, strict=True):
+        _draw_panel(axes, table[table["run"] == run], scale, 84 // columns)
+        if axes in drawing.lowest:
             style.label_updates(axes, table["update"])
-    for axes in panels[:, 0]:
+    for axes in drawing.left:
         axes.set_ylabel("displacement of a token\nby one update (L2 norm)")
     entries = [*band_entries(table), *divergence_entries(table), *scale.entries()]
-    style.legend_below(figure, entries)
-    return figure
+    style.legend_below(drawing.figure, entries)
+    return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero, width: int) -> None:

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.grid import grid
 from deadtokens.figures.logscale import label_powers
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import Run, described, experiment, open_runs
@@ -83,24 +84,18 @@ def _curve(run: Run, examples: pd.Series) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
-    columns = min(len(runs), 2)
-    lines = -(-len(runs) // columns)
-    figure = style.blank(height=0.4 + 2.3 * lines)
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    drawing = grid(len(runs), min(len(runs), 2), height=2.3, margin=0.4)
     scale = LogScaleWithZero.spanning(pd.concat([table["update"], table["low"]]))
-    for place, axes in enumerate(panels.flat):
-        if place >= len(runs):
-            axes.remove()
-            continue
-        _draw_panel(axes, table[table["run"] == runs[place]], scale)
-        axes.set_title(style.as_drawn(table["label"][table["run"] == runs[place]].iloc[0], 45))
-        if place + columns >= len(runs):
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel("gradient of a component at the first update, |g|")
-    for axes in panels[:, 0]:
+    for axes, run in zip(drawing.panels, runs, strict=True):
+        rows = table[table["run"] == run]
+        _draw_panel(axes, rows, scale)
+        axes.set_title(style.as_drawn(rows["label"].iloc[0], 45))
+    for axes in drawing.lowest:
+        axes.set_xlabel("gradient of a component at the first update, |g|")
+    for axes in drawing.left:
         axes.set_ylabel("|first update| / learning rate")
-    style.legend_below(figure, _legend(table) + scale.entries())
-    return figure
+    style.legend_below(drawing.figure, _legend(table) + scale.entries())
+    return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero) -> None:

@@ -12,6 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.grid import grid
 from deadtokens.figures.logscale import label_powers
 from deadtokens.figures.logzero import STRIP_COLOR
 from deadtokens.figures.runs import Run, described, experiment, open_runs
@@ -78,22 +79,18 @@ def _line(data: xr.Dataset, slope: float, r2: float) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
-    columns = max(1, min(len(runs), 2))
-    lines = max(1, -(-len(runs) // columns))
-    figure = style.blank(height=0.3 + 2.3 * lines)
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    for place, axes in enumerate(panels.flat):
-        if place >= len(runs):
-            axes.remove() if runs else axes.set_title("no updates")
-            continue
-        _draw_panel(axes, table[table["run"] == runs[place]], table)
-        if place + columns >= len(runs):
-            axes.tick_params(labelbottom=True)
+    number = max(1, len(runs))
+    drawing = grid(number, min(number, 2), height=2.3, margin=0.3)
+    if not runs:
+        drawing.panels[0].set_title("no updates")
+    for axes, run in zip(drawing.panels, runs, strict=False):
+        _draw_panel(axes, table[table["run"] == run], table)
+        if axes in drawing.lowest:
             axes.set_xlabel("unigram frequency in the training text")
-    for axes in panels[:, 0]:
+    for axes in drawing.left:
         axes.set_ylabel("second moment of a row\n(nat², mean over components)")
-    style.legend_below(figure, _legend(table))
-    return figure
+    style.legend_below(drawing.figure, _legend(table))
+    return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, table: pd.DataFrame) -> None:
