@@ -1,7 +1,6 @@
 """Figure: what recording a tensor costs, on disk and in time, ours beside one step at a time."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,17 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from deadtokens.errors import UserError
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import typed
 from deadtokens.figures.inputs import open_dataset
+from deadtokens.figures.measurement import ATTRIBUTES, measured_rows
 
 WRITERS = {
     "segment": ("this recorder", "#1f5f8b"),
     "stepwise": ("one step at a time, HDF5 gzip 1", "#c8c8c8"),
 }
 NEEDED = ("wall_time", "cpu_time", "stored_bytes", "raw_bytes", "writer", "tensor")
-ATTRIBUTES = ("run", "updates", "measured_on", "measured_cores")
 TICK = {"color": "black", "linewidth": 1.2}
 BELOW = {"textcoords": "offset points", "ha": "center", "va": "top", "fontsize": 7}
 BAR = 0.36  # of the distance between two tensors
@@ -37,17 +35,6 @@ TYPES = {
     "measured_on": "str",
     "measured_cores": "int64",
 }
-
-
-def open_measurements(paths: Sequence[Path]) -> list[xr.Dataset]:
-    """Read measurements of storage.
-
-    Raises
-    ------
-    UserError
-        If a file is missing, unreadable or no such measurement.
-    """
-    return [open_dataset(path, NEEDED, ATTRIBUTES) for path in paths]
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
@@ -68,18 +55,11 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     UserError
         If there are several measurements.
     """
-    if len(datasets) != 1:
-        raise UserError(
-            f"{len(datasets)} files are given: this figure is drawn from one storage.nc"
-        )
-    (data,) = datasets
-    rows = data[list(NEEDED[:4])].to_dataframe(dim_order=["tensor", "writer"]).reset_index()
+    rows = measured_rows(datasets, "storage.nc", NEEDED[:4], ["tensor", "writer"])
     rows = rows.assign(
-        kilobytes=rows["stored_bytes"] / 1e3,
         raw_kilobytes=rows["raw_bytes"] / 1e3,
         wall_milliseconds=rows["wall_time"] * 1e3,
         cpu_milliseconds=rows["cpu_time"] * 1e3,
-        **{name: data.attrs[name] for name in ATTRIBUTES},
     )
     return typed(rows.dropna(), TYPES).reset_index(drop=True)
 
@@ -143,7 +123,7 @@ RECIPE = command.Recipe(
     name="storage",
     title="What recording costs",
     inputs="storage.nc of a run",
-    open=open_measurements,
+    open=lambda paths: [open_dataset(path, NEEDED, ATTRIBUTES) for path in paths],
     table=table,
     draw=draw,
 )

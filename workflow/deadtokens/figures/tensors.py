@@ -1,7 +1,6 @@
 """Figure: what each choice of recorded tensors costs on disk, which results it gives, and how."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,14 +8,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deadtokens.errors import UserError
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import typed
 from deadtokens.figures.inputs import open_dataset
+from deadtokens.figures.measurement import ATTRIBUTES, measured_rows
 
 QUANTITIES = ("stored_bytes", "read_time", "compared", "differing")
 NEEDED = (*QUANTITIES, "gives", "raw_bytes", "choice", "result")
-ATTRIBUTES = ("run", "updates", "measured_on", "measured_cores")
 COLOR = "#1f5f8b"
 YES, NO = "yes", "–"
 DIFFERING, READING = "values that differ", "ms to read"
@@ -35,17 +33,6 @@ TYPES = {
     "measured_on": "str",
     "measured_cores": "int64",
 }
-
-
-def open_measurements(paths: Sequence[Path]) -> list[xr.Dataset]:
-    """Read measurements of the choices of tensors.
-
-    Raises
-    ------
-    UserError
-        If a file is missing, unreadable or no such measurement.
-    """
-    return [open_dataset(path, NEEDED, ATTRIBUTES) for path in paths]
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
@@ -68,17 +55,10 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     UserError
         If there are several measurements.
     """
-    if len(datasets) != 1:
-        raise UserError(
-            f"{len(datasets)} files are given: this figure is drawn from one tensors.nc"
-        )
-    (data,) = datasets
-    rows = data[list(NEEDED[:6])].to_dataframe(dim_order=["choice", "result"]).reset_index()
+    rows = measured_rows(datasets, "tensors.nc", NEEDED[:6], ["choice", "result"])
     rows = rows.assign(
-        kilobytes=rows["stored_bytes"] / 1e3,
         of_raw=rows["stored_bytes"] / rows["raw_bytes"],
         read_milliseconds=rows["read_time"] * 1e3,
-        **{name: data.attrs[name] for name in ATTRIBUTES},
     )
     return typed(rows.dropna(), TYPES).reset_index(drop=True)
 
@@ -143,7 +123,7 @@ RECIPE = command.Recipe(
     name="tensors",
     title="Which tensors are needed",
     inputs="tensors.nc of a run",
-    open=open_measurements,
+    open=lambda paths: [open_dataset(path, NEEDED, ATTRIBUTES) for path in paths],
     table=table,
     draw=draw,
 )
