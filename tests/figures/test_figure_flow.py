@@ -107,4 +107,4 @@ def test_a_diverged_run_is_drawn_and_said_so(run):
 def test_a_file_of_another_kind_is_told(tmp_path):
     flow().drop_vars("cosine").to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
     with pytest.raises(UserError, match=r"a\.nc has no variable cosine"):
-        figure.open_flows([tmp_path / "a.nc"])
+        figure.RECIPE.open([tmp_path / "a.nc"])

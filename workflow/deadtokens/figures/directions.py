@@ -1,7 +1,6 @@
 """Figure: what the directions of the drift are: cosines to directions that mean something."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -37,17 +36,6 @@ TYPES = {
     "value": "float64",
     "by_chance": "float64",
 }
-
-
-def open_drifts(paths: Sequence[Path]) -> list[xr.Dataset]:
-    """Read the runs' drift.
-
-    Raises
-    ------
-    UserError
-        If a file is missing, unreadable or no drift of a run.
-    """
-    return [open_dataset(path, NEEDED, (*ATTRIBUTES, "chance_cosine")) for path in paths]
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
@@ -157,7 +145,9 @@ RECIPE = command.Recipe(
     name="directions",
     title="What the directions of the drift are",
     inputs="drift.nc of each run of the experiment",
-    open=open_drifts,
+    open=lambda paths: [
+        open_dataset(path, NEEDED, (*ATTRIBUTES, "chance_cosine")) for path in paths
+    ],
     table=table,
     draw=draw,
 )

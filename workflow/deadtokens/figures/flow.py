@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -35,17 +34,6 @@ TYPES = {
     "name": "str",
     "value": "float64",
 }
-
-
-def open_flows(paths: Sequence[Path]) -> list[xr.Dataset]:
-    """Read what `deadtokens.backprop.measure` found, one file a run.
-
-    Raises
-    ------
-    UserError
-        If a file is missing, unreadable or of another kind.
-    """
-    return [open_dataset(path, VARIABLES, ATTRIBUTES) for path in paths]
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
@@ -170,7 +158,7 @@ RECIPE = command.Recipe(
     name="flow",
     title="The gradient's way back",
     inputs="backprop.nc of each run of the experiment",
-    open=open_flows,
+    open=lambda paths: [open_dataset(path, VARIABLES, ATTRIBUTES) for path in paths],
     table=table,
     draw=draw,
 )

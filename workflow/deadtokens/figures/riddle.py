@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -35,11 +34,6 @@ TYPES = {
     "uniform_probability": "float64",
     "uniform_gradient": "float64",
 }
-
-
-def open_starts(paths: Sequence[Path]) -> list[xr.Dataset]:
-    """Read what `deadtokens initial` writes."""
-    return [open_dataset(path, NEEDED, ("spec", "vocabulary_size")) for path in paths]
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
@@ -140,7 +134,7 @@ RECIPE = command.Recipe(
     name="riddle",
     title="Dead gradients before training",
     inputs="initial.nc of the first run of the experiment",
-    open=open_starts,
+    open=lambda paths: [open_dataset(path, NEEDED, ("spec", "vocabulary_size")) for path in paths],
     table=table,
     draw=draw,
 )
