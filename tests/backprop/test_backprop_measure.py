@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 from tiny import VOCABULARY, tiny_spec, write_vocabulary
 
+from deadtokens.analysis.checkpoints import read_checkpoint
 from deadtokens.backprop import measure, states
 from deadtokens.backprop import model as by_hand
 from deadtokens.backprop.autograd import TOLERANCE
@@ -147,7 +148,7 @@ def test_a_state_is_what_was_trained(tiny, vocabulary):
 def test_a_large_batch_is_cut(tiny, vocabulary, monkeypatch):
     checkpoints, _, _ = tiny
     stream, _ = read_stream(vocabulary / "stream.nc")
-    state = states.read_checkpoint(checkpoints[0])
+    state = read_checkpoint(checkpoints[0])
     whole, _ = measure.next_batch(state, stream)
     monkeypatch.setattr(measure, "MOST_LOGITS", 2 * 6 * VOCABULARY)
     inputs, targets = measure.next_batch(state, stream)

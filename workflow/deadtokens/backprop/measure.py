@@ -14,9 +14,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from deadtokens.analysis.checkpoints import State
 from deadtokens.backprop.autograd import TOLERANCE, autograd_gradients, errors, norm_of
 from deadtokens.backprop.model import backward, forward
-from deadtokens.backprop.states import State, read_states
+from deadtokens.backprop.states import read_states
 from deadtokens.backprop.streams import (
     BRANCHES,
     STREAMS,

@@ -1,17 +1,15 @@
 """The whole model at chosen updates of a run: trained again from the start, or from checkpoints."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from deadtokens.analysis.checkpoints import read_checkpoint
 from deadtokens.errors import UserError
-from deadtokens.seal import check_seal
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.trainer import Trainer
 
@@ -91,14 +89,7 @@ def read_weights(path: Path, spec: RunSpec) -> Moment:
     UserError
         If the file is damaged, not sealed, or of another run.
     """
-    check_seal(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["about"])
-            names = [name for name in file.keys() if name.endswith("/weight")]  # noqa: SIM118
-            weights = {name.removesuffix("/weight"): file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a readable checkpoint ({error})") from None
-    if about["origin"]["spec"] != spec.json_text():
+    state = read_checkpoint(path)
+    if state.spec != spec:
         raise UserError(f"{path}: is the checkpoint of another run; give those of the segments")
-    return Moment(about["update"] + 1, weights)
+    return Moment(state.update + 1, state.named)
