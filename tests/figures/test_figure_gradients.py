@@ -55,6 +55,22 @@ def test_firststep_draws_medians_on_the_curve_and_zeros_in_the_strip():
     assert (heights > figure.axes[0].get_ylim()[0]).all()
 
 
+def test_recorded_pathways_are_lines_and_replace_the_probes():
+    norm = np.tile([[0.0, 1e-3], [4e-3, 5e-3]], (6, 1, 1)) * np.arange(1, 7)[:, None, None]
+    recorded = gradients().assign(
+        pathway_norm=(("update", "population", "side"), norm),
+        pathway_sum=(("update", "side"), np.tile([0.2, 1e-7], (6, 1))),
+    )
+    table = pathways.table([recorded])
+    sides = table[table["series"].isin([pathways.INPUT, pathways.OUTPUT])]
+    assert set(sides["source"]) == {"recorded"}
+    live = sides[(sides["population"] == "live") & (sides["series"] == pathways.INPUT)]
+    assert live["value"].tolist() == pytest.approx(4e-3 * np.arange(1, 7))
+    assert live["update"].tolist() == [1, 2, 3, 4, 5, 6]
+    axes = pathways.draw(table).axes[0]
+    assert not [line for line in axes.lines if line.get_marker() in pathways.MARKERS.values()]
+
+
 def test_pathways_leave_out_what_is_exactly_zero():
     table = pathways.table([gradients()])
     dead = table[table["population"] == "dead"]

@@ -14,6 +14,7 @@ from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass, relative
 from deadtokens.gradients.sides import Pass, run_pass
 from deadtokens.gradients.states import Moment
 from deadtokens.training.batches import read_batch
+from deadtokens.training.clipping import clip_scale
 from deadtokens.training.optimizer import w_name
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory.blocks import load_tensor
@@ -103,9 +104,7 @@ def _against_record(
 
 def clip(grad: Tensor, norm: Tensor, spec: RunSpec) -> Tensor:
     """Return the gradient as the update consumed it, `norm` being the whole model's."""
-    if spec.clip is None:
-        return grad
-    return grad * (spec.clip / (norm + 1e-6)).clamp(max=1.0).to(grad.dtype)
+    return grad * clip_scale(norm, spec.clip).to(grad.dtype)
 
 
 def _step(segments: Segments, name: str, index: int) -> Tensor:
