@@ -109,6 +109,25 @@ def test_sharpness_draws_recorded_lines_and_probed_points():
     assert dead["value"].tolist() == pytest.approx(0.2 * np.exp(-np.arange(6) / 2))
 
 
+def test_sharpness_draws_both_temperatures():
+    table = sharpness.table([gradients()])
+    rows = table[table["quantity"] == sharpness.TEMPERATURE].groupby("of")["value"].apply(list)
+    assert rows[sharpness.OF_ALL] == [6.0, 5.0, 2.0, 0.5]
+    assert rows[sharpness.OF_LIVE] == [6.1, 5.1, 2.2, 0.7]
+    middle = sharpness.draw(table).axes[1]
+    lines = {line.get_linestyle(): line for line in middle.lines}
+    assert lines["-"].get_ydata().tolist() == [6.0, 5.0, 2.0, 0.5]
+    assert lines["None"].get_ydata().tolist() == [6.1, 5.1, 2.2, 0.7]
+
+
+def test_an_infinite_temperature_is_not_drawn():
+    data = gradients()
+    data["temperature"][:] = np.inf
+    table = sharpness.table([data])
+    assert sharpness.OF_ALL not in set(table["of"])
+    sharpness.draw(table)
+
+
 def test_sharpness_averages_seeds():
     runs = [gradients(run=f"r{seed}", precision="fp32", seed=seed) for seed in range(3)]
     table = sharpness.table(runs)

@@ -19,6 +19,7 @@ FIGURES = (
     "path",
     "scree",
     "directions",
+    "dependence",
     "bulk",
     "census",
     "audit",
