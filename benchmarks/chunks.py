@@ -89,7 +89,7 @@ def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     with write_segment(path, 0, UPDATES, width, tuple(tensors), census, {}) as writer:
         for state in range(UPDATES + 1):
             if state:
-                writer.update(tensors["grad"][state - 1], **nothing)
+                writer.update(grad=tensors["grad"][state - 1], **nothing)
             writer.state({"W": tensors["W"][state]})
 
 

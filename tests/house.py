@@ -32,7 +32,7 @@ TINY = {
         "layers": 1,
         "lr": 0.01,
         "device": "cpu",
-        "record": {"segment": 3},
+        "record": {"segment": 3, "pathways": True},
     },
     "experiments": {"regimes": {"vary": {"precision": ["pure-bf16", "fp32"]}, "seeds": [0]}},
 }

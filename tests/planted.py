@@ -11,6 +11,7 @@ from deadtokens.trajectory import layout
 from deadtokens.trajectory.writer import write_segment
 
 TENSORS = tuple(layout.TENSORS)
+WITH_PATHWAYS = (*TENSORS, *layout.PATHWAYS)
 
 
 def census(tokens: int) -> xr.Dataset:
@@ -26,6 +27,7 @@ def write_run(folder, tensors, boundaries, names=TENSORS, **attributes):
     """Write planted tensors, (step, token, component), as segments that end at `boundaries`."""
     states = len(tensors["W"])
     tokens, width = tensors["W"].shape[1:]
+    of_updates = tensors.keys() - layout.STATE_TENSORS.keys()
     for index, (first, last) in enumerate(pairwise(boundaries)):
         path = folder / layout.segment_name(index)
         about = {"run": "planted", "status": "complete"} | attributes
@@ -33,7 +35,7 @@ def write_run(folder, tensors, boundaries, names=TENSORS, **attributes):
             writer.state({name: tensors[name][first] for name in layout.STATE_TENSORS})
             for update in range(first + 1, last + 1):
                 writer.update(
-                    tensors["grad"][update - 1],
+                    **{name: tensors[name][update - 1] for name in of_updates},
                     loss=float(update),
                     lr=1e-3,
                     grad_norm=torch.tensor(2.0 * update),
@@ -45,7 +47,7 @@ def write_run(folder, tensors, boundaries, names=TENSORS, **attributes):
     assert boundaries[-1] == states - 1
 
 
-def planted(steps, tokens, width, dtype=torch.bfloat16, seed=0):
+def planted(steps, tokens, width, dtype=torch.bfloat16, seed=0, names=TENSORS):
     """Return tensors of random bit patterns: NaNs, infinities and subnormals among them."""
     generator = np.random.default_rng(seed)
     ints = {torch.bfloat16: (np.int16, 2**15), torch.float32: (np.int32, 2**31)}[dtype]
@@ -54,7 +56,7 @@ def planted(steps, tokens, width, dtype=torch.bfloat16, seed=0):
         values = generator.integers(-ints[1], ints[1], (length, tokens, width)).astype(ints[0])
         return torch.from_numpy(values).view(dtype)
 
-    lengths = {name: steps + (name != "grad") for name in TENSORS}
+    lengths = {name: steps + (name in layout.STATE_TENSORS) for name in names}
     return {name: tensor(length) for name, length in lengths.items()}
 
 

@@ -31,6 +31,8 @@ def gradients(updates: int = 6, run: str = "a", dead: int = 2, **settings: objec
             ),
             "output_sum": ("probe", np.full(4, 1e-7)),
             "entropy": ("probe", [1.6, 1.5, 1.2, 1.0]),
+            "temperature": ("probe", [6.0, 5.0, 2.0, 0.5]),
+            "live_temperature": ("probe", [6.1, 5.1, 2.2, 0.7]),
             "mean_entropy": ("update", 1.2 + 0.4 * fall),
             "probability": (per_update, np.stack([0.2 * fall * empty, 0.2 + 0 * fall], axis=1)),
             "second_moment": ("token", 2e-5 * frequency + 1e-8),

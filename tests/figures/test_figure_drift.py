@@ -1,4 +1,4 @@
-"""The figures of the drift: path, scree, directions, bulk."""
+"""The figures of the drift: path, scree, directions, dependence, bulk."""
 
 import numpy as np
 import pandas as pd
@@ -8,10 +8,11 @@ from figures.figure_data import misplaced_texts, read_table, shown_texts
 from figures.test_figure_commands import REPORT, rendered
 from matplotlib.patches import Ellipse
 
+from deadtokens.drift import tokens
 from deadtokens.errors import UserError
-from deadtokens.figures import bulk, command, directions, path, scree, style
+from deadtokens.figures import bulk, command, dependence, directions, path, scree, style
 
-MODULES = (path, scree, directions, bulk)
+MODULES = (path, scree, directions, dependence, bulk)
 
 
 def regimes():
@@ -132,6 +133,81 @@ def test_numbers_in_cells(value, text):
     assert axes.texts[0].get_text() == text
 
 
+def test_every_property_and_likeness_has_its_row():
+    rows = dependence.ROWS
+    assert [*rows[dependence.NUMBER], *rows[dependence.CLASS]] == list(tokens.PROPERTIES)
+    assert list(rows[dependence.PAIRS]) == list(tokens.LIKENESSES)
+    assert list(dependence.RESPONSES) == list(tokens.RESPONSES)
+
+
+def test_effects_and_their_intervals_are_those_of_the_file():
+    data = drift(precision="fp32")
+    table = dependence.table([data])
+    for population, members in (("dead", 12), ("live", 24)):
+        rows = table[(table["population"] == population) & (table["property"] == "initial norm")]
+        assert rows["response"].tolist() == ["score", "residual"]
+        chosen = data.sel(population=population, property="initial norm")
+        assert rows["value"].tolist() == chosen.effect.values.tolist()
+        assert rows[["low", "high"]].to_numpy().tolist() == chosen.effect_range.values.tolist()
+        assert rows["tokens"].tolist() == rows["members"].tolist() == [members] * 2
+    pairs = table[(table["kind"] == dependence.PAIRS) & (table["population"] == "dead")]
+    near = data.sel(population="dead", likeness="initial position")
+    assert pairs["property"].tolist() == ["near at the start"]
+    assert pairs["value"].tolist() == [near.likeness_effect.item()]
+    assert pairs[["low", "high"]].to_numpy().tolist() == [near.likeness_range.values.tolist()]
+    assert "occurrences in the text" not in set(table["property"])  # the file does not have it
+
+
+def planted_effects():
+    """Return one run's table in which every kind has a mark beyond chance and one within it."""
+    kinds = [
+        (dependence.NUMBER, "score", "initial norm", 0.5, 0.4, 0.6, True),
+        (dependence.NUMBER, "score", "length in bytes", 0.1, -0.1, 0.3, False),
+        (dependence.CLASS, "score", "script", 0.2, 0.0, 0.1, True),
+        (dependence.CLASS, "score", "cause of death", 0.0, 0.01, 0.1, False),
+        (dependence.PAIRS, "", "near at the start", -0.3, -0.1, 0.1, True),
+        (dependence.PAIRS, "", "similar spelling", 0.05, -0.1, 0.1, False),
+    ]
+    names = ("kind", "response", "property", "value", "low", "high", "beyond")
+    planted = pd.DataFrame(kinds, columns=names)
+    run = {"group": "fp32", "regime": "fp32", "label": "fp32", "run": "a"}
+    return planted.assign(**run, population="dead", members=20, tokens=20)
+
+
+def test_marks_are_filled_where_chance_is_excluded():
+    rows = planted_effects()
+    figure = dependence.draw(rows.drop(columns="beyond"))
+    marks = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "o"]
+    found = {line.get_xdata()[0]: line.get_markerfacecolor() != "white" for line in marks}
+    assert found == dict(zip(rows["value"], rows["beyond"], strict=True))
+    intervals = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
+    drawn = {tuple(line.get_xdata()) for line in intervals}
+    assert {(0.4, 0.6), (-0.1, 0.3)} <= drawn
+    assert shown_texts(figure).count("no live tokens") == 3
+
+
+def test_a_mark_stands_in_the_row_of_its_name():
+    figure = dependence.draw(planted_effects())
+    first = figure.axes[0]
+    names = [label.get_text() for label in first.get_yticklabels()]
+    for line in first.lines:
+        if line.get_marker() == "o":
+            row = names[round(line.get_ydata()[0])]
+            assert row == {0.5: "initial norm", 0.1: "length in bytes"}[line.get_xdata()[0]]
+
+
+def test_each_run_has_its_marks():
+    seeds = [drift(run=str(seed), thermal=seed, precision="fp32", seed=seed) for seed in (1, 2, 3)]
+    figure = dependence.draw(dependence.table(seeds))
+    heights = [
+        line.get_ydata()[0]
+        for line in figure.axes[0].lines
+        if line.get_marker() == "o" and round(line.get_ydata()[0]) == 4
+    ]
+    assert len(set(heights)) == 3
+    assert "fp32 (3 runs)" in shown_texts(figure)
+
+
 def test_bulk_and_thermal_are_those_of_the_file():
     data = drift(precision="fp32")
     table = bulk.table([data])
@@ -178,6 +254,6 @@ def test_the_csv_holds_all_that_is_drawn(module, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(found, module.table(runs), check_exact=True)
 
 
-@pytest.mark.parametrize("name", ["path", "scree", "directions", "bulk", "animation"])
+@pytest.mark.parametrize("name", ["path", "scree", "directions", "dependence", "bulk", "animation"])
 def test_captions_are_valid_and_name_the_experiment(name):
     assert "a_*b`|_</span></tt>" in rendered(REPORT / f"{name}.rst")

@@ -55,6 +55,22 @@ def test_firststep_draws_medians_on_the_curve_and_zeros_in_the_strip():
     assert (heights > figure.axes[0].get_ylim()[0]).all()
 
 
+def test_recorded_pathways_are_lines_and_replace_the_probes():
+    norm = np.tile([[0.0, 1e-3], [4e-3, 5e-3]], (6, 1, 1)) * np.arange(1, 7)[:, None, None]
+    recorded = gradients().assign(
+        pathway_norm=(("update", "population", "side"), norm),
+        pathway_sum=(("update", "side"), np.tile([0.2, 1e-7], (6, 1))),
+    )
+    table = pathways.table([recorded])
+    sides = table[table["series"].isin([pathways.INPUT, pathways.OUTPUT])]
+    assert set(sides["source"]) == {"recorded"}
+    live = sides[(sides["population"] == "live") & (sides["series"] == pathways.INPUT)]
+    assert live["value"].tolist() == pytest.approx(4e-3 * np.arange(1, 7))
+    assert live["update"].tolist() == [1, 2, 3, 4, 5, 6]
+    axes = pathways.draw(table).axes[0]
+    assert not [line for line in axes.lines if line.get_marker() in pathways.MARKERS.values()]
+
+
 def test_pathways_leave_out_what_is_exactly_zero():
     table = pathways.table([gradients()])
     dead = table[table["population"] == "dead"]
@@ -91,6 +107,25 @@ def test_sharpness_draws_recorded_lines_and_probed_points():
     assert uniform.to_dict() == pytest.approx({"entropy": np.log(5), "probability": 0.2})
     dead = table[table["of"] == sharpness.OF_DEAD]
     assert dead["value"].tolist() == pytest.approx(0.2 * np.exp(-np.arange(6) / 2))
+
+
+def test_sharpness_draws_both_temperatures():
+    table = sharpness.table([gradients()])
+    rows = table[table["quantity"] == sharpness.TEMPERATURE].groupby("of")["value"].apply(list)
+    assert rows[sharpness.OF_ALL] == [6.0, 5.0, 2.0, 0.5]
+    assert rows[sharpness.OF_LIVE] == [6.1, 5.1, 2.2, 0.7]
+    middle = sharpness.draw(table).axes[1]
+    lines = {line.get_linestyle(): line for line in middle.lines}
+    assert lines["-"].get_ydata().tolist() == [6.0, 5.0, 2.0, 0.5]
+    assert lines["None"].get_ydata().tolist() == [6.1, 5.1, 2.2, 0.7]
+
+
+def test_an_infinite_temperature_is_not_drawn():
+    data = gradients()
+    data["temperature"][:] = np.inf
+    table = sharpness.table([data])
+    assert sharpness.OF_ALL not in set(table["of"])
+    sharpness.draw(table)
 
 
 def test_sharpness_averages_seeds():

@@ -83,6 +83,15 @@ def test_numbers_of_the_run_are_those_of_plain_numpy(recorded):
     assert found.positive_share.values == pytest.approx((grad[:, dead] > 0).mean(axis=(1, 2)))
 
 
+def test_the_start_has_the_temperature_of_its_weights(recorded):
+    """W is drawn with 0.02, and the hidden state of 8 components has the norm sqrt(8)."""
+    *_, found = recorded
+    first = found.sel(probe=1)
+    assert float(first.temperature) == pytest.approx(1 / (0.02 * 8**0.5), rel=0.3)
+    assert found.temperature[-1] < 0.8 * found.temperature[0]
+    assert (found.temperature != found.live_temperature).all()
+
+
 def test_second_moments_are_held_against_frequencies(recorded):
     _, run, found = recorded
     t = np.arange(1, 13)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deadtokens.gradients.recorded import clip_scale, quantiles
+from deadtokens.gradients.recorded import quantiles
 from deadtokens.gradients.statistics import (
     alignment,
     entropy,
@@ -13,7 +13,6 @@ from deadtokens.gradients.statistics import (
     straight_line,
     sum_ratio,
 )
-from deadtokens.training.spec import RunSpec
 
 
 @pytest.fixture
@@ -106,8 +105,3 @@ def test_quantiles_leave_out_what_is_not_finite():
     assert found[0] == pytest.approx([1.1, 1.5, 2.0, 2.5, 2.9])
     assert np.isnan(found[1]).all()
     assert np.isnan(quantiles(np.zeros((0, 3)))).all()
-
-
-def test_clipping_scales_large_gradients_only():
-    assert clip_scale(RunSpec(), np.array([5.0])) == [1.0]
-    assert clip_scale(RunSpec(clip=1.0), np.array([0.5, 4.0])) == pytest.approx([1, 0.25])

@@ -85,6 +85,16 @@ IN_SECTIONS = [
         "defaults.record.tensors: must contain 'W', or 'grad'",
     ),
     (
+        "defaults.record",
+        {"tensors": ["W"], "pathways": True},
+        "defaults.record.pathways: are the parts of 'grad', which `tensors` must contain",
+    ),
+    (
+        "defaults",
+        {"tied": False, "record": {"pathways": True}},
+        "defaults.tied: must be true where record.pathways is (an untied W has one pathway",
+    ),
+    (
         "defaults.precision",
         "fp23",
         "defaults.precision: must be 'pure-bf16', 'bf16-weights', 'bf16-stochastic', 'mixed' or ",
@@ -199,7 +209,7 @@ def test_a_mistake_in_an_experiment(experiment, expected):
     assert "\n" not in sentence
 
 
-@pytest.mark.parametrize("key", sorted({*flat(DEFAULTS), "steps"} - {"tied"}))
+@pytest.mark.parametrize("key", sorted({*flat(DEFAULTS), "steps"} - {"tied", "record.pathways"}))
 def test_no_truth_value_passes_for_something_else(key):
     assert re.match(rf"defaults\.{key}(\.\d)?: ", sentence_on(changed(f"defaults.{key}", True)))
 

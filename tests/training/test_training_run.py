@@ -9,6 +9,7 @@ from tiny import bits, tiny_census, tiny_spec, tiny_trainer, write_vocabulary
 from deadtokens.errors import UserError
 from deadtokens.seal import seal
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
+from deadtokens.training.clipping import clip_scale
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.train import train_segment
 from deadtokens.trajectory.reader import open_run
@@ -85,6 +86,12 @@ def test_clipping_bounds_the_whole_gradient():
     assert float(squares.sqrt()) == pytest.approx(0.01, rel=1e-4)
     scale = 0.01 / float(one.grad_norm)
     torch.testing.assert_close(other.grad, one.grad * scale, rtol=1e-4, atol=0)
+
+
+def test_clipping_scales_large_gradients_only():
+    norms = torch.tensor([0.5, 4.0])
+    assert clip_scale(norms, 1.0).tolist() == pytest.approx([1, 0.25])
+    assert clip_scale(norms, None).tolist() == [1, 1]
 
 
 def test_dead_rows_of_the_input_embedding_get_no_gradient():

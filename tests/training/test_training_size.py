@@ -58,6 +58,18 @@ def test_fewer_tensors_are_predicted_smaller(tensors, width, tmp_path):
     assert other != pytest.approx(written, rel=0.25)
 
 
+@pytest.mark.parametrize("precision", ["pure-bf16", "mixed"])
+def test_pathways_are_part_of_the_prediction(precision, tmp_path):
+    record = {"segment": 128, "tensors": ["grad"]}
+    sizes = {"batch": 8, "width": 64, "layers": 1, "precision": precision}
+    one, other = (
+        RunSpec(**sizes, record=record | {"pathways": pathways}) for pathways in (False, True)
+    )
+    written = written_bytes(other, tmp_path)
+    assert predicted_bytes(other, TOKENS) == pytest.approx(written, rel=0.25)
+    assert predicted_bytes(one, TOKENS) != pytest.approx(written, rel=0.25)
+
+
 def test_a_full_disk_is_refused_before_the_training(tmp_path, monkeypatch):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(size.shutil, "disk_usage", lambda folder: usage(1000))

@@ -15,7 +15,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
-from planted import TENSORS, census, float_bits, planted, write_run
+from planted import TENSORS, WITH_PATHWAYS, census, float_bits, planted, write_run
 from tiny import bits
 
 from deadtokens.errors import UserError
@@ -49,7 +49,7 @@ def test_all_bfloat16_patterns_are_read_as_written(reader, tmp_path):
 
 @pytest.mark.parametrize("reader", ["h5netcdf", "h5py", "xarray"])
 def test_every_variable_is_read_alike(reader, tmp_path):
-    write_run(tmp_path, planted(70, 9, 5), [0, 70])
+    write_run(tmp_path, planted(70, 9, 5, names=WITH_PATHWAYS), [0, 70], WITH_PATHWAYS)
     path = tmp_path / "segment-000.nc"
     with netCDF4.Dataset(path) as expected, READERS[reader](path) as file:
         for name in layout.VARIABLES:
@@ -86,11 +86,11 @@ def test_ncdump_shows_the_recorded_numbers(name, tmp_path):
 def test_any_run_in_any_pieces_is_read_as_recorded(steps, tokens, dtype, data, tmp_path_factory):
     cuts = data.draw(st.sets(st.integers(1, steps), max_size=3))
     folder = tmp_path_factory.mktemp("run")
-    tensors = planted(steps, tokens, 3, dtype)
-    write_run(folder, tensors, sorted({0, steps} | cuts))
+    tensors = planted(steps, tokens, 3, dtype, names=WITH_PATHWAYS)
+    write_run(folder, tensors, sorted({0, steps} | cuts), WITH_PATHWAYS)
     run = open_run(folder)
     for name, tensor in tensors.items():
-        assert run[name].dims == (layout.TENSORS[name].dims[-1], "token", "component")
+        assert run[name].dims == (layout.VARIABLES[name].dims[-1], "token", "component")
         assert run[name].chunks is not None  # lazy
         assert (bits(run[name].values) == float_bits(tensor)).all()
     assert (run.loss.values == np.arange(1, steps + 1)).all()
@@ -118,7 +118,7 @@ def test_blocks_and_displacements_cover_every_step_once(tmp_path):
 @settings(max_examples=40, deadline=None)
 def test_any_part_of_a_tensor_is_read(data, three_segments):
     folder, tensors = three_segments
-    name = data.draw(st.sampled_from(TENSORS))
+    name = data.draw(st.sampled_from(WITH_PATHWAYS))
     expected = float_bits(tensors[name]).transpose(1, 2, 0)
     bounds = [sorted(data.draw(st.sets(st.integers(0, n), min_size=2, max_size=2)))
               for n in (expected.shape[0], expected.shape[2])]  # fmt: skip
@@ -130,18 +130,19 @@ def test_any_part_of_a_tensor_is_read(data, three_segments):
 @pytest.fixture(scope="module")
 def three_segments(tmp_path_factory):
     folder = tmp_path_factory.mktemp("segments")
-    tensors = planted(200, 2100, 3)
-    write_run(folder, tensors, [0, 64, 65, 200])
+    tensors = planted(200, 2100, 3, names=WITH_PATHWAYS)
+    write_run(folder, tensors, [0, 64, 65, 200], WITH_PATHWAYS)
     return folder, tensors
 
 
 def test_a_file_explains_itself(tmp_path):
-    write_run(tmp_path, planted(3, 5, 2), [0, 3], spec="{}")
+    tensors = planted(3, 5, 2, names=WITH_PATHWAYS)
+    write_run(tmp_path, tensors, [0, 3], WITH_PATHWAYS, spec="{}")
     segment = xr.open_dataset(tmp_path / "segment-000.nc")
     for name in layout.VARIABLES:
         assert segment[name].attrs["long_name"]
         assert segment[name].attrs["units"]
-    for name in TENSORS:
+    for name in WITH_PATHWAYS:
         assert segment[name].attrs["recorded_dtype"] == "bfloat16"
         assert segment[name].encoding["zlib"] is True
         assert segment[name].encoding["shuffle"] is True

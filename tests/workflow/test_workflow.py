@@ -82,6 +82,17 @@ def test_derived_files_follow_from_the_record(finished, study):
     assert (scalars.lr == np.float32(0.01)).all()
 
 
+@pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
+def test_both_pathways_of_every_update_sum_to_the_gradient(precision, finished, study):
+    folder = run_folder(finished, study, precision)
+    run = open_run(folder / "trajectory")
+    assert run.grad_input.shape == run.grad_output.shape == (6, 290, 8)
+    assert (run.grad_input.values[:, run.dead.values.astype(bool)] == 0).all()
+    gradients = xr.open_dataset(folder / "steps-6" / "gradients.nc")
+    assert gradients.pathway_differing.values.tolist() == [0] * 6
+    assert gradients.pathway_share.sum("side").values == pytest.approx(np.ones((6, 2)))
+
+
 def test_storage_is_measured_on_the_first_run(finished, study):
     folder = finished.work / "results" / "benchmarks"
     (measured,) = folder.iterdir()

@@ -164,6 +164,7 @@ FIGURES = {
     "path": of_every_run("drift.nc"),
     "scree": of_every_run("drift.nc"),
     "directions": of_every_run("drift.nc"),
+    "dependence": of_every_run("drift.nc"),
     "bulk": of_every_run("drift.nc"),
     "census": of_every_vocabulary,
     "audit": of_every_run("audit.json", needed="grad"),

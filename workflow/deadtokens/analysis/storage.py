@@ -98,7 +98,7 @@ def rewrite_segment(path: Path, name: str, steps: Tensor) -> None:
             if is_state:
                 writer.state({name: tensor})
             else:
-                writer.update(tensor, **nothing)
+                writer.update(**{name: tensor}, **nothing)
 
 
 WRITERS = {"segment": rewrite_segment, "stepwise": rewrite_stepwise}

@@ -81,7 +81,7 @@ def write_choice(
     with write_segment(path, 0, states - 1, width, recorded, census, attributes) as writer:
         for step in range(states):
             if step and "grad" in recorded:
-                writer.update(known["grad"][step - 1], **nothing)
+                writer.update(grad=known["grad"][step - 1], **nothing)
             writer.state({name: known[name][step] for name in layout.STATE_TENSORS & known.keys()})
     seal(path)
 

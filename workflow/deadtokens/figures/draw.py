@@ -22,6 +22,7 @@ FIGURES = (
     "path",
     "scree",
     "directions",
+    "dependence",
     "bulk",
     "census",
     "audit",

@@ -26,13 +26,17 @@ from deadtokens.figures.runs import (
 
 NORM, SUM = "norm of a row's gradient", "sum over the vocabulary"
 WHOLE, INPUT, OUTPUT = "recorded gradient", "input side", "output side"
+SOURCES = {"update": "recorded", "probe": "probed"}
 MARKERS = {INPUT: "v", OUTPUT: "^"}
 STROKES = style.POPULATIONS | {"": style.Stroke(style.NEUTRAL)}
+DASHES = {WHOLE: "-", INPUT: (0, (1, 1.5)), OUTPUT: (0, (4, 2))}
+KIND = ["series", "source", "population"]
 NEEDED = ("gradient_norm", "sum_ratio", "side_norm", "output_sum", "probe", "dead")
 TYPES = {
     **NAMES,
     "quantity": "str",
     "series": "str",
+    "source": "str",
     "population": "str",
     "update": "int64",
     "value": "float64",
@@ -53,7 +57,8 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     DataFrame
         One row a value: ``quantity`` (root mean square over a population's tokens of the norm of a
         row's gradient, or |sum over the vocabulary| / sum of norms), ``series`` (the recorded
-        gradient, or one side of it at a probed update), ``population``, ``update``, ``value``, and
+        gradient, or one side of it), ``source`` (whether it was recorded or comes from a probe;
+        of sides that are recorded no probes are drawn), ``population``, ``update``, ``value``, and
         ``diverged_at`` where a diverged run ends. Sides that are zero have no rows.
     """
     runs = experiment(datasets)
@@ -63,27 +68,37 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 
 
 def _rows(run: Run, every: int) -> pd.DataFrame:
-    data = run.data
-    chosen = drawn(data["update"].values, every)
-    recorded = [_line(SUM, WHOLE, data["sum_ratio"].isel(update=chosen))]
-    probed = [_line(SUM, OUTPUT, data["output_sum"])]
-    for population in populations(run):
-        one = data.sel(population=population)
-        norms = one["gradient_norm"].isel(update=chosen)
-        recorded.append(_line(NORM, WHOLE, norms, population))
-        for side, name in (("input", INPUT), ("output", OUTPUT)):
-            probed.append(_line(NORM, name, one["side_norm"].sel(side=side), population))
-    sums, *norms = recorded
+    data = run.data.isel(update=drawn(run.data["update"].values, every))
+    sums = _line(SUM, WHOLE, data["sum_ratio"])
+    norms = [
+        _line(NORM, WHOLE, data["gradient_norm"].sel(population=population), population)
+        for population in populations(run)
+    ]
     ends = [end_of(sums, run).assign(quantity=SUM, population="")]  # of a run without updates too
     ends += [end_of(line, run) for line in norms if len(line)]
-    return described(pd.concat([*recorded, *probed, *ends], ignore_index=True), run)
+    return described(pd.concat([sums, *norms, *_sides(run, data), *ends], ignore_index=True), run)
+
+
+def _sides(run: Run, data: xr.Dataset) -> list[pd.DataFrame]:
+    """Return the lines of both sides: recorded at every update, or else probed at some."""
+    recorded = "pathway_norm" in data
+    norm = data["pathway_norm" if recorded else "side_norm"]
+    total = data["pathway_sum"].sel(side="output") if recorded else data["output_sum"]
+    return [
+        _line(SUM, OUTPUT, total),
+        *(
+            _line(NORM, name, norm.sel(side=side, population=population), population)
+            for population in populations(run)
+            for side, name in (("input", INPUT), ("output", OUTPUT))
+        ),
+    ]
 
 
 def _line(quantity: str, series: str, values: xr.DataArray, population: str = "") -> pd.DataFrame:
     (axis,) = values.dims
     line = pd.DataFrame({"update": values[axis].values, "value": values.values})
-    line = line[line["value"] > 0]
-    return line.assign(quantity=quantity, series=series, population=population)
+    names = {"quantity": quantity, "series": series, "population": population}
+    return line[line["value"] > 0].assign(source=SOURCES[axis], **names)
 
 
 @style.look()
@@ -109,27 +124,24 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
     lines = rows[rows["series"] != DIVERGED]
-    for (series, population), line in lines.groupby(["series", "population"], sort=False):
-        axes.plot(line["update"], line["value"], **_look(series, population))
+    for kind, line in lines.groupby(KIND, sort=False):
+        axes.plot(line["update"], line["value"], **_look(*kind))
     mark_divergences(axes, rows, "value", "population", STROKES)
 
 
-def _look(series: str, population: str) -> dict:
-    color = STROKES[population].color
-    if series == WHOLE:
-        return {"color": color, "linewidth": 0.8, "marker": "", "zorder": 2}
-    look = {"color": color, "marker": MARKERS[series], "markersize": 4.5}
-    return look | {"linestyle": "", "markerfacecolor": "white", "zorder": 3}
+def _look(series: str, source: str, population: str) -> dict:
+    look = {"color": STROKES[population].color}
+    if source == SOURCES["update"]:
+        return look | {"linewidth": 0.8, "linestyle": DASHES[series], "zorder": 2}
+    look |= {"marker": MARKERS[series], "markersize": 4.5, "linestyle": ""}
+    return look | {"markerfacecolor": "white", "zorder": 3}
 
 
 def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
-    kinds = table[table["series"] != DIVERGED][["series", "population"]].drop_duplicates()
+    kinds = table[table["series"] != DIVERGED][KIND].drop_duplicates()
     entries = [
-        (
-            Line2D([], [], **_look(series, population)),
-            f"{population} tokens: {series}" if population else f"all tokens: {series}",
-        )
-        for series, population in kinds.itertuples(index=False)
+        (Line2D([], [], **_look(*kind)), f"{kind.population or 'all'} tokens: {kind.series}")
+        for kind in kinds.itertuples(index=False)
     ]
     return entries + divergence_entries(table)
 

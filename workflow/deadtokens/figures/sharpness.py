@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
@@ -31,15 +32,23 @@ from deadtokens.figures.runs import (
     thinning,
 )
 
-ENTROPY, PROBABILITY = "entropy", "probability"
-OF_EACH, OF_MEAN, OF_DEAD, UNIFORM = (
+ENTROPY, TEMPERATURE, PROBABILITY = "entropy", "temperature", "probability"
+OF_EACH, OF_MEAN, OF_ALL, OF_LIVE, OF_DEAD, UNIFORM = (
     "prediction, mean over positions",
     "mean prediction of the batch",
+    "logits of all tokens",
+    "logits of live tokens",
     "dead tokens",
     "uniform prediction",
 )
 DOTTED = {"color": style.NEUTRAL, "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
-NEEDED = ("entropy", "mean_entropy", "probability", "probe", "dead")
+TEMPERATURES = {OF_ALL: "temperature", OF_LIVE: "live_temperature"}
+MARKS = {
+    OF_EACH: {"marker": "o", "markersize": 4, "markerfacecolor": "white"},
+    OF_ALL: {"marker": "o", "markersize": 4, "markerfacecolor": "white"},
+    OF_LIVE: {"marker": ".", "markersize": 3.5},
+}
+NEEDED = ("entropy", "mean_entropy", "probability", "probe", "dead", *TEMPERATURES.values())
 TYPES = {
     **NAMES,
     "series": "str",
@@ -62,9 +71,9 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a value: ``quantity`` (entropy in nats, or probability), ``of`` (what), ``update``,
-        ``value``; ``series`` tells single runs, their mean, and the ends of diverged runs
-        (``diverged_at``) apart.
+        One row a value: ``quantity`` (entropy in nats, temperature, or probability), ``of``
+        (what), ``update``, ``value``; ``series`` tells single runs, their mean, and the ends of
+        diverged runs (``diverged_at``) apart.
     """
     runs = experiment(datasets)
     every = thinning(runs)
@@ -86,8 +95,9 @@ def _curves(run: Run, every: int) -> pd.DataFrame:
     entropy, probability = recorded
     ends = [end_of(entropy, run).assign(quantity=ENTROPY, of=OF_MEAN)]  # without updates too
     ends += [end_of(line, run) for line in (probability,) if len(line)]
-    probed = _line(ENTROPY, OF_EACH, data["entropy"])
-    return described(pd.concat([*recorded, probed, *ends], ignore_index=True), run)
+    probed = [_line(ENTROPY, OF_EACH, data["entropy"])]
+    probed += [_line(TEMPERATURE, of, data[name]) for of, name in TEMPERATURES.items()]
+    return described(pd.concat([*recorded, *probed, *ends], ignore_index=True), run)
 
 
 def _line(quantity: str, of: str, values: xr.DataArray) -> pd.DataFrame:
@@ -113,13 +123,15 @@ def _uniform(runs: Sequence[Run]) -> list[pd.DataFrame]:
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     figure = style.blank(height=2.7)
-    left, right = figure.subplots(1, 2, sharex=True)
+    left, middle, right = figure.subplots(1, 3, sharex=True)
     curves = table[table["series"] != UNIFORM]
     by_group = strokes(curves)
-    for axes, quantity in ((left, ENTROPY), (right, PROBABILITY)):
+    panels = {ENTROPY: left, TEMPERATURE: middle, PROBABILITY: right}
+    for quantity, axes in panels.items():
         _draw_panel(axes, table[table["quantity"] == quantity], by_group)
         label_log_updates(axes, table["update"])
     left.set_ylabel("entropy of the prediction (nat)")
+    _label_temperature(middle, table.loc[table["quantity"] == TEMPERATURE, "value"])
     label_powers(right, "y", "probability of a dead token")
     if not (curves["of"] == OF_DEAD).any():
         right.set_title("no dead tokens")
@@ -130,15 +142,24 @@ def draw(table: pd.DataFrame) -> Figure:
 def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
     for _, ends in rows[rows["series"] == UNIFORM].groupby("value"):
         axes.plot(ends["update"], ends["value"], **DOTTED)
-    probed = rows[(rows["of"] == OF_EACH) & (rows["series"] != MEAN)]
-    for group, points in probed.groupby("group", sort=False):
-        axes.plot(points["update"], points["value"], **_point(by_group[group].color))
+    probed = rows[rows["of"].isin(MARKS) & (rows["series"] != MEAN)]
+    for (group, of, _), points in probed.groupby(["group", "of", "run"], sort=False):
+        stroke = by_group[group]
+        line = {**stroke.line(), "linewidth": 0.7} if of == OF_ALL else {"linestyle": ""}
+        look = {"color": stroke.color, "zorder": 4, **MARKS[of], **line}
+        axes.plot(points["update"], points["value"], **look)
     draw_runs(axes, rows[rows["of"].isin([OF_MEAN, OF_DEAD])], "value", by_group)
 
 
-def _point(color: str) -> dict:
-    look = {"color": color, "marker": "o", "markersize": 4, "linestyle": ""}
-    return look | {"markerfacecolor": "white", "zorder": 4}
+def _label_temperature(axes: Axes, values: pd.Series) -> None:
+    axes.set_yscale("log")
+    axes.set_ylabel("temperature")
+    if values.empty:
+        axes.set_ylim(0.1, 1)
+    within_decades = values.empty or values.max() < 100 * values.min()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if within_decades else (1,)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tuple[object, str]]:
@@ -146,7 +167,15 @@ def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tupl
     entries = group_entries(curves, by_group)
     line = Line2D([], [], color=style.NEUTRAL, linewidth=1.1)
     entries.append((line, f"entropy, line: of the {OF_MEAN}"))
-    entries.append((Line2D([], [], **_point(style.NEUTRAL)), f"entropy, mark: of the {OF_EACH}"))
+    about = {
+        OF_EACH: f"entropy, mark: of the {OF_EACH}",
+        OF_ALL: f"temperature, joined: {OF_ALL}",
+        OF_LIVE: f"temperature, dots: {OF_LIVE}",
+    }
+    for of, text in about.items():
+        line = "-" if of == OF_ALL else ""
+        sample = {"color": style.NEUTRAL, "linestyle": line, "linewidth": 0.7, **MARKS[of]}
+        entries.append((Line2D([], [], **sample), text))
     entries.append((Line2D([], [], **DOTTED), f"{UNIFORM}: ln V, 1/V"))
     return entries + divergence_entries(curves)
 

@@ -131,7 +131,7 @@ def mean_entropy(probability: np.ndarray) -> np.ndarray:
     """Return the entropy of each update's mean prediction, in nats, of shape (updates,).
 
     Entropy is concave: this is no less than the mean entropy of the predictions themselves, which
-    is not recorded.
+    the record does not have; `deadtokens gradients` gives it at its probes.
 
     Parameters
     ----------

@@ -171,7 +171,10 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
 
 def _left_out(names: Sequence[str]) -> str:
     missing = [name for name in FORCES if name not in available(names)]
-    own = ["entropy and temperature of the predictions themselves: only their mean is recorded"]
+    own = [
+        "entropy and temperature of the predictions at single positions: the record has their "
+        "mean prediction alone; gradients.nc has both at the probed updates"
+    ]
     tensors = [name for name in layout.TENSORS if name not in names]
     if missing:
         own.append(f"{', '.join(missing)}: {', '.join(tensors)} not recorded")

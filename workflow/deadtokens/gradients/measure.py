@@ -1,7 +1,8 @@
 """The anatomy of the gradient of W: from probabilities to the first update, checked at each step.
 
 Over the whole run, what the recorded gradients and second moments say; at the first update, what
-Adam made of them; at chosen updates, the whole model once more with the two ways to W apart.
+Adam made of them; at chosen updates, the whole model once more with the two ways to W apart. Where
+both ways are recorded, their sizes and shares at every update.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import xarray as xr
 from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
 from deadtokens.gradients.firststep import measure_first_step, summarise_first_step
+from deadtokens.gradients.pathways import measure_pathways
 from deadtokens.gradients.probe import probe_run
 from deadtokens.gradients.recorded import (
     POPULATIONS,
@@ -74,6 +76,7 @@ def measure_anatomy(segments: Segments, checkpoints: Sequence[Path], stream: Pat
             len(dead),
         ),
         _describe_tokens(dead, frequency),
+        measure_pathways(segments, run, spec, dead),
         probe_run(segments, spec, tokens, dead, moments if updates else iter(()), run),
     ]
     if updates:

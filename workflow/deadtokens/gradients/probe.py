@@ -13,7 +13,9 @@ from torch import Tensor
 from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass, relative_errors, row_norm
 from deadtokens.gradients.sides import Pass, run_pass
 from deadtokens.gradients.states import Moment
+from deadtokens.gradients.temperature import temperature
 from deadtokens.training.batches import read_batch
+from deadtokens.training.clipping import clip_scale
 from deadtokens.training.optimizer import w_name
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory.blocks import load_tensor
@@ -26,6 +28,12 @@ QUANTITIES = {
     "probe_loss": ("cross-entropy of the update's batch", "nat"),
     "entropy": ("entropy of the prediction, mean over positions", "nat"),
     "top_probability": ("probability of the most probable token, mean over positions", "1"),
+    "temperature": (
+        "1 / (standard deviation of the logits over all tokens, live and dead), geometric mean "
+        "over positions",
+        "1",
+    ),
+    "live_temperature": ("the same with the standard deviation over live tokens alone", "1"),
     "output_error": ("|output side - mean((p - y) h)| / |mean((p - y) h)|", "1"),
     "output_sum": ("|sum of the output side over tokens| / sum of its rows' norms", "1"),
     "whole_sum": ("the same of the whole gradient of W", "1"),
@@ -76,6 +84,8 @@ def examine(one: Pass, inputs: Tensor, dead: Tensor) -> dict[str, Any]:
         "probe_loss": one.loss,
         "entropy": said.entropy,
         "top_probability": said.top_probability,
+        "temperature": temperature(one.logits, torch.ones_like(dead)),
+        "live_temperature": temperature(one.logits, ~dead),
         **relative_errors(one, said),
         "deviation": list(deviations.values()),
         "side_norm": [[row_norm(side, rows) for side in sides] for rows in (dead, ~dead)],
@@ -103,9 +113,7 @@ def _against_record(
 
 def clip(grad: Tensor, norm: Tensor, spec: RunSpec) -> Tensor:
     """Return the gradient as the update consumed it, `norm` being the whole model's."""
-    if spec.clip is None:
-        return grad
-    return grad * (spec.clip / (norm + 1e-6)).clamp(max=1.0).to(grad.dtype)
+    return grad * clip_scale(norm, spec.clip).to(grad.dtype)
 
 
 def _step(segments: Segments, name: str, index: int) -> Tensor:

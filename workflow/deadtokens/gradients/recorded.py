@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 import xarray as xr
 
 from deadtokens.gradients.statistics import (
@@ -15,6 +16,7 @@ from deadtokens.gradients.statistics import (
     straight_line,
     sum_ratio,
 )
+from deadtokens.training.clipping import clip_scale
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.segments import Segments
@@ -53,16 +55,10 @@ def measure_gradients(
     for block in read_blocks(segments, ["grad"]):
         part = run[["h_mean", "probability", "grad_norm"]].sel(update=block.steps).load()
         h_mean, probability = part["h_mean"].values.T, part["probability"].values.T
+        scale = clip_scale(torch.from_numpy(part["grad_norm"].values), spec.clip)
         yield {"update": block.steps} | _of_gradients(
-            block.values["grad"], h_mean, probability, clip_scale(spec, part.grad_norm.values), dead
+            block.values["grad"], h_mean, probability, scale.numpy(), dead
         )
-
-
-def clip_scale(spec: RunSpec, grad_norm: np.ndarray) -> np.ndarray:
-    """Return by what the recorded gradients were multiplied, from their norm before clipping."""
-    if spec.clip is None:
-        return np.ones_like(grad_norm)
-    return np.minimum(1, spec.clip / (grad_norm + 1e-6))
 
 
 def _of_gradients(

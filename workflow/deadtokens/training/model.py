@@ -78,16 +78,24 @@ class Transformer(nn.Module):
         """The recorded matrix (vocabulary, width): row i scores token i."""
         return (self.unembedding or self.embedding).weight
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return the final hidden states, (batch, context, width), of tokens (batch, context)."""
-        x = self.embedding(tokens) + self.positions.weight[: tokens.shape[1]]
+    def forward(self, tokens: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return the final hidden states, (batch, context, width), of tokens (batch, context).
+
+        `rows` stands for the input embedding: a view of it, if the gradient that comes by its way
+        is asked for.
+        """
+        x = F.embedding(tokens, self.embedding.weight if rows is None else rows)
+        x = x + self.positions.weight[: tokens.shape[1]]
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Return the score of every token, (..., vocabulary), for hidden (..., width)."""
-        return F.linear(hidden, self.W)
+    def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return the score of every token, (..., vocabulary), for hidden (..., width).
+
+        `rows` stands for W, as in `forward`.
+        """
+        return F.linear(hidden, self.W if rows is None else rows)
 
     @torch.no_grad()
     def _initialise(self, spec: RunSpec) -> None:

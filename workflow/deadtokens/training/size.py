@@ -20,7 +20,8 @@ KEPT = {
     "exp_avg": {"bfloat16": 0.60, "float32": 0.81},
     "exp_avg_sq": {"bfloat16": 0.12, "float32": 0.59},
 }
-KEPT_OF_BF16_GRADIENTS_IN_FLOAT32 = 0.43  # many are still bfloat16 values
+# In `mixed`, gradients are float32, but what comes from the logits was bfloat16.
+KEPT_IN_MIXED = {"grad": 0.43, "grad_output": 0.31}
 KEPT_OF_SCALARS = 0.78  # mean hidden state and probabilities, float32
 KEPT_OF_FIRST_STATES = 0.75  # of tensors that are replayed
 BYTES_PER_TOKEN = 250  # census and index of the chunks
@@ -29,7 +30,8 @@ BYTES_PER_TOKEN = 250  # census and index of the chunks
 def recorded_formats(regime: Regime) -> dict[str, str]:
     """Return the number format in which each tensor of a regime is recorded."""
     weights, moments = regime.weights, regime.moments
-    return {"W": weights, "grad": weights, "exp_avg": moments, "exp_avg_sq": moments}
+    gradients = dict.fromkeys(("grad", *layout.PATHWAYS), weights)
+    return {"W": weights, "exp_avg": moments, "exp_avg_sq": moments} | gradients
 
 
 def predicted_bytes(spec: RunSpec, tokens: int) -> int:
@@ -43,16 +45,25 @@ def predicted_bytes(spec: RunSpec, tokens: int) -> int:
     """
     regime, updates = REGIMES[spec.precision], spec.record.segment
     formats = recorded_formats(regime)
-    kept = {name: KEPT[name][formats[name]] for name in spec.record.tensors}
-    if regime.weights == "float32" and regime.arithmetic == "bfloat16" and "grad" in kept:
-        kept["grad"] = KEPT_OF_BF16_GRADIENTS_IN_FLOAT32
-    tensors = sum(
-        ratio * BYTES[formats[name]] * tokens * spec.width * (updates + (name != "grad"))
-        for name, ratio in kept.items()
-    )
+    tensors = 0.0
+    for name in spec.record.stored:
+        steps = updates + (name in layout.STATE_TENSORS)
+        recorded = BYTES[formats[name]] * tokens * spec.width * steps
+        tensors += _kept(spec, name, formats[name], tokens) * recorded
     scalars = KEPT_OF_SCALARS * 4 * (tokens + spec.width) * updates
     replayed = _bytes_for_replay(spec, tokens, formats)
     return round(tensors + scalars + replayed + BYTES_PER_TOKEN * tokens)
+
+
+def _kept(spec: RunSpec, name: str, number_format: str, tokens: int) -> float:
+    """Return how many bytes of a tensor are on disk for each recorded one."""
+    like = KEPT["grad" if name in layout.PATHWAYS else name][number_format]
+    if name == "grad_input":  # rows that no position of the batch reads are zero
+        return like * min(1, spec.batch * spec.context / tokens)
+    regime = REGIMES[spec.precision]
+    if regime.weights == "float32" and regime.arithmetic == "bfloat16":
+        return KEPT_IN_MIXED.get(name, like)
+    return like
 
 
 def _bytes_for_replay(spec: RunSpec, tokens: int, formats: dict[str, str]) -> float:

@@ -25,6 +25,10 @@ class Record(Model):
     """Recorded at every update: W, its gradient, Adam's two moments. From `grad` the others are
     replayed on reading, bit for bit, so that `[grad]` alone gives all."""
 
+    pathways: bool = False
+    """Record also the two parts of a tied gradient, by way of the input embedding and of the
+    logits; their sum is the gradient before clipping, bit for bit."""
+
     segment: Count = 500
     """Length of one file; a checkpoint follows it. [updates]"""
 
@@ -34,6 +38,17 @@ class Record(Model):
         if "W" not in tensors and "grad" not in tensors:
             raise ValueError("must contain 'W', or 'grad', from which W is replayed")
         return [name for name in TENSORS if name in tensors]
+
+    @model_validator(mode="after")
+    def _whole_beside_its_parts(self) -> "Record":
+        if self.pathways and "grad" not in self.tensors:
+            raise ValueError("pathways: are the parts of 'grad', which `tensors` must contain")
+        return self
+
+    @property
+    def stored(self) -> list[str]:
+        """The tensors of which every update is in the files."""
+        return [*self.tensors, *(layout.PATHWAYS if self.pathways else ())]
 
     @property
     def readable(self) -> list[str]:
@@ -117,6 +132,15 @@ class RunSpec(Model):
     def _heads_divide_width(self) -> "RunSpec":
         if self.width % self.heads:
             raise ValueError(f"heads: {self.heads} heads do not divide the width {self.width}")
+        return self
+
+    @model_validator(mode="after")
+    def _two_pathways(self) -> "RunSpec":
+        if self.record.pathways and not self.tied:
+            raise ValueError(
+                "tied: must be true where record.pathways is (an untied W has one pathway, and "
+                "`grad` is it)"
+            )
         return self
 
     def json_text(self) -> str:

@@ -100,7 +100,7 @@ def record_segment(
     first, last = segment * spec.record.segment, (segment + 1) * spec.record.segment
     progress = Progress(name, first, last)
     with write_segment(
-        path, first, last, spec.width, spec.record.tensors, census, attributes, needed
+        path, first, last, spec.width, spec.record.stored, census, attributes, needed
     ) as writer:
         if trainer.diverged_at is None:
             writer.state(trainer.state())

@@ -8,21 +8,26 @@ import torch
 from torch import Tensor
 
 from deadtokens.training.batches import read_batch
+from deadtokens.training.clipping import clip_scale
 from deadtokens.training.loss import softmax_cross_entropy
 from deadtokens.training.model import Transformer
 from deadtokens.training.optimizer import build_optimizer, learning_rate
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
+from deadtokens.trajectory import layout
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one update consumed and produced; `grad` is overwritten by the next update.
+    """What one update consumed and produced; the gradients are overwritten by the next update.
 
     Attributes
     ----------
     grad : Tensor of shape (vocabulary, width)
         dL/dW, after clipping.
+    grad_input, grad_output : Tensor of shape (vocabulary, width), or None
+        Its parts by way of the input embedding and of the logits, before clipping, if they are
+        recorded.
     loss, lr, grad_norm : float
     h_mean : float32 Tensor of shape (width,)
     probability : float32 Tensor of shape (vocabulary,)
@@ -34,6 +39,8 @@ class Outcome:
     grad_norm: Tensor
     h_mean: Tensor
     probability: Tensor
+    grad_input: Tensor | None = None
+    grad_output: Tensor | None = None
 
 
 class Trainer:
@@ -63,7 +70,8 @@ class Trainer:
     def advance(self) -> Outcome | None:
         """Apply the next update; None, with `diverged_at` set, if its loss is not finite."""
         update = self.update + 1
-        hidden, logits, targets = self._forward(update)
+        pathways = self._pathways()
+        hidden, logits, targets = self._forward(update, **pathways)
         loss, probability = softmax_cross_entropy(logits, targets)
         loss_value = loss.item()
         if not math.isfinite(loss_value):
@@ -80,7 +88,8 @@ class Trainer:
             self.dtypes = self._check_dtypes(logits.dtype)
         self.update = update
         h_mean = hidden.detach().float().mean((0, 1))
-        return Outcome(self.model.W.grad, loss_value, lr, grad_norm, h_mean, probability)
+        parts = {name: view.grad for name, view in pathways.items()}
+        return Outcome(self.model.W.grad, loss_value, lr, grad_norm, h_mean, probability, **parts)
 
     def state(self) -> dict[str, Tensor]:
         """Return W and its moments, (vocabulary, width); the moments start as zeros."""
@@ -93,14 +102,25 @@ class Trainer:
             "exp_avg_sq": moments.get("exp_avg_sq", zeros),
         }
 
-    def _forward(self, update: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _pathways(self) -> dict[str, Tensor]:
+        """Return a view of W for each pathway that is recorded; each will keep its own gradient."""
+        if not self.spec.record.pathways:
+            return {}
+        views = {name: self.model.W.view_as(self.model.W) for name in layout.PATHWAYS}
+        for view in views.values():
+            view.retain_grad()
+        return views
+
+    def _forward(
+        self, update: int, grad_input: Tensor | None = None, grad_output: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         spec = self.spec
         batch = read_batch(self.stream, spec.batch, spec.context, spec.seed, update)
         inputs, targets = (torch.from_numpy(part).to(self.device) for part in batch)
         mixed = self.regime.arithmetic != self.regime.weights
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-            hidden = self.model(inputs)
-            logits = self.model.logits(hidden.flatten(0, 1))
+            hidden = self.model(inputs, grad_input)
+            logits = self.model.logits(hidden.flatten(0, 1), grad_output)
         return hidden, logits, targets.flatten()
 
     def _clip(self) -> Tensor:
@@ -109,7 +129,7 @@ class Trainer:
         norms = [torch.linalg.vector_norm(grad, dtype=torch.float32) for grad in gradients]
         norm = torch.linalg.vector_norm(torch.stack(norms))
         if self.spec.clip is not None:
-            scale = (self.spec.clip / (norm + 1e-6)).clamp(max=1.0)
+            scale = clip_scale(norm, self.spec.clip)
             for grad in gradients:
                 grad.mul_(scale.to(grad.dtype))
         return norm

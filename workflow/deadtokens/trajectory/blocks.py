@@ -40,7 +40,7 @@ def read_blocks(segments: Segments, names: Sequence[str]) -> Iterator[Block]:
     memory does not grow with the run. No step comes twice: of the states that two segments share,
     the first counts.
     """
-    axis = layout.TENSORS[names[0]].dims[-1]
+    axis = layout.VARIABLES[names[0]].dims[-1]
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         waiting, previous = None, -1
@@ -90,7 +90,7 @@ def load_tensor(
     ----------
     segments : path or sequence of paths
     name : str
-        Of `layout.TENSORS`.
+        Of `layout.TENSORS` or `layout.PATHWAYS`.
     tokens, steps : slice, step 1
         Rows of the vocabulary; positions along the run's states or updates, each counted once.
     """

@@ -6,6 +6,8 @@ values, which deflate shrinks several times better than the other order.
 
 A segment with gradients may lack state tensors: a replay of the optimizer gives them back. It then
 holds them at state a, and checksums of every state by which the replay is proven.
+
+The gradient of a tied W has two parts; where they are recorded, the gradient is their sum, clipped.
 """
 
 import math
@@ -39,6 +41,18 @@ UPDATE_TENSORS = {
         ("token", "component", "update"), "dL/dW consumed by `update`, after clipping", "nat"
     ),
 }
+PATHWAYS = {
+    "grad_input": Variable(
+        ("token", "component", "update"),
+        "part of dL/dW by way of the input embedding, before clipping",
+        "nat",
+    ),
+    "grad_output": Variable(
+        ("token", "component", "update"),
+        "part of dL/dW by way of the logits, before clipping",
+        "nat",
+    ),
+}
 PER_UPDATE = {
     "loss": Variable(("update",), "cross-entropy of the batch before the update", "nat"),
     "lr": Variable(("update",), "learning rate", "weight per update"),
@@ -57,7 +71,7 @@ CHECKSUMS = {
     for name in STATE_TENSORS
 }
 TENSORS = STATE_TENSORS | UPDATE_TENSORS
-VARIABLES = TENSORS | PER_UPDATE
+VARIABLES = TENSORS | PATHWAYS | PER_UPDATE
 FOR_REPLAY = FIRST | CHECKSUMS
 AXES = {
     "state": "number of updates applied; 0 is the initial state",

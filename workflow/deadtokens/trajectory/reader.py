@@ -53,7 +53,7 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     parts = [
         _concatenate(states, "state", names & layout.STATE_TENSORS.keys()),
         _concatenate(
-            datasets, "update", names & (layout.UPDATE_TENSORS | layout.PER_UPDATE).keys()
+            datasets, "update", (names & layout.VARIABLES.keys()) - layout.STATE_TENSORS.keys()
         ),
         datasets[0][[name for name in datasets[0].data_vars if name not in layout.VARIABLES]],
     ]

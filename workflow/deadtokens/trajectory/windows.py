@@ -32,7 +32,7 @@ class Piece:
         Rows of the vocabulary.
     updates : ndarray of int64, shape (updates,)
     bits : dict of str to ndarray of uint16 or uint32, shape (tokens, components, steps)
-        bfloat16 as 16 bits, float32 as 32. The steps of ``grad`` are the updates; those of W and
+        bfloat16 as 16 bits, float32 as 32. The steps of gradients are the updates; those of W and
         the moments are one more: the states before, between and after them.
     """
 
@@ -56,7 +56,7 @@ def read_pieces(
     ----------
     segments : path or sequence of paths
     names : sequence of str
-        Of `layout.TENSORS`.
+        Of `layout.TENSORS` and `layout.PATHWAYS`.
     wanted : ndarray of bool, shape (tokens,), optional
         Pieces without a wanted token are left out.
     chunks : int
@@ -110,7 +110,8 @@ class _Reading:
         self.bits: dict[str, np.ndarray] = {}
         self.pending: list[Future] = []
         states = range(window.start, window.stop + 1)
-        for steps, axis in ((states, layout.STATE_TENSORS), (window, layout.UPDATE_TENSORS)):
+        of_updates = layout.UPDATE_TENSORS | layout.PATHWAYS
+        for steps, axis in ((states, layout.STATE_TENSORS), (window, of_updates)):
             outs = {}
             for name in axis.keys() & set(names):
                 shape = (len(tokens), source.shape(name)[1], len(steps))

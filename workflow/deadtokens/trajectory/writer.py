@@ -45,8 +45,8 @@ def write_segment(
     width : int
         Components of an embedding.
     tensors : sequence of str
-        Those recorded, of `layout.TENSORS`. Of those that their gradients give back the file gets
-        what a replay needs, and checksums.
+        Those recorded, of `layout.TENSORS` and `layout.PATHWAYS`. Of those that their gradients
+        give back the file gets what a replay needs, and checksums.
     census : Dataset
         Variables along `token`, stored so that the file explains itself.
     attributes : mapping of str to (str, int or float)
@@ -107,12 +107,12 @@ class SegmentWriter:
         """Record the next state: W and the moments, each (token, component)."""
         self._put("state", tensors)
 
-    def update(self, grad: Tensor, **per_update: Tensor | float) -> None:
-        """Record the next update: its gradient, and every one of `layout.PER_UPDATE` by name."""
+    def update(self, **outcome: Tensor | float) -> None:
+        """Record the next update: its gradients, and every one of `layout.PER_UPDATE`, by name."""
         for name, values in self.per_update.items():
-            value = torch.as_tensor(per_update[name]).detach()
+            value = torch.as_tensor(outcome[name]).detach()
             values[..., self.recorded["update"]] = value.float().cpu().numpy()
-        self._put("update", {"grad": grad})
+        self._put("update", outcome)
 
     def finish(self) -> None:
         """Wait until every block is in the file."""
@@ -127,10 +127,9 @@ class SegmentWriter:
 
     def _put(self, axis: str, tensors: Mapping[str, Tensor]) -> None:
         self.check()
-        for name in self.blocks.keys() & tensors.keys():
-            self.blocks[name].put(self.recorded[axis], tensors[name])
-        for name in self.proofs.keys() & tensors.keys():
-            self.proofs[name].put(self.recorded[axis], tensors[name])
+        for name, taker in (self.blocks | self.proofs).items():
+            if layout.VARIABLES[name].dims[-1] == axis:
+                taker.put(self.recorded[axis], tensors[name])
         self.recorded[axis] += 1
 
 

@@ -1,0 +1,241 @@
+"""Figure: whether a token's drift depends on what the token is."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.inputs import open_dataset
+from deadtokens.figures.lines import strokes
+from deadtokens.figures.runs import ATTRIBUTES, described, experiment, populations
+
+NUMBER, CLASS, PAIRS = "correlation", "variance between classes", "pairs"
+# what is held against the drift, by kind: name in the file, and in the figure
+ROWS = {
+    NUMBER: {
+        "length_bytes": "length in bytes",
+        "length_characters": "length in characters",
+        "merge_rank": "rank among the merges",
+        "count": "occurrences in the text",
+        "initial norm": "initial norm",
+        "initial place along the drift": "initial place along drift",
+        "initial cosine to h": "initial cosine to h",
+    },
+    CLASS: {"script": "script", "why_dead": "cause of death"},
+    PAIRS: {"spelling": "similar spelling", "initial position": "near at the start"},
+}
+AXES = {
+    NUMBER: "rank correlation",
+    CLASS: "share of variance\nbetween classes",
+    PAIRS: "correlation, over pairs of tokens,\nof likeness with direction of drift",
+}
+RESPONSES = {"score": "along the drift", "residual": "beside the drift"}
+POPULATIONS = ("dead", "live")
+NULL_COLOR = "#d3d3d3"
+RUN, MARGIN, MOST = 0.07, 0.12, 0.6  # inches of height: a run's, around them, a row's
+NEEDED = (
+    *("effect", "effect_range", "effect_tokens", "property", "response", "population", "dead"),
+    *("likeness_effect", "likeness_range", "likeness_tokens", "likeness"),
+)
+TYPES = {
+    **NAMES,
+    "population": "str",
+    "members": "int64",
+    "kind": "str",
+    "response": "str",
+    "property": "str",
+    "tokens": "Int64",
+    "value": "float64",
+    "low": "float64",
+    "high": "float64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's drift each.
+
+    Returns
+    -------
+    DataFrame
+        One row a run, ``population`` (of so many ``members``), ``kind`` of `ROWS`, ``response``
+        (empty for pairs) and ``property``: the number of ``tokens`` behind the effect, its
+        ``value``, and ``low`` and ``high``: of correlations their 95 % confidence interval, else
+        the range of 95 % of random assignments. No row where an effect is not defined.
+    """
+    runs = experiment(datasets)
+    rows = [
+        described(_rows(run.data.sel(population=population)), run).assign(
+            population=population, members=members
+        )
+        for run in runs
+        for population, members in populations(run).items()
+    ]
+    rows = pd.concat(rows, ignore_index=True).dropna(subset="value", ignore_index=True)
+    return typed(rows, TYPES)
+
+
+def _rows(data: xr.Dataset) -> pd.DataFrame:
+    """Return all effects of one run and population."""
+    parts = [
+        _effects(data.sel(response=response), "effect", "property", ROWS[kind]).assign(
+            kind=kind, response=response
+        )
+        for kind in (NUMBER, CLASS)
+        for response in RESPONSES
+    ]
+    pairs = _effects(data, "likeness", "likeness", ROWS[PAIRS]).assign(kind=PAIRS, response="")
+    return pd.concat([*parts, pairs], ignore_index=True)
+
+
+def _effects(data: xr.Dataset, prefix: str, axis: str, names: dict[str, str]) -> pd.DataFrame:
+    chosen = data.sel({axis: list(names)})
+    effect = "effect" if prefix == "effect" else f"{prefix}_effect"
+    low, high = chosen[f"{prefix}_range"].values.T
+    return pd.DataFrame(
+        {
+            "property": list(names.values()),
+            "tokens": chosen[f"{prefix}_tokens"].values,
+            "value": chosen[effect].values,
+            "low": low,
+            "high": high,
+        }
+    )
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    runs = list(dict.fromkeys(table["run"]))
+    row = min(MARGIN + RUN * len(runs), MOST)
+    heights = [len(names) * row for names in ROWS.values()]
+    figure = style.blank(height=sum(heights) + 2.0)
+    if table.empty:
+        figure.text(0.5, 0.5, "no motion of dead tokens", ha="center")
+        return figure
+    grid = figure.add_gridspec(len(ROWS), 4, height_ratios=heights)
+    by_group = strokes(table)
+    for line, kind in enumerate(ROWS):
+        parts = table[table["kind"] == kind]
+        for column, (population, response) in enumerate(_columns(kind)):
+            width = 4 // len(_columns(kind))
+            axes = figure.add_subplot(grid[line, column * width : (column + 1) * width])
+            mine = (parts["population"] == population) & (parts["response"] == response)
+            _scale(axes, kind, parts, labelled=column == 0)
+            _draw_panel(axes, kind, parts[mine], runs, by_group)
+            axes.set_title("" if kind == CLASS else _title(table, population, response))
+    style.legend_below(figure, _legend(table, by_group))
+    return figure
+
+
+def _columns(kind: str) -> list[tuple[str, str]]:
+    responses = ("",) if kind == PAIRS else RESPONSES
+    return [(population, response) for population in POPULATIONS for response in responses]
+
+
+def _title(table: pd.DataFrame, population: str, response: str) -> str:
+    if not (table["population"] == population).any():
+        return f"no {population} tokens"
+    return f"{population} tokens" + (f",\n{RESPONSES[response]}" if response else "")
+
+
+def _scale(axes: Axes, kind: str, parts: pd.DataFrame, labelled: bool) -> None:
+    """Give the panels of one kind the same axes; the first one names the rows."""
+    names = list(ROWS[kind].values())
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names if labelled else [])
+    axes.tick_params(axis="y", length=0)
+    ends = [0, *parts["value"], *parts["high"]]
+    if kind == NUMBER:
+        axes.set_xlim(-1.05, 1.05)
+        axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "", "0", "", "1"])
+    else:
+        lowest = min([0, *parts["value"], *parts["low"]])
+        margin = 0.07 * (max(ends) - lowest or 1)
+        axes.set_xlim(lowest - margin, max(ends) + margin)
+        axes.xaxis.set_major_locator(MaxNLocator(3 if kind == CLASS else 6, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "−")))
+    axes.set_xlabel(AXES[kind])
+    axes.axvline(0, color=style.NEUTRAL, linewidth=0.6, zorder=0)
+    for boundary in np.arange(0.5, len(names) - 1):
+        axes.axhline(boundary, color="#e8e8e8", linewidth=0.5, zorder=0)
+
+
+def _draw_panel(
+    axes: Axes,
+    kind: str,
+    rows: pd.DataFrame,
+    runs: Sequence[str],
+    by_group: dict[str, style.Stroke],
+) -> None:
+    names = list(ROWS[kind].values())
+    dodge = (np.arange(len(runs)) + 0.5) / len(runs) - 0.5
+    for row in rows.to_dict("records"):
+        height = names.index(row["property"]) + 0.7 * dodge[runs.index(row["run"])]
+        stroke = by_group[row["group"]]
+        ends = (row["low"], row["high"])
+        if kind == NUMBER:
+            axes.plot(ends, (height, height), color=stroke.color, linewidth=1.1)
+        else:
+            axes.plot(ends, (height, height), **_null())
+        axes.plot(row["value"], height, **_mark(stroke, beyond=_beyond_chance(row)))
+    for place, name in enumerate(names):
+        if not (rows["property"] == name).any():
+            look = {"fontsize": 6.5, "color": style.NEUTRAL, "ha": "center", "va": "center"}
+            look |= {"backgroundcolor": "white", "linespacing": 1}
+            axes.text(np.mean(axes.get_xlim()), place, "not defined", **look)
+
+
+def _beyond_chance(row: dict) -> bool:
+    """Whether the interval excludes 0; for classes, the value lies above chance, for pairs beyond.
+
+    Classes that differ less than random ones do not differ.
+    """
+    if row["kind"] == NUMBER:
+        return not row["low"] <= 0 <= row["high"]
+    if row["kind"] == CLASS:
+        return row["value"] > row["high"]
+    return not row["low"] <= row["value"] <= row["high"]
+
+
+def _null() -> dict:
+    return {"color": NULL_COLOR, "linewidth": 4, "solid_capstyle": "butt", "zorder": 1}
+
+
+def _mark(stroke: style.Stroke, beyond: bool) -> dict:
+    look = {"marker": stroke.marker or "o", "markersize": 3.2, "color": stroke.color}
+    return look | {"linestyle": "", "markerfacecolor": stroke.color if beyond else "white"}
+
+
+def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tuple[object, str]]:
+    entries = []
+    for group, runs in table.groupby("group", sort=False)["run"].nunique().items():
+        text = group if runs == 1 else f"{group} ({runs} runs)"
+        sample = {**_mark(by_group[group], beyond=True), "linestyle": "-", "linewidth": 1.1}
+        entries.append((Line2D([], [], **sample), text))
+    neutral = style.Stroke(style.NEUTRAL)
+    about = {True: "filled: more than chance", False: "open: chance can give it"}
+    entries += [(Line2D([], [], **_mark(neutral, key)), text) for key, text in about.items()]
+    entries.append((Line2D([], [], **_null()), "what 95 % of random assignments give"))
+    return entries
+
+
+RECIPE = command.Recipe(
+    name="dependence",
+    title="What a token's drift depends on",
+    inputs="drift.nc of each run of the experiment",
+    open=lambda paths: [open_dataset(path, NEEDED, ATTRIBUTES) for path in paths],
+    table=table,
+    draw=draw,
+)

@@ -1,0 +1,159 @@
+"""The two parts of a tied gradient over a whole run, where they are recorded.
+
+Every update's sizes of both, their shares of the whole, their angle, what sums to zero, and whether
+their sum, clipped, is the recorded gradient in every bit.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from deadtokens.training.clipping import clip_scale
+from deadtokens.training.spec import RunSpec
+from deadtokens.trajectory import layout
+from deadtokens.trajectory.inflate import as_tensor
+from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.staging import BITS
+from deadtokens.trajectory.windows import read_pieces
+
+SIDES = ("input", "output")
+POPULATIONS = ("dead", "live")
+NAMES = ("grad", *layout.PATHWAYS)
+PER_UPDATE = {
+    "pathway_norm": (
+        ("population", "side"),
+        "norm of a row's gradient by way of one side, root mean square over tokens",
+        "nat",
+    ),
+    "pathway_share": (
+        ("population", "side"),
+        "part of one side along the whole gradient: <side, sum> / <sum, sum> over the rows",
+        "1",
+    ),
+    "pathway_cosine": (("population",), "cosine of input side to output side, over the rows", "1"),
+    "pathway_sum": (("side",), "|sum of one side over the vocabulary| / sum of rows' norms", "1"),
+    "pathway_differing": (
+        (),
+        "values in which the sum of both sides, clipped, is not the recorded gradient's bits",
+        "1",
+    ),
+}
+
+
+def measure_pathways(
+    segments: Segments, run: xr.Dataset, spec: RunSpec, dead: np.ndarray
+) -> xr.Dataset:
+    """Return `PER_UPDATE` over the run, empty if the pathways were not recorded.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+    run : Dataset
+        The same, opened.
+    spec : RunSpec
+    dead : bool ndarray of shape (tokens,)
+    """
+    if not spec.record.pathways:
+        return xr.Dataset()
+    parts = list(_parts(segments, run, spec, dead))
+    extents = {"population": len(POPULATIONS), "side": len(SIDES)}
+    variables = {}
+    for name, (dims, long_name, units) in PER_UPDATE.items():
+        nothing = np.zeros((0, *(extents[dim] for dim in dims)))
+        values = np.concatenate([nothing, *(part[name] for part in parts)])
+        variables[name] = ("update", *dims), values, {"long_name": long_name, "units": units}
+    axes = {"population": list(POPULATIONS), "side": list(SIDES)}
+    return xr.Dataset(variables, {"update": run["update"].values} | axes)
+
+
+def _parts(
+    segments: Segments, run: xr.Dataset, spec: RunSpec, dead: np.ndarray
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield `PER_UPDATE` of one window of updates after the other."""
+    number_format = run["grad"].attrs["recorded_dtype"]
+    pieces = read_pieces(segments, NAMES)
+    for _, window in groupby(pieces, key=lambda piece: piece.updates[0]):
+        sums: dict[str, Tensor] = {}
+        for piece in window:
+            tensors = [as_tensor(bits, number_format) for bits in map(piece.bits.get, NAMES)]
+            norms = torch.from_numpy(run["grad_norm"].sel(update=piece.updates).values)
+            rows = torch.from_numpy(dead[piece.tokens.start : piece.tokens.stop])
+            part = add_up(*tensors[1:], rows)
+            part["differing"] = differing(*tensors, norms, spec.clip)
+            sums = {name: sums.get(name, 0) + values for name, values in part.items()}
+        yield describe(sums, dead)
+
+
+def add_up(grad_input: Tensor, grad_output: Tensor, dead: Tensor) -> dict[str, Tensor]:
+    """Return sums over some tokens, from which `describe` makes those of all.
+
+    Parameters
+    ----------
+    grad_input, grad_output : Tensor of shape (tokens, components, steps)
+    dead : bool Tensor of shape (tokens,)
+
+    Returns
+    -------
+    dict of str to float64 Tensor
+        ``products``, of the rows with themselves and each other, (population, 3, steps);
+        ``norms``, of the rows, (side, steps); ``totals``, the rows themselves,
+        (side, component, steps).
+    """
+    one, other = grad_input.double(), grad_output.double()
+    products = torch.stack([(a * b).sum(1) for a, b in ((one, one), (one, other), (other, other))])
+    return {
+        "products": torch.stack([products[:, rows].sum(1) for rows in (dead, ~dead)]),
+        "norms": products[[0, 2]].sqrt().sum(1),
+        "totals": torch.stack([one.sum(0), other.sum(0)]),
+    }
+
+
+def differing(
+    grad: Tensor, grad_input: Tensor, grad_output: Tensor, norms: Tensor, clip: float | None
+) -> Tensor:
+    """Count the values in which both sides, summed and clipped as in training, are not `grad`.
+
+    Parameters
+    ----------
+    grad, grad_input, grad_output : Tensor of shape (tokens, components, steps)
+        In the format in which training took the sum.
+    norms : float32 Tensor of shape (steps,)
+        Of the whole gradient before clipping.
+    clip : float or None
+
+    Returns
+    -------
+    int64 Tensor of shape (steps,)
+    """
+    whole = (grad_input + grad_output) * clip_scale(norms, clip).to(grad.dtype)
+    bits = BITS[whole.dtype]
+    return (whole.view(bits) != grad.view(bits)).sum((0, 1))
+
+
+def describe(sums: dict[str, Tensor], dead: np.ndarray) -> dict[str, np.ndarray]:
+    """Return `PER_UPDATE` from the sums over all tokens, steps first.
+
+    NaN for a population without tokens, and for shares and angles of what is zero.
+
+    Parameters
+    ----------
+    sums : dict of str to Tensor
+        As `add_up` gives them, and ``differing``.
+    dead : bool ndarray of shape (tokens,)
+    """
+    tokens = torch.tensor([np.count_nonzero(dead), np.count_nonzero(~dead)], dtype=torch.float64)
+    one, both, other = sums["products"].unbind(1)  # each (population, steps)
+    squares = torch.stack([one, other], dim=1)
+    along = squares + both[:, None]
+    found = {
+        "pathway_norm": (squares / tokens[:, None, None]).sqrt(),
+        "pathway_share": along / along.sum(1, keepdim=True),
+        "pathway_cosine": both / (one * other).sqrt(),
+        "pathway_sum": sums["totals"].norm(dim=1) / sums["norms"],
+        "pathway_differing": sums["differing"].double(),
+    }
+    return {name: np.moveaxis(values.numpy(), -1, 0) for name, values in found.items()}

@@ -1,0 +1,28 @@
+"""The temperature of a prediction: how widely its logits are spread.
+
+Written as z = mean + s u, with u of mean 0 and variance 1 over the vocabulary, logits give the
+prediction softmax(z) = softmax(u / T) with T = 1 / s: a softmax forgets the mean. Training that
+only sharpens lowers T; at the start, rows of standard deviation sigma score with
+s = sigma sqrt(D), whatever the text.
+"""
+
+import torch
+from torch import Tensor
+
+SLICE = 1024  # positions that are in memory at a time
+
+
+def temperature(logits: Tensor, chosen: Tensor) -> float:
+    """Return 1 / (standard deviation of the logits over tokens), geometric mean over positions.
+
+    The geometric mean, because T is a scale: that of 1 / T is then 1 / that of T. Infinite if a
+    position scores all chosen tokens alike.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (positions, tokens)
+    chosen : bool Tensor of shape (tokens,)
+        Those over which the standard deviation is taken.
+    """
+    logs = [part[:, chosen].double().std(dim=1, correction=0).log() for part in logits.split(SLICE)]
+    return float((-torch.cat(logs).mean()).exp())
