@@ -17,7 +17,7 @@ from deadtokens.freezing import measure
 from deadtokens.freezing.measure import measure_freezing
 from deadtokens.seal import check_seal, crc32, seal, seal_path
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
-from deadtokens.trajectory.blocks import displacements, load_tensor, read_blocks
+from deadtokens.trajectory.blocks import load_tensor, read_blocks
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.verify import verdict
@@ -128,7 +128,6 @@ READERS = {
     "open_run": open_run,
     "load_tensor": lambda run: load_tensor(run, "W"),
     "read_blocks": lambda run: next(read_blocks(run, ["W"])),
-    "displacements": lambda run: next(displacements(run)),
 }
 
 

@@ -94,15 +94,12 @@ def test_opening_computes_nothing(runs, monkeypatch):
         run.exp_avg.values  # noqa: B018
 
 
-def test_blocks_and_displacements_are_those_of_the_record(pair):
+def test_blocks_are_those_of_the_record(pair):
     whole, alone = (list(blocks.read_blocks(folder, ["exp_avg_sq", "W"])) for folder in pair)
     for one, other in zip(whole, alone, strict=True):
         assert (one.steps == other.steps).all()
         assert same(one.values["W"], other.values["W"])
         assert same(one.values["exp_avg_sq"], other.values["exp_avg_sq"])
-    whole, alone = (blocks.displacements(folder) for folder in pair)
-    for one, other in zip(whole, alone, strict=True):
-        assert all(same(*values) for values in zip(one, other, strict=True))
 
 
 def test_tiles_are_those_of_the_record(pair, monkeypatch):

@@ -126,23 +126,3 @@ def _parts(sources: Sequence[Source], name: str, steps: slice) -> list[tuple[Sou
             parts.append((source, part[first:last]))
         begin += len(part)
     return parts
-
-
-def displacements(segments: Segments) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield W before and after consecutive updates, block by block.
-
-    Yields
-    ------
-    updates : ndarray of int64, shape (steps,)
-    before, after : float32 ndarray, shape (tokens, components, steps)
-        ``W[t - 1]`` and ``W[t]`` of the updates t.
-    """
-    last = None
-    for block in read_blocks(segments, ["W"]):
-        W = block.values["W"]
-        if last is not None:
-            W = np.concatenate([last, W], axis=2)
-        updates = block.steps[len(block.steps) + 1 - W.shape[2] :]
-        if len(updates):
-            yield updates, W[:, :, :-1], W[:, :, 1:]
-        last = W[:, :, -1:]
