@@ -205,15 +205,33 @@ def processor_name() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command ``storage``."""
-    parser = argparse.ArgumentParser(prog="deadtokens storage", description=__doc__)
+def read_options(command: str, about: str, arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of a command that measures on a run's first segment.
+
+    Parameters
+    ----------
+    command, about : str
+        Its name, and what it does.
+    arguments : sequence of str
+
+    Raises
+    ------
+    UserError
+        If no update is to be written.
+    """
+    parser = argparse.ArgumentParser(prog=f"deadtokens {command}", description=about)
     parser.add_argument("segment", type=Path, help="first segment of the run")
     parser.add_argument("--updates", type=int, default=UPDATES, help="of which so many are written")
     parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
     options = parser.parse_args(arguments)
     if options.updates < 1:
         raise UserError(f"--updates {options.updates}: must be at least 1")
+    return options
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command ``storage``."""
+    options = read_options("storage", __doc__, arguments)
     make_deterministic(threads=1)  # as in a training
     keep_freed_memory()
     storage = measure_storage(options.segment, options.updates)

@@ -5,7 +5,6 @@ writer, and all that each choice gives is read back and compared. Bytes are the 
 machine; times are what this machine gave.
 """
 
-import argparse
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,7 @@ import xarray as xr
 from torch import Tensor
 
 from deadtokens.analysis.origin import run_attributes
-from deadtokens.analysis.storage import describe_machine, narrow
-from deadtokens.errors import UserError
+from deadtokens.analysis.storage import UPDATES, describe_machine, narrow, read_options
 from deadtokens.netcdf import write
 from deadtokens.seal import seal
 from deadtokens.training.device import make_deterministic
@@ -32,7 +30,6 @@ from deadtokens.trajectory.staging import BITS
 from deadtokens.trajectory.updates import read_tiles
 from deadtokens.trajectory.writer import write_segment
 
-UPDATES = 126  # two chunks along the step axis of a default segment
 CHOICES = {
     "W": ("W",),
     "W, grad": ("W", "grad"),
@@ -201,13 +198,7 @@ def label(costs: np.ndarray, raw: float) -> xr.Dataset:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command ``tensors``."""
-    parser = argparse.ArgumentParser(prog="deadtokens tensors", description=__doc__)
-    parser.add_argument("segment", type=Path, help="first segment of the run")
-    parser.add_argument("--updates", type=int, default=UPDATES, help="of which so many are written")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
-    options = parser.parse_args(arguments)
-    if options.updates < 1:
-        raise UserError(f"--updates {options.updates}: must be at least 1")
+    options = read_options("tensors", __doc__, arguments)
     make_deterministic(threads=1)
     tensors = measure_tensors(options.segment, options.updates)
     write(tensors, options.output)
