@@ -26,7 +26,7 @@ from figures.gradient_data import gradients, start
 from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
-from deadtokens.figures import draw, frozen, loss, style
+from deadtokens.figures import draw, loss, style
 
 GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
 IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
@@ -160,13 +160,13 @@ def test_another_number_gives_another_picture():
 
 def test_output_must_be_named_png(tmp_path):
     with pytest.raises(UserError, match=r"must end in \.png"):
-        loss.main(["--output", str(tmp_path / "x.pdf"), *inputs("loss", tmp_path)])
+        draw.main(["loss", "--output", str(tmp_path / "x.pdf"), *inputs("loss", tmp_path)])
 
 
 def test_the_wrong_kind_of_file_is_refused_and_nothing_written(tmp_path):
     output = tmp_path / "out.png"
     with pytest.raises(UserError, match="has no variable"):
-        frozen.main(["--output", str(output), *inputs("loss", tmp_path)])
+        draw.main(["frozen", "--output", str(output), *inputs("loss", tmp_path)])
     assert not output.exists()
 
 

@@ -10,7 +10,7 @@ from matplotlib.patches import Ellipse
 
 from deadtokens.drift import tokens
 from deadtokens.errors import UserError
-from deadtokens.figures import bulk, dependence, directions, path, scree, style
+from deadtokens.figures import bulk, command, dependence, directions, path, scree, style
 
 MODULES = (path, scree, directions, dependence, bulk)
 
@@ -236,7 +236,7 @@ def test_the_wrong_kind_of_file_is_refused(module, tmp_path):
     file = tmp_path / "other.nc"
     drift()[["centroid"]].to_netcdf(file, engine="h5netcdf")
     with pytest.raises(UserError, match="has no variable"):
-        module.main([str(file), "--output", str(tmp_path / "x.png")])
+        command.make(module.RECIPE, [str(file), "--output", str(tmp_path / "x.png")])
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -249,7 +249,7 @@ def test_the_csv_holds_all_that_is_drawn(module, tmp_path, monkeypatch):
         files.append(str(tmp_path / f"{data.attrs['run']}.nc"))
         data.to_netcdf(files[-1], engine="h5netcdf")
     output = tmp_path / "out.png"
-    module.main([*files, "--output", str(output), "--title", "<script> $\\frac{"])
+    command.make(module.RECIPE, [*files, "--output", str(output), "--title", "<script> $\\frac{"])
     found = read_table(output.with_suffix(".csv"), module.TYPES)
     pd.testing.assert_frame_equal(found, module.table(runs), check_exact=True)
 

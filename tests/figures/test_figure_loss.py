@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadtokens.figures import loss, style
+from deadtokens.figures.runs import DIVERGED, EACH
 
 
 def rows(table, series, run="a"):
@@ -20,8 +21,8 @@ def line_of(figure, values):
 def test_raw_and_smoothed_losses_by_hand():
     values = np.arange(200.0) ** 2  # window: 2 * (200 // 100) + 1 = 5
     table = loss.table([scalars(values, precision="fp32")])
-    assert rows(table, loss.RAW)["loss"].tolist() == values.tolist()
-    assert rows(table, loss.RAW)["update"].tolist() == list(range(1, 201))
+    assert rows(table, EACH)["loss"].tolist() == values.tolist()
+    assert rows(table, EACH)["update"].tolist() == list(range(1, 201))
     smooth = rows(table, loss.SMOOTHED)
     assert smooth["loss"].tolist()[:4] == [0, 5 / 3, 30 / 5, 55 / 5]
     assert smooth["update"].iloc[-1] == 198  # the last update with a full window
@@ -95,7 +96,7 @@ def test_groups_of_one_regime_differ_in_colour_and_marker():
 def test_a_diverged_run_is_marked_and_a_complete_one_is_not():
     bad = diverged(scalars([8, 7, 9, 60], run="b", precision="pure-bf16"), at=4)
     table = loss.table([scalars([8, 7, 6, 5], precision="fp32"), bad])
-    (end,) = table[table["series"] == loss.DIVERGED].to_dict("records")
+    (end,) = table[table["series"] == DIVERGED].to_dict("records")
     assert (end["update"], end["loss"], end["diverged_at"]) == (3, 9.0, 4)
     figure = loss.draw(table)
     texts = shown_texts(figure)
@@ -109,7 +110,7 @@ def test_a_diverged_run_is_marked_and_a_complete_one_is_not():
 
 def test_losses_that_are_no_numbers_are_not_drawn():
     table = loss.table([diverged(scalars([8, 7, np.inf, np.nan, 1]), at=5)])
-    assert rows(table, loss.RAW)["update"].tolist() == [1, 2]
+    assert rows(table, EACH)["update"].tolist() == [1, 2]
     assert np.isfinite(table["loss"]).all()
 
 

@@ -9,7 +9,7 @@ HALF = [(0.0, 0.25, 0.75, 0.0)]
 
 
 def rows(table, name):
-    return table[table["part"] == shares.NAMES[name]]
+    return table[table["part"] == shares.PARTS[name][1]]
 
 
 def test_ranges_grow_by_half_a_decade_and_end_with_the_run():
@@ -46,7 +46,7 @@ def test_what_pulls_back_is_drawn_below_and_the_rest_is_the_displacement():
 def test_the_strip_has_the_colour_of_the_leading_term():
     (axes,) = shares.draw(shares.table([attribution(HALF, [1.0])])).axes
     cell = [patch for patch in axes.patches if patch.get_y() == bands.STRIP[0]]
-    assert [to_hex(patch.get_facecolor()) for patch in cell] == [shares.COLORS["momentum"]]
+    assert [to_hex(patch.get_facecolor()) for patch in cell] == [shares.PARTS["momentum"][0]]
     assert [text.get_text() for text in axes.texts] == ["75%"]
 
 

@@ -34,12 +34,12 @@ for figure in FIGURES:
         conda:
             ENVIRONMENT
         params:
-            module=f"deadtokens.figures.{figure}",
+            figure=figure,
             title=experiment_title,
             code=code(f"figures.{figure}"),
         shell:
             """
-            python -m {params.module} {input:q} \
+            python -m deadtokens.figures.draw {params.figure} {input:q} \
                 --title {params.title:q} \
                 --output {output.png:q} \
                 --log {log:q}

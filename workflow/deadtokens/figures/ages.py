@@ -9,19 +9,12 @@ from matplotlib.figure import Figure
 from deadtokens.figures import bands, command, style
 from deadtokens.figures.runs import open_runs
 
-COLORS = {
-    "0": "#6fb3e0",
-    "1-9": "#1f3f77",
-    "10-99": "#5a4b8a",
-    ">=100": "#a58bc7",
-    "rounding of the moment": "#b0304f",
-}
-NAMES = {
-    "0": "gradient of the update itself",
-    "1-9": "1 to 9 updates old",
-    "10-99": "10 to 99 updates old",
-    ">=100": "100 or more updates old",
-    "rounding of the moment": "rounding of the first moment",
+PARTS = {
+    "0": ("#6fb3e0", "gradient of the update itself"),
+    "1-9": ("#1f3f77", "1 to 9 updates old"),
+    "10-99": ("#5a4b8a", "10 to 99 updates old"),
+    ">=100": ("#a58bc7", "100 or more updates old"),
+    "rounding of the moment": ("#b0304f", "rounding of the first moment"),
 }
 TYPES = bands.TYPES
 
@@ -34,7 +27,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     datasets : sequence of Dataset
         One run's attribution each.
     """
-    return bands.table(datasets, "centroid_age_share", NAMES, of_all=False)
+    return bands.table(datasets, "centroid_age_share", PARTS, of_all=False)
 
 
 @style.look()
@@ -42,7 +35,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     return bands.draw(
         table,
-        {NAMES[age]: color for age, color in COLORS.items()},
+        PARTS,
         "part of what gradients do along\nthe centroid's displacement",
         "what remains: past + present",
     )
@@ -58,14 +51,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``attribution.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import MARKERS, strokes
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import Run, described, experiment
@@ -20,10 +21,7 @@ PROOF = "the same, by checksums"
 COUNTS = ["compared", "differing"]
 NEEDED = ("run", "spec", "status", "tensors", "checksums", "controls")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "check": "str",
     "compared": "int64",
     "differing": "int64",
@@ -67,7 +65,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     """
     rows = pd.concat([_checks(run) for run in experiment(datasets)], ignore_index=True)
     rows["fraction"] = rows["differing"] / rows["compared"]
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _checks(run: Run) -> pd.DataFrame:
@@ -134,14 +132,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``audit.json``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -17,6 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import style
+from deadtokens.figures.columns import typed
+from deadtokens.figures.grid import grid
 from deadtokens.figures.runs import Run, experiment
 
 PER_DECADE = 2  # ranges of updates
@@ -35,6 +37,7 @@ TYPES = {
 }
 STRIP = (1.08, 1.32)  # above the bars, which end at 1
 GAP = 0.06  # between two bars, of their width
+Parts = Mapping[str, tuple[str, str]]  # colour and words of each, by its name in the file
 
 
 def edges(last: int) -> list[int]:
@@ -47,9 +50,7 @@ def edges(last: int) -> list[int]:
     return [*sorted(first for first in firsts if first <= last), last + 1]
 
 
-def table(
-    datasets: Sequence[xr.Dataset], share: str, names: Mapping[str, str], of_all: bool
-) -> pd.DataFrame:
+def table(datasets: Sequence[xr.Dataset], share: str, parts: Parts, of_all: bool) -> pd.DataFrame:
     """Return the numbers drawn.
 
     Parameters
@@ -58,8 +59,8 @@ def table(
         One run's attribution each.
     share : str
         The variable with the shares of the centroid's displacement; its last axis has the parts.
-    names : mapping of str to str
-        What the parts are called, in the order in which they are drawn.
+    parts : mapping of str to (str, str)
+        Each part's colour and words, in the order in which they are drawn.
     of_all : bool
         Shares are relative to the displacement; else to the sum of the parts.
 
@@ -73,15 +74,13 @@ def table(
     runs = experiment(datasets)
     groups = dict.fromkeys(run.group for run in runs)
     rows = [
-        _group_rows([run for run in runs if run.group == group], share, names, of_all)
+        _group_rows([run for run in runs if run.group == group], share, parts, of_all)
         for group in groups
     ]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
-def _group_rows(
-    runs: Sequence[Run], share: str, names: Mapping[str, str], of_all: bool
-) -> pd.DataFrame:
+def _group_rows(runs: Sequence[Run], share: str, parts: Parts, of_all: bool) -> pd.DataFrame:
     tokens = [int(run.data["tokens"].sel(population=POPULATION)) for run in runs]
     ends = [int(run.data.attrs["diverged_at"]) for run in runs if run.diverged]
     group = {
@@ -95,7 +94,7 @@ def _group_rows(
     if not last or not max(tokens):
         return pd.DataFrame([group | {"part": ""}])
     ranges = edges(last)
-    along = sum(_projections(run, share, list(names), ranges) for run in runs)
+    along = sum(_projections(run, share, list(parts), ranges) for run in runs)
     moved, along = along[:, 0], along[:, 1:]
     whole = moved if of_all else along.sum(axis=1)
     sizes = np.abs(along).sum(axis=1)
@@ -107,7 +106,7 @@ def _group_rows(
             | {"first_update": first, "last_update": beyond - 1, "part": part}
             | {"share": shares[place, index], "bar": bars[place, index]}
             for place, (first, beyond) in enumerate(pairwise(ranges))
-            for index, part in enumerate(names.values())
+            for index, (_, part) in enumerate(parts.values())
         ]
     )
 
@@ -128,37 +127,32 @@ def _projections(run: Run, share: str, parts: Sequence[str], ranges: Sequence[in
     )
 
 
-def draw(table: pd.DataFrame, colors: Mapping[str, str], ylabel: str, remains: str) -> Figure:
+def draw(table: pd.DataFrame, parts: Parts, ylabel: str, remains: str) -> Figure:
     """Draw one panel a group of runs from the table.
 
     Parameters
     ----------
     table : DataFrame
-    colors : mapping of str to str
-        Of the parts, as the legend names them.
+    parts : mapping of str to (str, str)
+        As for `table`.
     ylabel : str
     remains : str
         What the line across a bar shows.
     """
+    colors = {part: color for color, part in parts.values()}
     groups = list(dict.fromkeys(table["group"]))
     ends = f"{table['last_update'].max():,}" if table["last_update"].notna().any() else "none"
     columns = min(len(groups), 2)
-    rows = -(-len(groups) // columns)
-    figure = style.blank(height=0.4 + 2.3 * rows)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for place, axes in enumerate(panels.flat):
-        if place >= len(groups):
-            axes.remove()
-            continue
-        _draw_panel(axes, table[table["group"] == groups[place]], colors, 84 // columns)
-        if place + columns >= len(groups):
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel(f"range of updates; the last ends with {ends}")
-    _set_limits(panels[0, 0], table)
-    for axes in panels[:, 0]:
+    drawing = grid(len(groups), columns, height=2.3, margin=0.4)
+    for axes, group in zip(drawing.panels, groups, strict=True):
+        _draw_panel(axes, table[table["group"] == group], colors, 84 // columns)
+    _set_limits(drawing.panels[0], table)
+    for axes in drawing.lowest:
+        axes.set_xlabel(f"range of updates; the last ends with {ends}")
+    for axes in drawing.left:
         axes.set_ylabel(ylabel)
-    style.legend_below(figure, _legend(colors, remains))
-    return figure
+    style.legend_below(drawing.figure, _legend(colors, remains))
+    return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str], width: int) -> None:

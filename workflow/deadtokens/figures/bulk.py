@@ -5,24 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
-    draw_groups,
+    draw_runs,
     group_entries,
-    mark_divergences,
     strokes,
 )
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import (
-    DIVERGED,
+    EACH,
     Run,
+    curve,
     described,
-    drawn,
-    end_of,
     experiment,
     mean_over_runs,
     open_runs,
@@ -30,7 +28,6 @@ from deadtokens.figures.runs import (
     thinning,
 )
 
-EACH = "each update"
 FEWEST_MOVERS = 10
 SPEEDS = {
     "bulk_speed": "bulk: the centroid's step",
@@ -42,10 +39,7 @@ SHARES = {
 }
 QUANTITIES = SPEEDS | SHARES
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "quantity": "str",
     "tokens": "Int64",
@@ -77,7 +71,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     rows = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=list(TYPES))
     means = mean_over_runs(rows[rows["series"] == EACH], ["quantity", "update"], "value")
     rows = pd.concat([rows, means], ignore_index=True) if len(means) else rows
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _has_dead(run: Run) -> bool:
@@ -86,12 +80,10 @@ def _has_dead(run: Run) -> bool:
 
 def _curve(run: Run, quantity: str, every: int) -> pd.DataFrame:
     dead = run.data[[quantity, "movers"]].sel(population="dead")
-    updates, values = dead["update"].values, dead[quantity].values
+    values = dead[quantity].values
     if quantity == "pairwise_cosine":
         values = np.where(dead["movers"] >= FEWEST_MOVERS, values, np.nan)
-    line = pd.DataFrame({"series": EACH, "update": updates, "value": values})
-    line = line[drawn(updates, every)]
-    rows = pd.concat([line, end_of(line, run)])
+    rows = curve(run, every, value=values)
     return described(rows.assign(quantity=quantity, tokens=populations(run)["dead"]), run)
 
 
@@ -112,7 +104,7 @@ def draw(table: pd.DataFrame) -> Figure:
             rows = rows.assign(value=scale.place(rows["value"]))
         else:
             axes.set_ylim(-0.13, 1.05)
-        _draw_panel(axes, rows, by_group)
+        draw_runs(axes, rows, "value", by_group)
         axes.set_title(title)
     for axes in panels[1]:
         style.label_updates(axes, table["update"])
@@ -123,13 +115,6 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
-    draw_groups(axes, rows[rows["series"] != DIVERGED], "value", by_group)
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [by_group[group].color for group in ended["group"]]
-    mark_divergences(axes, ended.assign(color=colors), "value")
-
-
 RECIPE = command.Recipe(
     name="bulk",
     title="Common and thermal motion of the dead tokens",
@@ -138,14 +123,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``drift.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

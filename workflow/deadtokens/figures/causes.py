@@ -12,6 +12,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import typed
+from deadtokens.figures.grid import Grid, grid
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 BINS = 80
@@ -65,7 +67,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     rows = pd.concat([_binned(run, edges) for run in runs], ignore_index=True)
     grouped = rows.groupby(["group", "regime"], sort=False)
     means = pd.concat([_mean(group) for _, group in grouped], ignore_index=True)
-    return means.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(means, TYPES)
 
 
 def bin_edges(updates: int) -> np.ndarray:
@@ -120,18 +122,13 @@ def _mean(rows: pd.DataFrame) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     groups = list(table.groupby("group", sort=False))
-    columns = min(COLUMNS, len(groups))
-    lines = -(-len(groups) // columns)
-    figure = style.blank(height=0.5 + lines * PANEL_HEIGHT)
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    _label_axes(panels, len(groups), table)
-    for axes, (_, rows) in zip(panels.flat, groups, strict=False):
+    drawing = grid(len(groups), min(COLUMNS, len(groups)), height=PANEL_HEIGHT, margin=0.5)
+    _label_axes(drawing, table)
+    for axes, (_, rows) in zip(drawing.panels, groups, strict=True):
         _draw_panel(axes, rows)
-    for axes in panels.flat[len(groups) :]:
-        axes.set_axis_off()
     entries = [(Patch(color=color), words) for color, words in LAYERS.values()]
-    style.legend_below(figure, entries)
-    return figure
+    style.legend_below(drawing.figure, entries)
+    return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
@@ -182,20 +179,18 @@ def _title(rows: pd.DataFrame) -> str:
     return f"{name}\n{100 * still:.3g} % still, over all updates"
 
 
-def _label_axes(panels: np.ndarray, used: int, table: pd.DataFrame) -> None:
+def _label_axes(drawing: Grid, table: pd.DataFrame) -> None:
     end = max(2, table["last_update"].max() + 1) if table["last_update"].notna().any() else 2
-    for place, axes in enumerate(panels.flat[:used]):
+    for axes in drawing.panels:
         axes.set_xscale("log")
         axes.set_xlim(1, end)
         axes.set_ylim(0, 1)
         axes.xaxis.set_major_locator(LogLocator(10))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(style.thousands())
-        is_lowest = place + panels.shape[1] >= used
-        axes.tick_params(labelbottom=is_lowest)
-        if is_lowest:
-            axes.set_xlabel("update (logarithmic)")
-    for axes in panels[:, 0]:
+    for axes in drawing.lowest:
+        axes.set_xlabel("update (logarithmic)")
+    for axes in drawing.left:
         axes.set_ylabel("fraction of dead\ntokens' components")
 
 
@@ -207,14 +202,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``stillness.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

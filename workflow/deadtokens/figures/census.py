@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import typed
 from deadtokens.figures.inputs import open_dataset
 
 DEAD, LIVE, RANKED = "dead by cause", "live by script", "live by rank"
@@ -67,7 +68,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         raise UserError("a vocabulary's census is given twice: name each vocabulary's once")
     parts = [_census(data).assign(vocabulary=data.attrs["vocabulary"]) for data in datasets]
     rows = pd.concat(parts, ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _census(data: xr.Dataset) -> pd.DataFrame:
@@ -167,14 +168,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the vocabularies' ``census.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

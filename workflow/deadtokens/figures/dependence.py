@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.inputs import open_dataset
 from deadtokens.figures.lines import strokes
 from deadtokens.figures.runs import ATTRIBUTES, described, experiment, populations
@@ -45,10 +46,7 @@ NEEDED = (
     *("likeness_effect", "likeness_range", "likeness_tokens", "likeness"),
 )
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "population": "str",
     "members": "int64",
     "kind": "str",
@@ -97,7 +95,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         for population, members in populations(run).items()
     ]
     rows = pd.concat(rows, ignore_index=True).dropna(subset="value", ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _rows(data: xr.Dataset) -> pd.DataFrame:
@@ -253,14 +251,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``drift.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

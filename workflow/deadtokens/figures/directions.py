@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.inputs import open_dataset
 from deadtokens.figures.runs import ATTRIBUTES, Run, described, experiment
 
@@ -28,10 +29,7 @@ MOST_COLUMNS_WITH_NUMBERS = 6
 ROW = 0.17  # inches
 NEEDED = ("cosine", "explained_alone", "share", "candidate", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "source": "str",
     "centring": "str",
     "quantity": "str",
@@ -71,7 +69,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     runs = experiment(datasets)
     rows = pd.concat([_rows(run, *panel) for run in runs for panel in PANELS], ignore_index=True)
     rows = rows.dropna(subset="value", ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _rows(run: Run, source: str, centring: str) -> pd.DataFrame:
@@ -163,14 +161,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``drift.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -8,28 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
-from deadtokens.figures.lines import divergence_entries, mark_divergences
+from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.grid import grid
+from deadtokens.figures.lines import divergence_entries
 from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.populations import MEDIAN, band_entries, draw_bands
-from deadtokens.figures.runs import (
-    DIVERGED,
-    Run,
-    described,
-    drawn,
-    end_of,
-    experiment,
-    open_runs,
-    populations,
-    thinning,
-)
+from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
+from deadtokens.figures.runs import Run, experiment, open_runs, populations, thinning
 
-EACH = "each update"
 NEEDED = ("displacement_quantile", "population", "quantile", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "population": "str",
     "tokens": "Int64",
@@ -60,16 +48,12 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     runs = experiment(datasets)
     every = thinning(runs)
     rows = [_curves(run, kind, every) for run in runs for kind in populations(run)]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _curves(run: Run, population: str, every: int) -> pd.DataFrame:
-    quantiles = run.data["displacement_quantile"].sel(population=population, drop=True)
-    quantiles = quantiles.isel(update=drawn(quantiles["update"].values, every))
-    lines = quantiles.transpose("quantile", "update").to_dataframe("displacement").reset_index()
-    end = end_of(lines[lines["quantile"] == MEDIAN].assign(series=EACH), run)
-    rows = pd.concat([lines.assign(series=EACH), end.assign(quantile=MEDIAN)])
-    return described(rows.assign(population=population, tokens=populations(run)[population]), run)
+    quantiles = run.data["displacement_quantile"].sel(population=population)
+    return quantile_rows(run, population, quantiles, "displacement", every)
 
 
 @style.look()
@@ -77,36 +61,23 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
     columns = 2 if len(runs) == 4 else min(len(runs), 3)
-    rows = -(-len(runs) // columns)
-    figure = style.blank(height=0.4 + 2.0 * rows)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    drawing = grid(len(runs), columns, height=2.0, margin=0.4)
     scale = LogScaleWithZero.spanning(table["displacement"])
-    for place, axes in enumerate(panels.flat):
-        if place >= len(runs):
-            axes.remove()
-            continue
-        _draw_panel(axes, table[table["run"] == runs[place]], scale, 84 // columns)
-        if place + columns >= len(runs):
-            axes.tick_params(labelbottom=True)
+    for axes, run in zip(drawing.panels, runs, strict=True):
+        _draw_panel(axes, table[table["run"] == run], scale, 84 // columns)
+        if axes in drawing.lowest:
             style.label_updates(axes, table["update"])
-    for axes in panels[:, 0]:
+    for axes in drawing.left:
         axes.set_ylabel("displacement of a token\nby one update (L2 norm)")
-    style.legend_below(figure, _legend(table) + scale.entries())
-    return figure
+    entries = [*band_entries(table), *divergence_entries(table), *scale.entries()]
+    style.legend_below(drawing.figure, entries)
+    return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero, width: int) -> None:
     scale.apply(axes)
     axes.set_title(style.as_drawn(rows["label"].iloc[0], width))
-    draw_bands(axes, rows[rows["series"] == EACH], "displacement", scale)
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [style.POPULATIONS[population].color for population in ended["population"]]
-    ended = ended.assign(displacement=scale.place(ended["displacement"]), color=colors)
-    mark_divergences(axes, ended, "displacement")
-
-
-def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
-    return band_entries(table[table["series"] == EACH]) + divergence_entries(table)
+    draw_bands(axes, rows, "displacement", scale)
 
 
 RECIPE = command.Recipe(
@@ -117,14 +88,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``freezing.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

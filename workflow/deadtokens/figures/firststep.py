@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.grid import grid
 from deadtokens.figures.logscale import label_powers
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import Run, described, experiment, open_runs
@@ -19,10 +21,7 @@ INTENDED, REALISED, EXAMPLE, CURVE = "intended", "realised", "example", "|g| / (
 MARKERS = {INTENDED: "o", REALISED: "D"}
 NEEDED = ("first_gradient", "first_intended", "first_realised", "example_multiplier", "spread")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "population": "str",
     "components": "Int64",
@@ -50,7 +49,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         its 5 % and 95 % quantiles ``low`` and ``high``.
     """
     rows = [_series(run) for run in experiment(datasets)]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _series(run: Run) -> pd.DataFrame:
@@ -85,24 +84,18 @@ def _curve(run: Run, examples: pd.Series) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
-    columns = min(len(runs), 2)
-    lines = -(-len(runs) // columns)
-    figure = style.blank(height=0.4 + 2.3 * lines)
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    drawing = grid(len(runs), min(len(runs), 2), height=2.3, margin=0.4)
     scale = LogScaleWithZero.spanning(pd.concat([table["update"], table["low"]]))
-    for place, axes in enumerate(panels.flat):
-        if place >= len(runs):
-            axes.remove()
-            continue
-        _draw_panel(axes, table[table["run"] == runs[place]], scale)
-        axes.set_title(style.as_drawn(table["label"][table["run"] == runs[place]].iloc[0], 45))
-        if place + columns >= len(runs):
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel("gradient of a component at the first update, |g|")
-    for axes in panels[:, 0]:
+    for axes, run in zip(drawing.panels, runs, strict=True):
+        rows = table[table["run"] == run]
+        _draw_panel(axes, rows, scale)
+        axes.set_title(style.as_drawn(rows["label"].iloc[0], 45))
+    for axes in drawing.lowest:
+        axes.set_xlabel("gradient of a component at the first update, |g|")
+    for axes in drawing.left:
         axes.set_ylabel("|first update| / learning rate")
-    style.legend_below(figure, _legend(table) + scale.entries())
-    return figure
+    style.legend_below(drawing.figure, _legend(table) + scale.entries())
+    return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero) -> None:
@@ -161,14 +154,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``gradients.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from deadtokens.figures import command, flowchart, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.inputs import open_dataset
 from deadtokens.figures.runs import ATTRIBUTES, described, experiment
 
@@ -26,10 +27,7 @@ ENDS = {
 }
 DASHES = {"residual path": (), "MLP": (5, 1.5), "attention": (1.5, 1)}
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "status": "str",
     "state": "int64",
     "quantity": "str",
@@ -70,7 +68,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         described(_rows(run.data), run).assign(status=run.data.attrs["status"])
         for run in runs[:MOST_RUNS]
     )
-    return rows.reindex(columns=list(TYPES)).astype(TYPES).reset_index(drop=True)
+    return typed(rows, TYPES).reset_index(drop=True)
 
 
 def _rows(data: xr.Dataset) -> pd.DataFrame:
@@ -176,14 +174,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``backprop.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -7,23 +7,21 @@ from collections.abc import Sequence
 
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
-    draw_groups,
+    draw_runs,
     group_entries,
-    mark_divergences,
     strokes,
 )
 from deadtokens.figures.runs import (
-    DIVERGED,
+    EACH,
     Run,
+    curve,
     described,
-    drawn,
-    end_of,
     experiment,
     mean_over_runs,
     open_runs,
@@ -31,12 +29,8 @@ from deadtokens.figures.runs import (
     thinning,
 )
 
-EACH = "each update"
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "population": "str",
     "tokens": "Int64",
@@ -68,17 +62,13 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     lines = curves[curves["series"] == EACH]
     means = mean_over_runs(lines, ["population", "tokens", "update"], "frozen_fraction")
     rows = pd.concat([curves, means], ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _curve(run: Run, population: str, every: int) -> pd.DataFrame:
     fraction = run.data["frozen_fraction"].sel(population=population)
-    updates = fraction["update"].values
-    line = pd.DataFrame({"series": EACH, "update": updates, "frozen_fraction": fraction})
-    line = line[drawn(updates, every)]
-    tokens = populations(run)[population]
-    rows = pd.concat([line, end_of(line, run)]).assign(population=population, tokens=tokens)
-    return described(rows, run)
+    rows = curve(run, every, frozen_fraction=fraction)
+    return described(rows.assign(population=population, tokens=populations(run)[population]), run)
 
 
 @style.look()
@@ -90,7 +80,8 @@ def draw(table: pd.DataFrame) -> Figure:
     for axes, population in zip(panels, style.POPULATIONS, strict=True):
         style.label_updates(axes, table["update"])
         rows = table[table["population"] == population]
-        _draw_panel(axes, rows, by_group)
+        axes.set_ylim(-0.03, 1.03)
+        draw_runs(axes, rows, "frozen_fraction", by_group)
         axes.set_title(_title(population, rows))
     panels[0].set_ylabel("fraction of tokens frozen\n(bitwise unchanged by the update)")
     style.legend_below(figure, group_entries(table, by_group) + divergence_entries(table))
@@ -110,14 +101,6 @@ def _title(population: str, rows: pd.DataFrame) -> str:
     return f"{title}\n{style.as_drawn(f'0 at all updates drawn: {names}', 55)}"
 
 
-def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
-    axes.set_ylim(-0.03, 1.03)
-    draw_groups(axes, rows[rows["series"] != DIVERGED], "frozen_fraction", by_group)
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [by_group[group].color for group in ended["group"]]
-    mark_divergences(axes, ended.assign(color=colors), "frozen_fraction")
-
-
 RECIPE = command.Recipe(
     name="frozen",
     title="Frozen tokens",
@@ -126,14 +109,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``freezing.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -1,5 +1,6 @@
 """How the runs of an experiment are drawn as lines: strokes, means, ends, legend."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -54,6 +55,12 @@ def _shades(color: str, number: int) -> list[str]:
     return seaborn.blend_palette([color, end], number + 2).as_hex()[:number]
 
 
+def draw_runs(axes: Axes, rows: pd.DataFrame, column: str, strokes: dict[str, Stroke]) -> None:
+    """Draw the lines of `draw_groups`, and with `mark_divergences` where those of a run end."""
+    draw_groups(axes, rows[rows["series"] != DIVERGED], column, strokes)
+    mark_divergences(axes, rows, column, "group", strokes)
+
+
 def draw_groups(axes: Axes, rows: pd.DataFrame, column: str, strokes: dict[str, Stroke]) -> None:
     """Draw one line a run, thin where a group's mean is drawn too.
 
@@ -82,28 +89,42 @@ def _marks(stroke: Stroke, points: int) -> dict:
     return {"marker": stroke.marker, "markersize": 4, "markevery": (first, spacing)}
 
 
-def mark_divergences(axes: Axes, rows: pd.DataFrame, column: str) -> None:
+def mark_divergences(
+    axes: Axes, rows: pd.DataFrame, column: str, by: str, strokes: Mapping[str, Stroke]
+) -> None:
     """Put a cross where each diverged run's lines end, and a label at the run's first.
 
     Parameters
     ----------
     axes : Axes
     rows : DataFrame
-        One row a cross: ``run``, ``update``, ``diverged_at``, ``color`` and `column`.
+        ``series``, ``run``, ``update``, ``diverged_at``, `by` and `column`.
     column : str
         The height of the cross. Where it is NaN (the run has no update) nothing is drawn.
+    by : str
+        What tells the strokes apart.
+    strokes : mapping of str to Stroke
     """
-    rows = rows[np.isfinite(rows[column])]
-    for x, y, color in zip(rows["update"], rows[column], rows["color"], strict=True):
-        axes.plot(x, y, "x", color=color, markersize=7, markeredgewidth=1.8, zorder=5)
+    ended = draw_ends(axes, rows, column, by, strokes)
     axes.autoscale_view()
     labelled: list[np.ndarray] = []
-    for row in rows.drop_duplicates("run").to_dict("records"):
+    for row in ended.drop_duplicates("run").to_dict("records"):
         at = (row["update"], row[column])
         place = axes.transAxes.inverted().transform(axes.transData.transform(at))
         near = sum(bool((np.abs(place - other) < NEAR).all()) for other in labelled)
         labelled.append(place)
         _label_point(axes, at, place, _divergence(row).replace("at ", "at\n"), 6 + 20 * near)
+
+
+def draw_ends(
+    axes: Axes, rows: pd.DataFrame, column: str, by: str, strokes: Mapping[str, Stroke]
+) -> pd.DataFrame:
+    """Draw the crosses of `mark_divergences` without labels; return their rows."""
+    ended = rows[(rows["series"] == DIVERGED) & np.isfinite(rows[column])]
+    for x, y, name in zip(ended["update"], ended[column], ended[by], strict=True):
+        color = strokes[name].color
+        axes.plot(x, y, "x", color=color, markersize=7, markeredgewidth=1.8, zorder=5)
+    return ended
 
 
 def _label_point(

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_groups,
@@ -23,7 +24,7 @@ from deadtokens.figures.lines import (
     strokes,
 )
 from deadtokens.figures.runs import (
-    DIVERGED,
+    EACH,
     MEAN,
     Run,
     described,
@@ -35,14 +36,11 @@ from deadtokens.figures.runs import (
     thinning,
 )
 
-RAW, SMOOTHED, UNIFORM = "each update", "moving mean", "uniform prediction"
+SMOOTHED, UNIFORM = "moving mean", "uniform prediction"
 LARGEST_LINEAR_RATIO = 10
 DOTTED = {"color": style.NEUTRAL, "linewidth": 0.8, "linestyle": (0, (1, 2))}
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "update": "int64",
     "loss": "float64",
@@ -70,14 +68,14 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     curves = pd.concat([_curves(run, window, every) for run in runs])
     means = mean_over_runs(curves[curves["series"] == SMOOTHED], ["update"], "loss")
     rows = pd.concat([*_uniform(runs), curves, means], ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _curves(run: Run, window: int, every: int) -> pd.DataFrame:
     loss = run.data["loss"].astype("float64")
     loss = loss[np.isfinite(loss.values)]
     updates = loss["update"].values
-    raw = pd.DataFrame({"series": RAW, "update": updates, "loss": loss, "averaged_over": 1})
+    raw = pd.DataFrame({"series": EACH, "update": updates, "loss": loss, "averaged_over": 1})
     smooth, width = moving_mean(loss.values, window)
     mean = raw[: len(smooth)].assign(series=SMOOTHED, loss=smooth, averaged_over=width)
     lines = [line[drawn(line["update"].values, every)] for line in (raw, mean)]
@@ -121,7 +119,7 @@ def _uniform(runs: Sequence[Run]) -> list[pd.DataFrame]:
     sizes = {int(run.data.attrs["vocabulary_size"]) for run in runs if _knows_vocabulary(run)}
     last = max(run.data["update"].values.max(initial=1) for run in runs)
     ends = pd.DataFrame({"series": UNIFORM, "update": [0, last]})
-    nobody = dict.fromkeys(("group", "regime", "label", "run"), "")
+    nobody = dict.fromkeys(NAMES, "")
     return [ends.assign(loss=np.log(size), **nobody) for size in sorted(sizes)]
 
 
@@ -136,16 +134,14 @@ def draw(table: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     curves, uniform = table[table["series"] != UNIFORM], table[table["series"] == UNIFORM]
     by_group = strokes(curves)
-    _draw_raw(axes, curves[curves["series"] == RAW], by_group)
+    _draw_raw(axes, curves[curves["series"] == EACH], by_group)
     draw_groups(axes, curves[curves["series"].isin([SMOOTHED, MEAN])], "loss", by_group)
     for _, ends in uniform.groupby("loss"):
         axes.plot(ends["update"], ends["loss"], **DOTTED)
     _scale(axes, table["loss"])
     axes.set_ylabel(_loss_label(_window(table)))
     style.label_updates(axes, curves["update"])
-    ended = curves[curves["series"] == DIVERGED]
-    colors = [by_group[group].color for group in ended["group"]]
-    mark_divergences(axes, ended.assign(color=colors), "loss")
+    mark_divergences(axes, curves, "loss", "group", by_group)
     style.legend_below(figure, _legend(curves, uniform, by_group))
     return figure
 
@@ -195,14 +191,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``scalars.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -15,6 +15,8 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import FuncFormatter
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.grid import grid
 from deadtokens.figures.runs import Run, described, drawn, experiment, open_runs, thinning
 
 CENTROID, CLOUD, END = "centroid", "cloud", "end"
@@ -23,10 +25,7 @@ DEVIATIONS = 2
 MARGIN = 0.04  # of the widest extent
 NEEDED = ("path", "ellipse", "plane_share", "efficiency", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "state": "int64",
     "x": "float64",
@@ -58,7 +57,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     runs = experiment(datasets)
     every = thinning(runs)
     rows = pd.concat([_rows(run, every) for run in runs], ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _rows(run: Run, every: int) -> pd.DataFrame:
@@ -84,26 +83,20 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
     columns = 2 if len(runs) in (2, 4) else min(len(runs), 3)
-    rows = -(-len(runs) // columns)
     limits = _limits(table)
-    width = style.FULL_WIDTH - 1.1
-    figure = style.blank(height=0.6 + rows * (0.5 + width / columns * _aspect(limits)))
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    width = (style.FULL_WIDTH - 1.1) / columns
+    drawing = grid(len(runs), columns, height=0.5 + width * _aspect(limits), margin=0.6)
     norm = LogNorm(1, max(2, table["state"].max()))
-    for place, axes in enumerate(panels.flat):
-        if place >= len(runs):
-            axes.remove()
-            continue
-        _draw_run(axes, table[table["run"] == runs[place]], norm, 84 // columns)
+    for axes, run in zip(drawing.panels, runs, strict=True):
+        _draw_run(axes, table[table["run"] == run], norm, 84 // columns)
         axes.set(xlim=limits[0], ylim=limits[1], aspect="equal")
-        if place + columns >= len(runs):
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel("component 1 (weight)")
-    for axes in panels[:, 0]:
+    for axes in drawing.lowest:
+        axes.set_xlabel("component 1 (weight)")
+    for axes in drawing.left:
         axes.set_ylabel("component 2 (weight)")
-    _add_scale(figure, norm)
-    style.legend_below(figure, _legend())
-    return figure
+    _add_scale(drawing.figure, norm)
+    style.legend_below(drawing.figure, _legend())
+    return drawing.figure
 
 
 def _limits(table: pd.DataFrame) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -179,14 +172,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``drift.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

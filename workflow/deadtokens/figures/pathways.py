@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import divergence_entries, mark_divergences
 from deadtokens.figures.logscale import label_log_updates, label_powers
 from deadtokens.figures.runs import (
@@ -28,13 +29,11 @@ WHOLE, INPUT, OUTPUT = "recorded gradient", "input side", "output side"
 SOURCES = {"update": "recorded", "probe": "probed"}
 MARKERS = {INPUT: "v", OUTPUT: "^"}
 DASHES = {WHOLE: "-", INPUT: (0, (1, 1.5)), OUTPUT: (0, (4, 2))}
+STROKES = style.POPULATIONS | {"": style.Stroke(style.NEUTRAL)}
 KIND = ["series", "source", "population"]
 NEEDED = ("gradient_norm", "sum_ratio", "side_norm", "output_sum", "probe", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "quantity": "str",
     "series": "str",
     "source": "str",
@@ -65,7 +64,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     runs = experiment(datasets)
     every = thinning(runs)
     rows = pd.concat([_rows(run, every) for run in runs], ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _rows(run: Run, every: int) -> pd.DataFrame:
@@ -127,17 +126,11 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
     lines = rows[rows["series"] != DIVERGED]
     for kind, line in lines.groupby(KIND, sort=False):
         axes.plot(line["update"], line["value"], **_look(*kind))
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [_color(population) for population in ended["population"]]
-    mark_divergences(axes, ended.assign(color=colors), "value")
-
-
-def _color(population: str) -> str:
-    return style.POPULATIONS[population].color if population else style.NEUTRAL
+    mark_divergences(axes, rows, "value", "population", STROKES)
 
 
 def _look(series: str, source: str, population: str) -> dict:
-    look = {"color": _color(population)}
+    look = {"color": STROKES[population].color}
     if source == SOURCES["update"]:
         return look | {"linewidth": 0.8, "linestyle": DASHES[series], "zorder": 2}
     look |= {"marker": MARKERS[series], "markersize": 4.5, "linestyle": ""}
@@ -161,14 +154,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``gradients.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

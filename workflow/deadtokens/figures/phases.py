@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.logupdates import averaged, bin_starts, label_log_updates
 from deadtokens.figures.runs import Run, described, experiment, open_runs, populations
 
@@ -22,10 +23,7 @@ MEANING = {
 }
 NEEDED = ("phase_fraction", "population", "phase", "grid", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "population": "str",
     "tokens": "Int64",
     "phase": "str",
@@ -54,7 +52,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         updates has one row without a phase.
     """
     rows = [_shares(run, kind) for run in experiment(datasets) for kind in populations(run)]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _shares(run: Run, population: str) -> pd.DataFrame:
@@ -123,14 +121,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``freezing.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

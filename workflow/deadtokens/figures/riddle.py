@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import typed
 from deadtokens.figures.inputs import open_dataset
 from deadtokens.figures.logscale import label_powers
 
@@ -70,7 +71,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         uniform_probability=1 / size,
         uniform_gradient=rows["mean_hidden"] / size,
     )
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 @style.look()
@@ -143,14 +144,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from a run's ``initial.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from deadtokens.errors import UserError
 from deadtokens.figures.inputs import open_dataset
@@ -15,7 +16,7 @@ from deadtokens.figures.style import REGIMES
 
 ATTRIBUTES = ("run", "spec", "status")
 POINTS_PER_LINE = 2000
-MEAN, DIVERGED = "mean of runs", "diverged"
+EACH, MEAN, DIVERGED = "each update", "mean of runs", "diverged"
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,22 @@ def mean_over_runs(rows: pd.DataFrame, by: Sequence[str], value: str) -> pd.Data
     several = means[(runs > 1) & (means["size"] == runs)]
     names = several.assign(label=several["group"], run="", series=MEAN)
     return names.rename(columns={"mean": value}).drop(columns="size")
+
+
+def curve(run: Run, every: int, **values: ArrayLike) -> pd.DataFrame:
+    """Return a line over a run's updates, thinned, and with it what `end_of` gives.
+
+    Parameters
+    ----------
+    run : Run
+    every : int
+        Every so many-th update is drawn.
+    **values : array_like of shape (updates,)
+        Columns.
+    """
+    updates = run.data["update"].values
+    line = pd.DataFrame({"series": EACH, "update": updates, **values})[drawn(updates, every)]
+    return pd.concat([line, end_of(line, run)])
 
 
 def end_of(line: pd.DataFrame, run: Run) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import group_entries, strokes
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
@@ -25,10 +26,7 @@ LOWEST = 1e-4
 NULL_COLOR = "#d9d9d9"
 NEEDED = ("share", "share_band", "null_share", "components_above_null", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "source": "str",
     "centring": "str",
@@ -61,7 +59,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     runs = experiment(datasets)
     rows = pd.concat([_shares(run, *panel) for run in runs for panel in PANELS], ignore_index=True)
     rows = rows.dropna(subset="share", ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _shares(run: Run, source: str, centring: str) -> pd.DataFrame:
@@ -153,14 +151,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``drift.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -11,6 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.grid import grid
 from deadtokens.figures.logscale import label_powers
 from deadtokens.figures.logzero import STRIP_COLOR
 from deadtokens.figures.runs import Run, described, experiment, open_runs
@@ -19,10 +21,7 @@ TOKEN, LINE = "token", "straight line"
 ZERO = 4.0  # dead tokens are drawn this factor left of the rarest live one
 NEEDED = ("second_moment", "frequency", "frequency_slope", "frequency_r2", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "population": "str",
     "token": "Int64",
@@ -51,7 +50,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         have no rows.
     """
     rows = [_rows(run) for run in experiment(datasets)]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _rows(run: Run) -> pd.DataFrame:
@@ -80,22 +79,18 @@ def _line(data: xr.Dataset, slope: float, r2: float) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
-    columns = max(1, min(len(runs), 2))
-    lines = max(1, -(-len(runs) // columns))
-    figure = style.blank(height=0.3 + 2.3 * lines)
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    for place, axes in enumerate(panels.flat):
-        if place >= len(runs):
-            axes.remove() if runs else axes.set_title("no updates")
-            continue
-        _draw_panel(axes, table[table["run"] == runs[place]], table)
-        if place + columns >= len(runs):
-            axes.tick_params(labelbottom=True)
+    number = max(1, len(runs))
+    drawing = grid(number, min(number, 2), height=2.3, margin=0.3)
+    if not runs:
+        drawing.panels[0].set_title("no updates")
+    for axes, run in zip(drawing.panels, runs, strict=False):
+        _draw_panel(axes, table[table["run"] == run], table)
+        if axes in drawing.lowest:
             axes.set_xlabel("unigram frequency in the training text")
-    for axes in panels[:, 0]:
+    for axes in drawing.left:
         axes.set_ylabel("second moment of a row\n(nat², mean over components)")
-    style.legend_below(figure, _legend(table))
-    return figure
+    style.legend_below(drawing.figure, _legend(table))
+    return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, table: pd.DataFrame) -> None:
@@ -159,14 +154,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``gradients.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -9,17 +9,11 @@ from matplotlib.figure import Figure
 from deadtokens.figures import bands, command, style
 from deadtokens.figures.runs import open_runs
 
-COLORS = {
-    "momentum": "#1f3f77",
-    "present": "#6fb3e0",
-    "decay": "#e8b04a",
-    "rounding": "#b0304f",
-}
-NAMES = {
-    "momentum": "momentum (past gradients)",
-    "present": "present gradient",
-    "decay": "weight decay",
-    "rounding": "rounding",
+PARTS = {
+    "momentum": ("#1f3f77", "momentum (past gradients)"),
+    "present": ("#6fb3e0", "present gradient"),
+    "decay": ("#e8b04a", "weight decay"),
+    "rounding": ("#b0304f", "rounding"),
 }
 TYPES = bands.TYPES
 
@@ -32,7 +26,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     datasets : sequence of Dataset
         One run's attribution each.
     """
-    return bands.table(datasets, "centroid_share", NAMES, of_all=True)
+    return bands.table(datasets, "centroid_share", PARTS, of_all=True)
 
 
 @style.look()
@@ -40,7 +34,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     return bands.draw(
         table,
-        {NAMES[term]: color for term, color in COLORS.items()},
+        PARTS,
         "part of what acts along\nthe centroid's displacement",
         "what remains: the displacement",
     )
@@ -56,14 +50,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``attribution.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

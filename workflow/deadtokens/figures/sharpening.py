@@ -10,15 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
+    draw_ends,
     draw_groups,
     group_entries,
     strokes,
 )
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import (
-    DIVERGED,
+    EACH,
     Run,
     described,
     drawn,
@@ -28,7 +30,6 @@ from deadtokens.figures.runs import (
     thinning,
 )
 
-EACH = "each update"
 LIMIT_COLOR = "#c8102e"
 # Quantity: what stands above its panel, the variable that is its limit.
 PANELS = {
@@ -50,10 +51,7 @@ LINEAR = "gradient_decay"
 WALL = 1.0
 NEEDED = ("probability_median", "eps")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "quantity": "str",
     "limit": "float64",
@@ -82,7 +80,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     runs = experiment(datasets)
     every = thinning(runs)
     rows = [_curve(run, name, every) for run in runs for name in PANELS if name in run.data]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _curve(run: Run, quantity: str, every: int) -> pd.DataFrame:
@@ -134,10 +132,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke
     draw_groups(axes, rows[rows["series"] == EACH], "value", by_group)
     for _, line in rows.groupby("run", sort=False):
         axes.plot(line["update"], line["limit"], color=LIMIT_COLOR, linewidth=0.8, zorder=1)
-    ended = rows[rows["series"] == DIVERGED]
-    for row in ended.dropna(subset="value").to_dict("records"):
-        cross = {"color": by_group[row["group"]].color, "markersize": 7, "markeredgewidth": 1.8}
-        axes.plot(row["update"], row["value"], "x", zorder=5, **cross)
+    draw_ends(axes, rows, "value", "group", by_group)
 
 
 RECIPE = command.Recipe(
@@ -148,14 +143,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``sharpening.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
-    draw_groups,
+    draw_runs,
     group_entries,
-    mark_divergences,
     strokes,
 )
 from deadtokens.figures.logscale import label_log_updates, label_powers
@@ -50,10 +50,7 @@ MARKS = {
 }
 NEEDED = ("entropy", "mean_entropy", "probability", "probe", "dead", *TEMPERATURES.values())
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "quantity": "str",
     "of": "str",
@@ -84,7 +81,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     lines = curves[curves["series"] != DIVERGED]
     means = mean_over_runs(lines, ["quantity", "of", "update"], "value")
     rows = pd.concat([*_uniform(runs), curves, means], ignore_index=True)
-    return rows.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(rows, TYPES)
 
 
 def _curves(run: Run, every: int) -> pd.DataFrame:
@@ -113,7 +110,7 @@ def _line(quantity: str, of: str, values: xr.DataArray) -> pd.DataFrame:
 def _uniform(runs: Sequence[Run]) -> list[pd.DataFrame]:
     sizes = sorted({int(run.data.attrs["vocabulary_size"]) for run in runs})
     last = max(run.data["update"].values.max(initial=1) for run in runs)
-    nobody = dict.fromkeys(("group", "regime", "label", "run"), "")
+    nobody = dict.fromkeys(NAMES, "")
     ends = pd.DataFrame({"update": [1, last], "series": UNIFORM, "of": UNIFORM, **nobody})
     return [
         ends.assign(quantity=quantity, value=value)
@@ -145,17 +142,13 @@ def draw(table: pd.DataFrame) -> Figure:
 def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
     for _, ends in rows[rows["series"] == UNIFORM].groupby("value"):
         axes.plot(ends["update"], ends["value"], **DOTTED)
-    recorded = rows[rows["of"].isin([OF_MEAN, OF_DEAD]) & (rows["series"] != DIVERGED)]
-    draw_groups(axes, recorded, "value", by_group)
     probed = rows[rows["of"].isin(MARKS) & (rows["series"] != MEAN)]
     for (group, of, _), points in probed.groupby(["group", "of", "run"], sort=False):
         stroke = by_group[group]
         line = {**stroke.line(), "linewidth": 0.7} if of == OF_ALL else {"linestyle": ""}
         look = {"color": stroke.color, "zorder": 4, **MARKS[of], **line}
         axes.plot(points["update"], points["value"], **look)
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [by_group[group].color for group in ended["group"]]
-    mark_divergences(axes, ended.assign(color=colors), "value")
+    draw_runs(axes, rows[rows["of"].isin([OF_MEAN, OF_DEAD])], "value", by_group)
 
 
 def _label_temperature(axes: Axes, values: pd.Series) -> None:
@@ -195,14 +188,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``gradients.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -11,15 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.grid import grid
 from deadtokens.figures.logupdates import label_log_updates
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 NEEDED = ("strata", "strata_update", "strata_token", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "tokens": "Int64",
     "row": "Int64",
     "token": "Int64",
@@ -48,7 +47,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         these.
     """
     rows = [_stretches(run) for run in experiment(datasets)]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _stretches(run: Run) -> pd.DataFrame:
@@ -76,23 +75,17 @@ def _stretches(run: Run) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
-    columns = min(len(runs), 2)
-    rows = -(-len(runs) // columns)
-    figure = style.blank(height=0.3 + 2.4 * rows)
-    panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
-    for place, axes in enumerate(panels.flat):
-        if place >= len(runs):
-            axes.remove()
-            continue
-        own = table[table["run"] == runs[place]]
-        _draw_panel(axes, own)
+    drawing = grid(len(runs), min(len(runs), 2), height=2.4, margin=0.3, sharey=False)
+    for axes, run in zip(drawing.panels, runs, strict=True):
+        _draw_panel(axes, table[table["run"] == run])
         label_log_updates(axes, table["last"].fillna(1))
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel(axes.get_xlabel() if place + columns >= len(runs) else "")
-    for axes in panels[:, 0]:
+        axes.set_xlabel(axes.get_xlabel() if axes in drawing.lowest else "")
+    for axes in drawing.left:
         axes.set_ylabel("dead tokens,\nearliest last motion at the foot")
-    style.legend_below(figure, [(Patch(color=c), name) for name, c in style.PHASES.items()])
-    return figure
+    entries = [(Patch(color=color), name) for name, color in style.PHASES.items()]
+    style.legend_below(drawing.figure, entries)
+    return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
@@ -126,14 +119,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``freezing.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -9,26 +9,24 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
-    draw_groups,
+    draw_runs,
     group_entries,
-    mark_divergences,
     strokes,
 )
 from deadtokens.figures.runs import (
-    DIVERGED,
+    EACH,
     Run,
+    curve,
     described,
-    drawn,
-    end_of,
     experiment,
     open_runs,
     populations,
     thinning,
 )
 
-EACH = "each update"
 GRID, POPULATION = "recorded", "dead"
 CRITERIA = {
     "last motion": "frozen: not moved in the last update\nof the record",
@@ -36,10 +34,7 @@ CRITERIA = {
 }
 NEEDED = ("surviving_fraction", "surviving_low", "surviving_high", "criterion", "grid", "dead")
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "criterion": "str",
     "tokens": "Int64",
@@ -71,23 +66,19 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     every = thinning(runs) if runs else 1
     rows = [_curve(run, criterion, every) for run in runs for criterion in CRITERIA]
     whole = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
-    return whole.reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(whole, TYPES)
 
 
 def _curve(run: Run, criterion: str, every: int) -> pd.DataFrame:
     chosen = {"population": POPULATION, "grid": GRID, "criterion": criterion}
-    curve = run.data[["surviving_fraction", "surviving_low", "surviving_high"]].sel(chosen)
-    updates = curve["update"].values
-    line = pd.DataFrame(
-        {
-            "series": EACH,
-            "update": updates,
-            "surviving": curve["surviving_fraction"].values,
-            "low": curve["surviving_low"].values,
-            "high": curve["surviving_high"].values,
-        }
-    )[drawn(updates, every)]
-    rows = pd.concat([line, end_of(line, run)])
+    data = run.data[["surviving_fraction", "surviving_low", "surviving_high"]].sel(chosen)
+    rows = curve(
+        run,
+        every,
+        surviving=data["surviving_fraction"].values,
+        low=data["surviving_low"].values,
+        high=data["surviving_high"].values,
+    )
     return described(rows.assign(criterion=criterion, tokens=populations(run)[POPULATION]), run)
 
 
@@ -115,10 +106,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke
     for (group, _), line in lines.groupby(["group", "run"], sort=False):
         band = {"color": by_group[group].color, "alpha": 0.25, "linewidth": 0, "step": "post"}
         axes.fill_between(line["update"], line["low"], line["high"], **band)
-    draw_groups(axes, lines, "surviving", by_group)
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [by_group[group].color for group in ended["group"]]
-    mark_divergences(axes, ended.assign(color=colors), "surviving")
+    draw_runs(axes, rows, "surviving", by_group)
 
 
 RECIPE = command.Recipe(
@@ -129,14 +117,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``freezing.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

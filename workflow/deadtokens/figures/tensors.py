@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
+from deadtokens.figures.columns import typed
 from deadtokens.figures.inputs import open_dataset
 
 QUANTITIES = ("stored_bytes", "read_time", "compared", "differing")
@@ -79,7 +80,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         read_milliseconds=rows["read_time"] * 1e3,
         **{name: data.attrs[name] for name in ATTRIBUTES},
     )
-    return rows.dropna().reindex(columns=list(TYPES)).astype(TYPES).reset_index(drop=True)
+    return typed(rows.dropna(), TYPES).reset_index(drop=True)
 
 
 @style.look()
@@ -146,14 +147,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from a run's ``tensors.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

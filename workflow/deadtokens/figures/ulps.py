@@ -9,22 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
-from deadtokens.figures.lines import divergence_entries, mark_divergences
+from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.lines import divergence_entries
 from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.populations import MEDIAN, band_entries, draw_bands
-from deadtokens.figures.runs import (
-    DIVERGED,
-    Run,
-    described,
-    drawn,
-    end_of,
-    experiment,
-    open_runs,
-    populations,
-    thinning,
-)
+from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
+from deadtokens.figures.runs import Run, experiment, open_runs, populations, thinning
 
-EACH = "each update"
 WALL = 0.5
 WALL_COLOR = "#c8102e"
 STEPS, LARGEST = "steps of the grid", "largest component"
@@ -40,10 +30,7 @@ NEEDED = (
     "dead",
 )
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "label": "str",
-    "run": "str",
+    **NAMES,
     "series": "str",
     "measure": "str",
     "population": "str",
@@ -80,7 +67,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         for measure in AXES
         for kind in populations(run)
     ]
-    return pd.concat(rows, ignore_index=True).reindex(columns=list(TYPES)).astype(TYPES)
+    return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
 def _curves(run: Run, population: str, measure: str, every: int) -> pd.DataFrame:
@@ -89,13 +76,7 @@ def _curves(run: Run, population: str, measure: str, every: int) -> pd.DataFrame
         quantiles = data["ulp_distance_quantile"].sel(norm="L1", grid="bfloat16")
     else:
         quantiles = data["largest_displacement_in_ulps_quantile"]
-    quantiles = quantiles.isel(update=drawn(quantiles["update"].values, every))
-    quantiles = quantiles.transpose("quantile", "update").reset_coords(drop=True)
-    lines = quantiles.to_dataframe("ulps").reset_index()
-    end = end_of(lines[lines["quantile"] == MEDIAN].assign(series=EACH), run)
-    rows = pd.concat([lines.assign(series=EACH), end.assign(quantile=MEDIAN)])
-    tokens = populations(run)[population]
-    return described(rows.assign(measure=measure, population=population, tokens=tokens), run)
+    return quantile_rows(run, population, quantiles, "ulps", every).assign(measure=measure)
 
 
 @style.look()
@@ -116,10 +97,9 @@ def draw(table: pd.DataFrame) -> Figure:
             style.label_updates(axes, table["update"])
             axes.set_xlabel(axes.get_xlabel() if run == runs[-1] else "")
         row[1].axhline(WALL, color=WALL_COLOR, linewidth=0.8)
-    lines = table[table["series"] == EACH]
     wall = (Line2D([], [], color=WALL_COLOR, linewidth=0.8), "half an ulp: bfloat16's wall")
     zero = scales[STEPS].entries() or scales[LARGEST].entries()
-    entries = [*band_entries(lines), wall, *zero, *divergence_entries(table)]
+    entries = [*band_entries(table), wall, *zero, *divergence_entries(table)]
     style.legend_below(figure, entries)
     return figure
 
@@ -127,10 +107,7 @@ def draw(table: pd.DataFrame) -> Figure:
 def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero) -> None:
     scale.apply(axes)
     axes.set_title(style.as_drawn(rows["label"].iloc[0], 42))
-    draw_bands(axes, rows[rows["series"] == EACH], "ulps", scale)
-    ended = rows[rows["series"] == DIVERGED]
-    colors = [style.POPULATIONS[population].color for population in ended["population"]]
-    mark_divergences(axes, ended.assign(ulps=scale.place(ended["ulps"]), color=colors), "ulps")
+    draw_bands(axes, rows, "ulps", scale)
 
 
 RECIPE = command.Recipe(
@@ -141,14 +118,3 @@ RECIPE = command.Recipe(
     table=table,
     draw=draw,
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure from the runs' ``freezing.nc``."""
-    command.make(RECIPE, arguments)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

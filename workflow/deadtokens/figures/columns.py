@@ -1,0 +1,19 @@
+"""The columns of the tables from which figures are drawn."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+NAMES = dict.fromkeys(("group", "regime", "label", "run"), "str")  # what tells runs apart
+
+
+def typed(rows: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows with these columns alone, in their order; one that `rows` lacks is empty.
+
+    Parameters
+    ----------
+    rows : DataFrame
+    types : mapping of str to str
+        The columns' pandas types by their names.
+    """
+    return rows.reindex(columns=list(types)).astype(dict(types))
