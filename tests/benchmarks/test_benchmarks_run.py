@@ -16,17 +16,19 @@ from tiny import bits, tiny_census, tiny_trainer, write_vocabulary
 
 from deadtokens.errors import UserError
 from deadtokens.study.study import Study
+from deadtokens.text.read import read_census, read_stream
 from deadtokens.training.spec import RunSpec
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
+import analyses
 import arms
 import overhead
 import reading
 import recording
 import study
 
-LINE = re.compile(r"^ +(?P<what>\S.*?)  +(?P<value>\S+) (x|ms|MB|/s)\b")
+LINE = re.compile(r"^ +(?P<what>\S.*?)  +(?P<value>\S+) (x|ms|s|MB|/s)\b")
 ROWS = {
     "two runs at once, 1 thread each: not recorded": "/s",
     "recorded / not recorded": "x",
@@ -91,6 +93,30 @@ def test_without_a_vocabulary_it_says_what_to_do(tiny_study, tmp_path):
     arguments = [*tiny_study[:2], "--results", str(tmp_path), "--target", "size"]
     with pytest.raises(UserError, match="run `make figures` first"):
         recording.main(arguments)
+
+
+def test_the_analyses_of_a_short_run_have_their_rows(monkeypatch):
+    printed = []
+    monkeypatch.setattr(analyses, "print", lambda line, flush: printed.append(line), raising=False)
+    monkeypatch.setattr(analyses, "TEXT_LENGTH", 3000)
+    sizes = ["--tokens", "60", "--updates", "3", "--batch", "2", "--context", "8"]
+    analyses.main([*sizes, "--commands", "gradients", "drift"])
+    assert "6 updates, 60 tokens" in printed[2]
+    found = [match for match in map(LINE.match, printed) if match]
+    names = ["training and recording", "gradients", "drift"]
+    expected = [row for name in names for row in (f"{name}: peak memory", "CPU time")]
+    assert [match["what"] for match in found] == expected
+    assert all(float(match["value"].replace(",", "")) > 0 for match in found)
+
+
+def test_the_synthetic_text_has_the_dead_that_it_says(tmp_path):
+    files = analyses.Files.within(tmp_path)
+    analyses.write_text(files, 100)
+    census, (stream, about) = read_census(files.census), read_stream(files.stream)
+    assert about["vocabulary_size"] == 100
+    assert (np.flatnonzero(census["dead"]) >= 63).all() and census["dead"].sum() == 37
+    assert (np.bincount(stream, minlength=100) == census["count"]).all()
+    assert census["count"][0] / census["count"][9] == pytest.approx(10, rel=0.1)
 
 
 def test_the_plain_loop_trains_the_same_bits():

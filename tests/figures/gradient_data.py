@@ -68,7 +68,11 @@ def start(**values: float) -> xr.Dataset:
     dims, shape = ("tying", "embedding_std"), (2, 2)
     numbers = {
         "dead_probability": [[1e-3, 1e-12], [1e-3, 2e-3]],
+        "typical_dead_probability": [[1e-3, 1e-16], [1e-3, 5e-4]],
         "predicted_dead_probability": [[1e-3, 1e-13], [1e-3, 1e-3]],
+        "predicted_dead_probability_low": [[1e-3, 1e-14], [1e-3, 5e-4]],
+        "predicted_dead_probability_high": [[1e-3, 2e-12], [1e-3, 2e-3]],
+        "predicted_typical_dead_probability": [[1e-3, 2e-16], [1e-3, 5e-4]],
         "dead_gradient": [[2e-3, 4e-12], [2e-3, 3e-3]],
         "live_gradient": [[5e-3, 6e-3], [5e-3, 6e-3]],
         "mean_hidden": np.full(shape, 2.0),

@@ -23,17 +23,24 @@ def test_riddle_sets_the_prediction_beside_the_measurement():
     table = riddle.table([start()])
     tied = table[table["tying"] == "tied"].set_index("embedding_std")
     assert tied["dead_probability"].tolist() == [1e-3, 1e-12]
-    assert tied["predicted_gradient_low"].tolist() == [2e-3, 2e-13]
-    assert tied["predicted_gradient_high"].tolist() == [8e-3, 8e-13]
+    assert tied["predicted_gradient_low"].tolist() == [2e-3, 2e-14]
+    assert tied["predicted_gradient_high"].tolist() == [8e-3, 1.6e-11]
     assert (table["uniform_gradient"] == 2e-3).all()
     left, right = riddle.draw(table).axes
     assert left.get_yscale() == right.get_yscale() == left.get_xscale() == "log"
     markers = [line for line in left.lines if line.get_linestyle() == "None"]
-    assert [line.get_ydata().tolist() for line in markers] == [[1e-3, 1e-12], [1e-3, 2e-3]]
+    assert [line.get_ydata().tolist() for line in markers] == [
+        [1e-3, 1e-12],
+        [1e-3, 1e-16],
+        [1e-3, 2e-3],
+        [1e-3, 5e-4],
+    ]
+    lines = [line for line in left.lines if line.get_linestyle() != "None"]
+    assert [line.get_ydata().tolist() for line in lines[:2]] == [[1e-3, 1e-13], [1e-3, 2e-16]]
 
 
 def test_riddle_without_dead_tokens_says_so():
-    nothing = start(dead_probability=np.nan, dead_gradient=np.nan)
+    nothing = start(dead_probability=np.nan, typical_dead_probability=np.nan, dead_gradient=np.nan)
     figure = drawn(riddle, nothing)
     assert "no dead tokens" in shown_texts(figure)
 

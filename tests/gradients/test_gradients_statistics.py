@@ -78,9 +78,25 @@ def test_rows_that_cancel_sum_to_zero(planted):
 
 def test_regimes_are_told_by_the_root_of_v_against_eps():
     roots = np.array([1e-6, 1.01e-7, 0.99e-7, 1e-8, 1.01e-9, 0.99e-9, 0.0])
-    shares = regime_shares((roots**2)[:, None, None], 1e-8)
+    every = np.ones(7, bool)
+    shares = regime_shares((roots**2)[:, None, None], every, 1e-8)
     assert shares[0] == pytest.approx(np.array([2, 3, 2]) / 7)
-    assert np.isnan(regime_shares(np.zeros((0, 4, 2)), 1e-8)).all()
+    first = regime_shares((roots**2)[:, None, None], np.arange(7) < 3, 1e-8)
+    assert first[0] == pytest.approx(np.array([2, 1, 0]) / 3)
+    assert np.isnan(regime_shares(np.zeros((7, 4, 2)), ~every, 1e-8)).all()
+
+
+def test_regimes_are_counted_some_tokens_at_a_time(monkeypatch):
+    generator = np.random.default_rng(2)
+    v = 10 ** generator.uniform(-22, -10, (23, 4, 3))
+    chosen = generator.uniform(size=23) < 0.5
+    whole = regime_shares(v, chosen, 1e-8)
+    monkeypatch.setattr("deadtokens.gradients.statistics.TOKENS_AT_A_TIME", 5)
+    assert (regime_shares(v, chosen, 1e-8) == whole).all()
+    roots = np.sqrt(v[chosen])
+    assert whole[:, 0] == pytest.approx((roots >= 1e-7).mean(axis=(0, 1)))
+    assert whole[:, 2] == pytest.approx((roots < 1e-9).mean(axis=(0, 1)))
+    assert whole.sum(axis=1) == pytest.approx(np.ones(3))
 
 
 def test_the_line_is_that_of_numpy():

@@ -16,19 +16,27 @@ from deadtokens.figures.columns import typed
 from deadtokens.figures.inputs import open_dataset
 from deadtokens.figures.logscale import label_powers
 
-MEASURED = ("dead_probability", "dead_gradient", "live_gradient")
-NEEDED = (*MEASURED, "predicted_dead_probability", "mean_hidden", "embedding_std", "tying")
+MEASURED = ("dead_probability", "typical_dead_probability", "dead_gradient", "live_gradient")
+PREDICTED = (
+    "predicted_dead_probability",
+    "predicted_dead_probability_low",
+    "predicted_dead_probability_high",
+    "predicted_typical_dead_probability",
+)
+NEEDED = (*MEASURED, *PREDICTED, "mean_hidden", "embedding_std", "tying")
 TYINGS = {
     "tied": style.Stroke("#8a1c5a", (), "o"),
     "untied": style.Stroke("#2878b5", (4, 1.5), "s"),
 }
 SIZES = {"tied": 3.5, "untied": 6.5}  # one point must not hide the other
+TYPICAL = {"marker": "v", "markersize": 3}
+THIN = {"linewidth": 0.6}
 DOTTED = {"color": style.NEUTRAL, "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
 TYPES = {
     "tying": "str",
     "embedding_std": "float64",
     **dict.fromkeys(MEASURED, "float64"),
-    "predicted_dead_probability": "float64",
+    **dict.fromkeys(PREDICTED, "float64"),
     "predicted_gradient_low": "float64",
     "predicted_gradient_high": "float64",
     "uniform_probability": "float64",
@@ -47,10 +55,10 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a ``tying`` and ``embedding_std``: what was measured; the predicted probability;
-        the gradients that follow from it if all positions share it alike
-        (``predicted_gradient_low``: p |h_mean|), or if one position has it all
-        (``predicted_gradient_high``: p sqrt(D)); and what a uniform softmax would give.
+        One row a ``tying`` and ``embedding_std``: what was measured; the predicted probabilities;
+        the gradients that follow from the lowest one if all positions share it alike
+        (``predicted_gradient_low``: p |h_mean|), and from the highest one if one position has it
+        all (``predicted_gradient_high``: p sqrt(D)); and what a uniform softmax would give.
     """
     (start,) = datasets
     width = json.loads(start.attrs["spec"])["width"]
@@ -58,10 +66,10 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     rows = start[[name for name in NEEDED if name in start.data_vars]].to_dataframe().reset_index()
     rows["tying"] = pd.Categorical(rows["tying"], list(TYINGS))
     rows = rows.sort_values(["tying", "embedding_std"], ignore_index=True)
-    p = rows["predicted_dead_probability"]
+    lowest, highest = (rows[f"predicted_dead_probability_{end}"] for end in ("low", "high"))
     rows = rows.assign(
-        predicted_gradient_low=p * rows["mean_hidden"],
-        predicted_gradient_high=p * np.sqrt(width),
+        predicted_gradient_low=lowest * rows["mean_hidden"],
+        predicted_gradient_high=highest * np.sqrt(width),
         uniform_probability=1 / size,
         uniform_gradient=rows["mean_hidden"] / size,
     )
@@ -83,9 +91,13 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _draw_probability(axes: Axes, table: pd.DataFrame) -> None:
     for tying, rows in table.groupby("tying", sort=False):
-        stroke = TYINGS[tying]
-        axes.plot(rows["embedding_std"], rows["predicted_dead_probability"], **stroke.line())
+        stroke, std = TYINGS[tying], rows["embedding_std"]
+        ends = (rows[f"predicted_dead_probability_{end}"] for end in ("low", "high"))
+        axes.fill_between(std, *ends, color=stroke.color, alpha=0.15, linewidth=0)
+        axes.plot(std, rows["predicted_dead_probability"], **stroke.line())
+        axes.plot(std, rows["predicted_typical_dead_probability"], **stroke.line(), **THIN)
         _draw_points(axes, rows, "dead_probability")
+        _draw_points(axes, rows, "typical_dead_probability", **TYPICAL)
     axes.plot(table["embedding_std"], table["uniform_probability"], **DOTTED)
     label_powers(axes, "y", "probability of a dead token")
     if table["dead_probability"].isna().all():
@@ -104,9 +116,9 @@ def _draw_gradients(axes: Axes, table: pd.DataFrame) -> None:
     label_powers(axes, "y", "norm of a row's gradient (nat)")
 
 
-def _draw_points(axes: Axes, rows: pd.DataFrame, column: str, **look: str) -> None:
+def _draw_points(axes: Axes, rows: pd.DataFrame, column: str, **look: str | float) -> None:
     tying = rows["tying"].iloc[0]
-    axes.plot(rows["embedding_std"], rows[column], **_point(tying), **look)
+    axes.plot(rows["embedding_std"], rows[column], **_point(tying) | look)
 
 
 def _point(tying: str) -> dict:
@@ -122,12 +134,14 @@ def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
         entries += [
             (Line2D([], [], **point), f"{tying}, dead tokens: measured"),
             (Line2D([], [], **point, markerfacecolor="none"), f"{tying}, live tokens: measured"),
-            (Line2D([], [], **stroke.line()), f"{tying}: p predicted"),
-            (Patch(color=stroke.color, alpha=0.2, linewidth=0), f"{tying}: p |h| predicted"),
+            (Line2D([], [], **stroke.line()), f"{tying}: p predicted, median"),
+            (Patch(color=stroke.color, alpha=0.2, linewidth=0), f"{tying}: 95 % of seeds"),
+            (Line2D([], [], **stroke.line() | THIN, **TYPICAL), f"{tying}: at the median token"),
         ]
     size = 1 / table["uniform_probability"].iloc[0]
-    entries.append((Line2D([], [], **DOTTED), f"uniform softmax, p = 1/{size:,.0f}"))
-    return entries
+    uniform = (Line2D([], [], **DOTTED), f"uniform softmax, p = 1/{size:,.0f}")
+    half = len(entries) // 2
+    return [*entries[:half], uniform, *entries[half:]]  # a column for each tying
 
 
 RECIPE = command.Recipe(

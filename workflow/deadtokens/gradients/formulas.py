@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-SLICE = 1024  # positions that are in memory at a time
+SLICE = 256  # positions that are in memory at a time
 UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-8, torch.float32: 2.0**-24}
 SMALLEST_NORMAL = 2.0**-126  # of both formats
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.gradients.draws import draw_probabilities
 from deadtokens.gradients.sides import Pass, initial_weights, run_pass
 from deadtokens.gradients.start import predict_start
 from deadtokens.netcdf import write
@@ -25,13 +26,17 @@ EMBEDDING_STDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.35, 0.5, 0.7, 1.0)
 QUANTITIES = {
     "loss": ("mean cross-entropy of the first batch", "nat"),
     "dead_probability": ("predicted probability of a dead token, mean over positions", "1"),
+    "typical_dead_probability": ("the same, but behind the median of the input tokens", "1"),
     "dead_gradient": ("norm of dL/dW of a dead token's row, mean over tokens", "nat"),
     "live_gradient": ("the same of live tokens", "nat"),
     "mean_hidden": ("norm of the mean final hidden state", "1"),
     "own_score": ("logit of the input token, mean over positions", "nat"),
     "predicted_loss": ("loss predicted from embedding_std, width and vocabulary", "nat"),
-    "predicted_dead_probability": ("dead_probability predicted from the same", "1"),
     "predicted_own_score": ("own_score predicted from the same", "nat"),
+    "predicted_typical_dead_probability": ("typical_dead_probability from the same", "1"),
+    "predicted_dead_probability": ("median of dead_probability over drawn weights", "1"),
+    "predicted_dead_probability_low": ("smallest of those draws: 95 % of seeds lie between", "1"),
+    "predicted_dead_probability_high": ("largest of those draws", "1"),
 }
 
 
@@ -46,13 +51,40 @@ def measure_start(one: Pass, inputs: torch.Tensor, dead: torch.Tensor) -> dict[s
     """
     logits, grad = one.logits.double(), one.grad.double().norm(dim=1)
     own = logits.gather(1, inputs.flatten()[:, None])
+    probability = torch.softmax(logits, 1)[:, dead].mean(1)
     return {
         "loss": one.loss,
-        "dead_probability": float(torch.softmax(logits, 1)[:, dead].mean()),
+        "dead_probability": float(probability.mean()),
+        "typical_dead_probability": _behind_median_token(probability, inputs.flatten()),
         "dead_gradient": float(grad[dead].mean()),
         "live_gradient": float(grad[~dead].mean()),
         "mean_hidden": float(one.hidden.double().mean(0).norm()),
         "own_score": float(own.mean()),
+    }
+
+
+def _behind_median_token(probability: torch.Tensor, inputs: torch.Tensor) -> float:
+    """Return the median over input tokens of each one's mean over its positions."""
+    tokens, place, counts = inputs.unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(tokens), dtype=probability.dtype).index_add_(0, place, probability)
+    return float((sums / counts).quantile(0.5))
+
+
+def predict(spec: RunSpec, frequency: np.ndarray, dead: np.ndarray) -> dict[str, float]:
+    """Return the predicted ones of `QUANTITIES`.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    frequency : ndarray of shape (vocabulary,)
+        Unigram frequencies.
+    dead : bool ndarray of shape (vocabulary,)
+    """
+    said = vars(predict_start(spec, len(dead), np.count_nonzero(dead)))
+    drawn = draw_probabilities(spec, frequency, dead)
+    middle = {"": np.median(drawn), "_low": drawn.min(), "_high": drawn.max()}
+    return {f"predicted_{name}": value for name, value in said.items()} | {
+        f"predicted_dead_probability{end}": float(value) for end, value in middle.items()
     }
 
 
@@ -71,14 +103,14 @@ def scan_embedding_std(
     """
     batch = read_batch(stream, spec.batch, spec.context, spec.seed, update=1)
     inputs, targets = map(torch.from_numpy, batch)
+    frequency = np.bincount(stream, minlength=len(dead)) / len(stream)
     values = np.empty((len(QUANTITIES), 2, len(stds)))
     for row, tied in enumerate((True, False)):
         for column, std in enumerate(stds):
             varied = spec.model_copy(update={"embedding_std": std, "tied": tied})
             one = run_pass(varied, initial_weights(varied, len(dead)), inputs, targets)
             measured = measure_start(one, inputs, torch.from_numpy(dead))
-            said = vars(predict_start(varied, len(dead)))
-            measured |= {f"predicted_{name}": value for name, value in said.items()}
+            measured |= predict(varied, frequency, dead)
             values[:, row, column] = [measured[name] for name in QUANTITIES]
     return _labelled(values, stds)
 

@@ -64,16 +64,28 @@ def probe_run(
     recorded : Dataset
         The run, opened: its updates, and ``grad_norm`` for clipping.
     """
-    probes = []
     rows = torch.from_numpy(dead)
-    for moment in moments:
-        batch = read_batch(stream, spec.batch, spec.context, spec.seed, moment.update)
-        inputs, targets = map(torch.from_numpy, batch)
-        one = run_pass(spec, moment.weights, inputs, targets)
-        if math.isfinite(one.loss):
-            probe = {"probe": moment.update, **examine(one, inputs, rows)}
-            probes.append(probe | _against_record(one, moment, spec, segments, recorded))
-    return _label(sorted(probes, key=itemgetter("probe")))
+    # Each in a call of its own: its logits are gone before the next moment is trained to.
+    probes = [_probe(segments, spec, stream, rows, moment, recorded) for moment in moments]
+    return _label(sorted(filter(None, probes), key=itemgetter("probe")))
+
+
+def _probe(
+    segments: Segments,
+    spec: RunSpec,
+    stream: np.ndarray,
+    dead: Tensor,
+    moment: Moment,
+    recorded: xr.Dataset,
+) -> dict[str, Any] | None:
+    """Return what is found at one moment, None if its loss is not finite."""
+    batch = read_batch(stream, spec.batch, spec.context, spec.seed, moment.update)
+    inputs, targets = map(torch.from_numpy, batch)
+    one = run_pass(spec, moment.weights, inputs, targets)
+    if not math.isfinite(one.loss):
+        return None
+    probe = {"probe": moment.update, **examine(one, inputs, dead)}
+    return probe | _against_record(one, moment, spec, segments, recorded)
 
 
 def examine(one: Pass, inputs: Tensor, dead: Tensor) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def measure_gradients(
         yield {"update": block.steps} | _of_gradients(
             block.values["grad"], h_mean, probability, scale.numpy(), dead
         )
+        del block  # before the next ones are read
 
 
 def _of_gradients(
@@ -69,9 +70,9 @@ def _of_gradients(
     dead: np.ndarray,
 ) -> dict[str, np.ndarray]:
     populations = (dead, ~dead)
-    norms = row_norms(grad)
-    cosine, ratio = alignment(grad[dead], h_mean, probability[dead])
-    positive, as_hidden = sign_shares(grad[dead], h_mean)
+    norms, of_dead = row_norms(grad), grad[dead]
+    cosine, ratio = alignment(of_dead, h_mean, probability[dead])
+    positive, as_hidden = sign_shares(of_dead, h_mean)
     return {
         "cosine": quantiles(cosine),
         "norm_ratio": quantiles(ratio / scale),
@@ -98,18 +99,26 @@ def measure_second_moments(
         Unigram frequency of every token in the training text.
     """
     for block in read_blocks(segments, ["exp_avg_sq"]):
-        later = block.steps > 0
-        steps, v = block.steps[later], block.values["exp_avg_sq"][:, :, later]
-        v /= (1 - spec.beta2 ** steps.astype(np.float64)).astype(np.float32)
-        means = v.mean(axis=1, dtype=np.float64)
-        lines = np.array([straight_line(frequency, mean) for mean in means.T]).reshape(-1, 3)
-        shares = [regime_shares(v[chosen], spec.eps) for chosen in (dead, ~dead)]
-        yield {
-            "regime_share": np.stack(shares, axis=1),
-            "frequency_slope": lines[:, 0],
-            "frequency_r2": lines[:, 2],
-            "second_moment": means.T,
-        }
+        later = slice(int(block.steps[0] == 0), None)
+        v = block.values["exp_avg_sq"][:, :, later]
+        yield _of_second_moments(v, block.steps[later], spec, dead, frequency)
+        del block, v  # before the next ones are read
+
+
+def _of_second_moments(
+    v: np.ndarray, steps: np.ndarray, spec: RunSpec, dead: np.ndarray, frequency: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return what a block of second moments says; `v` itself is corrected for bias."""
+    v /= (1 - spec.beta2 ** steps.astype(np.float64)).astype(np.float32)
+    means = v.mean(axis=1, dtype=np.float64)
+    lines = np.array([straight_line(frequency, mean) for mean in means.T]).reshape(-1, 3)
+    shares = [regime_shares(v, chosen, spec.eps) for chosen in (dead, ~dead)]
+    return {
+        "regime_share": np.stack(shares, axis=1),
+        "frequency_slope": lines[:, 0],
+        "frequency_r2": lines[:, 2],
+        "second_moment": means.T,
+    }
 
 
 def quantiles(values: np.ndarray) -> np.ndarray:

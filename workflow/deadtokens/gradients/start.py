@@ -7,16 +7,19 @@ sigma (`embedding_std`), width D, V tokens:
 - The stream before the last LayerNorm is x = E_a + r. The rest r (position, MLPs) is independent
   of E_a, of standard deviation tau a component, see `other_std`; attention at the start averages
   what it adds nearly away and is left out.
-- LayerNorm gives |h| = sqrt(D), so the own score is |E_a| sqrt(D) cos, about sigma D cos, with
-  cos = sigma / sqrt(sigma^2 + tau^2); |E_a| / sigma is chi-distributed with D degrees of freedom.
+- LayerNorm takes the mean over components out of x and gives |h| = sqrt(D), so the own score is
+  the norm of E_a without its mean times sqrt(D) cos, with cos = sigma / sqrt(sigma^2 + tau^2);
+  that norm over sigma is chi-distributed with D - 1 degrees of freedom, the score about sigma D.
 - Any other token scores E_b . h, normal with standard deviation sigma sqrt(D).
 - So p_b = e^(score of b) / (e^(own score) + sum of the V - 1 others). Untied, the own score is one
-  of the others, and every token has 1 / V on average.
+  of the others.
 
 Means over exponentials of normals live on their rarest draws, more of which the formula knows than
 a batch can show: n draws are therefore taken as the n quantiles at (k + 1/2) / n. Above
 sigma sqrt(D) = sqrt(2 ln V) the sum then is about its largest term, as in Derrida's random energy
-model (Phys. Rev. B 24, 2613, 1981); a mean that few draws carry differs between seeds accordingly.
+model (Phys. Rev. B 24, 2613, 1981). What is typical, can so be predicted: p behind the median
+input token. The mean over positions cannot: there a few input tokens with short rows carry it, and
+other draws of the weights give other decades; see `draws`.
 """
 
 import math
@@ -35,19 +38,19 @@ PASSED_ON = {"gelu": 1 / 4, "relu": 1 / 2}
 
 @dataclass(frozen=True)
 class Start:
-    """Predicted means over positions.
+    """Predictions for the first batch.
 
     Attributes
     ----------
-    dead_probability : float
-        Of a dead token.
+    typical_dead_probability : float
+        Of a dead token, mean over dead tokens, behind the median input token; NaN without any.
     loss : float
-        Nats, of labels that are not the input token.
+        Mean over positions, nats, of labels that are not the input token.
     own_score : float
-        Of the input token.
+        Of the input token, mean over positions.
     """
 
-    dead_probability: float
+    typical_dead_probability: float
     loss: float
     own_score: float
 
@@ -63,27 +66,41 @@ def other_std(spec: RunSpec) -> float:
     return math.sqrt(spec.init_std**2 + spec.layers * each_layer)
 
 
-def predict_start(spec: RunSpec, vocabulary_size: int) -> Start:
+def predict_start(spec: RunSpec, vocabulary_size: int, dead_tokens: int) -> Start:
     """Predict the softmax at the initial weights; see the module for assumptions.
 
     Parameters
     ----------
     spec : RunSpec
-    vocabulary_size : int
+    vocabulary_size, dead_tokens : int
     """
-    std = spec.init_std if spec.embedding_std is None else spec.embedding_std
-    positions, width = spec.batch * spec.context, spec.width
-    others = std * math.sqrt(width) * norm.ppf(_quantiles(vocabulary_size - 1))
-    log_others = logsumexp(others)
-    log_mean_other = log_others - math.log(vocabulary_size - 1)
-    if not spec.tied:
-        log_sum = log_mean_other + math.log(vocabulary_size)
-        return Start(1 / vocabulary_size, log_sum, 0.0)
-    cosine = std / math.hypot(std, other_std(spec))
-    own = std * chi.ppf(_quantiles(positions), width) * math.sqrt(width) * cosine
-    log_sums = np.logaddexp(own, log_others)
-    log_probability = log_mean_other + logsumexp(-log_sums) - math.log(positions)
-    return Start(math.exp(log_probability), float(log_sums.mean()), float(own.mean()))
+    std = embedding_std(spec)
+    scale = std * math.sqrt(spec.width)
+    log_dead = _log_sum(scale, dead_tokens)
+    log_others = np.logaddexp(log_dead, _log_sum(scale, vocabulary_size - dead_tokens - spec.tied))
+    own, median_own = np.full(1, -np.inf), -np.inf
+    if spec.tied:
+        along = scale * std / math.hypot(std, other_std(spec))
+        places = _quantiles(spec.batch * spec.context)
+        own, median_own = (along * chi.ppf(place, spec.width - 1) for place in (places, 0.5))
+    log_each = log_dead - math.log(dead_tokens) if dead_tokens else math.nan
+    return Start(
+        typical_dead_probability=math.exp(log_each - np.logaddexp(median_own, log_others)),
+        loss=float(np.logaddexp(own, log_others).mean()),
+        own_score=float(own.mean()) if spec.tied else 0.0,
+    )
+
+
+def embedding_std(spec: RunSpec) -> float:
+    """Return sigma: the standard deviation of the rows of W at the start."""
+    return spec.init_std if spec.embedding_std is None else spec.embedding_std
+
+
+def _log_sum(scale: float, draws: int) -> float:
+    """Return ln of the sum of e^(scale g) over so many standard normals g."""
+    if not draws:
+        return -math.inf
+    return float(logsumexp(scale * norm.ppf(_quantiles(draws))))
 
 
 def _quantiles(draws: int) -> np.ndarray:

@@ -7,6 +7,7 @@ of the smallest gradients would vanish in float32.
 import numpy as np
 
 REGIMES = ("sign", "transition", "linear")
+TOKENS_AT_A_TIME = 512  # whose square roots are in memory
 DECADE = 10.0  # sqrt(v_hat) this far above or below eps counts as far
 
 
@@ -63,7 +64,7 @@ def sum_ratio(grad: np.ndarray) -> np.ndarray:
     return np.divide(total, norms, out=np.full_like(total, np.nan), where=norms > 0)
 
 
-def regime_shares(second_moment: np.ndarray, eps: float) -> np.ndarray:
+def regime_shares(second_moment: np.ndarray, chosen: np.ndarray, eps: float) -> np.ndarray:
     """Return which share of the components Adam treats in which way, (steps, 3).
 
     With sqrt(v_hat) at least `DECADE` times eps the update depends on the gradients' signs and
@@ -73,14 +74,22 @@ def regime_shares(second_moment: np.ndarray, eps: float) -> np.ndarray:
     ----------
     second_moment : ndarray of shape (tokens, components, steps)
         Corrected for bias: v_hat.
+    chosen : bool ndarray of shape (tokens,)
+        The population whose components are counted.
     eps : float
     """
-    if not second_moment.size:
-        return np.full((second_moment.shape[2], len(REGIMES)), np.nan)
-    root = np.sqrt(second_moment)
-    sign = (root >= DECADE * eps).mean(axis=(0, 1))
-    linear = (root < eps / DECADE).mean(axis=(0, 1))
-    return np.stack([sign, 1 - sign - linear, linear], axis=1)
+    tokens, components, steps = second_moment.shape
+    number = components * np.count_nonzero(chosen)
+    if not number:
+        return np.full((steps, len(REGIMES)), np.nan)
+    sign, linear = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+    for start in range(0, tokens, TOKENS_AT_A_TIME):
+        part = slice(start, start + TOKENS_AT_A_TIME)
+        root = np.sqrt(second_moment[part][chosen[part]])
+        sign += np.count_nonzero(root >= DECADE * eps, axis=(0, 1))
+        linear += np.count_nonzero(root < eps / DECADE, axis=(0, 1))
+    shares = sign / number, linear / number
+    return np.stack([shares[0], 1 - shares[0] - shares[1], shares[1]], axis=1)
 
 
 def straight_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ s = sigma sqrt(D), whatever the text.
 import torch
 from torch import Tensor
 
-SLICE = 1024  # positions that are in memory at a time
+SLICE = 256  # positions that are in memory at a time
 
 
 def temperature(logits: Tensor, chosen: Tensor) -> float:
