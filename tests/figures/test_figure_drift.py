@@ -94,6 +94,12 @@ def test_shares_bands_and_null_are_those_of_the_file():
     )
 
 
+def test_the_legend_speaks_of_a_mean_only_where_one_is_drawn():
+    runs = [drift(run=str(seed), precision="fp32", seed=seed) for seed in (1, 2, 3)]
+    assert "fp32 (3 runs)" in shown_texts(scree.draw(scree.table(runs)))
+    assert "fp32 (mean of 3 runs)" in shown_texts(bulk.draw(bulk.table(runs)))
+
+
 def test_cosines_are_averaged_over_seeds_only():
     first, second = (
         drift(run=str(seed), thermal=seed, precision="fp32", seed=seed) for seed in (1, 2)

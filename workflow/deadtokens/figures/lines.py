@@ -150,14 +150,16 @@ def _divergence(row: dict) -> str:
 
 
 def group_entries(table: pd.DataFrame, strokes: dict[str, Stroke]) -> list[tuple[Line2D, str]]:
-    """Return the legend's entries for the groups, with the number of runs behind a mean."""
+    """Return the legend's entries for the groups, with their runs, and whether means are drawn."""
     lines = table[table["run"] != ""].groupby("group", sort=False)["run"].nunique()
+    averaged = set(table.loc[table["series"] == MEAN, "group"])
     entries = []
     for group, number in lines.items():
         sample = Line2D([], [], **strokes[group].line(), marker=strokes[group].marker)
         sample.set(linewidth=BOLD, markersize=4)
-        entries.append((sample, f"{group} (mean of {number} runs)" if number > 1 else group))
-    if (table["series"] == MEAN).any():
+        several = f"{group} ({'mean of ' * (group in averaged)}{number} runs)"
+        entries.append((sample, several if number > 1 else group))
+    if averaged:
         entries.append((Line2D([], [], color=NEUTRAL, linewidth=THIN), "thin: single runs"))
     return entries
 
