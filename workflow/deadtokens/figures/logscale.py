@@ -9,11 +9,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from deadtokens.figures import style
 
 
-def label_log_updates(axes: Axes, updates: pd.Series) -> None:
-    """Make the horizontal axis logarithmic over the updates, from the first one on."""
+def label_log_updates(axes: Axes, updates: pd.Series, filled: bool = False) -> None:
+    """Make the horizontal axis logarithmic over the updates, from the first one on.
+
+    Areas that are `filled` reach to its ends; lines and marks get margins.
+    """
     last = max(2, updates.max())
     axes.set_xscale("log")
-    axes.set_xlim(0.85, 1.2 * last)
+    axes.set_xlim(*((1, last) if filled else (0.85, 1.2 * last)))
     axes.set_xlabel("update")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if last < 50 else (1,)))
     axes.xaxis.set_major_formatter(style.thousands())

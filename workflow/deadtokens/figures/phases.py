@@ -11,7 +11,8 @@ from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.logupdates import averaged, bin_starts, label_log_updates
+from deadtokens.figures.logbins import averaged, bin_starts
+from deadtokens.figures.logscale import label_log_updates
 from deadtokens.figures.runs import Run, described, experiment, open_runs, populations
 
 GRID = "bfloat16"
@@ -83,7 +84,7 @@ def draw(table: pd.DataFrame) -> Figure:
         for axes, population in zip(row, style.POPULATIONS, strict=True):
             own = table["run"] == run
             _draw_panel(axes, table[own & (table["population"] == population)], population)
-            label_log_updates(axes, table["last"].fillna(1))
+            label_log_updates(axes, table["last"].fillna(1), filled=True)
             axes.set_xlabel(axes.get_xlabel() if run == runs[-1] else "")
         row[0].set_ylabel("fraction of tokens")
     colors = style.PHASES

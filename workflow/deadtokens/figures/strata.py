@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.grid import grid
-from deadtokens.figures.logupdates import label_log_updates
+from deadtokens.figures.logscale import label_log_updates
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 NEEDED = ("strata", "strata_update", "strata_token", "dead")
@@ -78,7 +78,7 @@ def draw(table: pd.DataFrame) -> Figure:
     drawing = grid(len(runs), min(len(runs), 2), height=2.4, margin=0.3, sharey=False)
     for axes, run in zip(drawing.panels, runs, strict=True):
         _draw_panel(axes, table[table["run"] == run])
-        label_log_updates(axes, table["last"].fillna(1))
+        label_log_updates(axes, table["last"].fillna(1), filled=True)
         axes.tick_params(labelbottom=True)
         axes.set_xlabel(axes.get_xlabel() if axes in drawing.lowest else "")
     for axes in drawing.left:

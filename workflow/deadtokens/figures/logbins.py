@@ -1,9 +1,6 @@
-"""A logarithmic axis of updates, and values averaged or picked along it."""
+"""Values averaged over bins of updates that are evenly long on a logarithmic axis."""
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 BINS = 200
 
@@ -36,13 +33,3 @@ def averaged(values: np.ndarray, updates: np.ndarray, starts: np.ndarray) -> np.
     counts = np.diff(np.append(places, len(updates)))
     sums = np.add.reduceat(values, places, axis=0)
     return sums / counts.reshape(-1, *[1] * (values.ndim - 1))
-
-
-def label_log_updates(axes: Axes, updates: pd.Series) -> None:
-    """Make the axis of updates logarithmic, with whole numbers at the powers of ten."""
-    axes.set_xscale("log")
-    axes.set_xlim(1, max(2, updates.max()))
-    axes.set_xlabel("update (logarithmic)")
-    axes.xaxis.set_major_locator(LogLocator(10))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
