@@ -179,7 +179,9 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
     if not values.shape[-2]:
         shape = (values.shape[-1], *values.shape[:-2], len(QUANTILES))
         return np.full(shape, np.nan, np.float32)
-    found = np.quantile(values.astype(np.float32, copy=False), QUANTILES, axis=-2)
+    by_update = values.swapaxes(-1, -2).astype(np.float32, order="C")
+    by_update.sort(axis=-1)  # numpy sorts a row several times faster than it partitions one
+    found = np.quantile(by_update, QUANTILES, axis=-1, overwrite_input=True)
     return np.moveaxis(found, (-1, 0), (0, -1)).astype(np.float32)
 
 
