@@ -39,7 +39,7 @@ def summarise(ledger: Ledger) -> xr.Dataset:
     ledger : Ledger
         Closed.
     """
-    dead, live = ledger.run.populations.numpy().astype(bool)
+    dead, live = ledger.run.populations.astype(bool)
     sizes = np.array([dead.sum(), live.sum()])
     dataset = xr.merge(
         [_centroids(ledger, sizes), _tokens(ledger, sizes)], join="exact", compat="no_conflicts"
@@ -164,7 +164,7 @@ def _ages(ledger: Ledger, means: np.ndarray, terms: np.ndarray, factors: np.ndar
 
 def _net_centroids(ledger: Ledger, sizes: np.ndarray) -> np.ndarray:
     """Return the net displacement of the populations' centroids, (populations, components)."""
-    return (ledger.run.populations @ ledger.net_displacement).numpy() / sizes[:, None]
+    return ledger.run.populations @ ledger.net_displacement / sizes[:, None]
 
 
 def shares(parts: np.ndarray, displacement: np.ndarray) -> np.ndarray:
@@ -199,7 +199,7 @@ def _tokens(ledger: Ledger, sizes: np.ndarray) -> xr.Dataset:
     at_rest = ledger.over_updates("at_rest", 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         rest_norm = ledger.over_updates("rest_norms", 2) / at_rest
-    net_terms = ledger.net.numpy().transpose(1, 0, 2)
+    net_terms = ledger.net.transpose(1, 0, 2)
     axes = ("update", "population")
     return xr.Dataset(
         {
@@ -226,12 +226,12 @@ def _tokens(ledger: Ledger, sizes: np.ndarray) -> xr.Dataset:
             "tokens": ("population", sizes, _about("number of tokens")),
             "net_share": (
                 ("token", "term"),
-                shares(net_terms, ledger.net_displacement.numpy()),
+                shares(net_terms, ledger.net_displacement),
                 _about("share of each term, summed over the run, in the net displacement"),
             ),
             "net_displacement_norm": (
                 "token",
-                _norm(ledger.net_displacement.numpy()),
+                _norm(ledger.net_displacement),
                 _about("norm of the net displacement over the run", "weight"),
             ),
         }
