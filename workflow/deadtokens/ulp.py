@@ -33,9 +33,7 @@ def ordered(bits: np.ndarray) -> np.ndarray:
     return magnitude
 
 
-def distances(
-    before: np.ndarray, after: np.ndarray, out: np.ndarray | None = None
-) -> np.ndarray:
+def distances(before: np.ndarray, after: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return how many representable numbers apart, in the unsigned type of the same width.
 
     Parameters

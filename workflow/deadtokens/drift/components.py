@@ -103,12 +103,24 @@ def resampled_shares(vectors: np.ndarray, weights: np.ndarray, centred: bool) ->
     -------
     ndarray, shape (draws, D)
     """
+    return moment_shares(resampled_moments(vectors, weights), vectors, weights, centred)
+
+
+def resampled_moments(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the uncentred second moment of each resample, float64 of shape (draws, D, D)."""
     vectors = vectors.astype(np.float64)
     moments = np.empty((len(weights), vectors.shape[1], vectors.shape[1]))
     for draw, weight in enumerate(weights):
         moments[draw] = (vectors * weight[:, None]).T @ vectors
+    return moments
+
+
+def moment_shares(
+    moments: np.ndarray, vectors: np.ndarray, weights: np.ndarray, centred: bool
+) -> np.ndarray:
+    """Return `resampled_shares` from the moments, which serve both ways of centring."""
     if centred:
-        moments -= _outer(weights @ vectors)
+        moments = moments - _outer(weights @ vectors.astype(np.float64))
     return shares_of(moments)
 
 
