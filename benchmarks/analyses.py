@@ -1,176 +1,136 @@
-"""Memory and time of the analyses at a vocabulary of 10,000: python benchmarks/analyses.py.
+"""What freezing, sharpening and drift cost on one core: CPU time, passes over W, memory.
 
-A short run on a synthetic text is trained and recorded by the command, with two segments and their
-checkpoints; then each analysis runs by its command in a process of its own. Its peak does not grow
-with the number of updates, so that a short run tells.
+Each runs as its command, in a process of its own on one core, from the files to the written result:
+imports, checksums and inflating included. CPU time, user and system, is what other work on the
+machine disturbs least. The bits that a command inflates are counted in a run that is not timed.
 """
 
 import argparse
+import importlib
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import xarray as xr
-from arms import fresh_process
-from memory import CRUCIBLE_TOKENS, STATUS
-from study import Row, alternate, describe, lines, load_average, with_settings
+import psutil
+from study import Row, alternate, lines, load_average
 
-from deadtokens.drift import measure as drift
-from deadtokens.errors import UserError
-from deadtokens.freezing import measure as freezing
-from deadtokens.freezing import sharpening
-from deadtokens.gradients import measure as gradients
-from deadtokens.text.read import digest
-from deadtokens.training import train
-from deadtokens.training.spec import RunSpec
-from deadtokens.trajectory import layout
+from deadtokens.training.size import BYTES
+from deadtokens.trajectory import inflate
+from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.segments import list_segments
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    "gradients": gradients.main,
-    "freezing": freezing.main,
-    "sharpening": sharpening.main,
-    "drift": drift.main,
+MODULES = {
+    "freezing": "deadtokens.freezing.measure",
+    "sharpening": "deadtokens.freezing.sharpening",
+    "drift": "deadtokens.drift.measure",
 }
-LIVE = 0.63  # of the tokens, as in the Crucible
-TEXT_LENGTH = 400_000
-SEGMENTS = 2
+MOST_SECONDS = 40  # of CPU, all together, for the default run
 MOST_MEMORY = 1000  # MB
+POLL = 0.1  # seconds between two looks at the memory
 
 
 @dataclass(frozen=True)
-class Files:
-    """What the training writes and the analyses read."""
+class Cost:
+    """What a command took: wall and CPU time in seconds; peak memory of its processes in bytes."""
 
-    stream: Path
-    census: Path
-    segments: list[Path]
-    checkpoints: list[Path]
-
-    @classmethod
-    def within(cls, folder: Path) -> "Files":
-        """Return the files' paths in a folder."""
-        numbers = range(SEGMENTS)
-        return cls(
-            folder / "stream.nc",
-            folder / "census.nc",
-            [folder / layout.segment_name(number) for number in numbers],
-            [folder / f"checkpoint-{number:03d}.safetensors" for number in numbers],
-        )
-
-    def arguments(self, command: str, output: Path) -> list[str]:
-        """Return an analysis's command line."""
-        words = [*self.segments, "--output", output]
-        if command == "gradients":
-            words += ["--checkpoints", *self.checkpoints, "--stream", self.stream]
-        return [str(word) for word in words]
+    wall: float
+    cpu: float
+    memory: int
 
 
-def write_text(files: Files, tokens: int) -> None:
-    """Write a text whose live tokens have frequencies as 1 / rank, and its census."""
-    generator, live = np.random.default_rng(0), int(LIVE * tokens)
-    share = 1 / np.arange(1, live + 1)
-    stream = generator.choice(live, TEXT_LENGTH, p=share / share.sum()).astype(np.int32)
-    about = {"stream_sha256": digest(stream), "vocabulary_size": tokens}
-    xr.Dataset({"token": ("position", stream)}, attrs=about).to_netcdf(files.stream)
-    count = np.bincount(stream, minlength=tokens)
-    strings = np.array([f"t{token}" for token in range(tokens)])
-    columns = {
-        "token_string": strings,
-        "token_bytes": np.array([string.encode().hex() for string in strings]),
-        "count": count,
-        "dead": count == 0,
-        "why_dead": np.where(count, "", "string never occurs"),
+def cost_of(module: str, segments: Sequence[str], cores: int) -> Cost:
+    """Run a command on so many cores, one thread for each library."""
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", module, *segments, "--output", str(Path(folder, "result"))]
+        begin = time.perf_counter()
+        process = psutil.Popen(command, env=os.environ | threads, stderr=subprocess.DEVNULL)
+        process.cpu_affinity(list(range(cores)))
+        memory = 0
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            memory = max(memory, _memory(process))
+            time.sleep(POLL)
+        wall, (_, status, usage) = time.perf_counter() - begin, ended
+    if status:
+        raise RuntimeError(f"{module} failed")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, memory)
+
+
+def _memory(process: psutil.Process) -> int:
+    """Return the memory of a process and its children; what they share counts once."""
+    total = 0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            total += one.memory_full_info().pss
+        except psutil.Error:  # it has just ended
+            continue
+    return total
+
+
+def inflated_by(module: str, segments: Sequence[str]) -> int:
+    """Return the bytes of recorded bits that a command inflates."""
+    with TemporaryDirectory() as folder, _counting() as sizes:
+        importlib.import_module(module).main([*segments, "--output", str(Path(folder, "result"))])
+    return sum(sizes)
+
+
+@contextmanager
+def _counting() -> Iterator[list[int]]:
+    sizes, decode = [], inflate.decode_chunk
+
+    def counted(*arguments: object) -> np.ndarray:
+        bits = decode(*arguments)
+        sizes.append(bits.nbytes)
+        return bits
+
+    inflate.decode_chunk = counted
+    try:
+        yield sizes
+    finally:
+        inflate.decode_chunk = decode
+
+
+def rows(segments: Sequence[str], repeats: int) -> list[Row]:
+    """Return each command's CPU time, passes, speed and memory, measured in turn."""
+    run = open_run(segments)
+    bits_of_W = run["W"].size * BYTES[run["W"].attrs["recorded_dtype"]]
+    measures = {
+        name: lambda module=module: cost_of(module, segments, cores=1)
+        for name, module in MODULES.items()
     }
-    variables = {name: ("token", values) for name, values in columns.items()}
-    xr.Dataset(variables, {"token": np.arange(tokens)}).to_netcdf(files.census)
-
-
-def train_run(files: Files, spec: RunSpec) -> None:
-    """Train and record the run, segment by segment."""
-    for number in range(SEGMENTS):
-        options = {
-            "--name": "wide",
-            "--spec": spec.json_text(),
-            "--segment": number,
-            "--stream": files.stream,
-            "--census": files.census,
-            "--trajectory": files.segments[number],
-            "--checkpoint": files.checkpoints[number],
-        }
-        if number:
-            options["--previous"] = files.checkpoints[number - 1]
-        train.main([str(word) for option in options.items() for word in option])
-
-
-def timed(connection: Connection, action: Callable[..., None], *arguments: object) -> None:
-    """Send the CPU seconds of a call, and this process's largest resident size in bytes."""
-    begin = time.process_time()
-    action(*arguments)
-    seconds = time.process_time() - begin
-    fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    connection.send((seconds, 1024 * int(fields["VmHWM"].removesuffix("kB"))))
-
-
-def measure(action: Callable[..., None], *arguments: object) -> tuple[float, float]:
-    """Return CPU time, in seconds, and peak memory, in bytes, of a call in a fresh process."""
-    connection, join = fresh_process(timed, action, *arguments)
-    answer = connection.recv()
-    join()
-    return answer
-
-
-def rows(files: Files, folder: Path, commands: Sequence[str], repeats: int) -> list[Row]:
-    """Return time and memory of each analysis, measured in turn."""
-
-    def one(name: str) -> tuple[float, float]:
-        return measure(COMMANDS[name], files.arguments(name, folder / f"{name}.nc"))
-
-    found = alternate({name: lambda name=name: one(name) for name in commands}, repeats)
-    table = []
-    for name, measured in found.items():
-        peaks = [peak / 1e6 for _, peak in measured]
-        table.append(Row(f"{name}: peak memory", peaks, "MB", at_most=MOST_MEMORY))
-        table.append(Row("  CPU time", [seconds for seconds, _ in measured], "s"))
+    found, table = alternate(measures, repeats), []
+    for name, costs in found.items():
+        inflated, seconds = inflated_by(MODULES[name], segments), [cost.cpu for cost in costs]
+        speeds = [inflated / 1e6 / second for second in seconds]
+        table += [
+            Row(f"{name}: CPU time", seconds, "s"),
+            Row("  bits inflated", [inflated / 1e6], "MB"),
+            Row("  the same, in passes over W", [inflated / bits_of_W]),
+            Row("  speed", speeds, "MB/s"),
+            Row("  peak memory", [cost.memory / 1e6 for cost in costs], "MB", at_most=MOST_MEMORY),
+        ]
+    together = [sum(cost.cpu for cost in one) for one in zip(*found.values(), strict=True)]
+    table.append(Row("all three together: CPU time", together, "s", at_most=MOST_SECONDS))
     return table
 
 
-def report(options: argparse.Namespace, folder: Path) -> Iterator[str]:
-    """Yield the lines of the table."""
-    sizes = {"batch": options.batch, "context": options.context}
-    spec = with_settings(RunSpec(), options.updates, precision=options.precision, **sizes)
-    files = Files.within(folder)
-    write_text(files, options.tokens)
-    seconds, peak = measure(train_run, files, spec)
-    yield describe(spec)
-    yield f"{options.precision}, batch {spec.batch} x {spec.context}; load {load_average()}"
-    training = [
-        Row("training and recording: peak memory", [peak / 1e6], "MB"),
-        Row("  CPU time", [seconds], "s"),
-    ]
-    title = f"{SEGMENTS * options.updates} updates, {options.tokens:,} tokens"
-    yield from lines(title, training + rows(files, folder, options.commands, options.repeats))
-
-
 def main(arguments: Sequence[str]) -> None:
-    """Train a run, measure, and print the table."""
+    """Measure a run and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=int, default=CRUCIBLE_TOKENS)
-    parser.add_argument("--updates", type=int, default=64, help="of each of two segments")
-    parser.add_argument("--batch", type=int, default=RunSpec().batch)
-    parser.add_argument("--context", type=int, default=RunSpec().context)
-    parser.add_argument("--precision", default=RunSpec().precision)
-    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("trajectory", type=Path, help="folder with the run's segments")
+    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(arguments)
-    if not STATUS.is_file():
-        raise UserError("memory is measured on Linux alone: /proc/self/status is missing")
-    with TemporaryDirectory() as folder:
-        for line in report(options, Path(folder)):
-            print(line, flush=True)
+    segments = [str(path) for path in list_segments(options.trajectory, check=False)]
+    print(f"load {load_average()}")
+    for line in lines(str(options.trajectory), rows(segments, options.repeats)):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,58 +1,40 @@
 """How fast the attribution and the audit go through a recorded run, and their memory.
 
-Each runs its command in a process of its own, from the files to the written result: reading and
-inflating included. The files' checksums are compared too, as always.
+Each runs as its command, from the files to the written result: imports, reading and inflating
+included. The files' checksums are compared too, as always.
 """
 
 import argparse
-import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from arms import fresh_process
-from memory import STATUS
+from analyses import MOST_MEMORY, cost_of
 from study import Row, alternate, lines, load_average
 
-from deadtokens.accounting import attribution, audit
-from deadtokens.errors import UserError
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 
-COMMANDS = {"attribution": (attribution.main, ".nc"), "audit": (audit.main, ".json")}
+MODULES = {
+    "attribution": "deadtokens.accounting.attribution",
+    "audit": "deadtokens.accounting.audit",
+}
 TARGETS = {"attribution": 100, "audit": 150}  # updates a second, two quiet cores, default size
-MOST_MEMORY = 1000  # MB
-
-
-def run_command(connection: Connection, name: str, segments: Sequence[str]) -> None:
-    """Send the seconds that a command took, and its process's largest resident size in bytes."""
-    main, ending = COMMANDS[name]
-    with TemporaryDirectory() as folder:
-        begin = time.perf_counter()
-        main([*segments, "--output", str(Path(folder, name + ending))])
-        seconds = time.perf_counter() - begin
-    fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    connection.send((seconds, 1024 * int(fields["VmHWM"].removesuffix("kB"))))
-
-
-def measure(name: str, segments: Sequence[str]) -> tuple[float, float]:
-    """Return a command's wall time, in seconds, and its peak memory, in bytes."""
-    connection, join = fresh_process(run_command, name, segments)
-    answer = connection.recv()
-    join()
-    return answer
+CORES = 2
 
 
 def rows(segments: Sequence[str], updates: int, repeats: int) -> list[Row]:
-    """Return speed and memory of each command, measured in turn."""
-    measures = {name: lambda name=name: measure(name, segments) for name in COMMANDS}
-    found = alternate(measures, repeats)
+    """Return speed, CPU time and memory of each command, measured in turn."""
+    measures = {
+        name: lambda module=module: cost_of(module, segments, CORES)
+        for name, module in MODULES.items()
+    }
     table = []
-    for name, measured in found.items():
-        speeds = [updates / seconds for seconds, _ in measured]
-        peaks = [peak / 1e6 for _, peak in measured]
+    for name, costs in alternate(measures, repeats).items():
+        speeds = [updates / cost.wall for cost in costs]
+        of_one = [1000 * cost.cpu / updates for cost in costs]
+        peaks = [cost.memory / 1e6 for cost in costs]
         table.append(Row(f"{name}, {updates:,} updates", speeds, "/s", at_least=TARGETS[name]))
+        table.append(Row("  CPU time of an update", of_one, "ms"))
         table.append(Row("  peak memory", peaks, "MB", at_most=MOST_MEMORY))
     return table
 
@@ -63,8 +45,6 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("trajectory", type=Path, help="folder with the run's segments")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(arguments)
-    if not STATUS.is_file():
-        raise UserError("memory is measured on Linux alone: /proc/self/status is missing")
     segments = [str(path) for path in list_segments(options.trajectory, check=False)]
     run = open_run(segments)
     print(f"load {load_average()}")

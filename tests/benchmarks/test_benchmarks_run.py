@@ -21,12 +21,13 @@ from deadtokens.training.spec import RunSpec
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
-import analyses
+
 import arms
 import overhead
 import reading
 import recording
 import study
+import wide
 
 LINE = re.compile(r"^ +(?P<what>\S.*?)  +(?P<value>\S+) (x|ms|s|MB|/s)\b")
 ROWS = {
@@ -97,10 +98,10 @@ def test_without_a_vocabulary_it_says_what_to_do(tiny_study, tmp_path):
 
 def test_the_analyses_of_a_short_run_have_their_rows(monkeypatch):
     printed = []
-    monkeypatch.setattr(analyses, "print", lambda line, flush: printed.append(line), raising=False)
-    monkeypatch.setattr(analyses, "TEXT_LENGTH", 3000)
+    monkeypatch.setattr(wide, "print", lambda line, flush: printed.append(line), raising=False)
+    monkeypatch.setattr(wide, "TEXT_LENGTH", 3000)
     sizes = ["--tokens", "60", "--updates", "3", "--batch", "2", "--context", "8"]
-    analyses.main([*sizes, "--commands", "gradients", "drift"])
+    wide.main([*sizes, "--commands", "gradients", "drift"])
     assert "6 updates, 60 tokens" in printed[2]
     found = [match for match in map(LINE.match, printed) if match]
     names = ["training and recording", "gradients", "drift"]
@@ -110,8 +111,8 @@ def test_the_analyses_of_a_short_run_have_their_rows(monkeypatch):
 
 
 def test_the_synthetic_text_has_the_dead_that_it_says(tmp_path):
-    files = analyses.Files.within(tmp_path)
-    analyses.write_text(files, 100)
+    files = wide.Files.within(tmp_path)
+    wide.write_text(files, 100)
     census, (stream, about) = read_census(files.census), read_stream(files.stream)
     assert about["vocabulary_size"] == 100
     assert (np.flatnonzero(census["dead"]) >= 63).all() and census["dead"].sum() == 37

@@ -33,17 +33,19 @@ def ordered(bits: np.ndarray) -> np.ndarray:
     return magnitude
 
 
-def distances(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def distances(before: np.ndarray, after: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return how many representable numbers apart, in the unsigned type of the same width.
 
     Parameters
     ----------
     before, after : ndarray of int16 or int32, same shape
         As `ordered` gives them.
+    out : ndarray of their type and shape, optional
+        Memory for the result.
     """
     # The larger minus the smaller always fits without a sign, even where it wraps with one.
     unsigned = np.dtype(f"u{before.itemsize}")
-    larger = np.maximum(before, after)
+    larger = np.maximum(before, after, out=out)
     np.subtract(larger, np.minimum(before, after), out=larger)
     return larger.view(unsigned)
 
@@ -60,10 +62,12 @@ def in_bfloat16_ulps(displacement: np.ndarray, start: np.ndarray) -> np.ndarray:
         The bits of the starting points, of bfloat16 or float32.
     """
     smallest = 1 << MANTISSA[FORMAT[start.dtype]]
-    power = np.maximum(start & smallest * 0xFF, start.dtype.type(smallest))
+    power = start & smallest * 0xFF
+    np.maximum(power, np.full_like(power, smallest), out=power)  # with a scalar it is far slower
     if start.itemsize == 2:
         power = np.left_shift(power, 16, dtype=np.uint32)
-    scaled = displacement / power.view(np.float32)
+    scaled = power.view(np.float32)
+    np.divide(displacement, scaled, out=scaled)
     scaled *= 2.0 ** MANTISSA["bfloat16"]
     return scaled
 

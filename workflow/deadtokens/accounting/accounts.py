@@ -40,14 +40,14 @@ class Run:
     ----------
     name : str
     spec : RunSpec
-    populations : float64 Tensor of shape (2, tokens)
+    populations : float64 ndarray of shape (2, tokens)
         1 for the members of the dead and of the live tokens, else 0.
     h_mean : float64 ndarray of shape (updates, components)
     """
 
     name: str
     spec: RunSpec
-    populations: Tensor
+    populations: np.ndarray
     h_mean: np.ndarray
 
 
@@ -82,8 +82,10 @@ class Account:
         Number of tokens that did not move.
     rest_norms : float64 ndarray of shape (updates, populations)
         Sum over those of the norm of what rounding took from them.
-    net : float64 Tensor of shape (terms, tokens, components)
+    net : float64 ndarray of shape (terms, tokens, components)
         The terms, summed over the updates.
+    ends : float64 ndarray of shape (2, tokens, components)
+        W at the first and the last state.
     closure, bound_ratio : float64 ndarray of shape (updates,)
         Worst over the values.
     worst : Worst
@@ -97,7 +99,8 @@ class Account:
     statistics: np.ndarray
     at_rest: np.ndarray
     rest_norms: np.ndarray
-    net: Tensor
+    net: np.ndarray
+    ends: np.ndarray
     closure: np.ndarray
     bound_ratio: np.ndarray
     worst: Worst
@@ -138,25 +141,24 @@ class _Book:
         self.run, self.hyper = run, hyperparameters(run.spec)
         self.units = roundings(REGIMES[run.spec.precision])
         self.populations = run.populations[:, tokens]
-        self.h = torch.from_numpy(run.h_mean[tile.updates.start - 1 : tile.updates.stop - 1])
+        self.h = run.h_mean[tile.updates.start - 1 : tile.updates.stop - 1]
         # Views are made once: making one takes as long as a third of an operation on it.
         self.states = {name: tensor[:, rows].unbind() for name, tensor in tile.states.items()}
         self.grads = tile.grad[:, rows].unbind()
         self._open_pages(len(tile.updates), *self.grads[0].shape)
 
     def _open_pages(self, updates: int, tokens: int, components: int) -> None:
-        double = {"dtype": torch.float64}
-        self.vectors = torch.empty((len(VECTORS), tokens, components), **double)
-        self.vector = self.vectors.unbind()
+        vectors = torch.empty((len(VECTORS), tokens, components), dtype=torch.float64)
+        self.vector, self.vectors = vectors.unbind(), vectors.numpy()
         self.vector[EXP_AVG].copy_(self.states["exp_avg"][0])
-        self.split = self.vectors[: DISPLACEMENT + 1]
+        self.split = self.vector[: DISPLACEMENT + 1]
         self.skipped = 0 if self.run.spec.weight_decay else 1  # without decay its term is nowhere
-        self.used, self.own = self.vectors[self.skipped :], self.vectors[self.skipped : OLDER]
-        self.net = torch.zeros((len(TERMS), tokens, components), **double)
-        self.sums = torch.zeros((updates, len(VECTORS), 2, components), **double)
+        self.net = torch.zeros((len(TERMS), tokens, components), dtype=torch.float64)
+        self.net_of = self.net.unbind()
+        self.sums = np.zeros((updates, len(VECTORS), 2, components))
         self.factors = np.empty((updates, len(TERMS)))
         self.products, self.squares = np.zeros((2, OLDER, updates, tokens))
-        self.with_h = torch.empty((updates, tokens), **double)
+        self.with_h = np.empty((updates, tokens))
         self.bound_ratio = np.zeros(updates)
         self.worst, self.not_finite = Worst(), 0
 
@@ -187,7 +189,7 @@ class _Book:
             row, component = divmod(int(ratio.argmax()), ratio.shape[1])
             self.worst = Worst(worst, self.updates[index], self.first + row, component)
             if worst > 1:
-                self._refuse(self.vectors[ROUNDING, row, component], bound[row, component])
+                self._refuse(self.vector[ROUNDING][row, component], bound[row, component])
 
     def _refuse(self, rounding: Tensor, bound: Tensor) -> None:
         place = self.worst
@@ -199,28 +201,30 @@ class _Book:
         )
 
     def _sum_up(self, index: int) -> None:
-        used = slice(self.skipped, None)
-        torch.matmul(self.populations, self.used, out=self.sums[index, used])
+        """Reduce the vectors, by numpy: its calls cost less than torch's."""
+        used, factors = slice(self.skipped, None), self.factors[index].tolist()
+        np.matmul(self.populations, self.vectors[used], out=self.sums[index, used])
         for place in range(self.skipped, ROUNDING):
-            self.net[place].add_(self.vector[place], alpha=self.factors[index, place])
-        displacement, own = self.vector[DISPLACEMENT], self.own.numpy()
-        torch.mv(displacement, self.h[index], out=self.with_h[index])
-        np.vecdot(own, displacement.numpy(), out=self.products[used, index])
+            self.net_of[place].add_(self.vector[place], alpha=factors[place])
+        displacement, own = self.vectors[DISPLACEMENT], self.vectors[self.skipped : OLDER]
+        np.matmul(displacement, self.h[index], out=self.with_h[index])
+        np.vecdot(own, displacement, out=self.products[used, index])
         np.vecdot(own, own, out=self.squares[used, index])
 
     def close(self) -> Account:
         """Return the account."""
         W = self.states["W"]
-        net_displacement = W[-1].double() - W[0].double()
-        torch.sub(net_displacement, self.net[:ROUNDING].sum(0), out=self.net[ROUNDING])
-        populations, rests = self.populations.numpy().T, self.squares[DISPLACEMENT] == 0
+        ends = torch.stack([W[0], W[-1]]).double()
+        torch.sub(ends[1] - ends[0], self.net[:ROUNDING].sum(0), out=self.net[ROUNDING])
+        populations, rests = self.populations.T, self.squares[DISPLACEMENT] == 0
         return Account(
-            self.sums.numpy(),
+            self.sums,
             self.factors,
             self._statistics(),
             rests @ populations,
             (rests * np.sqrt(self.squares[ROUNDING])) @ populations,
-            self.net,
+            self.net.numpy(),
+            ends.numpy(),
             self._closure(),
             self.bound_ratio,
             self.worst,
@@ -245,14 +249,14 @@ class _Book:
     def _statistics(self) -> np.ndarray:
         """Return STATISTICS; a division by a norm of zero gives NaN or an infinity."""
         norms = np.sqrt(self.squares)
-        h_norms = self.h.norm(dim=1).numpy()[:, None]
+        h_norms = np.linalg.norm(self.h, axis=1)[:, None]
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             shares = self.factors.T[:, :, None] * self.products[: len(TERMS)]
             shares /= self.squares[DISPLACEMENT]
             slopes = [
                 self.products[GRAD] / norms[GRAD],
                 self.products[EXP_AVG] / norms[EXP_AVG],
-                self.with_h.numpy() / h_norms,
+                self.with_h / h_norms,
             ]
             cosines = -np.stack(slopes) / norms[DISPLACEMENT]
             return np.concatenate([shares, cosines]).astype(np.float32)

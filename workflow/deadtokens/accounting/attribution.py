@@ -10,29 +10,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
 
-from deadtokens.accounting.accounts import Run, account_for
-from deadtokens.accounting.ages import GradientHistory
-from deadtokens.accounting.ledger import Ledger, parts
+from deadtokens.accounting.accounts import Run
+from deadtokens.accounting.halves import read_accounts
+from deadtokens.accounting.ledger import Ledger
 from deadtokens.accounting.motion import summarise
 from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
-from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import read_spec
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
-from deadtokens.trajectory.updates import read_tiles
 
 
 def attribute_motion(segments: Segments) -> xr.Dataset:
     """Return what moved the tokens of a run, update by update; see `motion.summarise`.
 
-    A segment's memory is 28 bytes a token and update; nothing but the result grows with the run,
-    by about 20 kB an update at 64 components.
+    Two processes compute, each with half of the tokens. A segment's memory is 28 bytes a token and
+    update; nothing but the result grows with the run, by about 20 kB an update at 64 components.
 
     Raises
     ------
@@ -53,26 +50,16 @@ def _describe(opened: xr.Dataset) -> Run:
             "be attributed; record all four tensors"
         )
     dead = opened["dead"].values.astype(bool)
-    populations = torch.from_numpy(np.stack([dead, ~dead]).astype(np.float64))
+    populations = np.stack([dead, ~dead]).astype(np.float64)
     h_mean = opened["h_mean"].values.astype(np.float64)
     return Run(opened.attrs["run"], read_spec(opened.attrs["spec"]), populations, h_mean)
 
 
 def _keep_ledger(segments: Segments, run: Run) -> Ledger:
-    """Return the accounts of the whole run.
-
-    One thread computes, others inflate the next tile meanwhile: two that compute would spend as
-    much on waiting for the interpreter as they gain.
-    """
-    torch.set_num_threads(1)
+    """Return the accounts of the whole run."""
     ledger = Ledger(run)
-    format = getattr(torch, REGIMES[run.spec.precision].weights)  # the gradients' too
-    history = GradientHistory(*ledger.start.shape, run.spec.beta1, format)
-    for tile in read_tiles(segments):
-        for rows in parts(tile):
-            ledger.enter(tile, rows, account_for(tile, rows, run, history))
-        del tile  # before the one after the next is read
-    ledger.close()
+    for entries in read_accounts(segments, run):
+        ledger.enter(entries)
     return ledger
 
 
@@ -85,7 +72,7 @@ def _checks(ledger: Ledger) -> dict[str, float | int]:
     }
     updates = sum(len(segment.updates) for segment in ledger.segments)
     return {
-        "values_checked": updates * ledger.net_displacement.numel() - ledger.not_finite,
+        "values_checked": updates * ledger.net_displacement.size - ledger.not_finite,
         "values_not_finite": ledger.not_finite,
         "worst_closure": float(ledger.over_updates("closure").max(initial=0.0)),
         "worst_bound_ratio": ledger.worst.value,

@@ -3,6 +3,7 @@
 Nothing here looks at the displacement: what the attribution calls rounding must lie within.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +67,7 @@ def binade(values: Tensor) -> Tensor:
 
 def rounding_bound(
     W: tuple[Tensor, Tensor],
-    vectors: Tensor,
+    vectors: Tensor | Sequence[Tensor],
     factors: np.ndarray,
     units: Roundings,
 ) -> Tensor:
@@ -84,7 +85,7 @@ def rounding_bound(
     ----------
     W : (Tensor, Tensor) of one shape
         Before and after the update, in the recorded format.
-    vectors : float64 Tensor of shape (5, *shape)
+    vectors : float64 Tensor of shape (5, *shape), or five Tensors
         As `terms.split_displacement` gives them; only present and momentum are looked at.
     factors : ndarray of shape (4,)
     units : Roundings

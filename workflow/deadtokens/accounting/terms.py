@@ -9,6 +9,8 @@ a = lr / (1 - beta1 ** t) and m for the first moment::
     rounding  1                    what is left of W[t] - W[t - 1]
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -35,8 +37,8 @@ def split_displacement(
     exp_avg: Tensor,
     inverse: Tensor,
     factors: np.ndarray,
-    out: Tensor | None = None,
-) -> Tensor:
+    out: Sequence[Tensor] | None = None,
+) -> Tensor | Sequence[Tensor]:
     """Return the vectors of the terms, and the displacement, to which they sum with `factors`.
 
     Parameters
@@ -49,11 +51,11 @@ def split_displacement(
         As `inverse_denominator` gives it.
     factors : ndarray of shape (4,)
         As `coefficients` gives them.
-    out : float64 Tensor of shape (5, *shape), optional
+    out : five float64 Tensors of that shape, optional
 
     Returns
     -------
-    float64 Tensor of shape (5, *shape)
+    float64 Tensor of shape (5, *shape), or `out`
         In the order of TERMS, then the displacement.
     """
     vectors = torch.empty((5, *grad.shape), dtype=torch.float64) if out is None else out

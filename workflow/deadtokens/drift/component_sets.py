@@ -10,8 +10,9 @@ from deadtokens.drift.components import (
     band,
     count_above,
     isotropic_shares,
+    moment_shares,
     principal_components,
-    resampled_shares,
+    resampled_moments,
     shares_of,
 )
 from deadtokens.drift.directions import cosines, explained_alone, oriented
@@ -46,12 +47,13 @@ def describe_components(
     random = _random_shares(sources, generator)
     rows = []
     for name in SOURCES:
+        moments = step_moments if name == STEPS else resampled_moments(sources[name], weights)
         for centred in (False, True):
             if name == STEPS:
                 updates = len(sources[STEPS])
-                draws = resampled_step_shares(step_moments, weights, sources[NET], updates, centred)
+                draws = resampled_step_shares(moments, weights, sources[NET], updates, centred)
             else:
-                draws = resampled_shares(sources[name], weights, centred)
+                draws = moment_shares(moments, sources[name], weights, centred)
             along = sources[NET].sum(axis=0, dtype=np.float64)
             components = principal_components(sources[name], centred)
             rows.append(_describe(components, draws, random[name, centred], along))

@@ -103,12 +103,24 @@ def resampled_shares(vectors: np.ndarray, weights: np.ndarray, centred: bool) ->
     -------
     ndarray, shape (draws, D)
     """
+    return moment_shares(resampled_moments(vectors, weights), vectors, weights, centred)
+
+
+def resampled_moments(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the uncentred second moment of each resample, float64 of shape (draws, D, D)."""
     vectors = vectors.astype(np.float64)
     moments = np.empty((len(weights), vectors.shape[1], vectors.shape[1]))
     for draw, weight in enumerate(weights):
         moments[draw] = (vectors * weight[:, None]).T @ vectors
+    return moments
+
+
+def moment_shares(
+    moments: np.ndarray, vectors: np.ndarray, weights: np.ndarray, centred: bool
+) -> np.ndarray:
+    """Return `resampled_shares` from the moments, which serve both ways of centring."""
     if centred:
-        moments -= _outer(weights @ vectors)
+        moments = moments - _outer(weights @ vectors.astype(np.float64))
     return shares_of(moments)
 
 
@@ -166,21 +178,29 @@ def isotropic_shares(
     ndarray, shape (sets, draws, D)
         NaN for a set without variance.
     """
-    prepared = [_prepared(*one) for one in zip(sets, centred, strict=True)]
+    lengths = [_lengths(*one) for one in zip(sets, centred, strict=True)]
     count, width = sets[0].shape
     moments = np.full((len(sets), DRAWS, width, width), np.nan)
     for draw in range(DRAWS):
         directions = generator.standard_normal((count, width), np.float32)
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        for place, vectors in enumerate(prepared):
-            if vectors is not None:
-                moments[place, draw] = _random_moment(vectors, directions, centred[place])
+        for place, own in enumerate(lengths):
+            if own is not None:
+                moments[place, draw] = _random_moment(own, directions, centred[place])
     return np.stack([shares_of(one) for one in moments])
 
 
-def _random_moment(vectors: np.ndarray, directions: np.ndarray, centred: bool) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=1)
-    random = directions * (lengths / lengths.max()).astype(np.float32)[:, None]
+def _lengths(vectors: np.ndarray, centred: bool) -> np.ndarray | None:
+    """Return the vectors' lengths over the largest, float32 of shape (vectors, 1)."""
+    prepared = _prepared(vectors, centred)
+    if prepared is None:
+        return None
+    lengths = np.linalg.norm(prepared, axis=1)
+    return (lengths / lengths.max()).astype(np.float32)[:, None]
+
+
+def _random_moment(lengths: np.ndarray, directions: np.ndarray, centred: bool) -> np.ndarray:
+    random = directions * lengths
     if centred:
         random -= random.mean(axis=0)
     return random.T @ random

@@ -143,10 +143,11 @@ def displacements_of(last: np.ndarray, W: np.ndarray) -> np.ndarray:
         W before the first of the states.
     W : float32 ndarray, shape (tokens, components, states)
     """
-    displacement = np.empty_like(W)
+    displacement = np.empty(W.shape, W.dtype)
     with np.errstate(all="ignore"):
+        # As one long row: several times faster than many short ones. Then the first column.
+        np.subtract(W.reshape(-1)[1:], W.reshape(-1)[:-1], out=displacement.reshape(-1)[1:])
         np.subtract(W[:, :, 0], last, out=displacement[:, :, 0])
-        np.subtract(W[:, :, 1:], W[:, :, :-1], out=displacement[:, :, 1:])
     return displacement
 
 

@@ -23,6 +23,7 @@ from deadtokens.freezing.steps import GRIDS, PHASES
 from deadtokens.freezing.strata import sampled_tokens, sampled_updates
 from deadtokens.freezing.survival import kaplan_meier, time_quantiles
 from deadtokens.netcdf import write
+from deadtokens.trajectory.blocks import load_tensor
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.windows import read_pieces
@@ -40,7 +41,8 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
     pieces = read_pieces(segments, ["W"])
     with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
         motion = measure_motion(pieces, dead, run.sizes["component"], sampled)
-    groups, numbers = token_groups(run), token_numbers(run)
+    first = load_tensor(segments, "W", steps=slice(0, 1))[:, :, 0]
+    groups, numbers = token_groups(run), token_numbers(run, first)
     parts = [
         label_populations(motion),
         label_tokens(motion.lives, dead),

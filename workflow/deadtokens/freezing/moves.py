@@ -175,12 +175,23 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:
-    """Quantiles over tokens, float32 of shape (updates, ..., quantiles); NaN without tokens."""
-    if not values.shape[-2]:
+    """Quantiles over tokens, float32 of shape (updates, ..., quantiles); NaN without tokens.
+
+    Those of `numpy.quantile`, to the bit; it partitions, where a sort is several times faster.
+    """
+    tokens = values.shape[-2]
+    if not tokens:
         shape = (values.shape[-1], *values.shape[:-2], len(QUANTILES))
         return np.full(shape, np.nan, np.float32)
-    found = np.quantile(values.astype(np.float32, copy=False), QUANTILES, axis=-2)
-    return np.moveaxis(found, (-1, 0), (0, -1)).astype(np.float32)
+    ordered = values.swapaxes(-1, -2).astype(np.float32, order="C")
+    ordered.sort(axis=-1)  # NaN comes last
+    places = np.array(QUANTILES) * (tokens - 1)
+    below = places.astype(np.intp)
+    low, high = ordered[..., below], ordered[..., np.minimum(below + 1, tokens - 1)]
+    apart, share = high - low, places - below
+    found = np.where(share < 0.5, low + apart * share, high - apart * (1 - share))
+    found[np.isnan(ordered[..., -1])] = np.nan
+    return np.moveaxis(found, -2, 0).astype(np.float32)
 
 
 def _radius(window: Window, tokens: int) -> np.ndarray:

@@ -17,11 +17,17 @@ def token_groups(run: xr.Dataset) -> dict[str, np.ndarray]:
     }
 
 
-def token_numbers(run: xr.Dataset) -> dict[str, np.ndarray]:
+def token_numbers(run: xr.Dataset, first: np.ndarray) -> dict[str, np.ndarray]:
     """Return the dead tokens' numbers that the run knows, each float64 with NaN for unknown.
 
     The alignment is the cosine between a token's initial row and the mean final hidden state: that
     of the first update, and its mean over all updates.
+
+    Parameters
+    ----------
+    run : Dataset
+    first : float32 ndarray, shape (tokens, components)
+        W at state 0.
     """
     dead = run["dead"].values.astype(bool)
     numbers = {}
@@ -29,7 +35,7 @@ def token_numbers(run: xr.Dataset) -> dict[str, np.ndarray]:
         if variable in run:
             length = run[variable].values[dead].astype(np.float64)
             numbers[name] = np.where(length < 0, np.nan, length)  # -1: not whole characters
-    start = run["W"].isel(state=0).values[dead].astype(np.float64)
+    start = first[dead].astype(np.float64, order="C")
     numbers["initial norm"] = np.linalg.norm(start, axis=1)
     if run.sizes["update"]:
         hidden = run["h_mean"].values.astype(np.float64)
