@@ -10,26 +10,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 
-from deadtokens.accounting.accounts import Run
-from deadtokens.accounting.halves import read_accounts
-from deadtokens.accounting.ledger import Ledger
+from deadtokens.accounting.accounts import Run, account_for
+from deadtokens.accounting.ages import GradientHistory
+from deadtokens.accounting.ledger import Ledger, parts
 from deadtokens.accounting.motion import summarise
 from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
+from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import read_spec
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.updates import read_tiles
 
 
 def attribute_motion(segments: Segments) -> xr.Dataset:
     """Return what moved the tokens of a run, update by update; see `motion.summarise`.
 
-    Two processes compute, each with half of the tokens. A segment's memory is 28 bytes a token and
-    update; nothing but the result grows with the run, by about 20 kB an update at 64 components.
+    A segment's memory is 28 bytes a token and update; nothing but the result grows with the run,
+    by about 20 kB an update at 64 components.
 
     Raises
     ------
@@ -56,10 +59,20 @@ def _describe(opened: xr.Dataset) -> Run:
 
 
 def _keep_ledger(segments: Segments, run: Run) -> Ledger:
-    """Return the accounts of the whole run."""
+    """Return the accounts of the whole run.
+
+    One thread computes, others inflate the next tile meanwhile: two that compute would spend as
+    much on waiting for the interpreter as they gain.
+    """
+    torch.set_num_threads(1)
     ledger = Ledger(run)
-    for entries in read_accounts(segments, run):
-        ledger.enter(entries)
+    format = getattr(torch, REGIMES[run.spec.precision].weights)  # the gradients' too
+    history = GradientHistory(*ledger.start.shape, run.spec.beta1, format)
+    for tile in read_tiles(segments):
+        for rows in parts(tile):
+            ledger.enter(tile, rows, account_for(tile, rows, run, history))
+        del tile  # before the one after the next is read
+    ledger.close()
     return ledger
 
 

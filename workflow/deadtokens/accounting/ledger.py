@@ -1,7 +1,6 @@
 """The accounts of a run's tokens and segments, put together."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -9,28 +8,19 @@ import numpy as np
 from deadtokens.accounting.accounts import STATISTICS, VECTORS, Account, Run, Worst
 from deadtokens.accounting.quantiles import quantiles_of_finite
 from deadtokens.accounting.terms import TERMS
-from deadtokens.trajectory.updates import Tile, shared
+from deadtokens.trajectory.updates import Tile
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Few enough for a core's cache, enough to be worth a call.
 WEIGHTS_PER_PART = 1 << 15
 
 
-def parts(tile: Tile, tokens: range) -> Iterator[slice]:
-    """Yield the rows of a tile that are among the tokens, in parts of similar size."""
-    rows = shared(tile.tokens, tokens)
-    count = min(len(rows), -(-len(rows) * tile.grad.shape[2] // WEIGHTS_PER_PART))
-    edges = np.linspace(rows.start, rows.stop, count + 1).round().astype(int) - tile.tokens.start
-    yield from (slice(*edge) for edge in pairwise(edges.tolist()))
-
-
-@dataclass(frozen=True)
-class Entry:
-    """The account of some tokens over the updates of one segment."""
-
-    updates: range
-    tokens: slice
-    account: Account
+def parts(tile: Tile) -> Iterator[slice]:
+    """Yield the rows of a tile in parts of similar size."""
+    tokens, components = tile.grad.shape[1:]
+    count = min(tokens, -(-tokens * components // WEIGHTS_PER_PART))
+    edges = np.linspace(0, tokens, count + 1).round().astype(int).tolist()
+    yield from (slice(*edge) for edge in pairwise(edges))
 
 
 class Segment:
@@ -50,12 +40,11 @@ class Segment:
         self.closure, self.bound_ratio = np.zeros((2, count))
         self.quantiles = np.empty((count, 2, len(STATISTICS), len(QUANTILES)))
 
-    def enter(self, entry: Entry) -> None:
+    def enter(self, tokens: slice, account: Account) -> None:
         """Take in the account of some tokens."""
-        account = entry.account
         self.sums += account.sums
         self.factors[...] = account.factors
-        self.statistics[:, :, entry.tokens] = account.statistics
+        self.statistics[:, :, tokens] = account.statistics
         self.at_rest += account.at_rest
         self.rest_norms += account.rest_norms
         np.maximum(self.closure, account.closure, out=self.closure)
@@ -93,20 +82,24 @@ class Ledger:
         self.start, self.net_displacement = np.zeros((2, *size))
         self.worst, self.not_finite = Worst(), 0
 
-    def enter(self, entries: Sequence[Entry]) -> None:
-        """Take in the accounts of all tokens over the next segment, in the order of the tokens."""
-        segment = Segment(entries[0].updates, self.run)
-        for entry in entries:
-            tokens, account = entry.tokens, entry.account
-            segment.enter(entry)
-            self.net[:, tokens] += account.net
-            if not self.segments:
-                self.start[tokens] = account.ends[0]
-            self.net_displacement[tokens] = account.ends[1] - self.start[tokens]
-            self.worst.meet(account.worst)
-            self.not_finite += account.not_finite
-        segment.close()
-        self.segments.append(segment)
+    def enter(self, tile: Tile, rows: slice, account: Account) -> None:
+        """Take in the account of a part of a tile; tiles come segment by segment."""
+        if not self.segments or self.segments[-1].updates != tile.updates:
+            self.close()
+            self.segments.append(Segment(tile.updates, self.run))
+        tokens = slice(tile.tokens.start + rows.start, tile.tokens.start + rows.stop)
+        self.segments[-1].enter(tokens, account)
+        self.net[:, tokens] += account.net
+        if len(self.segments) == 1:
+            self.start[tokens] = account.ends[0]
+        self.net_displacement[tokens] = account.ends[1] - self.start[tokens]
+        self.worst.meet(account.worst)
+        self.not_finite += account.not_finite
+
+    def close(self) -> None:
+        """Finish the last segment."""
+        if self.segments:
+            self.segments[-1].close()
 
     def over_updates(self, name: str, *shape: int) -> np.ndarray:
         """Return an attribute of the segments over all updates; `shape` is that of one update."""

@@ -68,9 +68,7 @@ class Tile:
     evidence: Evidence | None = None
 
 
-def read_tiles(
-    segments: Segments, replay: bool = True, wanted: range | None = None
-) -> Iterator[Tile]:
+def read_tiles(segments: Segments, replay: bool = True) -> Iterator[Tile]:
     """Yield the record tile by tile: all tokens of the first segment, then of the next.
 
     While the caller works on one tile the next is read. Segments without updates, behind a
@@ -82,8 +80,6 @@ def read_tiles(
         Of a run whose gradients are recorded.
     replay : bool
         Replay the state tensors that are not recorded, and prove them; else give the evidence.
-    wanted : range, optional
-        Tokens; tiles without one of them are left out.
 
     Raises
     ------
@@ -96,8 +92,6 @@ def read_tiles(
         for path in list_segments(segments):
             file = stack.enter_context(h5py.File(path, "r"))
             for tokens in token_tiles(file):
-                if wanted is not None and not shared(tokens, wanted):
-                    continue
                 reading = _Reading(file, tokens, replay, pool)
                 if waiting is not None:
                     yield waiting.tile()
@@ -118,11 +112,6 @@ def token_tiles(file: h5py.File) -> Sequence[range]:
     rows = file["grad"].chunks[0]
     step = max(rows, fitting - fitting % rows)
     return [range(start, min(start + step, tokens)) for start in range(0, tokens, step)]
-
-
-def shared(tokens: range, wanted: range) -> range:
-    """Return the tokens that are in both ranges."""
-    return range(max(tokens.start, wanted.start), min(tokens.stop, wanted.stop))
 
 
 class _Reading:
