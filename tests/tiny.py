@@ -8,7 +8,9 @@ import xarray as xr
 
 from deadtokens.text.read import digest
 from deadtokens.training.spec import RunSpec
+from deadtokens.training.train import train_segment
 from deadtokens.training.trainer import Trainer
+from deadtokens.trajectory.layout import segment_name
 
 VOCABULARY = 23
 LIVE = 17
@@ -56,6 +58,19 @@ def write_vocabulary(folder: Path, size: int = VOCABULARY) -> None:
 def tiny_trainer(**fields) -> Trainer:
     """Return a trainer at state 0, on the CPU."""
     return Trainer(tiny_spec(**fields), tiny_stream(), VOCABULARY, torch.device("cpu"))
+
+
+def train_run(
+    folder: Path, segments: int, size: int = VOCABULARY, **fields
+) -> tuple[list[Path], list[Path], Path]:
+    """Train and record so many segments; return their files, the checkpoints, and the stream."""
+    write_vocabulary(folder, size)
+    paths = [folder / segment_name(index) for index in range(segments)]
+    checkpoints = [folder / f"checkpoint-{index:03d}.safetensors" for index in range(segments)]
+    for index, previous in enumerate([None, *checkpoints[:-1]]):
+        files = (folder / "stream.nc", folder / "census.nc", previous)
+        train_segment("tiny", tiny_spec(**fields), index, *files, paths[index], checkpoints[index])
+    return paths, checkpoints, folder / "stream.nc"
 
 
 def bits(values) -> np.ndarray:

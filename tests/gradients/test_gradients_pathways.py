@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 from planted import WITH_PATHWAYS, census, planted, write_run
-from tiny import LIVE, VOCABULARY, bits, tiny_spec, tiny_trainer, write_vocabulary
+from tiny import LIVE, VOCABULARY, bits, tiny_spec, tiny_trainer, train_run
 
 from deadtokens.gradients.measure import measure_anatomy
 from deadtokens.gradients.pathways import PER_UPDATE, measure_pathways
 from deadtokens.training.clipping import clip_scale
 from deadtokens.training.precision import REGIMES
-from deadtokens.training.train import train_segment
 from deadtokens.trajectory.reader import open_run
 
 DEAD = np.arange(VOCABULARY) >= LIVE
@@ -39,16 +38,7 @@ def test_recording_both_ways_changes_no_bit_and_they_sum_to_the_gradient(precisi
 
 def trained(folder, segments=3, **fields):
     """Train segments of 4 updates that record both ways; return what the analysis takes."""
-    write_vocabulary(folder)
-    spec = tiny_spec(**{"lr": 1e-2, "record": PATHWAYS} | fields)
-    paths, checkpoints = [], []
-    for index in range(segments):
-        paths.append(folder / f"segment-{index:03d}.nc")
-        checkpoints.append(folder / f"checkpoint-{index:03d}.safetensors")
-        previous = checkpoints[index - 1] if index else None
-        files = (folder / "stream.nc", folder / "census.nc", previous)
-        train_segment("tiny", spec, index, *files, paths[-1], checkpoints[-1])
-    return paths, checkpoints, folder / "stream.nc"
+    return train_run(folder, segments, **{"lr": 1e-2, "record": PATHWAYS} | fields)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tiny import LIVE, VOCABULARY, tiny_spec, write_vocabulary
+from tiny import LIVE, VOCABULARY, tiny_spec, train_run
 
 from deadtokens.errors import UserError
 from deadtokens.gradients import measure
@@ -13,22 +13,12 @@ from deadtokens.gradients.measure import measure_anatomy
 from deadtokens.gradients.states import read_weights
 from deadtokens.seal import seal
 from deadtokens.text.read import digest
-from deadtokens.training.train import train_segment
 from deadtokens.trajectory.reader import open_run
 
 
-def train(folder, segments=3, size=VOCABULARY, **fields):
+def train(folder, segments=3, **fields):
     """Train segments of 4 updates; return the files that the analysis takes."""
-    write_vocabulary(folder, size)
-    spec = tiny_spec(**{"lr": 1e-2, "precision": "fp32"} | fields)
-    paths, checkpoints = [], []
-    for index in range(segments):
-        paths.append(folder / f"segment-{index:03d}.nc")
-        checkpoints.append(folder / f"checkpoint-{index:03d}.safetensors")
-        previous = checkpoints[index - 1] if index else None
-        files = (folder / "stream.nc", folder / "census.nc", previous)
-        train_segment("tiny", spec, index, *files, paths[-1], checkpoints[-1])
-    return paths, checkpoints, folder / "stream.nc"
+    return train_run(folder, segments, **{"lr": 1e-2, "precision": "fp32"} | fields)
 
 
 @pytest.fixture(scope="module")
