@@ -189,7 +189,7 @@ def _label_axes(drawing: Grid, table: pd.DataFrame) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(style.thousands())
     for axes in drawing.lowest:
-        axes.set_xlabel("update (logarithmic)")
+        axes.set_xlabel("update")
     for axes in drawing.left:
         axes.set_ylabel("fraction of dead\ntokens' components")
 
