@@ -18,7 +18,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import psutil
 from study import Row, alternate, lines, load_average
 
 from deadtokens.training.size import BYTES
@@ -33,12 +32,11 @@ MODULES = {
 }
 MOST_SECONDS = 40  # of CPU, all together, for the default run
 MOST_MEMORY = 1000  # MB
-POLL = 0.1  # seconds between two looks at the memory
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took: wall and CPU time in seconds; peak memory of its processes in bytes."""
+    """What a command took: wall and CPU time in seconds; its largest resident size in bytes."""
 
     wall: float
     cpu: float
@@ -51,27 +49,13 @@ def cost_of(module: str, segments: Sequence[str], cores: int) -> Cost:
     with TemporaryDirectory() as folder:
         command = [sys.executable, "-m", module, *segments, "--output", str(Path(folder, "result"))]
         begin = time.perf_counter()
-        process = psutil.Popen(command, env=os.environ | threads, stderr=subprocess.DEVNULL)
-        process.cpu_affinity(list(range(cores)))
-        memory = 0
-        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            memory = max(memory, _memory(process))
-            time.sleep(POLL)
-        wall, (_, status, usage) = time.perf_counter() - begin, ended
+        process = subprocess.Popen(command, env=os.environ | threads, stderr=subprocess.DEVNULL)
+        os.sched_setaffinity(process.pid, range(cores))
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begin
     if status:
         raise RuntimeError(f"{module} failed")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, memory)
-
-
-def _memory(process: psutil.Process) -> int:
-    """Return the memory of a process and its children; what they share counts once."""
-    total = 0
-    for one in (process, *process.children(recursive=True)):
-        try:
-            total += one.memory_full_info().pss
-        except psutil.Error:  # it has just ended
-            continue
-    return total
+    return Cost(wall, usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss)
 
 
 def inflated_by(module: str, segments: Sequence[str]) -> int:

@@ -22,8 +22,19 @@ def peak_of(connection: Connection, run: Run, updates: int, arm: str) -> None:
     trainer = build_trainer(run, updates, threads=1)
     with TemporaryDirectory() as folder:
         ARMS[arm](trainer, updates, Path(folder, layout.segment_name(0)), run.census)
+    connection.send(largest_resident())
+
+
+def largest_resident() -> int:
+    """Return the largest resident size that this process had, in bytes."""
     fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    connection.send(1024 * int(fields["VmHWM"].removesuffix("kB")))
+    return 1024 * int(fields["VmHWM"].removesuffix("kB"))
+
+
+def ensure_measurable() -> None:
+    """Refuse a system that does not tell the largest resident size."""
+    if not STATUS.is_file():
+        raise UserError("memory is measured on Linux alone: /proc/self/status is missing")
 
 
 def peak(run: Run, updates: int, arm: str) -> float:
@@ -47,8 +58,7 @@ def crucible(run: Run) -> Run:
 
 def memory_rows(run: Run, lengths: Sequence[int], repeats: int) -> list[Row]:
     """Return the recorder's peak memory in raw blocks, at two lengths of a segment."""
-    if not STATUS.is_file():
-        raise UserError("memory is measured on Linux alone: /proc/self/status is missing")
+    ensure_measurable()
     rows = []
     for size, one in (("default", run), ("Crucible", crucible(run))):
         for updates in lengths:

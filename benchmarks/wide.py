@@ -16,11 +16,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import xarray as xr
 from arms import fresh_process
-from memory import CRUCIBLE_TOKENS, STATUS
+from memory import CRUCIBLE_TOKENS, ensure_measurable, largest_resident
 from study import Row, alternate, describe, lines, load_average, with_settings
 
 from deadtokens.drift import measure as drift
-from deadtokens.errors import UserError
 from deadtokens.freezing import measure as freezing
 from deadtokens.freezing import sharpening
 from deadtokens.gradients import measure as gradients
@@ -110,9 +109,7 @@ def timed(connection: Connection, action: Callable[..., None], *arguments: objec
     """Send the CPU seconds of a call, and this process's largest resident size in bytes."""
     begin = time.process_time()
     action(*arguments)
-    seconds = time.process_time() - begin
-    fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    connection.send((seconds, 1024 * int(fields["VmHWM"].removesuffix("kB"))))
+    connection.send((time.process_time() - begin, largest_resident()))
 
 
 def measure(action: Callable[..., None], *arguments: object) -> tuple[float, float]:
@@ -166,8 +163,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args(arguments)
-    if not STATUS.is_file():
-        raise UserError("memory is measured on Linux alone: /proc/self/status is missing")
+    ensure_measurable()
     with TemporaryDirectory() as folder:
         for line in report(options, Path(folder)):
             print(line, flush=True)

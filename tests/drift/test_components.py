@@ -9,8 +9,9 @@ from deadtokens.drift.components import (
     band,
     count_above,
     isotropic_shares,
+    moment_shares,
     principal_components,
-    resampled_shares,
+    resampled_moments,
     resampling_weights,
     shares_of,
 )
@@ -29,7 +30,8 @@ def described(vectors, centred, seed=0):
     generator = np.random.default_rng(seed)
     share = principal_components(vectors, centred).share
     weights = resampling_weights(len(vectors), generator)
-    limits = band(share, resampled_shares(vectors, weights, centred))
+    moments = resampled_moments(vectors, weights)
+    limits = band(share, moment_shares(moments, vectors, weights, centred))
     (random,) = isotropic_shares([vectors], [centred], generator)
     return share, limits, random
 
@@ -110,8 +112,9 @@ def test_the_band_holds_the_true_share_about_as_often_as_it_says():
 def test_resampled_shares_are_those_of_repeated_rows():
     vectors = drifting(12)
     weights = resampling_weights(12, np.random.default_rng(0))[:5]
+    moments = resampled_moments(vectors, weights)
     for centred in (False, True):
-        found = resampled_shares(vectors, weights, centred)
+        found = moment_shares(moments, vectors, weights, centred)
         for weight, shares in zip(weights, found, strict=True):
             rows = np.repeat(vectors, np.round(weight * 12).astype(int), axis=0)
             assert shares == pytest.approx(principal_components(rows, centred).share, abs=1e-6)

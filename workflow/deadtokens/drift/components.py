@@ -88,24 +88,6 @@ def shares_of(second_moment: np.ndarray) -> np.ndarray:
         return eigenvalues / eigenvalues.sum(axis=1, keepdims=True)
 
 
-def resampled_shares(vectors: np.ndarray, weights: np.ndarray, centred: bool) -> np.ndarray:
-    """Return the shares in resamples of the vectors.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (vectors, D)
-    weights : ndarray, shape (draws, vectors)
-        How often each vector is in each resample, over their number: see `resampling_weights`.
-    centred : bool
-        Whether each resample's own mean is taken out.
-
-    Returns
-    -------
-    ndarray, shape (draws, D)
-    """
-    return moment_shares(resampled_moments(vectors, weights), vectors, weights, centred)
-
-
 def resampled_moments(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the uncentred second moment of each resample, float64 of shape (draws, D, D)."""
     vectors = vectors.astype(np.float64)
@@ -118,7 +100,22 @@ def resampled_moments(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def moment_shares(
     moments: np.ndarray, vectors: np.ndarray, weights: np.ndarray, centred: bool
 ) -> np.ndarray:
-    """Return `resampled_shares` from the moments, which serve both ways of centring."""
+    """Return the shares in resamples of the vectors.
+
+    Parameters
+    ----------
+    moments : ndarray, shape (draws, D, D)
+        As `resampled_moments` gives them; they serve both ways of centring.
+    vectors : ndarray, shape (vectors, D)
+    weights : ndarray, shape (draws, vectors)
+        How often each vector is in each resample, over their number: see `resampling_weights`.
+    centred : bool
+        Whether each resample's own mean is taken out.
+
+    Returns
+    -------
+    ndarray, shape (draws, D)
+    """
     if centred:
         moments = moments - _outer(weights @ vectors.astype(np.float64))
     return shares_of(moments)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.gradients.statistics import POPULATIONS
 from deadtokens.training.optimizer import hyperparameters, learning_rate
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.update import Hyperparameters, adamw_, denominator, step_size
@@ -17,7 +18,6 @@ from deadtokens.trajectory.segments import Segments
 EXAMPLES = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 7.65e-3, 1.79e-10)
 BINS_PER_DECADE = 4
 SPREAD = (0.05, 0.5, 0.95)
-POPULATIONS = ("dead", "live")
 QUANTITIES = {
     "first_gradient": "|g| of the components in the bin, geometric mean",
     "first_intended": "|intended first update| / lr, from the recorded moments",

@@ -20,14 +20,13 @@ from deadtokens.gradients.firststep import measure_first_step, summarise_first_s
 from deadtokens.gradients.pathways import measure_pathways
 from deadtokens.gradients.probe import probe_run
 from deadtokens.gradients.recorded import (
-    POPULATIONS,
     QUANTILES,
     label_run,
     measure_gradients,
     measure_second_moments,
 )
 from deadtokens.gradients.states import moments_of_run
-from deadtokens.gradients.statistics import REGIMES
+from deadtokens.gradients.statistics import POPULATIONS, REGIMES
 from deadtokens.netcdf import write
 from deadtokens.text.read import read_stream
 from deadtokens.training.device import describe_device, keep_freed_memory, make_deterministic

@@ -12,6 +12,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from deadtokens.gradients.recorded import over_updates
+from deadtokens.gradients.sides import SIDES
+from deadtokens.gradients.statistics import POPULATIONS
 from deadtokens.training.clipping import clip_scale
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout
@@ -20,8 +23,6 @@ from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.staging import BITS
 from deadtokens.trajectory.windows import read_pieces
 
-SIDES = ("input", "output")
-POPULATIONS = ("dead", "live")
 NAMES = ("grad", *layout.PATHWAYS)
 PER_UPDATE = {
     "pathway_norm": (
@@ -60,12 +61,10 @@ def measure_pathways(
     if not spec.record.pathways:
         return xr.Dataset()
     parts = list(_parts(segments, run, spec, dead))
-    extents = {"population": len(POPULATIONS), "side": len(SIDES)}
     variables = {}
     for name, (dims, long_name, units) in PER_UPDATE.items():
-        nothing = np.zeros((0, *(extents[dim] for dim in dims)))
-        values = np.concatenate([nothing, *(part[name] for part in parts)])
-        variables[name] = ("update", *dims), values, {"long_name": long_name, "units": units}
+        about = {"long_name": long_name, "units": units}
+        variables[name] = ("update", *dims), over_updates(parts, name, dims), about
     axes = {"population": list(POPULATIONS), "side": list(SIDES)}
     return xr.Dataset(variables, {"update": run["update"].values} | axes)
 

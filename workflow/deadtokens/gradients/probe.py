@@ -11,8 +11,9 @@ import xarray as xr
 from torch import Tensor
 
 from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass, relative_errors, row_norm
-from deadtokens.gradients.sides import Pass, run_pass
+from deadtokens.gradients.sides import SIDES, Pass, run_pass
 from deadtokens.gradients.states import Moment
+from deadtokens.gradients.statistics import POPULATIONS
 from deadtokens.gradients.temperature import temperature
 from deadtokens.training.batches import read_batch
 from deadtokens.training.clipping import clip_scale
@@ -22,8 +23,6 @@ from deadtokens.trajectory.blocks import load_tensor
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.staging import BITS
 
-POPULATIONS = ("dead", "live")
-SIDES = ("input", "output")
 QUANTITIES = {
     "probe_loss": ("cross-entropy of the update's batch", "nat"),
     "entropy": ("entropy of the prediction, mean over positions", "nat"),

@@ -1,12 +1,14 @@
 """The gradients of a whole run: against mean hidden states, probabilities and token frequencies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.gradients.sides import SIDES
 from deadtokens.gradients.statistics import (
+    POPULATIONS,
     REGIMES,
     alignment,
     entropy,
@@ -22,7 +24,6 @@ from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.segments import Segments
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-POPULATIONS = ("dead", "live")
 PER_UPDATE = {
     "cosine": (("quantile",), "cosine of a dead token's gradient to the mean hidden state"),
     "norm_ratio": (("quantile",), "|g_i| / (p_i |h_mean|) of the dead tokens, before clipping"),
@@ -35,6 +36,12 @@ PER_UPDATE = {
     "regime_share": (("population", "regime"), "share of components in each of Adam's regimes"),
     "frequency_slope": ((), "slope of v_hat's mean over components on unigram frequency"),
     "frequency_r2": ((), "R^2 of that straight line over all tokens"),
+}
+EXTENTS = {
+    "quantile": len(QUANTILES),
+    "population": len(POPULATIONS),
+    "regime": len(REGIMES),
+    "side": len(SIDES),
 }
 UNITS = {"gradient_norm": "nat", "mean_entropy": "nat", "frequency_slope": "nat**2"}
 
@@ -161,17 +168,22 @@ def label_run(
         if len(part["second_moment"]):
             last = part["second_moment"][-1]
         parts.append(part)
-    extents = {"quantile": len(QUANTILES), "population": 2, "regime": len(REGIMES)}
     variables = {}
     for name, (dims, long_name) in PER_UPDATE.items():
-        nothing = np.zeros((0, *(extents[dim] for dim in dims)))
-        values = np.concatenate([nothing, *(part[name] for part in parts if name in part)])
         about = {"long_name": long_name, "units": UNITS.get(name, "1")}
-        variables[name] = (("update", *dims), values, about)
+        variables[name] = (("update", *dims), over_updates(parts, name, dims), about)
     updates = np.concatenate(
         [np.zeros(0, np.int64), *(part["update"] for part in parts if "update" in part)]
     )
     return xr.Dataset(variables | {"second_moment": _about_tokens(last)}, {"update": updates})
+
+
+def over_updates(
+    parts: Sequence[dict[str, np.ndarray]], name: str, dims: Sequence[str]
+) -> np.ndarray:
+    """Return what the parts of a run say of `name`, (updates, *dims); without parts no update."""
+    nothing = np.zeros((0, *(EXTENTS[dim] for dim in dims)))
+    return np.concatenate([nothing, *(part[name] for part in parts if name in part)])
 
 
 def _about_tokens(last: np.ndarray) -> tuple:

@@ -16,6 +16,7 @@ from deadtokens.training.model import Transformer
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
 
+SIDES = ("input", "output")
 EMBEDDING = "embedding.weight"
 
 
