@@ -6,6 +6,8 @@ and is computed faster than a disk delivers; deflated chunks carry checksums of 
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,6 +31,18 @@ def seal(path: Path) -> None:
     content = {"file": path.name, "bytes": path.stat().st_size, "crc32": crc32(path)}
     with complete_or_absent(seal_path(path)) as temporary:
         temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def complete_and_sealed(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path, as `complete_or_absent` does, and seal what has come to `path`.
+
+    Killed between the two, the file has no seal, or that of another: it is no result.
+    """
+    path = Path(path)
+    with complete_or_absent(path) as temporary:
+        yield temporary
+    seal(path)
 
 
 def check_seal(path: Path) -> None:
