@@ -48,7 +48,7 @@ class House:
     def snakemake(self, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
         """Run Snakemake on the tiny configuration; return what it printed, in `stdout`."""
         (self.work / "tiny.yaml").write_text(yaml.safe_dump(config or TINY))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", self.code / "Snakefile"]
+        command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", self.code / "Snakefile"]
         options = ["--cores", "2", "--configfile", "tiny.yaml", *arguments]
         return subprocess.run(
             [*map(str, command), *options],
