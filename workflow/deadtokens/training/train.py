@@ -21,6 +21,7 @@ from deadtokens.training.device import (
     keep_freed_memory,
     make_deterministic,
 )
+from deadtokens.training.products import describe_products
 from deadtokens.training.progress import Progress
 from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.training.trainer import Trainer
@@ -129,6 +130,7 @@ def describe_run(name: str, spec: RunSpec, origin: dict[str, str]) -> dict[str, 
         "spec": spec.json_text(),
         "stream_sha256": origin["text"],
         "device": origin["device"],
+        "products": describe_products(torch.device(origin["device"].split()[0])),
         "python": platform.python_version(),
         "packages": ", ".join(packages),
         "git_commit": _git_commit(),
