@@ -8,6 +8,8 @@ product is one of float32, and the result is rounded once: fast everywhere, forw
 since the gradient of a rounding is rounded in the same way.
 """
 
+import platform
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,6 +21,14 @@ ON_DEVICE = "torch's own products"
 def describe_products(device: torch.device) -> str:
     """Return how products are computed on a device, as it is recorded."""
     return ON_CPU if device.type == "cpu" else ON_DEVICE
+
+
+def slow_because(device: torch.device) -> str:
+    """Return why products are slow on a device, '' if nothing is known to make them so."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    if device.type == "cpu" and platform.machine() == "x86_64" and capability == "DEFAULT":
+        return "this processor has no AVX2, or ATEN_CPU_CAPABILITY hides it"
+    return ""
 
 
 def widened(operand: Tensor) -> Tensor:

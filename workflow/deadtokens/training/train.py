@@ -21,11 +21,13 @@ from deadtokens.training.device import (
     keep_freed_memory,
     make_deterministic,
 )
-from deadtokens.training.products import describe_products
+from deadtokens.training.products import describe_products, slow_because
 from deadtokens.training.progress import Progress
 from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.training.trainer import Trainer
 from deadtokens.trajectory.writer import write_segment
+
+log = logging.getLogger(__name__)
 
 RECORDED_PACKAGES = ("torch", "numpy", "tokenizers", "safetensors", "h5netcdf", "h5py", "isal")
 
@@ -74,6 +76,8 @@ def train_segment(
         "device": describe_device(trainer.device),
         "torch": torch.__version__,
     }
+    if reason := slow_because(trainer.device):
+        log.info(f"train {name}: expect several times the usual time: {reason}")
     if previous is not None:
         load_checkpoint(trainer, origin, previous)
     attributes = describe_run(name, spec, origin)
@@ -115,7 +119,7 @@ def record_segment(
         attributes |= {f"dtype_{part}": dtype for part, dtype in trainer.dtypes.items()}
         if trainer.diverged_at is not None:
             attributes["diverged_at"] = trainer.diverged_at
-            logging.getLogger(__name__).info(
+            log.info(
                 f"train {name}: the loss of update {trainer.diverged_at:,} is not finite; the "
                 "record ends before it"
             )
