@@ -35,7 +35,12 @@ def test_the_time_of_a_slow_training_is_told_before_update_20(caplog, clock):
 
 def test_a_fast_training_speaks_early_every_five_seconds_and_at_its_end(caplog, clock):
     said = lines(caplog, clock, seconds_an_update=0.0625, updates=200)
-    assert [line.split()[3].rstrip(",") for line in said] == ["510/700", "590/700", "670/700", "700/700"]
+    assert [line.split()[3].rstrip(",") for line in said] == [
+        "510/700",
+        "590/700",
+        "670/700",
+        "700/700",
+    ]
 
 
 @pytest.mark.parametrize(
