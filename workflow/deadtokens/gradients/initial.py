@@ -17,7 +17,7 @@ from deadtokens.gradients.draws import draw_probabilities
 from deadtokens.gradients.sides import Pass, initial_weights, run_pass
 from deadtokens.gradients.start import predict_start
 from deadtokens.netcdf import write
-from deadtokens.text.read import read_census, read_stream
+from deadtokens.text.read import read_vocabulary
 from deadtokens.training.batches import read_batch
 from deadtokens.training.device import describe_device, make_deterministic
 from deadtokens.training.spec import RunSpec, read_spec
@@ -141,8 +141,9 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     spec = read_spec(options.spec)
     make_deterministic(spec.threads)
-    dead = read_census(options.census)["dead"].values.astype(bool)
-    start = scan_embedding_std(spec, read_stream(options.stream)[0], dead)
+    stream, _, census = read_vocabulary(options.stream, options.census, spec.vocabulary)
+    dead = census["dead"].values.astype(bool)
+    start = scan_embedding_std(spec, stream, dead)
     about = {
         "run": options.name,
         "spec": spec.json_text(),

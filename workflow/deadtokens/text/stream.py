@@ -12,6 +12,7 @@ import xarray as xr
 from tokenizers import Tokenizer
 
 from deadtokens.files import sha256_of
+from deadtokens.identity import check_vocabulary, vocabulary_of
 from deadtokens.netcdf import write
 from deadtokens.text.local import read_local
 from deadtokens.text.read import digest
@@ -82,6 +83,10 @@ def main(arguments: Sequence[str]) -> None:
         "tokenizer_sha256": sha256_of(options.tokenizer),
         "vocabulary_size": tokenizer.get_vocab_size(),
     }
+    vocabulary = vocabulary_of(options.output)
+    if vocabulary is not None:
+        made_from["vocabulary"] = vocabulary
+    check_vocabulary(options.output, made_from)
     write(labelled(ids, made_from), options.output)
     log.info("stream: %d tokens from %d bytes", ids.size, len(data))
 
