@@ -6,6 +6,7 @@ and is computed faster than a disk delivers; deflated chunks carry checksums of 
 """
 
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,10 +27,34 @@ def seal_path(path: Path) -> Path:
 
 
 def seal(path: Path) -> None:
-    """Write the seal of a finished file."""
-    content = {"file": path.name, "bytes": path.stat().st_size, "crc32": crc32(path)}
-    with complete_or_absent(seal_path(path)) as temporary:
-        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    """Write the seal of a finished file.
+
+    Another process may put a whole file of its own in the place meanwhile. Each looks again after
+    its seal is there, so that the seal that stays is that of the file that stays.
+
+    Raises
+    ------
+    UserError
+        If the file was taken away, or the seal cannot be written.
+    """
+    try:
+        while not _seal_what_stays(path):
+            pass
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: removed while it was being sealed; if another process works on the same "
+            "results, let one of the two end, and run it again"
+        ) from None
+
+
+def _seal_what_stays(path: Path) -> bool:
+    """Seal the file, and return whether it is still there."""
+    with path.open("rb", buffering=0) as file:  # open: its inode is no other file's
+        sealed = os.fstat(file.fileno())
+        content = {"file": path.name, "bytes": sealed.st_size, "crc32": crc32(path)}
+        with complete_or_absent(seal_path(path)) as temporary:
+            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        return os.path.samestat(sealed, path.stat())
 
 
 def check_seal(path: Path, required: bool = True) -> None:

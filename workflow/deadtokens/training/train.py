@@ -12,7 +12,8 @@ import torch
 import xarray as xr
 
 from deadtokens.errors import UserError
-from deadtokens.seal import seal
+from deadtokens.files import ensure_writable
+from deadtokens.seal import seal, seal_path
 from deadtokens.text.read import read_census, read_stream
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
 from deadtokens.training.device import (
@@ -61,6 +62,8 @@ def train_segment(
     needed : int or None
         How large the segment will be, in bytes, if that is known.
     """
+    for path in (seal_path(trajectory), checkpoint, seal_path(checkpoint)):
+        ensure_writable(path)  # now, not after the hours of a segment
     make_deterministic(spec.threads)
     keep_freed_memory()
     stream, stream_attributes = read_stream(stream_file)
