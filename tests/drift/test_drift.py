@@ -6,11 +6,13 @@ import torch
 import xarray as xr
 from planted import write_run
 
+from deadtokens.analysis.populations import partition
 from deadtokens.drift.follow import Watch, follow
 from deadtokens.drift.labels import VARIABLES
 from deadtokens.drift.measure import main, measure_drift
 from deadtokens.drift.record import choose_members, early_states
 from deadtokens.errors import UserError
+from deadtokens.freezing.measure import measure_freezing
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.blocks import Block
@@ -120,6 +122,39 @@ def test_quantities_of_states_and_updates_are_numpys(noisy):
     assert dead.bulk_share.values == pytest.approx(share, rel=1e-4)
 
 
+def far_away(radii=38):
+    """Return float32 W of a cloud so many of its initial radii from zero, moving nearly as one."""
+    generator = np.random.default_rng(4)
+    start = 0.02 * generator.normal(size=(TOKENS, WIDTH)) + radii * 0.02
+    steps = np.array([1e-3, -1e-3, 1e-3, 0]) + 1e-5 * generator.normal(size=(8, TOKENS, WIDTH))
+    steps[:, ~DEAD] *= 2
+    return np.concatenate([start[None], start + np.cumsum(steps, axis=0)]).astype(np.float32)
+
+
+def test_a_cloud_many_radii_away_is_measured_as_exactly_as_one_at_home(tmp_path):
+    recorded = far_away()
+    write(tmp_path, torch.from_numpy(recorded))
+    drift, freezing = measure_drift(tmp_path), measure_freezing(tmp_path)
+    W = recorded.astype(np.longdouble)
+    steps = np.diff(W, axis=0)
+    centroids = {}
+    for name, chosen in (("dead", DEAD), ("live", ~DEAD)):
+        found = drift.sel(population=name)
+        centroids[name] = W[:, chosen].mean(axis=1)
+        offsets = np.square(W[:, chosen] - centroids[name][:, None]).sum(axis=2)
+        radius = np.sqrt(offsets.mean(axis=1)).astype(float)
+        assert found.radius.values == pytest.approx(radius, rel=1e-12)
+        thermal = steps[:, chosen] - steps[:, chosen].mean(axis=1, keepdims=True)
+        speed = np.sqrt(np.square(thermal).sum(axis=2).mean(axis=1)).astype(float)
+        assert found.thermal_speed.values == pytest.approx(speed, rel=1e-9)
+    gap = np.linalg.norm((centroids["dead"] - centroids["live"]).astype(float), axis=1)
+    assert drift.separation.values == pytest.approx(gap, rel=1e-9)
+    own = drift.radius.sel(population="dead")
+    assert drift.separation_in_radii.values == pytest.approx(gap / own.values, rel=1e-9)
+    assert freezing.radius.values == pytest.approx(own.values[1:], rel=1e-12)
+    assert drift.eigenvalue.sum("rank").values == pytest.approx(own.values**2, rel=1e-5)
+
+
 def test_the_path_and_the_ellipses_lie_in_the_plane(noisy):
     W, drift = noisy
     centroid = W[:, DEAD].mean(axis=1)
@@ -172,9 +207,9 @@ def test_the_same_run_gives_the_same_numbers(tmp_path, noisy):
 
 
 def test_everything_is_labelled(straight):
-    assert set(straight.data_vars) == set(VARIABLES)
+    assert set(straight.data_vars) == set(VARIABLES) | {"dead", "never_sampled", "tokens"}
     for name, variable in straight.data_vars.items():
-        assert variable.dims == VARIABLES[name][0]
+        assert name not in VARIABLES or variable.dims == VARIABLES[name][0]
         assert variable.attrs["units"] and variable.attrs["long_name"]
     assert straight.attrs["run"] == "planted"
 
@@ -195,7 +230,8 @@ def test_a_run_of_few_updates(tmp_path, updates):
 
 
 def test_a_run_without_dead_tokens(tmp_path, monkeypatch):
-    census = xr.Dataset({"dead": ("token", np.zeros(TOKENS, bool))}, {"token": np.arange(TOKENS)})
+    known = {"dead": ("token", np.zeros(TOKENS, bool)), "sampled": ("token", np.ones(TOKENS, int))}
+    census = xr.Dataset(known, {"token": np.arange(TOKENS)})
     monkeypatch.setattr("planted.census", lambda tokens: census)
     write(tmp_path, positions(thermal=0.3))
     drift = measure_drift(tmp_path)
@@ -242,7 +278,7 @@ def test_blocks_do_not_matter(lengths, noisy):
         for length, end in zip(lengths, ends, strict=True)
     ]
     weights = np.full((1, DEAD.sum()), 1 / DEAD.sum(), np.float32)
-    watch = Watch(DEAD, {0, 12}, {0, 6, 12}, {0, 3}, np.array([0, 1]), weights)
+    watch = Watch(partition(DEAD, ~DEAD), {0, 12}, {0, 6, 12}, {0, 3}, np.array([0, 1]), weights)
     found = follow(blocks, watch)
     assert np.concatenate(found.eigenvalues) == pytest.approx(noisy[1].eigenvalue.values, rel=1e-3)
     steps = np.diff(noisy[0][:, DEAD].mean(axis=1), axis=0)
@@ -257,5 +293,6 @@ def test_early_states_and_members():
     assert early_states(1500, 7) == [0, 42, 167, 375, 667, 1042, 1500]
     assert early_states(0, 7) == [0]
     assert early_states(2, 60) == [0, 1, 2]
-    chosen = choose_members(DEAD, {"dead": 3, "live": 100}, np.random.default_rng(0))
+    members = partition(DEAD, ~DEAD)
+    chosen = choose_members(members, {"dead": 3, "live": 100}, np.random.default_rng(0))
     assert DEAD[chosen].tolist() == [True] * 3 + [False] * 20

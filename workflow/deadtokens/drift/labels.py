@@ -115,7 +115,6 @@ VARIABLES = {
         "weight",
     ),
     "residual": (("token",), "norm of the rest of the net displacement", "weight"),
-    "dead": (("token",), "the token never occurs in the training text", "1"),
     "effect": (
         EFFECT,
         "numbers: Spearman's rank correlation; classes: share of the variance between them",
@@ -139,13 +138,13 @@ VARIABLES = {
         "1",
     ),
     "likeness_tokens": (LIKENESS, "tokens behind the pairs", "1"),
-    "forecast_end_explained": (
-        ("forecast",),
-        "1 - |final centroid - forecast|^2 / |net displacement|^2",
+    "hindcast_end_explained": (
+        ("hindcast",),
+        "1 - |final centroid - hindcast|^2 / |net displacement|^2",
         "1",
     ),
-    "forecast_path_explained": (
-        ("forecast",),
+    "hindcast_path_explained": (
+        ("hindcast",),
         "the same with both squares summed over all states",
         "1",
     ),

@@ -28,7 +28,7 @@ LIKENESSES = ("spelling", "initial position")
 def describe_tokens(
     first: np.ndarray,
     last: np.ndarray,
-    dead: np.ndarray,
+    members: np.ndarray,
     census: xr.Dataset,
     early_h: np.ndarray,
     generator: np.random.Generator,
@@ -39,7 +39,7 @@ def describe_tokens(
     ----------
     first, last : float32 ndarray, shape (tokens, components)
         W at the first and the last state.
-    dead : ndarray of bool, shape (tokens,)
+    members : ndarray of bool, shape (populations, tokens)
     census : Dataset
         Properties over ``token``; those that are missing give NaN.
     early_h : ndarray, shape (components,)
@@ -48,9 +48,9 @@ def describe_tokens(
     """
     with np.errstate(all="ignore"):
         net = last.astype(np.float64) - first
-        responses = {name: np.full(len(dead), np.nan) for name in RESPONSES}
+        responses = {name: np.full(len(net), np.nan) for name in RESPONSES}
         effects, likenesses = [], []
-        for chosen in (dead, ~dead):
+        for chosen in members:
             tokens = np.flatnonzero(chosen)
             drift = net[tokens].sum(axis=0)
             split = scores_and_residuals(net[tokens], drift)
@@ -61,7 +61,6 @@ def describe_tokens(
             likenesses.append(_likenesses(census, first, net, tokens, generator))
     return {
         **responses,
-        "dead": dead,
         **_columns("effect", "effect", effects),
         **_columns("likeness_effect", "likeness", likenesses),
     }

@@ -35,7 +35,8 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     Dataset
         Axes ``state``, ``update``, ``token``, ``component``; tensors in the order (step, token,
         component), backed by dask; what is not recorded, but follows from the gradients, is
-        replayed when it is computed. Attributes are those of the last segment.
+        replayed when it is computed. ``sampled`` is the sum over the segments. Attributes are those
+        of the last segment.
 
     Raises
     ------
@@ -57,6 +58,7 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
         ),
         datasets[0][[name for name in datasets[0].data_vars if name not in layout.VARIABLES]],
     ]
+    parts[-1].update(_totals(datasets))
     run = xr.merge(parts, compat="no_conflicts", join="exact", combine_attrs="override")
     order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
     return run.transpose(*order).assign_attrs(datasets[-1].attrs)
@@ -113,6 +115,15 @@ def _check_sequence(paths: Sequence[Path], datasets: Sequence[xr.Dataset]) -> No
             raise UserError(f"{path}: belongs to another run than the segment before it")
         if dataset.sizes["state"] and dataset.state[0] != before.state[-1]:
             raise UserError(f"{path}: does not begin where the segment before it ends")
+
+
+def _totals(datasets: Sequence[xr.Dataset]) -> dict[str, tuple]:
+    """Return the sums over the segments of what each has of its own updates."""
+    return {
+        name: datasets[0][name].copy(data=sum(dataset[name].data for dataset in datasets))
+        for name in layout.PER_SEGMENT
+        if name in datasets[0]
+    }
 
 
 def _concatenate(datasets: Sequence[xr.Dataset], axis: str, names: set[str]) -> xr.Dataset:
