@@ -44,4 +44,6 @@ class Spread:
         """The mean squared distance from the centroid, (steps,); NaN without rows."""
         if not self.rows:
             return np.full(self.square.shape, np.nan)
-        return np.maximum(self.square - np.square(self.offset).sum(axis=0) / self.rows, 0) / self.rows
+        return (
+            np.maximum(self.square - np.square(self.offset).sum(axis=0) / self.rows, 0) / self.rows
+        )

@@ -45,7 +45,9 @@ def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[st
     W = torch.from_numpy(found.W[0][record.dead]).to(recorded)
     spec = read_spec(record.run.attrs["spec"])
     probabilities = dead_probabilities(record)
-    return hindcast_paths(centroid, W, probabilities, record.h_mean, record.lr, record.grad_norm, spec)
+    return hindcast_paths(
+        centroid, W, probabilities, record.h_mean, record.lr, record.grad_norm, spec
+    )
 
 
 def candidate_directions(record: Record, found: Followed) -> dict[str, np.ndarray]:

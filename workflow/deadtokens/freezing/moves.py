@@ -125,9 +125,7 @@ def _gather(pieces: Iterable[Piece], members: np.ndarray, before: np.ndarray) ->
     return window
 
 
-def summarise(
-    window: Window, members: np.ndarray, velocity: np.ndarray
-) -> tuple[Rows, np.ndarray]:
+def summarise(window: Window, members: np.ndarray, velocity: np.ndarray) -> tuple[Rows, np.ndarray]:
     """Return what a window says of the populations, and the centroids' last displacements.
 
     Parameters

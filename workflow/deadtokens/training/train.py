@@ -127,9 +127,7 @@ def _sampled(trainer: Trainer, first: int, tokens: int) -> tuple:
     """Return how often each token stood in the batches of the updates after `first`, labelled."""
     spec, updates = trainer.spec, range(first + 1, trainer.update + 1)
     variable = layout.PER_SEGMENT["sampled"]
-    counts = count_sampled(
-        trainer.stream, spec.batch, spec.context, spec.seed, updates, tokens
-    )
+    counts = count_sampled(trainer.stream, spec.batch, spec.context, spec.seed, updates, tokens)
     return variable.dims, counts, {"long_name": variable.long_name, "units": variable.units}
 
 
