@@ -64,7 +64,8 @@ def describe_members(members: np.ndarray) -> xr.Dataset:
         "tokens": ("population", members.sum(axis=1), "number of tokens of the population"),
     }
     about = {
-        "long_name": "dead: never in the text; live: in a batch of the run; never sampled: the rest"
+        "long_name": "dead: never in the text; live: in a batch of the run; never sampled: others",
+        "units": "1",
     }
     return xr.Dataset(
         {
