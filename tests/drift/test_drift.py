@@ -200,6 +200,40 @@ def test_thermal_motion_without_drift_is_not_one_directional(tmp_path):
     assert float(dead.bulk_share.mean()) == pytest.approx(0.1, abs=0.05)  # 1 / 10 tokens
 
 
+def test_what_is_beyond_chance_is_decided_over_all_tests_of_the_file(noisy):
+    _, drift = noisy
+    parts = (drift.effect_p, drift.likeness_p)
+    p = np.concatenate([part.values.ravel() for part in parts])
+    marks = (drift.effect_beyond_chance, drift.likeness_beyond_chance)
+    marked = np.concatenate([mark.values.ravel() for mark in marks])
+    known = np.isfinite(p)
+    assert known.sum() > 5
+    limits = 0.05 * np.arange(1, known.sum() + 1) / known.sum()  # Benjamini's and Hochberg's line
+    below = np.flatnonzero(np.sort(p[known]) <= limits)
+    most = np.sort(p[known])[below[-1]] if len(below) else -1
+    assert (marked == (p <= most)).all()
+    assert not marked[~known].any()
+
+
+def test_tokens_that_were_never_sampled_are_a_cloud_of_their_own(tmp_path, monkeypatch):
+    apart = np.arange(TOKENS) % 3 == 1
+    known = {"dead": ("token", DEAD), "sampled": ("token", np.where(DEAD | apart, 0, 7))}
+    census = xr.Dataset(known, {"token": np.arange(TOKENS)})
+    monkeypatch.setattr("planted.census", lambda tokens: census)
+    W = far_away()
+    write(tmp_path, torch.from_numpy(W), [0, 3, 8])
+    drift = measure_drift(tmp_path)
+    assert drift.population.values.tolist() == ["dead", "live", "never sampled"]
+    assert drift.tokens.values.tolist() == [10, 10, 10]
+    assert (drift.never_sampled.values == apart).all()
+    for name, chosen in (("live", ~DEAD & ~apart), ("never sampled", apart)):
+        expected = W[:, chosen].mean(axis=1, dtype=float)
+        assert drift.centroid.sel(population=name).values == pytest.approx(expected, rel=1e-12)
+    gap = W[:, DEAD].mean(axis=1, dtype=float) - W[:, ~DEAD & ~apart].mean(axis=1, dtype=float)
+    assert drift.separation.values == pytest.approx(np.linalg.norm(gap, axis=1), rel=1e-9)
+    assert not np.isin(np.flatnonzero(apart), drift.member).any()  # neither dead nor live is drawn
+
+
 def test_the_same_run_gives_the_same_numbers(tmp_path, noisy):
     write(tmp_path, positions(thermal=0.3), [0, 12])
     xr.testing.assert_allclose(measure_drift(tmp_path), noisy[1], rtol=1e-4, atol=1e-5)

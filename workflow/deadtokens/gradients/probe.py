@@ -28,8 +28,7 @@ QUANTITIES = {
     "entropy": ("entropy of the prediction, mean over positions", "nat"),
     "top_probability": ("probability of the most probable token, mean over positions", "1"),
     "temperature": (
-        "1 / (standard deviation of the logits over all tokens), geometric mean "
-        "over positions",
+        "1 / (standard deviation of the logits over all tokens), geometric mean over positions",
         "1",
     ),
     "live_temperature": ("the same with the standard deviation over live tokens alone", "1"),
