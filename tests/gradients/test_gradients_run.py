@@ -144,6 +144,7 @@ def test_without_dead_tokens_only_live_ones_have_numbers(tmp_path):
     found = measure_anatomy(*train(tmp_path, size=LIVE))
     assert np.isnan(found.cosine).all()
     assert np.isnan(found.gradient_norm.sel(population="dead")).all()
+    assert found.tokens.values.tolist() == [0, LIVE, 0]
     assert np.isfinite(found.gradient_norm.sel(population="live")).all()
     assert (found.deviation <= found.tolerance).all()
 

@@ -15,6 +15,7 @@ from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable
 from deadtokens.seal import seal, seal_path
 from deadtokens.text.read import read_census, read_stream
+from deadtokens.training.batches import count_sampled
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
 from deadtokens.training.device import (
     choose_device,
@@ -26,6 +27,7 @@ from deadtokens.training.products import describe_products, slow_because
 from deadtokens.training.progress import Progress
 from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.training.trainer import Trainer
+from deadtokens.trajectory import layout
 from deadtokens.trajectory.writer import write_segment
 
 log = logging.getLogger(__name__)
@@ -106,7 +108,7 @@ def record_segment(
     """
     spec = trainer.spec
     first, last = segment * spec.record.segment, (segment + 1) * spec.record.segment
-    progress = Progress(name, first, last)
+    progress, census = Progress(name, first, last), census.copy()
     with write_segment(
         path, first, last, spec.width, spec.record.stored, census, attributes, needed
     ) as writer:
@@ -118,6 +120,7 @@ def record_segment(
                 writer.update(**vars(outcome))
                 writer.state(trainer.state())
                 progress(trainer.update, outcome.loss)
+        census["sampled"] = _sampled(trainer, first, census.sizes["token"])
         attributes["status"] = "complete" if trainer.diverged_at is None else "diverged"
         attributes |= {f"dtype_{part}": dtype for part, dtype in trainer.dtypes.items()}
         if trainer.diverged_at is not None:
@@ -126,6 +129,14 @@ def record_segment(
                 f"train {name}: the loss of update {trainer.diverged_at:,} is not finite; the "
                 "record ends before it"
             )
+
+
+def _sampled(trainer: Trainer, first: int, tokens: int) -> tuple:
+    """Return how often each token stood in the batches of the updates after `first`, labelled."""
+    spec, updates = trainer.spec, range(first + 1, trainer.update + 1)
+    variable = layout.PER_SEGMENT["sampled"]
+    counts = count_sampled(trainer.stream, spec.batch, spec.context, spec.seed, updates, tokens)
+    return variable.dims, counts, {"long_name": variable.long_name, "units": variable.units}
 
 
 def describe_run(name: str, spec: RunSpec, origin: dict[str, str]) -> dict[str, str | int]:

@@ -38,8 +38,9 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     Dataset
         Axes ``state``, ``update``, ``token``, ``component``; tensors in the order (step, token,
         component), backed by dask; what is not recorded, but follows from the gradients, is
-        replayed when it is computed. Attributes are those of the last segment; where segments were
-        made on different machines, ``device`` and ``machine`` name each with its updates.
+        replayed when it is computed; ``sampled`` is the sum over the segments. Attributes are those
+        of the last segment; where segments were made on different machines, ``device`` and
+        ``machine`` name each with its updates.
 
     Raises
     ------
@@ -61,6 +62,8 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     run = run.assign_coords(_axes(headers, first))
     for name, array in arrays.items():
         run[name] = layout.VARIABLES[name].dims, array, about[name]
+    for name in run.keys() & layout.PER_SEGMENT.keys():
+        run[name] = run[name].copy(data=_total(paths, name))
     order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
     with xr.open_dataset(paths[-1], engine="h5netcdf") as last:
         return run.transpose(*order).assign_attrs(last.attrs | _made_on(headers))
@@ -101,6 +104,15 @@ def _replayed(file: h5py.File, states: list[Stretch]) -> dict[str, da.Array]:
     if not names:
         return {}
     return replayed_arrays(names, tensor_shape(file, names[0]), file["grad"].chunks[0], states)
+
+
+def _total(paths: Sequence[Path], name: str) -> np.ndarray:
+    """Return the sum over the segments of what each has of its own updates."""
+    total = 0
+    for path in paths:
+        with h5py.File(path, "r") as file:
+            total = total + file[name][...]
+    return total
 
 
 def _describe(file: h5py.File, name: str) -> dict[str, str]:
