@@ -14,12 +14,13 @@ from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import MARKERS, strokes
 from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.runs import Run, described, experiment
+from deadtokens.figures.runs import STEPS, Run, described, experiment, with_steps
 
 REPLAY = "the run's own update"
 PROOF = "the same, by checksums"
 COUNTS = ["compared", "differing"]
 NEEDED = ("run", "spec", "status", "tensors", "checksums", "controls")
+OPTIONAL = {"diverged_at": "diverged_at", STEPS: "updates"}
 TYPES = {
     **NAMES,
     "check": "str",
@@ -43,9 +44,11 @@ def open_audits(paths: Sequence[Path]) -> list[xr.Dataset]:
 def _open(path: Path) -> xr.Dataset:
     try:
         audit = json.loads(path.read_text(encoding="utf-8"))
-        return xr.Dataset(attrs={name: audit[name] for name in NEEDED})
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        about = {name: audit[name] for name in NEEDED}
+        about |= {name: audit[key] for name, key in OPTIONAL.items() if key in audit}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no audit of a run ({error}); make it again") from None
+    return with_steps(xr.Dataset(attrs=about), path)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
