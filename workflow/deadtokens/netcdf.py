@@ -1,4 +1,4 @@
-"""How small NetCDF files are written, complete or not at all, and read, as written or not at all."""
+"""Small NetCDF files: written complete or not at all, read as they were written or not at all."""
 
 from pathlib import Path
 

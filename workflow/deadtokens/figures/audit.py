@@ -14,12 +14,13 @@ from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import MARKERS, strokes
 from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.runs import Run, described, experiment
+from deadtokens.figures.runs import STEPS, Run, described, experiment, with_steps
 
 REPLAY = "the run's own update"
 PROOF = "the same, by checksums"
 COUNTS = ["compared", "differing"]
 NEEDED = ("run", "spec", "status", "tensors", "checksums", "controls")
+OPTIONAL = {"diverged_at": "diverged_at", STEPS: "updates"}
 TYPES = {
     **NAMES,
     "check": "str",
@@ -45,7 +46,9 @@ def _open(path: Path) -> xr.Dataset:
     missing = [name for name in NEEDED if name not in audit]
     if missing:
         raise UserError(f"{path} is no audit of a run: it has no {missing[0]}; make it again")
-    return xr.Dataset(attrs={name: audit[name] for name in NEEDED})
+    about = {name: audit[name] for name in NEEDED}
+    about |= {name: audit[key] for name, key in OPTIONAL.items() if key in audit}
+    return with_steps(xr.Dataset(attrs=about), path)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:

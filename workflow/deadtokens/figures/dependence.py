@@ -12,9 +12,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.inputs import open_dataset
 from deadtokens.figures.lines import strokes
-from deadtokens.figures.runs import ATTRIBUTES, described, experiment, populations
+from deadtokens.figures.runs import described, experiment, open_runs, populations
 
 NUMBER, CLASS, PAIRS = "correlation", "variance between classes", "pairs"
 # what is held against the drift, by kind: name in the file, and in the figure
@@ -81,6 +80,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         )
         for run in runs
         for population, members in populations(run).items()
+        if population in POPULATIONS
     ]
     rows = pd.concat(rows, ignore_index=True).dropna(subset="value", ignore_index=True)
     return typed(rows, TYPES)
@@ -235,7 +235,7 @@ RECIPE = command.Recipe(
     name="dependence",
     title="What a token's drift depends on",
     inputs="drift.nc of each run of the experiment",
-    open=lambda paths: [open_dataset(path, NEEDED, ATTRIBUTES) for path in paths],
+    open=lambda paths: open_runs(paths, NEEDED),
     table=table,
     draw=draw,
 )
