@@ -7,6 +7,8 @@ and is computed faster than a disk delivers; deflated chunks carry checksums of 
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +26,18 @@ PIECE = 2**22
 def seal_path(path: Path) -> Path:
     """Return where the seal of a data file stands."""
     return path.with_name(path.name + ENDING)
+
+
+@contextmanager
+def complete_and_sealed(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path, as `complete_or_absent` does, and seal what has come to `path`.
+
+    Killed between the two, the file has no seal, or that of another: it is no result.
+    """
+    path = Path(path)
+    with complete_or_absent(path) as temporary:
+        yield temporary
+    seal(path)
 
 
 def seal(path: Path) -> None:

@@ -25,6 +25,8 @@ from deadtokens.study.validation import Place, build, suggestion
 from deadtokens.text.sources import PINNED
 from deadtokens.training.spec import RunSpec, flat
 
+LONGEST_ORIGIN = 80  # bytes: the name of a folder and of a log has 255
+
 
 @dataclass(frozen=True)
 class CorpusText:
@@ -41,7 +43,8 @@ class CorpusText:
         origin = self.source or "".join(
             letter if letter.isalnum() else "-" for letter in Path(self.path).stem
         )
-        return f"{origin}-{self.sha256[:8]}"
+        short = origin.encode()[:LONGEST_ORIGIN].decode(errors="ignore")
+        return f"{short}-{self.sha256[:8]}"
 
 
 @dataclass(frozen=True)
@@ -163,18 +166,18 @@ def _resolve_corpus(name: str, corpus: Corpus) -> CorpusText:
         pinned = PINNED[corpus.source]
         return CorpusText(corpus.source, None, pinned.sha256, pinned.size)
     path = Path(corpus.path)
-    if not path.is_file():
-        raise UserError(
-            f"corpora.{name}.path: {corpus.path!r} is no file; looked for {path.absolute()}"
-        )
     try:
-        digest = corpus.sha256 or sha256_of(path)
+        if not path.is_file():
+            raise UserError(
+                f"corpora.{name}.path: {corpus.path!r} is no file; looked for {path.absolute()}"
+            )
+        digest, size = corpus.sha256 or sha256_of(path), path.stat().st_size
     except OSError as error:
         raise UserError(
             f"corpora.{name}.path: {corpus.path!r} cannot be read ({error.strerror}); "
             "check its permissions"
         ) from None
-    return CorpusText(None, corpus.path, digest, path.stat().st_size)
+    return CorpusText(None, corpus.path, digest, size)
 
 
 def _resolve_vocabulary(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deadtokens.files import complete_or_absent
+from deadtokens.seal import complete_and_sealed
 from deadtokens.text.local import read_local
 from deadtokens.text.sources import PINNED, PinnedSource, ensure
 
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
         data, about = _pinned(PINNED[options.source])
     else:
         data, about = _local(options.path, options.sha256)
-    with complete_or_absent(options.text) as path:
+    with complete_and_sealed(options.text) as path:
         path.write_bytes(data)
     with complete_or_absent(options.about) as path:
         path.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -22,7 +22,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from deadtokens.errors import UserError
-from deadtokens.files import complete_or_absent
+from deadtokens.seal import complete_and_sealed
 from deadtokens.text.local import read_local
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     texts = [read_local(path).decode("utf-8") for path in options.texts]
     tokenizer = train_vocabulary(texts, options.size)
-    with complete_or_absent(options.output) as path:
+    with complete_and_sealed(options.output) as path:
         tokenizer.save(str(path))
     log.info("vocabulary: %d tokens from %d texts", options.size, len(texts))
 

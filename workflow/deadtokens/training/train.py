@@ -3,7 +3,6 @@
 import argparse
 import logging
 import platform
-import subprocess
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 import xarray as xr
 
+from deadtokens.commit import git_commit
 from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable
 from deadtokens.seal import seal, seal_path
@@ -151,17 +151,8 @@ def describe_run(name: str, spec: RunSpec, origin: dict[str, str]) -> dict[str, 
         "products": describe_products(torch.device(origin["device"].split()[0])),
         "python": platform.python_version(),
         "packages": ", ".join(packages),
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
     }
-
-
-def _git_commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return answer.stdout.strip()
 
 
 def main(
