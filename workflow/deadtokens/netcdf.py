@@ -1,4 +1,4 @@
-"""How small NetCDF files are written, complete or not at all, and read, as written or not at all."""
+"""How small NetCDF files are written, and read: complete and as written, or not at all."""
 
 from pathlib import Path
 

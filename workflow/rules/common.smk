@@ -23,6 +23,10 @@ except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
 
 
+# No parameter of the rule: it determines no bit of a run on one machine, so it reruns nothing.
+ELSEWHERE = "--elsewhere" if study.elsewhere else ""
+
+
 wildcard_constraints:
     corpus="[^/]+",
     vocabulary="[^/]+",
