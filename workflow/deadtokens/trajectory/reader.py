@@ -58,10 +58,9 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
         ),
         datasets[0][[name for name in datasets[0].data_vars if name not in layout.VARIABLES]],
     ]
-    parts[-1].update(_totals(datasets))
     run = xr.merge(parts, compat="no_conflicts", join="exact", combine_attrs="override")
     order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
-    return run.transpose(*order).assign_attrs(datasets[-1].attrs)
+    return run.transpose(*order).assign(_totals(paths, run)).assign_attrs(datasets[-1].attrs)
 
 
 def _open_segment(path: Path) -> xr.Dataset:
@@ -117,13 +116,16 @@ def _check_sequence(paths: Sequence[Path], datasets: Sequence[xr.Dataset]) -> No
             raise UserError(f"{path}: does not begin where the segment before it ends")
 
 
-def _totals(datasets: Sequence[xr.Dataset]) -> dict[str, tuple]:
-    """Return the sums over the segments of what each has of its own updates."""
-    return {
-        name: datasets[0][name].copy(data=sum(dataset[name].data for dataset in datasets))
-        for name in layout.PER_SEGMENT
-        if name in datasets[0]
-    }
+def _totals(paths: Sequence[Path], first: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return the sums over the segments of what each counts of its own updates."""
+    totals = {}
+    for name in layout.PER_SEGMENT.keys() & first.keys():
+        counts = np.zeros(first[name].shape, np.int64)
+        for path in paths:
+            with h5py.File(path, "r") as file:
+                counts += file[name][...]
+        totals[name] = first[name].copy(data=counts)
+    return totals
 
 
 def _concatenate(datasets: Sequence[xr.Dataset], axis: str, names: set[str]) -> xr.Dataset:
