@@ -9,12 +9,16 @@ import os
 import random
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
+import torch
 
 from deadtokens import cli
 from deadtokens.accounting.audit import audit_run
@@ -22,6 +26,7 @@ from deadtokens.files import complete_or_absent
 from deadtokens.freezing import measure
 from deadtokens.seal import seal
 from deadtokens.training import train
+from deadtokens.training.device import choose_device
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import train_segment
 from deadtokens.trajectory import layout
@@ -98,6 +103,21 @@ def write_until_killed(path: Path, begun: Path) -> None:
         temporary.write_text("half")
         begun.touch()
         signal.pause()
+
+
+def claim_gpu(user: int, folder: Path, gpus: int, answer: Connection) -> None:
+    """Send which of a machine's GPUs a user gets, and keep it until killed."""
+    os.umask(0o077)
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+    tempfile.tempdir = str(folder)
+    torch.cuda.device_count = lambda: gpus
+    torch.cuda.get_device_properties = lambda index: SimpleNamespace(uuid=f"gpu-{index}")
+    torch.cuda.is_available = lambda: True
+    answer.send(choose_device("cuda").index)
+    signal.pause()
 
 
 def run_command(command: str, arguments: Sequence[str], said: Path) -> None:
