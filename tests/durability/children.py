@@ -142,6 +142,7 @@ def run_command(command: str, arguments: Sequence[str], said: Path) -> None:
 def assert_same_variables(path: Path, expected: Path) -> None:
     """Compare two segments in every variable, bit for bit, and tell what differs."""
     with h5py.File(path) as one, h5py.File(expected) as other:
+        made = origins(one, other)
         assert set(one) == set(other)
         assert {"W", "grad", "loss", "token_string", "state"} <= set(one)
         differences = [
@@ -149,7 +150,7 @@ def assert_same_variables(path: Path, expected: Path) -> None:
             for name in one
             if content(one[name]) != content(other[name])
         ]
-    assert not differences, "\n".join([*differences, replay(path), replay(expected)])
+    assert not differences, "\n".join([*differences, replay(path), replay(expected), made])
 
 
 def content(dataset: h5py.Dataset) -> tuple[tuple[int, ...], bytes | list[bytes]]:
@@ -177,6 +178,11 @@ def replay(path: Path) -> str:
     segments = [other for other in list_segments(path.parent) if other.name <= path.name]
     tensors = audit_run(segments)["tensors"]
     differing = {name: tally["differing"] for name, tally in tensors.items() if tally["differing"]}
-    return (
-        f"{path} {f'does not follow: {differing}' if differing else 'follows'} from its gradients"
-    )
+    return f"{path}: values that do not follow from its gradients: {differing or 'none'}"
+
+
+def origins(one: h5py.File, other: h5py.File) -> str:
+    """Return in which attributes two segments differ: their code, their machine."""
+    names = sorted({*one.attrs, *other.attrs})
+    pairs = {name: (one.attrs.get(name), other.attrs.get(name)) for name in names}
+    return f"made otherwise: { {name: pair for name, pair in pairs.items() if pair[0] != pair[1]} }"

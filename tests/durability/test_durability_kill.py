@@ -140,6 +140,7 @@ def test_a_difference_is_told_with_its_place_and_its_replay(short, tmp_path):
     assert_same_variables(changed, expected)
     with h5py.File(changed, "r+") as file:
         file["W"][3, 2, 2:4] = 7
+        file.attrs["git_commit"] = "another"
     seal(changed)
     with pytest.raises(AssertionError) as told:
         assert_same_variables(changed, expected)
@@ -147,3 +148,4 @@ def test_a_difference_is_told_with_its_place_and_its_replay(short, tmp_path):
     assert re.match(r"/W: 2 of \d+ values differ, by \S+ at most, in steps 2 to 3 of 5$", lines[0])
     assert lines[1] == f"{changed}: values that do not follow from its gradients: {{'W': 2}}"
     assert lines[2] == f"{expected}: values that do not follow from its gradients: none"
+    assert re.match(r"made otherwise: \{'git_commit': \('another', '[^']+'\)\}$", lines[3])
