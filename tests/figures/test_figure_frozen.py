@@ -1,4 +1,6 @@
 import numpy as np
+import pytest
+import xarray as xr
 from figures.figure_data import diverged, freezing, misplaced_texts, shown_texts
 
 from deadtokens.figures import frozen, style
@@ -54,8 +56,8 @@ def test_lines_that_lie_on_each_other_at_zero_are_named():
     runs = [freezing(still, run=name, precision=name) for name in ("mixed", "fp32")]
     moved = freezing([(0.0, 0.0), (0.5, 0.0), (0.0, 0.0)], run="p", precision="pure-bf16")
     dead, live = frozen.draw(frozen.table([*runs, moved])).axes
-    assert dead.get_title(loc="left").endswith("\n0 at all updates drawn: mixed; fp32")
-    assert live.get_title(loc="left").endswith("\n0 at all updates drawn: all runs")
+    assert dead.get_title(loc="left").endswith("\n0 at every update: mixed; fp32")
+    assert live.get_title(loc="left").endswith("\n0 at every update: all runs")
 
 
 def test_a_vocabulary_without_dead_tokens():
@@ -77,13 +79,50 @@ def test_a_diverged_run_is_marked_in_both_panels():
     assert "mixed: diverged at update 7" in shown_texts(figure)
 
 
-def test_only_every_second_update_of_a_long_run_is_drawn_and_the_axis_says_so():
-    fractions = np.linspace(0, 1, 4000)
-    table = frozen.table([freezing(np.column_stack([fractions, fractions]))])
-    dead = table[table["population"] == "dead"]
-    assert dead["update"].tolist() == [*range(1, 4000, 2), 4000]
-    np.testing.assert_array_equal(dead["frozen_fraction"], fractions[dead["update"] - 1])
-    assert frozen.draw(table).axes[0].get_xlabel() == "update (one in 2 drawn)"
+def test_of_many_updates_bins_are_drawn_with_their_range_and_median():
+    flicker = np.tile([0.0, 1.0, 0.5], 1000)
+    flicker[:30] = 0.25
+    table = frozen.table([freezing(np.column_stack([flicker, 0 * flicker]))])
+    dead = table[table["population"] == "dead"].reset_index(drop=True)
+    assert dead["update"].tolist() == list(range(1, 3000, 15))
+    assert dead["last_update"].tolist() == list(range(15, 3001, 15))
+    shown = dead[["lowest", "frozen_fraction", "highest"]]
+    assert shown.iloc[:2].to_numpy().tolist() == [[0.25] * 3] * 2
+    assert (shown.iloc[2:] == [0.0, 0.5, 1.0]).all(axis=None)
+    figure = frozen.draw(table)
+    assert figure.axes[0].get_xlabel() == "update (in bins of 15)"
+    (band,) = figure.axes[0].collections
+    edge = band.get_paths()[0].vertices
+    assert (edge[:, 1].min(), edge[:, 1].max()) == (0, 1)
+    assert figure.axes[0].lines[0].get_ydata().tolist() == dead["frozen_fraction"].tolist()
+    assert figure.axes[0].lines[0].get_xdata()[0] == 8  # the middle of the first bin
+    assert "shaded: range of a bin's updates; line: their median" in shown_texts(figure)
+
+
+def test_few_updates_are_drawn_one_by_one_without_bands():
+    figure = frozen.draw(frozen.table([freezing([(0.0, 1.0), (1.0, 0.0)] * 100)]))
+    assert figure.axes[0].get_xlabel() == "update"
+    assert not figure.axes[0].collections
+    assert not any("shaded" in text for text in shown_texts(figure))
+
+
+def test_tokens_that_were_never_sampled_have_a_panel_of_their_own():
+    data = freezing([(0.5, 0.1)] * 3, dead=[True, True, False, False])
+    third = (
+        data["frozen_fraction"].sel(population=["live"]).assign_coords(population=["never sampled"])
+    )
+    both = xr.concat([data["frozen_fraction"], third * 3], "population")
+    data = data.drop_dims("population").assign(
+        frozen_fraction=both, never_sampled=("token", [False, False, False, True])
+    )
+    figure = frozen.draw(frozen.table([data]))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "dead tokens (n = 2)",
+        "live tokens (n = 1)",
+        "never sampled tokens (n = 1)",
+    ]
+    assert figure.axes[2].lines[0].get_ydata() == pytest.approx([0.3] * 3)
+    assert misplaced_texts(figure) == []
 
 
 def test_hostile_settings_reach_the_legend():

@@ -5,7 +5,7 @@ from figures.figure_data import diverged, freezing_in_depth, misplaced_texts, sh
 from matplotlib.colors import to_hex
 
 from deadtokens.figures import phases, style
-from deadtokens.figures.logbins import averaged, bin_starts
+from deadtokens.figures.bins import averaged, bin_starts
 
 
 def test_every_update_is_in_one_bin():

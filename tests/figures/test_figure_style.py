@@ -1,10 +1,9 @@
-import csv
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
-from figures.figure_data import misplaced_texts, read_table, shown_texts
+from figures.figure_data import misplaced_texts, shown_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
@@ -60,10 +59,17 @@ def test_hostile_text_is_drawn_literally_or_escaped(text, drawn):
     assert style.as_drawn(text) == drawn
 
 
-def test_long_text_is_wrapped_and_cut():
+def test_long_text_is_wrapped_and_never_cut():
     assert style.as_drawn("aaa bbb ccc", 7) == "aaa bbb\nccc"
-    assert style.as_drawn("x" * 100, 10).count("\n") == 2
-    assert style.as_drawn("x" * 100, 10).endswith("…")
+    assert style.as_drawn("tensors W + grad, bf16-weights", 24) == "tensors W + grad,\nbf16-weights"
+    assert style.as_drawn("x" * 100, 10) == "\n".join(["x" * 10] * 10)
+
+
+def test_the_figure_grows_by_what_long_titles_need():
+    figure = style.blank(2)
+    above, below = figure.subplots(2)
+    style.set_titles(figure, {above: "1\n2\n3\n4", below: "1\n2"})
+    assert figure.get_figheight() == 2 + 2 * style.LINE_HEIGHT
 
 
 @settings(max_examples=6, deadline=None)
@@ -97,39 +103,6 @@ def test_overlapping_and_clipped_texts_are_found():
     assert misplaced_texts(figure) == ["far out", "one / two"]
 
 
-def written(folder, monkeypatch, date="0"):
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
-    style.save(example(), pd.DataFrame({"x": [1, 2], "y": [3, 4]}), folder / "lr-0.5")
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_save_writes_three_files_with_the_same_bytes_at_any_time(tmp_path, monkeypatch):
-    once = written(tmp_path, monkeypatch, date="0")
-    assert set(once) == {"lr-0.5.png", "lr-0.5.pdf", "lr-0.5.csv"}
-    assert once == written(tmp_path, monkeypatch, date="86400")
-
-
-def test_a_dated_pdf_would_differ(tmp_path, monkeypatch):
-    pages = []
-    for date in ("0", "86400"):
-        monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
-        example().savefig(tmp_path / "dated.pdf")
-        pages.append((tmp_path / "dated.pdf").read_bytes())
-    assert pages[0] != pages[1]
-
-
-def test_save_leaves_nothing_and_keeps_the_old_files_if_one_fails(tmp_path, monkeypatch):
-    before = written(tmp_path, monkeypatch)
-
-    def fail(*_):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(style, "write_csv", fail)
-    with pytest.raises(OSError, match="no space"):
-        written(tmp_path, monkeypatch, date="1")
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
 def test_the_users_matplotlibrc_does_not_matter(monkeypatch):
     before = example()
     monkeypatch.setitem(style.matplotlib.rcParams, "axes.facecolor", "pink")
@@ -141,38 +114,17 @@ def test_the_users_matplotlibrc_does_not_matter(monkeypatch):
         assert axes.lines[0].get_linewidth() == 1.2
 
 
-@settings(max_examples=30, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
-            st.floats(allow_nan=False),
-        ),
-        min_size=1,
-    )
-)
-def test_csv_gives_every_text_and_number_back(tmp_path_factory, rows):
-    path = tmp_path_factory.getbasetemp() / "hostile.csv"
-    table = pd.DataFrame(rows, columns=["text", "number"])
-    style.write_csv(table, path)
-    with path.open(encoding="utf-8", newline="") as file:
-        back = [(text, float(number)) for text, number in list(csv.reader(file))[1:]]
-    assert back == rows
-    table = table.astype({"text": "str"})
-    pd.testing.assert_frame_equal(
-        read_table(path, {"text": "str", "number": "float64"}), table, check_exact=True
-    )
-
-
 def test_axis_of_updates_says_what_is_left_out():
-    def label(updates):
+    def label(updates, **columns):
         axes = example().axes[0]
-        style.label_updates(axes, pd.Series(updates))
+        style.label_updates(axes, pd.DataFrame({"update": updates, **columns}))
         return axes.get_xlabel()
 
     assert label([1, 2, 3, 4]) == "update"
     assert label([1]) == "update"
     assert label([1, 4, 7, 10, 12]) == "update (one in 3 drawn)"
+    assert label([1, 4, 7], last_update=[3, 6, 7]) == "update (in bins of 3)"
+    assert label([1, 2], last_update=[1, 2]) == "update"
 
 
 def test_numbers_in_labels():

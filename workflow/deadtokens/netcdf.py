@@ -1,11 +1,13 @@
-"""How small NetCDF files are written: complete or not at all, with a seal."""
+"""Small NetCDF files: written complete or not at all, read as they were written or not at all."""
 
 from pathlib import Path
 
 import xarray as xr
 
+from deadtokens.errors import UserError
 from deadtokens.hdf5 import steady_file
-from deadtokens.seal import complete_and_sealed
+from deadtokens.identity import check_derived
+from deadtokens.seal import check_seal, complete_and_sealed
 
 _COMPRESSION = {"zlib": True, "complevel": 4, "shuffle": True}
 
@@ -19,3 +21,42 @@ def write(dataset: xr.Dataset, path: str | Path) -> None:
     encoding = dict.fromkeys(numeric, _COMPRESSION)
     with complete_and_sealed(path) as temporary, steady_file(temporary) as disk:
         dataset.to_netcdf(disk, engine="h5netcdf", encoding=encoding)
+
+
+def read(path: str | Path, make: str = "make it again") -> xr.Dataset:
+    """Read a whole NetCDF file into memory.
+
+    Where its seal stands beside it, it must be what was sealed; a copy without a seal is read too.
+
+    Parameters
+    ----------
+    path : str or Path
+    make : str
+        What to do about a file that is missing or no NetCDF file, for the error.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, or no NetCDF file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist; {make}")
+    check_seal(path, required=False)
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except Exception as error:  # a flipped bit makes the libraries raise anything
+        raise UserError(f"{path} cannot be read as NetCDF ({error}); {make}") from error
+
+
+def read_derived(path: str | Path, make: str = "make it again") -> xr.Dataset:
+    """Read, as `read` does, a file that was derived from a run: from that of its folder.
+
+    Raises
+    ------
+    UserError
+        Besides: if it is of another run, or of another number of updates.
+    """
+    dataset = read(path, make)
+    check_derived(Path(path), dataset.attrs)
+    return dataset

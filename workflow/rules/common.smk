@@ -35,6 +35,8 @@ except UserError as error:
 
 
 ON_CLUSTER = workflow.resource_settings.cores is None
+# No parameter of the rule: it determines no bit of a run on one machine, so it reruns nothing.
+ELSEWHERE = "--elsewhere" if study.elsewhere else ""
 
 
 wildcard_constraints:

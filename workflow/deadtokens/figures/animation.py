@@ -73,6 +73,7 @@ class Film:
         self.drift, self.title = drift, style.as_drawn(title, 60)
         self.positions = drift["frame_position"].values
         self.figure = Figure(figsize=SIZE, layout="constrained")
+        style.grow(self.figure, self.title.count("\n"))
         self.axes = self.figure.subplots()
         self.dots: dict[str, Line2D] = {}
         if np.isfinite(self.positions).all():

@@ -1,6 +1,5 @@
 """Figure: how many recorded values a replay of the optimizer gets wrong, controls beside it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,17 +8,19 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from deadtokens.audits import read_audit
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import MARKERS, strokes
 from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.runs import Run, described, experiment
+from deadtokens.figures.runs import STEPS, Run, described, experiment, with_steps
 
 REPLAY = "the run's own update"
 PROOF = "the same, by checksums"
 COUNTS = ["compared", "differing"]
 NEEDED = ("run", "spec", "status", "tensors", "checksums", "controls")
+OPTIONAL = {"diverged_at": "diverged_at", STEPS: "updates"}
 TYPES = {
     **NAMES,
     "check": "str",
@@ -41,11 +42,13 @@ def open_audits(paths: Sequence[Path]) -> list[xr.Dataset]:
 
 
 def _open(path: Path) -> xr.Dataset:
-    try:
-        audit = json.loads(path.read_text(encoding="utf-8"))
-        return xr.Dataset(attrs={name: audit[name] for name in NEEDED})
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no audit of a run ({error}); make it again") from None
+    audit = read_audit(path)
+    missing = [name for name in NEEDED if name not in audit]
+    if missing:
+        raise UserError(f"{path} is no audit of a run: it has no {missing[0]}; make it again")
+    about = {name: audit[name] for name in NEEDED}
+    about |= {name: audit[key] for name, key in OPTIONAL.items() if key in audit}
+    return with_steps(xr.Dataset(attrs=about), path)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:

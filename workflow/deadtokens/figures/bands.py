@@ -144,8 +144,12 @@ def draw(table: pd.DataFrame, parts: Parts, ylabel: str, remains: str) -> Figure
     ends = f"{table['last_update'].max():,}" if table["last_update"].notna().any() else "none"
     columns = min(len(groups), 2)
     drawing = grid(len(groups), columns, height=2.3, margin=0.4)
+    titles = {}
     for axes, group in zip(drawing.panels, groups, strict=True):
-        _draw_panel(axes, table[table["group"] == group], colors, 84 // columns)
+        rows = table[table["group"] == group]
+        titles[axes] = style.as_drawn(_title(rows), 84 // columns)
+        _draw_panel(axes, rows, colors)
+    style.set_titles(drawing.figure, titles)
     _set_limits(drawing.panels[0], table)
     for axes in drawing.lowest:
         axes.set_xlabel(f"range of updates; the last ends with {ends}")
@@ -155,8 +159,7 @@ def draw(table: pd.DataFrame, parts: Parts, ylabel: str, remains: str) -> Figure
     return drawing.figure
 
 
-def _draw_panel(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str], width: int) -> None:
-    axes.set_title(_title(rows, width))
+def _draw_panel(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> None:
     axes.axhline(0, color="black", linewidth=0.6, zorder=3)
     for first, parts in rows.dropna(subset="first_update").groupby("first_update"):
         box = {"x": _place(first) + 0.5, "width": 1 - GAP}
@@ -212,7 +215,7 @@ def _ink(color: str) -> str:
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "white"
 
 
-def _title(rows: pd.DataFrame, width: int) -> str:
+def _title(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     title = first["group"]
     if first["runs"] > 1:
@@ -221,7 +224,7 @@ def _title(rows: pd.DataFrame, width: int) -> str:
         title += ": no dead tokens"
     elif pd.notna(first["diverged_at"]):
         title += f": diverged at update {first['diverged_at']:,}"
-    return style.as_drawn(title, width)
+    return title
 
 
 def _set_limits(axes: Axes, table: pd.DataFrame) -> None:

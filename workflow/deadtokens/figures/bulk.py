@@ -8,11 +8,13 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts
+from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_runs,
     group_entries,
+    range_entries,
     strokes,
 )
 from deadtokens.figures.logzero import LogScaleWithZero
@@ -22,10 +24,10 @@ from deadtokens.figures.runs import (
     curve,
     described,
     experiment,
+    longest,
     mean_over_runs,
     open_runs,
     populations,
-    thinning,
 )
 
 FEWEST_MOVERS = 10
@@ -43,8 +45,7 @@ TYPES = {
     "series": "str",
     "quantity": "str",
     "tokens": "Int64",
-    "update": "int64",
-    "value": "float64",
+    **in_bins("value"),
     "diverged_at": "Int64",
 }
 
@@ -60,16 +61,19 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a value: ``group``, ``regime``, ``label``, ``run``, ``series``, ``quantity`` (of
-        `QUANTITIES`), ``tokens`` (dead), ``update``, ``value`` (NaN where it is not defined; the
+        One row a bin of updates: ``group``, ``regime``, ``label``, ``run``, ``series``,
+        ``quantity`` (of `QUANTITIES`), ``tokens`` (dead), ``update`` and ``last_update``, the
+        median ``value`` with its ``lowest`` and ``highest`` (NaN where it is not defined; the
         coherence also where fewer than FEWEST_MOVERS tokens moved), and ``diverged_at`` where a
         diverged run ends. A run without dead tokens has no rows.
     """
     runs = experiment(datasets)
-    every = thinning(runs)
-    curves = [_curve(run, name, every) for run in runs for name in QUANTITIES if _has_dead(run)]
+    starts = even_starts(longest(runs))
+    curves = [_curve(run, name, starts) for run in runs for name in QUANTITIES if _has_dead(run)]
     rows = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=list(TYPES))
-    means = mean_over_runs(rows[rows["series"] == EACH], ["quantity", "update"], "value")
+    means = mean_over_runs(
+        rows[rows["series"] == EACH], ["quantity", "update", "last_update"], "value"
+    )
     rows = pd.concat([rows, means], ignore_index=True) if len(means) else rows
     return typed(rows, TYPES)
 
@@ -78,12 +82,12 @@ def _has_dead(run: Run) -> bool:
     return "dead" in populations(run)
 
 
-def _curve(run: Run, quantity: str, every: int) -> pd.DataFrame:
+def _curve(run: Run, quantity: str, starts: np.ndarray) -> pd.DataFrame:
     dead = run.data[[quantity, "movers"]].sel(population="dead")
     values = dead[quantity].values
     if quantity == "pairwise_cosine":
         values = np.where(dead["movers"] >= FEWEST_MOVERS, values, np.nan)
-    rows = curve(run, every, value=values)
+    rows = curve(run, starts, "value", values)
     return described(rows.assign(quantity=quantity, tokens=populations(run)["dead"]), run)
 
 
@@ -96,21 +100,22 @@ def draw(table: pd.DataFrame) -> Figure:
         return figure
     by_group = strokes(table)
     panels = figure.subplots(2, 2, sharex=True, sharey="row")
-    scale = LogScaleWithZero.spanning(table.loc[table["quantity"].isin(SPEEDS), "value"])
+    speeds = table[table["quantity"].isin(SPEEDS)]
+    scale = LogScaleWithZero.spanning(pd.concat([speeds[LOWEST], speeds["value"], speeds[HIGHEST]]))
     for axes, (quantity, title) in zip(panels.flat, QUANTITIES.items(), strict=True):
         rows = table[table["quantity"] == quantity]
         if quantity in SPEEDS:
             scale.apply(axes)
-            rows = rows.assign(value=scale.place(rows["value"]))
+            rows = scale.place_rows(rows, "value")
         else:
             axes.set_ylim(-0.13, 1.05)
         draw_runs(axes, rows, "value", by_group)
         axes.set_title(title)
     for axes in panels[1]:
-        style.label_updates(axes, table["update"])
+        style.label_updates(axes, table)
     panels[0, 0].set_ylabel("displacement of dead tokens\nby one update (L2 norm)")
     panels[1, 0].set_ylabel(f"dead tokens\n(n = {style.number_of(table['tokens'].dropna())})")
-    entries = group_entries(table, by_group) + divergence_entries(table)
+    entries = [*group_entries(table, by_group), *range_entries(table), *divergence_entries(table)]
     style.legend_below(figure, entries + scale.entries())
     return figure
 

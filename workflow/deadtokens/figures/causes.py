@@ -124,15 +124,17 @@ def draw(table: pd.DataFrame) -> Figure:
     groups = list(table.groupby("group", sort=False))
     drawing = grid(len(groups), min(COLUMNS, len(groups)), height=PANEL_HEIGHT, margin=0.5)
     _label_axes(drawing, table)
+    titles = {}
     for axes, (_, rows) in zip(drawing.panels, groups, strict=True):
+        titles[axes] = _title(rows)
         _draw_panel(axes, rows)
+    style.set_titles(drawing.figure, titles)
     entries = [(Patch(color=color), words) for color, words in LAYERS.values()]
     style.legend_below(drawing.figure, entries)
     return drawing.figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
-    axes.set_title(_title(rows))
     bins = rows.dropna(subset="first_update").pivot(
         index="first_update", columns="cause", values="fraction"
     )

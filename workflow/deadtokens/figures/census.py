@@ -113,25 +113,31 @@ def draw(table: pd.DataFrame) -> Figure:
     bars = [(part["series"] == series).sum() for part in vocabularies for series in (DEAD, LIVE)]
     figure = style.blank(height=0.2 + 0.16 * sum(bars) + 1.0 * len(vocabularies))
     grid = figure.add_gridspec(len(bars), 2, height_ratios=[max(1.5, number) for number in bars])
+    titles = {}
     for place, part in enumerate(vocabularies):
         name = part["vocabulary"].iloc[0] if len(vocabularies) > 1 else ""
         above = figure.add_subplot(grid[2 * place, 0])
         below = figure.add_subplot(grid[2 * place + 1, 0], sharex=above)
-        _draw_bars(above, part[part["series"] == DEAD], "dead", "dead tokens by cause", name)
-        _draw_bars(below, part[part["series"] == LIVE], "live", "live tokens by script")
+        dead, live = (part[part["series"] == series] for series in (DEAD, LIVE))
+        _draw_bars(above, dead, "dead")
+        _draw_bars(below, live, "live")
+        titles[above] = _title("dead tokens by cause", dead, name)
+        titles[below] = _title("live tokens by script", live, "")
         above.tick_params(labelbottom=False)
         below.set_xlabel("tokens")
-        _draw_ranks(figure.add_subplot(grid[2 * place : 2 * place + 2, 1]), part, name)
+        right = figure.add_subplot(grid[2 * place : 2 * place + 2, 1])
+        titles[right] = _title("live tokens by frequency", live, name)
+        _draw_ranks(right, part)
+    style.set_titles(figure, titles)
     return figure
 
 
-def _title(title: str, tokens: int, vocabulary: str) -> str:
+def _title(title: str, bars: pd.DataFrame, vocabulary: str) -> str:
     above = f"{style.as_drawn(vocabulary, 45)}\n" if vocabulary else ""
-    return f"{above}{title} (n = {tokens:,})"
+    return f"{above}{title} (n = {bars['tokens'].sum():,})"
 
 
-def _draw_bars(axes: Axes, rows: pd.DataFrame, population: str, title: str, name: str = "") -> None:
-    axes.set_title(_title(title, rows["tokens"].sum(), name))
+def _draw_bars(axes: Axes, rows: pd.DataFrame, population: str) -> None:
     tokens = rows["tokens"].astype("int64")
     bars = axes.barh(
         range(len(rows)), tokens, color=style.POPULATIONS[population].color, height=0.7
@@ -145,11 +151,9 @@ def _draw_bars(axes: Axes, rows: pd.DataFrame, population: str, title: str, name
     axes.xaxis.set_major_formatter(style.thousands())
 
 
-def _draw_ranks(axes: Axes, rows: pd.DataFrame, name: str) -> None:
+def _draw_ranks(axes: Axes, rows: pd.DataFrame) -> None:
     line = rows[rows["series"] == RANKED].astype({"rank": "int64", "occurrences": "int64"})
     dead = rows.loc[rows["series"] == DEAD, "tokens"].sum()
-    live = rows.loc[rows["series"] == LIVE, "tokens"].sum()
-    axes.set_title(_title("live tokens by frequency", live, name))
     axes.loglog(line["rank"], line["occurrences"], color=style.POPULATIONS["live"].color)
     axes.set_xlabel("rank of the token")
     axes.set_ylabel("occurrences in the training text")

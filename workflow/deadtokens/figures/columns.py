@@ -4,7 +4,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from deadtokens.figures.bins import HIGHEST, LOWEST
+
 NAMES = dict.fromkeys(("group", "regime", "label", "run"), "str")  # what tells runs apart
+
+
+def in_bins(column: str) -> dict[str, str]:
+    """Return the columns of values gathered in bins of updates: see `bins.gathered`."""
+    updates = {"update": "int64", "last_update": "Int64"}
+    return updates | dict.fromkeys((LOWEST, column, HIGHEST), "float64")
 
 
 def typed(rows: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:

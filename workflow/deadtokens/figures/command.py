@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 
 from deadtokens.errors import UserError
 from deadtokens.figures import style
+from deadtokens.figures.product import Product
+
+LONGEST_TITLE = 2000  # characters
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +37,43 @@ def make(recipe: Recipe, arguments: Sequence[str]) -> None:
     Raises
     ------
     UserError
-        If the output does not end in .png or an input cannot be used.
+        If the output does not end in .png, would replace a file that is not this figure's, or an
+        input cannot be used.
     """
     options = _options(recipe, arguments)
     if options.output.suffix != ".png":
         raise UserError(f"--output {options.output} must end in .png (.pdf and .csv go beside it)")
-    table = recipe.table(recipe.open(options.files))
-    figure = recipe.draw(table)
+    if len(options.title) > LONGEST_TITLE:
+        raise UserError(
+            f"--title has {len(options.title):,} characters: no figure holds more than "
+            f"{LONGEST_TITLE:,}; give a shorter one"
+        )
+    product = Product(recipe.name, options.output.with_suffix(""))
+    product.check_inputs(options.files)
+    table, figure = _drawn(recipe, options.files)
+    product.check_replaceable(table)
     style.set_title(figure, ": ".join(filter(None, [recipe.title, options.title])))
-    style.save(figure, table, options.output.with_suffix(""))
+    product.write(figure, table)
     log.info("figure %s: %s numbers drawn in %s", recipe.name, f"{len(table):,}", options.output)
+
+
+def _drawn(recipe: Recipe, files: Sequence[Path]) -> tuple[pd.DataFrame, Figure]:
+    """Return the figure and its numbers, which nothing but the files determines.
+
+    Whatever a damaged or foreign file makes of the way from one to the other is therefore said as
+    what it is: the fault of the files.
+    """
+    try:
+        table = recipe.table(recipe.open(files))
+        return table, recipe.draw(table)
+    except UserError:
+        raise
+    except Exception as error:
+        named = ", ".join(str(file) for file in files)
+        raise UserError(
+            f"{named}: cannot be drawn as {recipe.name} ({type(error).__name__}: {error}), which "
+            f"takes {recipe.inputs}; if they are that, make them again"
+        ) from error
 
 
 def _options(recipe: Recipe, arguments: Sequence[str]) -> argparse.Namespace:

@@ -8,11 +8,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.inputs import open_dataset
-from deadtokens.figures.runs import ATTRIBUTES, Run, described, experiment
+from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 # what stands above a column of heat maps: source and centring of its first component
 PANELS = {
@@ -25,6 +25,7 @@ COSINE, EXPLAINED = "cosine", "explained_alone"
 OWN = "first component itself"
 SCALES = {COSINE: ("PuOr", -1, 1), EXPLAINED: ("Greys", 0, 1)}
 MOST_COLUMNS_WITH_NUMBERS = 6
+LONGEST_NAME = 24  # of a column; if one has more characters, columns are numbered
 ROW = 0.17  # inches
 NEEDED = ("cosine", "explained_alone", "share", "candidate", "dead")
 TYPES = {
@@ -91,22 +92,35 @@ def draw(table: pd.DataFrame) -> Figure:
         return figure
     groups = list(dict.fromkeys(table["group"]))
     rows = {name: list(dict.fromkeys(part["candidate"])) for name, part in _parts(table)}
-    heights = [len(names) for names in rows.values()]
-    figure = style.blank(height=1.9 + ROW * sum(heights))
+    names = [style.as_drawn(group) for group in groups]
+    numbered = max(map(len, names)) > LONGEST_NAME
+    if numbered:
+        names = [str(place) for place in range(1, len(groups) + 1)]
+    heights = [len(lines) for lines in rows.values()]
+    figure = style.blank(height=(1.1 if numbered else 1.9) + ROW * sum(heights))
     panels = figure.subplots(2, len(PANELS), height_ratios=heights, squeeze=False)
     for line, (quantity, part) in zip(panels, _parts(table), strict=True):
         for axes, (panel, title) in zip(line, PANELS.items(), strict=True):
             chosen = part[(part["source"] == panel[0]) & (part["centring"] == panel[1])]
             image = _draw_map(axes, chosen, rows[quantity], groups, SCALES[quantity])
             axes.set_title(title if quantity == COSINE else "")
+            axes.set_xticks(range(len(groups)), names, rotation=0 if numbered else 90)
             axes.tick_params(labelbottom=quantity == EXPLAINED, labelleft=axes is line[0], length=0)
         label = {COSINE: "cosine", EXPLAINED: "share explained alone"}[quantity]
         figure.colorbar(image, ax=list(line), label=label, aspect=15)
+    if numbered:
+        style.legend_below(
+            figure, [(_no_mark(), f"{n}: {g}") for n, g in zip(names, groups, strict=True)]
+        )
     return figure
 
 
 def _parts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(name, table[table["quantity"] == name]) for name in (COSINE, EXPLAINED)]
+
+
+def _no_mark() -> Line2D:
+    return Line2D([], [], linestyle="none")
 
 
 def _draw_map(
@@ -126,8 +140,6 @@ def _draw_map(
     colours, low, high = scale
     image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
     axes.set_yticks(range(len(rows)), [style.as_drawn(name, 60) for name in rows])
-    names = [style.as_drawn(name, 24) for name in groups]
-    axes.set_xticks(range(len(groups)), names, rotation=90)
     if len(groups) <= MOST_COLUMNS_WITH_NUMBERS:
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
@@ -145,9 +157,7 @@ RECIPE = command.Recipe(
     name="directions",
     title="What the directions of the drift are",
     inputs="drift.nc of each run of the experiment",
-    open=lambda paths: [
-        open_dataset(path, NEEDED, (*ATTRIBUTES, "chance_cosine")) for path in paths
-    ],
+    open=lambda paths: open_runs(paths, NEEDED, attributes=["chance_cosine"]),
     table=table,
     draw=draw,
 )

@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.bins import even_starts
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.grid import grid
 from deadtokens.figures.lines import divergence_entries
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
-from deadtokens.figures.runs import Run, experiment, open_runs, populations, thinning
+from deadtokens.figures.runs import Run, experiment, longest, open_runs, populations
 
 NEEDED = ("displacement_quantile", "population", "quantile", "dead")
 TYPES = {
@@ -23,6 +24,7 @@ TYPES = {
     "tokens": "Int64",
     "quantile": "float64",
     "update": "int64",
+    "last_update": "Int64",
     "displacement": "float64",
     "diverged_at": "Int64",
 }
@@ -40,20 +42,21 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a value: ``group``, ``regime``, ``label``, ``run``, ``series``, ``population``,
-        ``tokens`` (in that population), ``quantile``, ``update``, ``displacement`` (L2 norm, zeros
-        as they are), and ``diverged_at`` where a diverged run ends. A population without tokens
-        has no rows.
+        One row a quantile and bin of updates: ``group``, ``regime``, ``label``, ``run``,
+        ``series``, ``population``, ``tokens`` (in that population), ``quantile``, ``update`` and
+        ``last_update``, ``displacement`` (L2 norm, zeros as they are; in a bin what
+        `quantile_rows` says), and ``diverged_at`` where a diverged run ends. A population without
+        tokens has no rows.
     """
     runs = experiment(datasets)
-    every = thinning(runs)
-    rows = [_curves(run, kind, every) for run in runs for kind in populations(run)]
+    starts = even_starts(longest(runs))
+    rows = [_curves(run, kind, starts) for run in runs for kind in populations(run)]
     return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
-def _curves(run: Run, population: str, every: int) -> pd.DataFrame:
+def _curves(run: Run, population: str, starts: np.ndarray) -> pd.DataFrame:
     quantiles = run.data["displacement_quantile"].sel(population=population)
-    return quantile_rows(run, population, quantiles, "displacement", every)
+    return quantile_rows(run, population, quantiles, "displacement", starts)
 
 
 @style.look()
@@ -63,21 +66,20 @@ def draw(table: pd.DataFrame) -> Figure:
     columns = 2 if len(runs) == 4 else min(len(runs), 3)
     drawing = grid(len(runs), columns, height=2.0, margin=0.4)
     scale = LogScaleWithZero.spanning(table["displacement"])
+    titles = {}
     for axes, run in zip(drawing.panels, runs, strict=True):
-        _draw_panel(axes, table[table["run"] == run], scale, 84 // columns)
+        rows = table[table["run"] == run]
+        titles[axes] = style.as_drawn(rows["label"].iloc[0], 84 // columns)
+        scale.apply(axes)
+        draw_bands(axes, rows, "displacement", scale)
         if axes in drawing.lowest:
-            style.label_updates(axes, table["update"])
+            style.label_updates(axes, table)
+    style.set_titles(drawing.figure, titles)
     for axes in drawing.left:
         axes.set_ylabel("displacement of a token\nby one update (L2 norm)")
     entries = [*band_entries(table), *divergence_entries(table), *scale.entries()]
     style.legend_below(drawing.figure, entries)
     return drawing.figure
-
-
-def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero, width: int) -> None:
-    scale.apply(axes)
-    axes.set_title(style.as_drawn(rows["label"].iloc[0], width))
-    draw_bands(axes, rows, "displacement", scale)
 
 
 RECIPE = command.Recipe(

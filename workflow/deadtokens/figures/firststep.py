@@ -58,7 +58,7 @@ def _series(run: Run) -> pd.DataFrame:
         {"gradient": data["example"].values, "update": data["example_multiplier"].values}
     ).assign(series=EXAMPLE)
     parts = [examples, _curve(run, examples["gradient"])]
-    for population in style.POPULATIONS:
+    for population in data["population"].values:
         for series in (INTENDED, REALISED):
             one = data.sel(population=population)
             quantiles = one[f"first_{series}"].values
@@ -86,10 +86,12 @@ def draw(table: pd.DataFrame) -> Figure:
     runs = list(dict.fromkeys(table["run"]))
     drawing = grid(len(runs), min(len(runs), 2), height=2.3, margin=0.4)
     scale = LogScaleWithZero.spanning(pd.concat([table["update"], table["low"]]))
+    titles = {}
     for axes, run in zip(drawing.panels, runs, strict=True):
         rows = table[table["run"] == run]
         _draw_panel(axes, rows, scale)
-        axes.set_title(style.as_drawn(rows["label"].iloc[0], 45))
+        titles[axes] = style.as_drawn(rows["label"].iloc[0], 45)
+    style.set_titles(drawing.figure, titles)
     for axes in drawing.lowest:
         axes.set_xlabel("gradient of a component at the first update, |g|")
     for axes in drawing.left:
@@ -105,7 +107,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero) -> None
     axes.plot(examples["gradient"], examples["update"], **_example())
     binned = rows[rows["series"].isin(MARKERS)]
     for (series, population), points in binned.groupby(["series", "population"], sort=False):
-        shift = 1.12 if population == "live" else 1 / 1.12
+        shift = 1.12 ** (list(style.POPULATIONS).index(population) - 1)  # beside each other
         heights, low, high = (scale.place(points[name]) for name in ("update", "low", "high"))
         color = style.POPULATIONS[population].color
         axes.vlines(points["gradient"] * shift, low, high, color=color, linewidth=0.6, zorder=2)

@@ -1,6 +1,5 @@
 """Figure: the gradient's way back through the blocks, and by which path it reaches the input."""
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,10 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from deadtokens.figures import command, flowchart, style
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.inputs import open_dataset
-from deadtokens.figures.runs import ATTRIBUTES, described, experiment
+from deadtokens.figures.runs import described, experiment, open_runs
 
-VARIABLES = ("norm", "output_norm", "cosine", "share", "state", "block", "path")
+VARIABLES = ("norm", "output_norm", "cosine", "share", "block", "path")
 MOST_RUNS = 3
 ENDS = {
     "residual path": ["#222222"],
@@ -90,8 +88,12 @@ def draw(table: pd.DataFrame) -> Figure:
     colors = path_colors(table["block"].max())
     shares = table[table["quantity"] == "share"]
     limits = _limits(shares["value"])
+    titles = {
+        chart: style.as_drawn(_title(rows), 56)
+        for rows, (chart, _) in zip(runs, panels, strict=True)
+    }
+    style.set_titles(figure, titles)
     for rows, (chart, lines) in zip(runs, panels, strict=True):
-        chart.set_title(_title(rows))
         flowchart.draw(chart, rows[rows["quantity"] != "share"], colors)
         _draw_shares(lines, shares.loc[shares.index.intersection(rows.index)], colors, limits)
     style.legend_below(figure, _legend(colors))
@@ -99,11 +101,10 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _title(rows: pd.DataFrame) -> str:
-    """Return the run's name and the state drawn, short enough for one panel."""
+    """Return the run's name and the state drawn."""
     about = rows.iloc[0]
     status = ", diverged" if about["status"] == "diverged" else ""
-    name = textwrap.shorten(style.as_drawn(about["label"]), 60, placeholder=" …")
-    return f"{name}, state {rows['state'].max():,}{status}"
+    return f"{about['label']}, state {rows['state'].max():,}{status}"
 
 
 def _limits(values: pd.Series) -> tuple[float, float]:
@@ -158,7 +159,7 @@ RECIPE = command.Recipe(
     name="flow",
     title="The gradient's way back",
     inputs="backprop.nc of each run of the experiment",
-    open=lambda paths: [open_dataset(path, VARIABLES, ATTRIBUTES) for path in paths],
+    open=lambda paths: open_runs(paths, VARIABLES, axis="state"),
     table=table,
     draw=draw,
 )

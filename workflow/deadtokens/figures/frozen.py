@@ -5,16 +5,19 @@ Frozen at t means bitwise unchanged by update t.
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.bins import HIGHEST, even_starts
+from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_runs,
     group_entries,
+    range_entries,
     strokes,
 )
 from deadtokens.figures.runs import (
@@ -23,10 +26,10 @@ from deadtokens.figures.runs import (
     curve,
     described,
     experiment,
+    longest,
     mean_over_runs,
     open_runs,
     populations,
-    thinning,
 )
 
 TYPES = {
@@ -34,8 +37,7 @@ TYPES = {
     "series": "str",
     "population": "str",
     "tokens": "Int64",
-    "update": "int64",
-    "frozen_fraction": "float64",
+    **in_bins("frozen_fraction"),
     "diverged_at": "Int64",
 }
 
@@ -52,22 +54,24 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a value: ``group``, ``regime``, ``label``, ``run``, ``series``, ``population``,
-        ``tokens`` (in that population), ``update``, ``frozen_fraction``, and ``diverged_at`` where
-        a diverged run ends. A population without tokens has no rows.
+        One row a bin of updates: ``group``, ``regime``, ``label``, ``run``, ``series``,
+        ``population``, ``tokens`` (in that population), ``update`` and ``last_update``, the median
+        ``frozen_fraction`` with its ``lowest`` and ``highest``, and ``diverged_at`` where a
+        diverged run ends. A population without tokens has no rows.
     """
     runs = experiment(datasets)
-    every = thinning(runs)
-    curves = pd.concat(_curve(run, kind, every) for run in runs for kind in populations(run))
+    starts = even_starts(longest(runs))
+    curves = pd.concat(_curve(run, kind, starts) for run in runs for kind in populations(run))
     lines = curves[curves["series"] == EACH]
-    means = mean_over_runs(lines, ["population", "tokens", "update"], "frozen_fraction")
+    point = ["population", "tokens", "update", "last_update"]
+    means = mean_over_runs(lines, point, "frozen_fraction")
     rows = pd.concat([curves, means], ignore_index=True)
     return typed(rows, TYPES)
 
 
-def _curve(run: Run, population: str, every: int) -> pd.DataFrame:
+def _curve(run: Run, population: str, starts: np.ndarray) -> pd.DataFrame:
     fraction = run.data["frozen_fraction"].sel(population=population)
-    rows = curve(run, every, frozen_fraction=fraction)
+    rows = curve(run, starts, "frozen_fraction", fraction)
     return described(rows.assign(population=population, tokens=populations(run)[population]), run)
 
 
@@ -76,29 +80,33 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     figure = style.blank(height=2.6)
     by_group = strokes(table)
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axes, population in zip(panels, style.POPULATIONS, strict=True):
-        style.label_updates(axes, table["update"])
+    kinds = style.populations_in(table)
+    panels = figure.subplots(1, len(kinds), sharex=True, sharey=True)
+    titles = {}
+    for axes, population in zip(panels, kinds, strict=True):
+        style.label_updates(axes, table)
         rows = table[table["population"] == population]
         axes.set_ylim(-0.03, 1.03)
         draw_runs(axes, rows, "frozen_fraction", by_group)
-        axes.set_title(_title(population, rows))
+        titles[axes] = _title(population, rows, 104 // len(kinds))
+    style.set_titles(figure, titles)
     panels[0].set_ylabel("fraction of tokens frozen\n(bitwise unchanged by the update)")
-    style.legend_below(figure, group_entries(table, by_group) + divergence_entries(table))
+    entries = [*group_entries(table, by_group), *range_entries(table), *divergence_entries(table)]
+    style.legend_below(figure, entries)
     return figure
 
 
-def _title(population: str, rows: pd.DataFrame) -> str:
+def _title(population: str, rows: pd.DataFrame, width: int) -> str:
     """Name the population, and the groups whose lines lie on each other at zero."""
     if rows.empty:
         return f"no {population} tokens"
     title = f"{population} tokens (n = {style.number_of(rows['tokens'])})"
-    highest = rows.groupby("group", sort=False)["frozen_fraction"].max()
+    highest = rows.groupby("group", sort=False)[HIGHEST].max()
     still = list(highest.index[highest == 0])
     if not still:
         return title
     names = "all runs" if len(still) == len(highest) else "; ".join(still)
-    return f"{title}\n{style.as_drawn(f'0 at all updates drawn: {names}', 55)}"
+    return f"{title}\n{style.as_drawn(f'0 at every update: {names}', width)}"
 
 
 RECIPE = command.Recipe(

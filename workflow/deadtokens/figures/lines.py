@@ -9,12 +9,15 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
+from deadtokens.figures.bins import HIGHEST, LOWEST, longest_bin, middles
 from deadtokens.figures.runs import DIVERGED, MEAN
 from deadtokens.figures.style import NEUTRAL, REGIMES, Stroke
 
 BOLD, THIN = 1.1, 0.5
+OPACITY = 0.22  # of the range of a bin
 MARKERS = "os^DvPX"
 MARKERS_PER_LINE = 6
 NEAR = (0.5, 0.22)  # of the axes: the labels of points closer than this would overlap
@@ -62,13 +65,14 @@ def draw_runs(axes: Axes, rows: pd.DataFrame, column: str, strokes: dict[str, St
 
 
 def draw_groups(axes: Axes, rows: pd.DataFrame, column: str, strokes: dict[str, Stroke]) -> None:
-    """Draw one line a run, thin where a group's mean is drawn too.
+    """Draw one line a run, thin where a group's mean is drawn too, and the ranges of bins.
 
     Parameters
     ----------
     axes : Axes
     rows : DataFrame
-        ``group``, ``run`` (empty for a mean), ``series``, ``update`` and `column`.
+        ``group``, ``run`` (empty for a mean), ``series``, ``update`` and `column`; where updates
+        were gathered, what `gathered` gives.
     column : str
     strokes : dict of str to Stroke
     """
@@ -77,7 +81,23 @@ def draw_groups(axes: Axes, rows: pd.DataFrame, column: str, strokes: dict[str, 
         bold = run == "" or group not in averaged
         weight = {"linewidth": BOLD, "zorder": 3} if bold else {"linewidth": THIN, "zorder": 2}
         marks = _marks(strokes[group], len(line)) if bold else {}
-        axes.plot(line["update"], line[column], **strokes[group].line(), **weight, **marks)
+        draw_range(axes, line, strokes[group].color)
+        axes.plot(middles(line), line[column], **strokes[group].line(), **weight, **marks)
+
+
+def draw_range(axes: Axes, line: pd.DataFrame, color: str) -> None:
+    """Shade the range of each bin of a line's updates, if they were gathered in bins."""
+    if longest_bin(line) > 1:
+        ends = line[LOWEST], line[HIGHEST]
+        axes.fill_between(middles(line), *ends, color=color, alpha=OPACITY, linewidth=0, zorder=1)
+
+
+def range_entries(table: pd.DataFrame, line: str = "line: their median") -> list[tuple[Patch, str]]:
+    """Return the legend's entry for the ranges of bins, if updates were gathered in bins."""
+    if longest_bin(table) == 1:
+        return []
+    band = Patch(color=NEUTRAL, alpha=OPACITY, linewidth=0)
+    return [(band, f"shaded: range of a bin's updates; {line}")]
 
 
 def _marks(stroke: Stroke, points: int) -> dict:

@@ -9,12 +9,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from deadtokens.figures import style
 
 
-def label_log_updates(axes: Axes, updates: pd.Series, filled: bool = False) -> None:
-    """Make the horizontal axis logarithmic over the updates, from the first one on.
+def label_log_updates(axes: Axes, rows: pd.DataFrame, filled: bool = False) -> None:
+    """Make the horizontal axis logarithmic over the updates of `rows`, from the first one on.
 
     Areas that are `filled` reach to its ends; lines and marks get margins.
     """
-    last = max(2, updates.max())
+    columns = [name for name in ("update", "last_update", "last") if name in rows]
+    last = max(2, *(rows[name].max() for name in columns if rows[name].notna().any()))
     axes.set_xscale("log")
     axes.set_xlim(*((1, last) if filled else (0.85, 1.2 * last)))
     axes.set_xlabel("update")

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from deadtokens.figures.bins import HIGHEST, LOWEST
 from deadtokens.figures.style import power_of_ten
 
 STRIP_COLOR = "#f4ecd2"
@@ -48,6 +49,11 @@ class LogScaleWithZero:
     def place(self, values: pd.Series) -> pd.Series:
         """Return the values as they are drawn: zeros in the strip, all others where they are."""
         return values.mask(values == 0, self.height_of_zero)
+
+    def place_rows(self, rows: pd.DataFrame, column: str) -> pd.DataFrame:
+        """Return the rows with `column`, and the range of its bins, as they are drawn."""
+        columns = [name for name in (LOWEST, column, HIGHEST) if name in rows]
+        return rows.assign(**{name: self.place(rows[name]) for name in columns})
 
     def apply(self, axes: Axes) -> None:
         """Make the vertical axis this scale, with the strip shaded and labelled 0."""

@@ -15,12 +15,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts, gathered, longest_bin
+from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_groups,
+    draw_range,
     group_entries,
     mark_divergences,
+    range_entries,
     strokes,
 )
 from deadtokens.figures.runs import (
@@ -31,6 +34,7 @@ from deadtokens.figures.runs import (
     drawn,
     end_of,
     experiment,
+    longest,
     mean_over_runs,
     open_runs,
     thinning,
@@ -42,8 +46,7 @@ DOTTED = {"color": style.NEUTRAL, "linewidth": 0.8, "linestyle": (0, (1, 2))}
 TYPES = {
     **NAMES,
     "series": "str",
-    "update": "int64",
-    "loss": "float64",
+    **in_bins("loss"),
     "averaged_over": "Int64",
     "diverged_at": "Int64",
 }
@@ -60,26 +63,31 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a value: ``group``, ``regime``, ``label``, ``run``, ``series``, ``update``, ``loss``
-        (nats a token), ``averaged_over`` (updates), and ``diverged_at`` where a diverged run ends.
+        One row a bin of updates: ``group``, ``regime``, ``label``, ``run``, ``series``, ``update``
+        and ``last_update``, the median ``loss`` (nats a token) with its ``lowest`` and ``highest``,
+        ``averaged_over`` (updates; the moving mean stands at single updates), and ``diverged_at``
+        where a diverged run ends.
     """
     runs = experiment(datasets)
-    every, window = thinning(runs), window_for(max(run.data.sizes["update"] for run in runs))
-    curves = pd.concat([_curves(run, window, every) for run in runs])
-    means = mean_over_runs(curves[curves["series"] == SMOOTHED], ["update"], "loss")
+    starts, window = even_starts(longest(runs)), window_for(longest(runs))
+    every = thinning(runs)
+    curves = pd.concat([_curves(run, window, starts, every) for run in runs])
+    smooth = curves[curves["series"] == SMOOTHED]
+    means = mean_over_runs(smooth, ["update"], "loss")
     rows = pd.concat([*_uniform(runs), curves, means], ignore_index=True)
     return typed(rows, TYPES)
 
 
-def _curves(run: Run, window: int, every: int) -> pd.DataFrame:
+def _curves(run: Run, window: int, starts: np.ndarray, every: int) -> pd.DataFrame:
     loss = run.data["loss"].astype("float64")
     loss = loss[np.isfinite(loss.values)]
     updates = loss["update"].values
-    raw = pd.DataFrame({"series": EACH, "update": updates, "loss": loss, "averaged_over": 1})
-    smooth, width = moving_mean(loss.values, window)
-    mean = raw[: len(smooth)].assign(series=SMOOTHED, loss=smooth, averaged_over=width)
-    lines = [line[drawn(line["update"].values, every)] for line in (raw, mean)]
-    return described(pd.concat([*lines, end_of(raw, run)]), run)
+    raw = gathered(updates, starts, "loss", loss.values).assign(series=EACH, averaged_over=1)
+    smooth, widths = moving_mean(loss.values, window)
+    mean = pd.DataFrame({"update": updates[: len(smooth)], "loss": smooth, "series": SMOOTHED})
+    mean = mean.assign(averaged_over=widths)[drawn(mean["update"].values, every)]
+    single = pd.DataFrame({"update": updates, "loss": loss, "averaged_over": 1})
+    return described(pd.concat([raw, mean, end_of(single, run)]), run)
 
 
 def window_for(updates: int) -> int:
@@ -138,18 +146,23 @@ def draw(table: pd.DataFrame) -> Figure:
     draw_groups(axes, curves[curves["series"].isin([SMOOTHED, MEAN])], "loss", by_group)
     for _, ends in uniform.groupby("loss"):
         axes.plot(ends["update"], ends["loss"], **DOTTED)
-    _scale(axes, table["loss"])
+    _scale(axes, pd.concat([table[LOWEST], table["loss"], table[HIGHEST]]))
     axes.set_ylabel(_loss_label(_window(table)))
-    style.label_updates(axes, curves["update"])
+    style.label_updates(axes, curves)
     mark_divergences(axes, curves, "loss", "group", by_group)
     style.legend_below(figure, _legend(curves, uniform, by_group))
     return figure
 
 
 def _draw_raw(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
+    """Draw each update's loss as a faint line, or the range of each bin of updates."""
+    together = longest_bin(rows) > 1
     for (group, _), line in rows.groupby(["group", "run"], sort=False):
-        faint = {"color": by_group[group].color, "alpha": 0.22, "linewidth": 0.4, "zorder": 1}
-        axes.plot(line["update"], line["loss"], **faint)
+        color = by_group[group].color
+        if together:
+            draw_range(axes, line, color)
+        else:
+            axes.plot(line["update"], line["loss"], color=color, alpha=0.22, linewidth=0.4)
 
 
 def _scale(axes: Axes, loss: pd.Series) -> None:
@@ -174,7 +187,9 @@ def _legend(
     curves: pd.DataFrame, uniform: pd.DataFrame, by_group: dict[str, style.Stroke]
 ) -> list[tuple[Line2D, str]]:
     entries = group_entries(curves, by_group)
-    if _window(curves) > 1:
+    together = range_entries(curves, "line: the centred mean")
+    entries += together
+    if _window(curves) > 1 and not together:
         faint = Line2D([], [], color=style.NEUTRAL, alpha=0.5, linewidth=0.4)
         entries.append((faint, "faint: single updates"))
     for loss in np.unique(uniform["loss"]):

@@ -87,9 +87,13 @@ def draw(table: pd.DataFrame) -> Figure:
     width = (style.FULL_WIDTH - 1.1) / columns
     drawing = grid(len(runs), columns, height=0.5 + width * _aspect(limits), margin=0.6)
     norm = LogNorm(1, max(2, table["state"].max()))
+    titles = {}
     for axes, run in zip(drawing.panels, runs, strict=True):
-        _draw_run(axes, table[table["run"] == run], norm, 84 // columns)
+        rows = table[table["run"] == run]
+        label = style.as_drawn(rows["label"].iloc[0], 78 // columns)
+        titles[axes] = f"{label}\n{_draw_run(axes, rows, norm)}"
         axes.set(xlim=limits[0], ylim=limits[1], aspect="equal")
+    style.set_titles(drawing.figure, titles)
     for axes in drawing.lowest:
         axes.set_xlabel("component 1 (weight)")
     for axes in drawing.left:
@@ -114,14 +118,11 @@ def _aspect(limits: tuple[tuple[float, float], tuple[float, float]]) -> float:
     return (top - bottom) / (right - left)
 
 
-def _draw_run(axes: Axes, rows: pd.DataFrame, norm: LogNorm, width: int) -> None:
-    label = style.as_drawn(rows["label"].iloc[0], width)
+def _draw_run(axes: Axes, rows: pd.DataFrame, norm: LogNorm) -> str:
+    """Draw a run's path; return what the title says of it."""
     path = rows[rows["series"] == CENTROID].sort_values("state")
     if path["x"].isna().any():
-        axes.set_title(f"{label}\nno motion of dead tokens")
-        return
-    share, efficiency = rows["plane_share"].iloc[0], rows["efficiency"].iloc[0]
-    axes.set_title(f"{label}\nin this plane: {share:.1%}\nefficiency: {efficiency:.2f}")
+        return "no motion of dead tokens"
     points = path[["x", "y"]].to_numpy()
     pieces = np.stack([points[:-1], points[1:]], axis=1)
     colors = norm(np.maximum(path["state"].to_numpy()[1:], 1))
@@ -131,6 +132,8 @@ def _draw_run(axes: Axes, rows: pd.DataFrame, norm: LogNorm, width: int) -> None
     for row in rows[rows["series"] == CLOUD].to_dict("records"):
         axes.add_patch(_ellipse(row, norm))
     axes.plot(*points[0], "o", color="black", markersize=4, zorder=4)
+    share, efficiency = rows["plane_share"].iloc[0], rows["efficiency"].iloc[0]
+    return f"in this plane: {share:.1%}\nefficiency: {efficiency:.2f}"
 
 
 def _ellipse(row: dict, norm: LogNorm) -> Ellipse:

@@ -1,7 +1,9 @@
 """Figure: the two ways by which gradients reach W, and what sums to zero over the vocabulary."""
 
+import json
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
@@ -9,37 +11,43 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.lines import divergence_entries, mark_divergences
+from deadtokens.figures.bins import bin_starts, gathered, middles
+from deadtokens.figures.columns import NAMES, in_bins, typed
+from deadtokens.figures.lines import (
+    divergence_entries,
+    draw_range,
+    mark_divergences,
+    range_entries,
+)
 from deadtokens.figures.logscale import label_log_updates, label_powers
 from deadtokens.figures.runs import (
     DIVERGED,
     Run,
     described,
-    drawn,
     end_of,
     experiment,
+    longest,
     open_runs,
     populations,
-    thinning,
 )
 
 NORM, SUM = "norm of a row's gradient", "sum over the vocabulary"
 WHOLE, INPUT, OUTPUT = "recorded gradient", "input side", "output side"
+BEFORE, AFTER = "before clipping", "after clipping"
 SOURCES = {"update": "recorded", "probe": "probed"}
 MARKERS = {INPUT: "v", OUTPUT: "^"}
 DASHES = {WHOLE: "-", INPUT: (0, (1, 1.5)), OUTPUT: (0, (4, 2))}
 STROKES = style.POPULATIONS | {"": style.Stroke(style.NEUTRAL)}
-KIND = ["series", "source", "population"]
+KIND = ["series", "source", "population"]  # what gives a line its look
 NEEDED = ("gradient_norm", "sum_ratio", "side_norm", "output_sum", "probe", "dead")
 TYPES = {
     **NAMES,
     "quantity": "str",
     "series": "str",
     "source": "str",
+    "stage": "str",
     "population": "str",
-    "update": "int64",
-    "value": "float64",
+    **in_bins("value"),
     "diverged_at": "Int64",
 }
 
@@ -58,47 +66,77 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         One row a value: ``quantity`` (root mean square over a population's tokens of the norm of a
         row's gradient, or |sum over the vocabulary| / sum of norms), ``series`` (the recorded
         gradient, or one side of it), ``source`` (whether it was recorded or comes from a probe;
-        of sides that are recorded no probes are drawn), ``population``, ``update``, ``value``, and
-        ``diverged_at`` where a diverged run ends. Sides that are zero have no rows.
+        of sides that are recorded no probes are drawn), ``stage`` (before or after clipping, of
+        norms of a run that clips), ``population``, ``update`` and ``last_update`` of a bin, its
+        median ``value`` with ``lowest`` and ``highest``, and ``diverged_at`` where a diverged run
+        ends. Sides that are zero have no rows.
     """
     runs = experiment(datasets)
-    every = thinning(runs)
-    rows = pd.concat([_rows(run, every) for run in runs], ignore_index=True)
+    starts = bin_starts(longest(runs))
+    rows = pd.concat([_rows(run, starts) for run in runs], ignore_index=True)
     return typed(rows, TYPES)
 
 
-def _rows(run: Run, every: int) -> pd.DataFrame:
-    data = run.data.isel(update=drawn(run.data["update"].values, every))
-    sums = _line(SUM, WHOLE, data["sum_ratio"])
-    norms = [
-        _line(NORM, WHOLE, data["gradient_norm"].sel(population=population), population)
+def _rows(run: Run, starts: np.ndarray) -> pd.DataFrame:
+    lines = [(SUM, WHOLE, run.data["sum_ratio"], "")]
+    lines += [
+        (NORM, WHOLE, run.data["gradient_norm"].sel(population=population), population)
         for population in populations(run)
     ]
-    ends = [end_of(sums, run).assign(quantity=SUM, population="")]  # of a run without updates too
-    ends += [end_of(line, run) for line in norms if len(line)]
-    return described(pd.concat([sums, *norms, *_sides(run, data), *ends], ignore_index=True), run)
+    rows = [_line(run, starts, *line) for line in [*lines, *_sides(run)]]
+    ends = [_end(run, *line) for line in lines]
+    return described(pd.concat([*rows, *ends], ignore_index=True), run)
 
 
-def _sides(run: Run, data: xr.Dataset) -> list[pd.DataFrame]:
+def _sides(run: Run) -> list[tuple[str, str, xr.DataArray, str]]:
     """Return the lines of both sides: recorded at every update, or else probed at some."""
+    data = run.data
     recorded = "pathway_norm" in data
     norm = data["pathway_norm" if recorded else "side_norm"]
     total = data["pathway_sum"].sel(side="output") if recorded else data["output_sum"]
     return [
-        _line(SUM, OUTPUT, total),
+        (SUM, OUTPUT, total, ""),
         *(
-            _line(NORM, name, norm.sel(side=side, population=population), population)
+            (NORM, name, norm.sel(side=side, population=population), population)
             for population in populations(run)
             for side, name in (("input", INPUT), ("output", OUTPUT))
         ),
     ]
 
 
-def _line(quantity: str, series: str, values: xr.DataArray, population: str = "") -> pd.DataFrame:
+def _line(
+    run: Run, starts: np.ndarray, quantity: str, series: str, values: xr.DataArray, population: str
+) -> pd.DataFrame:
     (axis,) = values.dims
-    line = pd.DataFrame({"update": values[axis].values, "value": values.values})
-    names = {"quantity": quantity, "series": series, "population": population}
-    return line[line["value"] > 0].assign(source=SOURCES[axis], **names)
+    points = _points(values)
+    single = points["update"].to_numpy()
+    line = gathered(single, starts if axis == "update" else single, "value", points["value"])
+    clipped = quantity == NORM and _clips(run)  # one factor for all rows: no ratio changes
+    return line.assign(
+        quantity=quantity,
+        series=series,
+        stage=(AFTER if series == WHOLE else BEFORE) if clipped else "",
+        source=SOURCES[axis],
+        population=population,
+    )
+
+
+def _end(run: Run, quantity: str, _: str, values: xr.DataArray, population: str) -> pd.DataFrame:
+    """Return where a line of a diverged run ends: the sum's also if it has no point."""
+    points = _points(values)
+    ends = end_of(points, run) if len(points) or quantity == SUM else points
+    return ends.assign(quantity=quantity, population=population)
+
+
+def _points(values: xr.DataArray) -> pd.DataFrame:
+    (axis,) = values.dims
+    points = pd.DataFrame({"update": values[axis].values, "value": values.values})
+    return points[points["value"] > 0]
+
+
+def _clips(run: Run) -> bool:
+    """Whether the run's gradients were clipped, after which they are no sum of their sides."""
+    return json.loads(run.data.attrs["spec"]).get("clip") is not None
 
 
 @style.look()
@@ -106,18 +144,20 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
     figure = style.blank(height=0.4 + 2.0 * len(runs))
+    titles = {}
     panels = figure.subplots(len(runs), 2, sharex=True, sharey="col", squeeze=False)
     for run, pair in zip(runs, panels, strict=True):
         rows = table[table["run"] == run]
         for axes, quantity in zip(pair, (NORM, SUM), strict=True):
             _draw_panel(axes, rows[rows["quantity"] == quantity])
-            label_log_updates(axes, table["update"])
-        pair[0].set_title(style.as_drawn(rows["label"].iloc[0], 45))
+            label_log_updates(axes, table)
+        titles[pair[0]] = style.as_drawn(rows["label"].iloc[0], 45)
         label_powers(pair[0], "y", "norm of a row's gradient\n(nat, root mean square)")
         label_powers(pair[1], "y", "|sum of rows| / sum of norms")
         if run != runs[-1]:
             for axes in pair:
                 axes.set_xlabel("")
+    style.set_titles(figure, titles)
     style.legend_below(figure, _legend(table))
     return figure
 
@@ -125,7 +165,8 @@ def draw(table: pd.DataFrame) -> Figure:
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
     lines = rows[rows["series"] != DIVERGED]
     for kind, line in lines.groupby(KIND, sort=False):
-        axes.plot(line["update"], line["value"], **_look(*kind))
+        draw_range(axes, line, STROKES[kind[-1]].color)
+        axes.plot(middles(line), line["value"], **_look(*kind))
     mark_divergences(axes, rows, "value", "population", STROKES)
 
 
@@ -138,12 +179,18 @@ def _look(series: str, source: str, population: str) -> dict:
 
 
 def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
-    kinds = table[table["series"] != DIVERGED][KIND].drop_duplicates()
+    kinds = table[table["series"] != DIVERGED].groupby(KIND, sort=False)["stage"]
     entries = [
-        (Line2D([], [], **_look(*kind)), f"{kind.population or 'all'} tokens: {kind.series}")
-        for kind in kinds.itertuples(index=False)
+        (Line2D([], [], **_look(*kind)), f"{kind[2] or 'all'} tokens: {kind[0]}{_stage(stages)}")
+        for kind, stages in kinds
     ]
-    return entries + divergence_entries(table)
+    return [*entries, *range_entries(table), *divergence_entries(table)]
+
+
+def _stage(stages: pd.Series) -> str:
+    """Return what the legend says of clipping: nothing if no run of the figure clips."""
+    known = [stage for stage in stages.unique() if stage]
+    return f" ({known[0]})" if known else ""
 
 
 RECIPE = command.Recipe(

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.bins import averaged, bin_starts
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.logbins import averaged, bin_starts
 from deadtokens.figures.logscale import label_log_updates
 from deadtokens.figures.runs import Run, described, experiment, open_runs, populations
 
@@ -78,23 +78,26 @@ def _binned(fraction: xr.DataArray) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
+    kinds = style.populations_in(table)
     figure = style.blank(height=0.3 + 1.45 * len(runs))
-    panels = figure.subplots(len(runs), 2, sharex=True, sharey=True, squeeze=False)
+    panels = figure.subplots(len(runs), len(kinds), sharex=True, sharey=True, squeeze=False)
+    titles = {}
     for row, run in zip(panels, runs, strict=True):
-        for axes, population in zip(row, style.POPULATIONS, strict=True):
-            own = table["run"] == run
-            _draw_panel(axes, table[own & (table["population"] == population)], population)
-            label_log_updates(axes, table["last"].fillna(1), filled=True)
+        for axes, population in zip(row, kinds, strict=True):
+            rows = table[(table["run"] == run) & (table["population"] == population)]
+            _draw_panel(axes, rows)
+            titles[axes] = style.as_drawn(_title(rows, population), 104 // len(kinds))
+            label_log_updates(axes, table, filled=True)
             axes.set_xlabel(axes.get_xlabel() if run == runs[-1] else "")
         row[0].set_ylabel("fraction of tokens")
+    style.set_titles(figure, titles)
     colors = style.PHASES
     style.legend_below(figure, [(Patch(color=colors[name]), MEANING[name]) for name in MEANING])
     return figure
 
 
-def _draw_panel(axes: Axes, rows: pd.DataFrame, population: str) -> None:
+def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_ylim(0, 1)
-    axes.set_title(_title(rows, population))
     if rows.empty or (rows["phase"] == "").any():
         return
     shares = rows.pivot(index="first", columns="phase", values="fraction")[list(MEANING)]
@@ -111,7 +114,7 @@ def _title(rows: pd.DataFrame, population: str) -> str:
     ended = rows["diverged_at"].dropna()
     if len(ended):
         title += f", diverged at update {ended.iloc[0]:,}"
-    return style.as_drawn(title, 52)
+    return title
 
 
 RECIPE = command.Recipe(

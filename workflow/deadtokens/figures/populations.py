@@ -1,5 +1,6 @@
 """Quantiles over tokens as a line with two bands, one population in one colour."""
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
@@ -7,20 +8,25 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import style
+from deadtokens.figures.bins import HIGHEST, LOWEST, gathered, longest_bin, middles
 from deadtokens.figures.lines import mark_divergences
 from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.runs import EACH, Run, described, drawn, end_of, populations
+from deadtokens.figures.runs import EACH, Run, described, end_of, populations
 
 MEDIAN = 0.5
+MIDDLE = "middle"
 WIDE, NARROW = (0.05, 0.95), (0.25, 0.75)
 OPACITY = {WIDE: 0.2, NARROW: 0.35}
 OPACITY_IN_LEGEND = {WIDE: 0.2, NARROW: 0.48}  # the narrow band lies on the wide one
 
 
 def quantile_rows(
-    run: Run, population: str, quantiles: xr.DataArray, column: str, every: int
+    run: Run, population: str, quantiles: xr.DataArray, column: str, starts: np.ndarray
 ) -> pd.DataFrame:
-    """Return one row a quantile and update drawn, and one where a diverged run's median ends.
+    """Return one row a quantile and bin of updates, and one where a diverged run's median ends.
+
+    In a bin the median over tokens is the median of its updates, a lower quantile the lowest and an
+    upper one the highest: between them the tokens lie at every update of the bin.
 
     Parameters
     ----------
@@ -30,20 +36,36 @@ def quantile_rows(
         Over ``update`` and ``quantile``, of the population's tokens.
     column : str
         What the values are called.
-    every : int
-        Every so many-th update is drawn.
+    starts : ndarray of int
+        The first updates of the bins.
     """
-    quantiles = quantiles.isel(update=drawn(quantiles["update"].values, every))
-    quantiles = quantiles.transpose("quantile", "update").reset_coords(drop=True)
-    lines = quantiles.to_dataframe(column).reset_index().assign(series=EACH)
-    end = end_of(lines[lines["quantile"] == MEDIAN], run).assign(quantile=MEDIAN)
+    updates = quantiles["update"].values
+    by_quantile = quantiles.transpose("quantile", "update").values.astype("float64")
+    lines = [
+        _in_bins(updates, starts, column, values, quantile)
+        for quantile, values in zip(quantiles["quantile"].values, by_quantile, strict=True)
+    ]
+    median = quantiles.sel(quantile=MEDIAN).values
+    single = pd.DataFrame({"update": updates, column: median, "quantile": MEDIAN})
+    end = end_of(single, run).assign(quantile=MEDIAN)
     tokens = populations(run)[population]
-    rows = pd.concat([lines, end]).assign(population=population, tokens=tokens)
+    rows = pd.concat([*lines, end]).assign(population=population, tokens=tokens)
     return described(rows, run)
+
+
+def _in_bins(
+    updates: np.ndarray, starts: np.ndarray, column: str, values: np.ndarray, quantile: float
+) -> pd.DataFrame:
+    bins = gathered(updates, starts, MIDDLE, values)
+    kept = MIDDLE if quantile == MEDIAN else LOWEST if quantile < MEDIAN else HIGHEST
+    rows = bins[["update", "last_update", kept]].rename(columns={kept: column})
+    return rows.assign(quantile=quantile, series=EACH)
 
 
 def draw_bands(axes: Axes, rows: pd.DataFrame, column: str, scale: LogScaleWithZero) -> None:
     """Draw each population's median and bands, and crosses where those of a diverged run end.
+
+    Of tokens that were never sampled the median alone is drawn: three pairs of bands are too many.
 
     Parameters
     ----------
@@ -56,10 +78,11 @@ def draw_bands(axes: Axes, rows: pd.DataFrame, column: str, scale: LogScaleWithZ
     lines = rows[rows["series"] == EACH]
     for population, values in lines.groupby("population", sort=False):
         stroke = style.POPULATIONS[population]
-        heights = values.pivot(index="update", columns="quantile", values=column)
+        values = values.assign(middle=middles(values))
+        heights = values.pivot(index="middle", columns="quantile", values=column)
         heights = heights.apply(scale.place)
         alone = len(heights) == 1
-        for (low, high), alpha in OPACITY.items():
+        for (low, high), alpha in OPACITY.items() if population in style.ALWAYS_SHOWN else ():
             band = {"color": stroke.color, "alpha": alpha, "linewidth": 3 if alone else 0}
             axes.fill_between(heights.index, heights[low], heights[high], **band)
         dot = "." if alone else ""
@@ -76,7 +99,9 @@ def band_entries(rows: pd.DataFrame) -> list[tuple[object, str]]:
         stroke = style.POPULATIONS[population]
         name = f"{population} tokens (n = {style.number_of(values['tokens'])})"
         entries.append((Line2D([], [], **stroke.line()), f"{name}: median"))
+    together = longest_bin(rows)
+    each = f", at each of a bin's {together} updates" if together > 1 else ""
     for (low, high), alpha in OPACITY_IN_LEGEND.items():
         band = Patch(color=style.NEUTRAL, alpha=alpha, linewidth=0)
-        entries.append((band, f"{low:.0%} to {high:.0%} of the tokens"))
+        entries.append((band, f"{low:.0%} to {high:.0%} of the tokens{each}"))
     return entries

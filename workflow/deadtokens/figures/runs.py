@@ -1,7 +1,8 @@
 """The runs of an experiment: what they are called in a figure and which belong together."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from deadtokens.errors import UserError
+from deadtokens.figures.bins import gathered
 from deadtokens.figures.inputs import open_dataset
 from deadtokens.figures.style import REGIMES
 
 ATTRIBUTES = ("run", "spec", "status")
 POINTS_PER_LINE = 2000
 EACH, MEAN, DIVERGED = "each update", "mean of runs", "diverged"
+STATUSES = ("complete", DIVERGED)
+STEPS = "steps"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Run:
     ----------
     data : Dataset
     identity : str
-        The run's name among all runs.
+        The run's name among all runs, with its steps where it is given as far as several.
     regime : str
         The precision regime, empty if the run does not say.
     group : str
@@ -48,48 +52,102 @@ class Run:
         return self.data.attrs["status"] == "diverged"
 
 
-def open_runs(paths: Sequence[Path], variables: Sequence[str]) -> list[xr.Dataset]:
+def open_runs(
+    paths: Sequence[Path],
+    variables: Sequence[str],
+    axis: str = "update",
+    attributes: Sequence[str] = (),
+) -> list[xr.Dataset]:
     """Read one derived file a run.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Where a folder is called ``steps-N``, what lies in it is said to be of N updates.
+    variables : sequence of str
+        What each file must have, besides `axis` and the attributes that say which run it is.
+    axis : str
+        Along which the run goes.
+    attributes : sequence of str
+        What each file must have besides.
 
     Raises
     ------
     UserError
-        If a file is missing, unreadable or lacks one of `variables`, ``update`` or the attributes
-        that say which run it is.
+        If a file is missing, unreadable or lacks something.
     """
-    return [open_dataset(path, ("update", *variables), ATTRIBUTES) for path in paths]
+    needed = (axis, *variables), (*ATTRIBUTES, *attributes)
+    return [with_steps(open_dataset(path, *needed), path) for path in paths]
+
+
+def with_steps(dataset: xr.Dataset, path: Path) -> xr.Dataset:
+    """Note how many updates of the run the file at `path` is about, if its folder says so."""
+    folder = re.fullmatch(r"steps-(\d+)", path.resolve().parent.name)
+    return dataset.assign_attrs({STEPS: int(folder[1])}) if folder else dataset
 
 
 def experiment(datasets: Sequence[xr.Dataset]) -> list[Run]:
     """Name the runs by what varies between their specs, in the order in which they are drawn.
 
+    One run may be given several times, as far as other numbers of updates: then these vary too.
+
     Raises
     ------
     UserError
-        If a run is given twice or its spec is no JSON object.
+        If a run is given twice, or what a file says of its run cannot be read.
     """
-    _refuse_repeats([dataset.attrs["run"] for dataset in datasets])
     specs = [_spec(dataset) for dataset in datasets]
+    identities = [dataset.attrs["run"] for dataset in datasets]
+    if len(set(identities)) < len(identities):
+        lengths = [_steps(dataset) for dataset in datasets]
+        _refuse_repeats(identities, lengths)
+        specs = [spec | {STEPS: length} for spec, length in zip(specs, lengths, strict=True)]
     keys = _varying(specs)
     runs = [_run(dataset, spec, keys) for dataset, spec in zip(datasets, specs, strict=True)]
     order = sorted(range(len(runs)), key=lambda place: _rank(specs[place], keys))
     return [runs[place] for place in order]
 
 
-def _refuse_repeats(identities: list[str]) -> None:
-    repeated = sorted({name for name in identities if identities.count(name) > 1})
+def _steps(dataset: xr.Dataset) -> int:
+    """Return how many updates of its run a file is about."""
+    if STEPS in dataset.attrs:
+        return dataset.attrs[STEPS]
+    if "update" in dataset.sizes:
+        return dataset.sizes["update"]
+    return int(dataset["state"].max()) if "state" in dataset else 0
+
+
+def _refuse_repeats(identities: Sequence[str], lengths: Sequence[int]) -> None:
+    members = list(zip(identities, lengths, strict=True))
+    repeated = sorted({member for member in members if members.count(member) > 1})
     if repeated:
-        raise UserError(f"run {repeated[0]} is given twice: name each run's file once")
+        raise UserError(f"run {repeated[0][0]} is given twice: name each run's file once")
 
 
 def _spec(dataset: xr.Dataset) -> dict:
+    """Return the settings of a run by flat, dotted key (``record.segment``)."""
+    run, status = dataset.attrs["run"], dataset.attrs["status"]
     try:
         spec = json.loads(dataset.attrs["spec"])
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, TypeError):
         spec = None
-    if not isinstance(spec, dict):
-        raise UserError(f"the spec of run {dataset.attrs['run']} is no JSON object: make it again")
-    return spec
+    if not isinstance(spec, dict) or not isinstance(run, str):
+        raise UserError(f"the spec of run {run} is no JSON object: make it again")
+    at = dataset.attrs.get("diverged_at")
+    if status not in STATUSES or (status == DIVERGED and not isinstance(at, int | np.integer)):
+        raise UserError(
+            f"run {run} does not say whether it diverged (status {status!r}, diverged_at {at!r}): "
+            "make its file again"
+        )
+    return _flat(spec)
+
+
+def _flat(spec: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    fields = {}
+    for key, value in spec.items():
+        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
+        fields |= {f"{prefix}{key}": value} if inner is None else inner
+    return fields
 
 
 def _varying(specs: list[dict]) -> list[str]:
@@ -102,17 +160,25 @@ def _varying(specs: list[dict]) -> list[str]:
 def _run(dataset: xr.Dataset, spec: dict, keys: list[str]) -> Run:
     regime = str(spec.get("precision", ""))
     settings = [_setting(key, spec) for key in keys if key != "seed"]
-    group = ", ".join(settings) or regime or dataset.attrs["run"]
+    name = dataset.attrs["run"]
+    group = ", ".join(settings) or regime or name
     label = f"{group}, {_setting('seed', spec)}" if "seed" in keys else group
-    return Run(dataset, dataset.attrs["run"], regime, group, label)
+    identity = f"{name}, steps {spec[STEPS]}" if STEPS in spec else name
+    return Run(dataset, identity, regime, group, label)
 
 
 def _setting(key: str, spec: dict) -> str:
-    name = key.replace("_", " ")
+    """Write a setting as short as it can be without losing anything: ``tensors W + grad``."""
+    name = key.rpartition(".")[2].replace("_", " ")
     if key not in spec:
         return f"{name} not set"
-    value = spec[key] if isinstance(spec[key], str) else json.dumps(spec[key])
-    return value if key == "precision" else f"{name} {value}"
+    value = spec[key]
+    text = " + ".join(map(_written, value)) if isinstance(value, list) else _written(value)
+    return text if key == "precision" else f"{name} {text}"
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _rank(spec: dict, keys: list[str]) -> list[tuple]:
@@ -120,7 +186,7 @@ def _rank(spec: dict, keys: list[str]) -> list[tuple]:
 
 
 def _place(key: str, value: object) -> tuple[int, float, str]:
-    if key == "precision" and value in REGIMES:
+    if key == "precision" and value in list(REGIMES):
         return 0, list(REGIMES).index(value), ""
     if isinstance(value, int | float):
         return 1, value, ""
@@ -134,16 +200,26 @@ def described(rows: pd.DataFrame, run: Run) -> pd.DataFrame:
 
 
 def populations(run: Run) -> dict[str, int]:
-    """Count the run's dead and live tokens; a population without tokens is left out."""
+    """Count the run's tokens by population; one without tokens is left out.
+
+    Live are those of the training text that stood in a batch of the run, never sampled those that
+    stood in none. A file that does not tell them apart calls both live.
+    """
     dead = int(np.count_nonzero(run.data["dead"]))
-    tokens = {"dead": dead, "live": run.data.sizes["token"] - dead}
+    never = int(np.count_nonzero(run.data.get("never_sampled", ())))
+    live = run.data.sizes["token"] - dead - never
+    tokens = {"dead": dead, "live": live, "never sampled": never}
     return {population: number for population, number in tokens.items() if number}
 
 
+def longest(runs: Sequence[Run]) -> int:
+    """Return the number of updates of the longest run."""
+    return max(run.data.sizes["update"] for run in runs)
+
+
 def thinning(runs: Sequence[Run]) -> int:
-    """Return the n of "every n-th update is drawn" that keeps the longest line drawable."""
-    longest = max(run.data.sizes["update"] for run in runs)
-    return max(1, -(-longest // POINTS_PER_LINE))
+    """Return the n of "every n-th update is drawn" for lines that go one way, and for paths."""
+    return max(1, -(-longest(runs) // POINTS_PER_LINE))
 
 
 def drawn(updates: np.ndarray, every: int) -> np.ndarray:
@@ -183,20 +259,22 @@ def mean_over_runs(rows: pd.DataFrame, by: Sequence[str], value: str) -> pd.Data
     return names.rename(columns={"mean": value}).drop(columns="size")
 
 
-def curve(run: Run, every: int, **values: ArrayLike) -> pd.DataFrame:
-    """Return a line over a run's updates, thinned, and with it what `end_of` gives.
+def curve(run: Run, starts: np.ndarray, column: str, values: ArrayLike) -> pd.DataFrame:
+    """Return a line over a run's updates, gathered in bins, and with it what `end_of` gives.
 
     Parameters
     ----------
     run : Run
-    every : int
-        Every so many-th update is drawn.
-    **values : array_like of shape (updates,)
-        Columns.
+    starts : ndarray of int
+        The first updates of the bins.
+    column : str
+        What the values are called.
+    values : array_like of shape (updates,)
     """
     updates = run.data["update"].values
-    line = pd.DataFrame({"series": EACH, "update": updates, **values})[drawn(updates, every)]
-    return pd.concat([line, end_of(line, run)])
+    line = gathered(updates, starts, column, values).assign(series=EACH)
+    single = pd.DataFrame({"update": updates, column: np.asarray(values, dtype="float64")})
+    return pd.concat([line, end_of(single, run)])
 
 
 def end_of(line: pd.DataFrame, run: Run) -> pd.DataFrame:

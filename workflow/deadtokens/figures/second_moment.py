@@ -57,10 +57,13 @@ def _rows(run: Run) -> pd.DataFrame:
     data = run.data
     last = data[["frequency_slope", "frequency_r2"]].isel(update=slice(-1, None))
     update = int(last["update"].max()) if last.sizes["update"] else 0
-    tokens = data[["frequency", "second_moment", "dead"]].to_dataframe().reset_index()
-    tokens["population"] = np.where(tokens["dead"], "dead", "live")
+    classes = [name for name in ("dead", "never_sampled") if name in data]
+    tokens = data[["frequency", "second_moment", *classes]].to_dataframe().reset_index()
+    tokens["population"] = "live"
+    for name in classes:
+        tokens.loc[tokens[name].astype(bool), "population"] = name.replace("_", " ")
     tokens = tokens[tokens["second_moment"] > 0].assign(series=TOKEN)
-    rows = [tokens.drop(columns="dead")]
+    rows = [tokens.drop(columns=classes)]
     if len(tokens) and np.isfinite(last["frequency_slope"].values).all():
         slope, r2 = (float(last[name][0]) for name in ("frequency_slope", "frequency_r2"))
         rows.append(_line(data, slope, r2))
@@ -83,10 +86,14 @@ def draw(table: pd.DataFrame) -> Figure:
     drawing = grid(number, min(number, 2), height=2.3, margin=0.3)
     if not runs:
         drawing.panels[0].set_title("no updates")
+    titles = {}
     for axes, run in zip(drawing.panels, runs, strict=False):
-        _draw_panel(axes, table[table["run"] == run], table)
+        rows = table[table["run"] == run]
+        titles[axes] = style.as_drawn(_title(rows), 50)
+        _draw_panel(axes, rows, table)
         if axes in drawing.lowest:
             axes.set_xlabel("unigram frequency in the training text")
+    style.set_titles(drawing.figure, titles)
     for axes in drawing.left:
         axes.set_ylabel("second moment of a row\n(nat², mean over components)")
     style.legend_below(drawing.figure, _legend(table))
@@ -103,9 +110,12 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, table: pd.DataFrame) -> None:
     axes.plot(line["frequency"], line["second_moment"], **_stroke())
     label_powers(axes, "y", "")
     _label_frequencies(axes, positive, has_zero=bool((table["frequency"] == 0).any()))
+
+
+def _title(rows: pd.DataFrame) -> str:
     r2 = rows["r2"].dropna()
     fit = f": R² {r2.iloc[0]:.3f} at update {rows['update'].iloc[0]:,}" if len(r2) else ""
-    axes.set_title(style.as_drawn(rows["label"].iloc[0] + fit, 55))
+    return rows["label"].iloc[0] + fit
 
 
 def _label_frequencies(axes: Axes, positive: pd.Series, has_zero: bool) -> None:

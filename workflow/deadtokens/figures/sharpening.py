@@ -10,25 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts, gathered, middles
+from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_ends,
     draw_groups,
     group_entries,
+    range_entries,
     strokes,
 )
 from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.runs import (
-    EACH,
-    Run,
-    described,
-    drawn,
-    end_of,
-    experiment,
-    open_runs,
-    thinning,
-)
+from deadtokens.figures.runs import EACH, Run, described, end_of, experiment, longest, open_runs
 
 LIMIT_COLOR = "#c8102e"
 # Quantity: what stands above its panel, the variable that is its limit.
@@ -55,8 +48,7 @@ TYPES = {
     "series": "str",
     "quantity": "str",
     "limit": "float64",
-    "update": "int64",
-    "value": "float64",
+    **in_bins("value"),
     "diverged_at": "Int64",
 }
 
@@ -73,28 +65,27 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a value: ``group``, ``regime``, ``label``, ``run``, ``series``, ``quantity``, the
-        ``limit`` drawn with it, ``update``, ``value``, and ``diverged_at`` where a diverged run
-        ends. Values that do not exist have no rows.
+        One row a bin of updates: ``group``, ``regime``, ``label``, ``run``, ``series``,
+        ``quantity``, the ``limit`` drawn with it (its median), ``update`` and ``last_update``, the
+        median ``value`` with its ``lowest`` and ``highest``, and ``diverged_at`` where a diverged
+        run ends. Values that do not exist have no rows.
     """
     runs = experiment(datasets)
-    every = thinning(runs)
-    rows = [_curve(run, name, every) for run in runs for name in PANELS if name in run.data]
+    starts = even_starts(longest(runs))
+    rows = [_curve(run, name, starts) for run in runs for name in PANELS if name in run.data]
     return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
-def _curve(run: Run, quantity: str, every: int) -> pd.DataFrame:
-    updates = run.data["update"].values
-    line = pd.DataFrame(
-        {
-            "series": EACH,
-            "update": updates,
-            "value": run.data[quantity].values,
-            "limit": _limit(run, PANELS[quantity][1]),
-        }
+def _curve(run: Run, quantity: str, starts: np.ndarray) -> pd.DataFrame:
+    updates, values = run.data["update"].values, run.data[quantity].values
+    limits = np.broadcast_to(_limit(run, PANELS[quantity][1]), updates.shape)
+    line = gathered(updates, starts, "value", values).assign(
+        series=EACH, limit=gathered(updates, starts, "limit", limits)["limit"]
     )
-    line = line[drawn(updates, every)].dropna(subset="value")
-    return described(pd.concat([line, end_of(line, run)]).assign(quantity=quantity), run)
+    line = line.dropna(subset="value")
+    single = pd.DataFrame({"update": updates, "value": values, "limit": limits})
+    ends = end_of(single.dropna(subset="value"), run)
+    return described(pd.concat([line, ends]).assign(quantity=quantity), run)
 
 
 def _limit(run: Run, name: str | None) -> np.ndarray | float:
@@ -115,24 +106,28 @@ def draw(table: pd.DataFrame) -> Figure:
         if len(rows):
             _draw_panel(axes, rows, by_group)
     if len(table):
-        style.label_updates(panels[-1], table["update"])
-    zero = LogScaleWithZero.spanning(table.loc[table["quantity"] != LINEAR, "value"]).entries()
+        style.label_updates(panels[-1], table)
+    zero = LogScaleWithZero.spanning(_seen(table[table["quantity"] != LINEAR])).entries()
     limit = (Line2D([], [], color=LIMIT_COLOR, linewidth=0.8), "the limit named above the panel")
-    entries = [*group_entries(table, by_group), limit, *zero, *divergence_entries(table)]
-    style.legend_below(figure, entries)
+    entries = [*group_entries(table, by_group), *range_entries(table), limit, *zero]
+    style.legend_below(figure, entries + divergence_entries(table))
     return figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
     if rows["quantity"].iloc[0] != LINEAR:
-        seen = pd.concat([rows["value"], rows["limit"] / 2])  # no limit lies on the edge
+        seen = pd.concat([_seen(rows), rows["limit"] / 2])  # no limit lies on the edge
         scale = LogScaleWithZero.spanning(seen)
         scale.apply(axes)
-        rows = rows.assign(value=scale.place(rows["value"]))
+        rows = scale.place_rows(rows, "value")
     draw_groups(axes, rows[rows["series"] == EACH], "value", by_group)
     for _, line in rows.groupby("run", sort=False):
-        axes.plot(line["update"], line["limit"], color=LIMIT_COLOR, linewidth=0.8, zorder=1)
+        axes.plot(middles(line), line["limit"], color=LIMIT_COLOR, linewidth=0.8, zorder=1)
     draw_ends(axes, rows, "value", "group", by_group)
+
+
+def _seen(rows: pd.DataFrame) -> pd.Series:
+    return pd.concat([rows[LOWEST], rows["value"], rows[HIGHEST]])
 
 
 RECIPE = command.Recipe(

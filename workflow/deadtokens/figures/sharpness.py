@@ -11,11 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.bins import bin_starts, gathered
+from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_runs,
     group_entries,
+    range_entries,
     strokes,
 )
 from deadtokens.figures.logscale import label_log_updates, label_powers
@@ -24,12 +26,11 @@ from deadtokens.figures.runs import (
     MEAN,
     Run,
     described,
-    drawn,
     end_of,
     experiment,
+    longest,
     mean_over_runs,
     open_runs,
-    thinning,
 )
 
 ENTROPY, TEMPERATURE, PROBABILITY = "entropy", "temperature", "probability"
@@ -54,8 +55,7 @@ TYPES = {
     "series": "str",
     "quantity": "str",
     "of": "str",
-    "update": "int64",
-    "value": "float64",
+    **in_bins("value"),
     "diverged_at": "Int64",
 }
 
@@ -71,40 +71,52 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a value: ``quantity`` (entropy in nats, temperature, or probability), ``of``
-        (what), ``update``, ``value``; ``series`` tells single runs, their mean, and the ends of
-        diverged runs (``diverged_at``) apart.
+        One row a probed update or a bin of recorded ones: ``quantity`` (entropy in nats,
+        temperature, or probability), ``of`` (what), ``update`` and ``last_update``, the median
+        ``value`` with its ``lowest`` and ``highest``; ``series`` tells single runs, their mean,
+        and the ends of diverged runs (``diverged_at``) apart.
     """
     runs = experiment(datasets)
-    every = thinning(runs)
-    curves = pd.concat([_curves(run, every) for run in runs], ignore_index=True)
+    starts = bin_starts(longest(runs))
+    curves = pd.concat([_curves(run, starts) for run in runs], ignore_index=True)
     lines = curves[curves["series"] != DIVERGED]
-    means = mean_over_runs(lines, ["quantity", "of", "update"], "value")
+    means = mean_over_runs(lines, ["quantity", "of", "update", "last_update"], "value")
     rows = pd.concat([*_uniform(runs), curves, means], ignore_index=True)
     return typed(rows, TYPES)
 
 
-def _curves(run: Run, every: int) -> pd.DataFrame:
+def _curves(run: Run, starts: np.ndarray) -> pd.DataFrame:
     data = run.data
-    chosen = drawn(data["update"].values, every)
     dead = data["probability"].sel(population="dead")
-    recorded = [
-        _line(ENTROPY, OF_MEAN, data["mean_entropy"].isel(update=chosen)),
-        _line(PROBABILITY, OF_DEAD, dead.isel(update=chosen)),
-    ]
-    entropy, probability = recorded
-    ends = [end_of(entropy, run).assign(quantity=ENTROPY, of=OF_MEAN)]  # without updates too
-    ends += [end_of(line, run) for line in (probability,) if len(line)]
-    probed = [_line(ENTROPY, OF_EACH, data["entropy"])]
-    probed += [_line(TEMPERATURE, of, data[name]) for of, name in TEMPERATURES.items()]
-    return described(pd.concat([*recorded, *probed, *ends], ignore_index=True), run)
+    recorded = [(ENTROPY, OF_MEAN, data["mean_entropy"]), (PROBABILITY, OF_DEAD, dead)]
+    probed = [(ENTROPY, OF_EACH, data["entropy"])]
+    probed += [(TEMPERATURE, of, data[name]) for of, name in TEMPERATURES.items()]
+    lines = [_line(*line, starts) for line in recorded] + [_line(*line) for line in probed]
+    ends = [_end(run, *line) for line in recorded]
+    return described(pd.concat([*lines, *ends], ignore_index=True), run)
 
 
-def _line(quantity: str, of: str, values: xr.DataArray) -> pd.DataFrame:
-    (axis,) = values.dims
-    line = pd.DataFrame({"update": values[axis].values, "value": values.values})
-    line = line[np.isfinite(line["value"]) & (line["value"] > 0)]
+def _line(
+    quantity: str, of: str, values: xr.DataArray, starts: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Return a line's values as they are, or gathered in bins that begin at `starts`."""
+    line = _points(values)
+    single = line["update"].to_numpy()
+    line = gathered(single, single if starts is None else starts, "value", line["value"])
     return line.assign(quantity=quantity, of=of, series="each run")
+
+
+def _points(values: xr.DataArray) -> pd.DataFrame:
+    (axis,) = values.dims
+    points = pd.DataFrame({"update": values[axis].values, "value": values.values})
+    return points[np.isfinite(points["value"]) & (points["value"] > 0)]
+
+
+def _end(run: Run, quantity: str, of: str, values: xr.DataArray) -> pd.DataFrame:
+    """Return where a line of a diverged run ends: one line's also if it has no point."""
+    points = _points(values)
+    ends = end_of(points, run) if len(points) or quantity == ENTROPY else points
+    return ends.assign(quantity=quantity, of=of)
 
 
 def _uniform(runs: Sequence[Run]) -> list[pd.DataFrame]:
@@ -129,7 +141,7 @@ def draw(table: pd.DataFrame) -> Figure:
     panels = {ENTROPY: left, TEMPERATURE: middle, PROBABILITY: right}
     for quantity, axes in panels.items():
         _draw_panel(axes, table[table["quantity"] == quantity], by_group)
-        label_log_updates(axes, table["update"])
+        label_log_updates(axes, table)
     left.set_ylabel("entropy of the prediction (nat)")
     _label_temperature(middle, table.loc[table["quantity"] == TEMPERATURE, "value"])
     label_powers(right, "y", "probability of a dead token")
@@ -165,6 +177,7 @@ def _label_temperature(axes: Axes, values: pd.Series) -> None:
 def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tuple[object, str]]:
     curves = table[table["series"] != UNIFORM]
     entries = group_entries(curves, by_group)
+    entries += range_entries(curves)
     line = Line2D([], [], color=style.NEUTRAL, linewidth=1.1)
     entries.append((line, f"entropy, line: of the {OF_MEAN}"))
     about = {

@@ -71,9 +71,8 @@ def draw(table: pd.DataFrame) -> Figure:
     disk, clock = figure.subplots(1, 2)
     _draw_panel(disk, table, "kilobytes", "raw_kilobytes")
     _draw_panel(clock, table, "wall_milliseconds", "cpu_milliseconds")
-    disk.set_title(_record(table))
+    style.set_titles(figure, {disk: _record(table), clock: _machine(table)})
     disk.set_ylabel("kB per update")
-    clock.set_title(_machine(table))
     clock.set_ylabel("ms per update")
     style.legend_below(figure, _entries())
     return figure

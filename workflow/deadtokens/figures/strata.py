@@ -76,11 +76,14 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = list(dict.fromkeys(table["run"]))
     drawing = grid(len(runs), min(len(runs), 2), height=2.4, margin=0.3, sharey=False)
+    titles = {}
     for axes, run in zip(drawing.panels, runs, strict=True):
-        _draw_panel(axes, table[table["run"] == run])
-        label_log_updates(axes, table["last"].fillna(1), filled=True)
+        rows = table[table["run"] == run]
+        titles[axes] = f"{style.as_drawn(rows['label'].iloc[0], 44)}\n{_draw_panel(axes, rows)}"
+        label_log_updates(axes, table, filled=True)
         axes.tick_params(labelbottom=True)
         axes.set_xlabel(axes.get_xlabel() if axes in drawing.lowest else "")
+    style.set_titles(drawing.figure, titles)
     for axes in drawing.left:
         axes.set_ylabel("dead tokens,\nearliest last motion at the foot")
     entries = [(Patch(color=color), name) for name, color in style.PHASES.items()]
@@ -88,12 +91,11 @@ def draw(table: pd.DataFrame) -> Figure:
     return drawing.figure
 
 
-def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
-    label, dead = rows[["label", "tokens"]].iloc[0]
+def _draw_panel(axes: Axes, rows: pd.DataFrame) -> str:
+    """Draw a run's layers; return what the title says of them."""
     axes.set_yticks([])
     if rows["row"].isna().any():
-        axes.set_title(f"{style.as_drawn(label, 44)}\nno dead tokens, or no update")
-        return
+        return "no dead tokens, or no update"
     phases = list(style.PHASES)
     image, updates = _image(rows, phases)
     shown = len(image)
@@ -101,7 +103,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
     colors = ListedColormap(list(style.PHASES.values()))
     drawing = {"cmap": colors, "vmin": -0.5, "vmax": len(phases) - 0.5, "rasterized": True}
     axes.pcolormesh(edges, np.arange(shown + 1), image, **drawing)
-    axes.set_title(f"{style.as_drawn(label, 44)}\n{shown:,} of {dead:,} dead tokens")
+    return f"{shown:,} of {rows['tokens'].iloc[0]:,} dead tokens"
 
 
 def _image(rows: pd.DataFrame, phases: list[str]) -> tuple[np.ndarray, np.ndarray]:

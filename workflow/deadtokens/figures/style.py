@@ -1,17 +1,15 @@
-"""One look for all figures, and one way to write them.
+"""One look for all figures.
 
 Colours differ in lightness as well as in hue, and every colour has a dash pattern of its own, so
 that a figure can be read by a colour-blind reader and after printing in grey. The bf16 regimes are
 warm, those with fp32 weights cool.
 """
 
-import csv
 import textwrap
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -22,14 +20,13 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from deadtokens.files import complete_or_absent
+from deadtokens.figures.bins import longest_bin
 
 FONT = "DejaVu Sans"
 FULL_WIDTH = 17 / 2.54  # inches: the text width of an A4 page
 DOTS_PER_INCH = 200
 LINE_HEIGHT = 0.17  # inches, of a line of the legend
 CHARACTERS_PER_LINE = 100
-MOST_LINES = 3
 NEUTRAL = "#777777"
 
 
@@ -53,7 +50,12 @@ REGIMES = {
     "mixed": Stroke("#2878b5", (6, 1.5, 1.5, 1.5)),
     "fp32": Stroke("#6fc0e6", (10, 2)),
 }
-POPULATIONS = {"dead": Stroke("#222222"), "live": Stroke("#2f9e5f", (4, 1.5))}
+POPULATIONS = {
+    "dead": Stroke("#222222"),
+    "live": Stroke("#2f9e5f", (4, 1.5)),
+    "never sampled": Stroke("#c39bd3", (1.5, 1)),
+}
+ALWAYS_SHOWN = ("dead", "live")
 PHASES = {"early": "#d9432f", "midlife": "#f2a65a", "late": "#a9d3ea", "frozen": "#1f4e79"}
 
 LOOK = {
@@ -103,54 +105,42 @@ def set_title(figure: Figure, title: str) -> None:
     lines = as_drawn(title, CHARACTERS_PER_LINE)
     with look():
         figure.suptitle(lines, x=0.01, ha="left")
-    _grow(figure, 1 + lines.count("\n"))
+    grow(figure, 1 + lines.count("\n"))
 
 
-def _grow(figure: Figure, lines: int) -> None:
-    figure.set_figheight(figure.get_figheight() + lines * LINE_HEIGHT)
-
-
-def save(figure: Figure, table: pd.DataFrame, stem: Path) -> None:
-    """Write `stem`.png, `stem`.pdf and `stem`.csv: all complete, with the same bytes every time.
+def set_titles(figure: Figure, titles: Mapping[Axes, str]) -> None:
+    """Write what stands above panels; the figure grows by what the longest have beyond two lines.
 
     Parameters
     ----------
     figure : Figure
-    table : DataFrame
-        The numbers drawn.
-    stem : Path
-        The files' common name without the ending (dots in it are kept).
+    titles : mapping of Axes to str
+        As they are drawn.
     """
-    with ExitStack() as files, look():
-        png, pdf, numbers = (
-            files.enter_context(complete_or_absent(stem.with_name(f"{stem.name}.{ending}")))
-            for ending in ("png", "pdf", "csv")
-        )
-        figure.savefig(png, dpi=DOTS_PER_INCH)
-        figure.savefig(pdf, metadata={"CreationDate": None})
-        write_csv(table, numbers)
+    heights: dict[int, int] = {}
+    for axes, title in titles.items():
+        axes.set_title(title)
+        row = axes.get_subplotspec().rowspan.start
+        heights[row] = max(heights.get(row, 0), title.count("\n") - 1)
+    grow(figure, sum(heights.values()))
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write the table so that reading it back gives every number and every text unchanged."""
-    table.to_csv(
-        path, index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
-    )
+def grow(figure: Figure, lines: int) -> None:
+    """Make room for so many lines of text, so that the panels stay as high as they are."""
+    figure.set_figheight(figure.get_figheight() + lines * LINE_HEIGHT)
 
 
 def as_drawn(text: str, width: int | None = None) -> str:
-    """Return hostile text as it can be drawn.
+    """Return hostile text as it can be drawn, all of it.
 
-    With a `width`, it is wrapped at so many characters and cut after the third line. A character
-    that is not printable, or not in the font, appears as its escape sequence.
+    With a `width`, it is wrapped at so many characters. A character that is not printable, or not
+    in the font, appears as its escape sequence.
     """
     glyphs = _glyphs()
     drawable = "".join(
         sign if sign.isprintable() and ord(sign) in glyphs else _escaped(sign) for sign in text
     )
-    if width is None:
-        return drawable
-    return textwrap.fill(drawable, width, max_lines=MOST_LINES, placeholder=" …")
+    return drawable if width is None else textwrap.fill(drawable, width, break_on_hyphens=False)
 
 
 def _escaped(sign: str) -> str:
@@ -170,19 +160,26 @@ def legend_below(figure: Figure, entries: Iterable[tuple[object, str]]) -> None:
     columns = max(1, min(len(labels), 112 // (widest + 10)))
     lines = -(-sum(1 + label.count("\n") for label in labels) // columns)
     figure.legend(handles, labels, loc="outside lower left", ncols=columns)
-    _grow(figure, lines)
+    grow(figure, lines)
 
 
-def label_updates(axes: Axes, updates: pd.Series) -> None:
-    """Label the axis of updates, and say so where not every update is drawn."""
-    steps = np.diff(np.unique(updates))
-    every = int(np.median(steps)) if steps.size else 1
-    last = max(1, updates.max())
+def label_updates(axes: Axes, rows: pd.DataFrame) -> None:
+    """Label the axis of updates, and say so where not every update is drawn by itself."""
+    last = max(1, rows["update"].max(), *rows.get("last_update", pd.Series()).dropna())
     axes.set_xlim(-0.02 * last, 1.02 * last)
-    axes.set_xlabel("update" if every == 1 else f"update (one in {every} drawn)")
+    axes.set_xlabel(f"update{_gathering(rows)}")
     steps_of_ticks = [1, 2, 2.5, 5, 10]
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1, steps=steps_of_ticks))
     axes.xaxis.set_major_formatter(thousands())
+
+
+def _gathering(rows: pd.DataFrame) -> str:
+    together = longest_bin(rows)
+    if together > 1:
+        return f" (in bins of {together})"
+    steps = np.diff(np.unique(rows["update"]))
+    every = int(np.median(steps)) if steps.size else 1
+    return f" (one in {every} drawn)" if every > 1 else ""
 
 
 def thousands() -> FuncFormatter:
@@ -193,6 +190,12 @@ def thousands() -> FuncFormatter:
 def power_of_ten(exponent: int) -> str:
     """Write a power of ten without the markup that hostile labels could use too."""
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def populations_in(table: pd.DataFrame) -> list[str]:
+    """Return the populations that have panels: dead and live always, others if there are any."""
+    found = set(table["population"])
+    return [name for name in POPULATIONS if name in ALWAYS_SHOWN or name in found]
 
 
 def number_of(tokens: pd.Series) -> str:

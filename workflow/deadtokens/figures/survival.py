@@ -19,8 +19,9 @@ from deadtokens.figures.lines import (
 from deadtokens.figures.runs import (
     EACH,
     Run,
-    curve,
     described,
+    drawn,
+    end_of,
     experiment,
     open_runs,
     populations,
@@ -32,6 +33,7 @@ CRITERIA = {
     "last motion": "frozen: not moved in the last update\nof the record",
     "settled": "frozen: the last stillness is longer than\nany that the token broke",
 }
+COLUMNS = {"surviving": "fraction", "low": "low", "high": "high"}
 NEEDED = ("surviving_fraction", "surviving_low", "surviving_high", "criterion", "grid", "dead")
 TYPES = {
     **NAMES,
@@ -70,15 +72,11 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 
 
 def _curve(run: Run, criterion: str, every: int) -> pd.DataFrame:
-    chosen = {"population": POPULATION, "grid": GRID, "criterion": criterion}
-    data = run.data[["surviving_fraction", "surviving_low", "surviving_high"]].sel(chosen)
-    rows = curve(
-        run,
-        every,
-        surviving=data["surviving_fraction"].values,
-        low=data["surviving_low"].values,
-        high=data["surviving_high"].values,
-    )
+    data = run.data.sel(population=POPULATION, grid=GRID, criterion=criterion)
+    values = {name: data[f"surviving_{source}"].values for name, source in COLUMNS.items()}
+    updates = data["update"].values
+    line = pd.DataFrame({"series": EACH, "update": updates, **values})[drawn(updates, every)]
+    rows = pd.concat([line, end_of(line, run)])
     return described(rows.assign(criterion=criterion, tokens=populations(run)[POPULATION]), run)
 
 
@@ -93,7 +91,7 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(words if len(rows) else f"{words}\nno dead tokens")
         if len(table):
-            style.label_updates(axes, table["update"])
+            style.label_updates(axes, table)
         _draw_panel(axes, rows, by_group)
     panels[0].set_ylabel("fraction of dead tokens\nwhose freezing is still to come")
     band = (Patch(color=style.NEUTRAL, alpha=0.25, linewidth=0), "95 % band of a curve, pointwise")

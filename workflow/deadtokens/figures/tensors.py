@@ -73,7 +73,9 @@ def draw(table: pd.DataFrame) -> Figure:
     _draw_grid(grid, table, choices)
     disk.set_yticks(range(len(choices)), [style.as_drawn(name, 20) for name in choices["choice"]])
     disk.set_ylim(max(1, len(choices)) - 0.5, -0.5)
-    figure.supxlabel(_about(table), x=0.01, ha="left", fontsize=7.5)
+    about = _about(table)
+    figure.supxlabel(about, x=0.01, ha="left", fontsize=7.5)
+    style.grow(figure, max(0, about.count("\n") - 1))
     return figure
 
 

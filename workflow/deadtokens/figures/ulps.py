@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.bins import even_starts
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import divergence_entries
 from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
-from deadtokens.figures.runs import Run, experiment, open_runs, populations, thinning
+from deadtokens.figures.runs import Run, experiment, longest, open_runs, populations
 
 WALL = 0.5
 WALL_COLOR = "#c8102e"
@@ -37,6 +38,7 @@ TYPES = {
     "tokens": "Int64",
     "quantile": "float64",
     "update": "int64",
+    "last_update": "Int64",
     "ulps": "float64",
     "diverged_at": "Int64",
 }
@@ -55,14 +57,15 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a value: ``group``, ``regime``, ``label``, ``run``, ``series``, ``measure``,
-        ``population``, ``tokens`` (in that population), ``quantile``, ``update``, ``ulps``, and
+        One row a quantile and bin of updates: ``group``, ``regime``, ``label``, ``run``,
+        ``series``, ``measure``, ``population``, ``tokens`` (in that population), ``quantile``,
+        ``update`` and ``last_update``, ``ulps`` (in a bin what `quantile_rows` says), and
         ``diverged_at`` where a diverged run ends. A population without tokens has no rows.
     """
     runs = experiment(datasets)
-    every = thinning(runs)
+    starts = even_starts(longest(runs))
     rows = [
-        _curves(run, kind, measure, every)
+        _curves(run, kind, measure, starts)
         for run in runs
         for measure in AXES
         for kind in populations(run)
@@ -70,13 +73,13 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     return typed(pd.concat(rows, ignore_index=True), TYPES)
 
 
-def _curves(run: Run, population: str, measure: str, every: int) -> pd.DataFrame:
+def _curves(run: Run, population: str, measure: str, starts: np.ndarray) -> pd.DataFrame:
     data = run.data.sel(population=population)
     if measure == STEPS:
         quantiles = data["ulp_distance_quantile"].sel(norm="L1", grid="bfloat16")
     else:
         quantiles = data["largest_displacement_in_ulps_quantile"]
-    return quantile_rows(run, population, quantiles, "ulps", every).assign(measure=measure)
+    return quantile_rows(run, population, quantiles, "ulps", starts).assign(measure=measure)
 
 
 @style.look()
@@ -89,25 +92,24 @@ def draw(table: pd.DataFrame) -> Figure:
         measure: LogScaleWithZero.spanning(table.loc[table["measure"] == measure, "ulps"])
         for measure in AXES
     }
+    titles = {}
     for row, run in zip(panels, runs, strict=True):
         for axes, (measure, scale) in zip(row, scales.items(), strict=True):
             chosen = (table["run"] == run) & (table["measure"] == measure)
-            _draw_panel(axes, table[chosen], scale)
+            rows = table[chosen]
+            scale.apply(axes)
+            draw_bands(axes, rows, "ulps", scale)
+            titles[axes] = style.as_drawn(rows["label"].iloc[0], 42)
             axes.set_ylabel(AXES[measure])
-            style.label_updates(axes, table["update"])
+            style.label_updates(axes, table)
             axes.set_xlabel(axes.get_xlabel() if run == runs[-1] else "")
         row[1].axhline(WALL, color=WALL_COLOR, linewidth=0.8)
+    style.set_titles(figure, titles)
     wall = (Line2D([], [], color=WALL_COLOR, linewidth=0.8), "half an ulp: bfloat16's wall")
     zero = scales[STEPS].entries() or scales[LARGEST].entries()
     entries = [*band_entries(table), wall, *zero, *divergence_entries(table)]
     style.legend_below(figure, entries)
     return figure
-
-
-def _draw_panel(axes: Axes, rows: pd.DataFrame, scale: LogScaleWithZero) -> None:
-    scale.apply(axes)
-    axes.set_title(style.as_drawn(rows["label"].iloc[0], 42))
-    draw_bands(axes, rows, "ulps", scale)
 
 
 RECIPE = command.Recipe(

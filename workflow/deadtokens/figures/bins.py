@@ -1,0 +1,106 @@
+"""Values gathered in bins of updates: how more updates are drawn than there is room for.
+
+A line through every n-th of many updates shows whichever of them it happens to meet. Of a bin all
+updates count: a line shows their median, a shaded band their range.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+BINS = 200  # a line that jumps more often than that across a panel is a solid area
+LOWEST, HIGHEST = "lowest", "highest"
+
+
+def even_starts(last: int, bins: int = BINS) -> np.ndarray:
+    """Return the first update of each bin, from 1; bins are equally long, the last one excepted.
+
+    Parameters
+    ----------
+    last : int
+        The last update.
+    bins : int
+        At most so many.
+    """
+    return np.arange(1, max(last, 1) + 1, max(1, -(-last // bins)))
+
+
+def bin_starts(last: int, bins: int = BINS) -> np.ndarray:
+    """Return the first update of each bin, from 1; bins are whole updates, evenly long in logs.
+
+    Parameters
+    ----------
+    last : int
+        The last update.
+    bins : int
+        At most so many.
+    """
+    return np.unique(np.geomspace(1, max(last, 1), bins).round().astype(np.int64))
+
+
+def averaged(values: np.ndarray, updates: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return the mean over each bin's updates, (bins, ...).
+
+    Parameters
+    ----------
+    values : ndarray of shape (updates, ...)
+    updates : ndarray of int, shape (updates,)
+        1, 2, 3, ...
+    starts : ndarray of int
+        As `bin_starts` gives them for the last of `updates`.
+    """
+    places = np.searchsorted(updates, starts)
+    counts = np.diff(np.append(places, len(updates)))
+    sums = np.add.reduceat(values, places, axis=0)
+    return sums / counts.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def gathered(
+    updates: np.ndarray, starts: np.ndarray, column: str, values: ArrayLike
+) -> pd.DataFrame:
+    """Return the median and the range of each bin's values.
+
+    Parameters
+    ----------
+    updates : ndarray of int, shape (updates,)
+    starts : ndarray of int
+        The first updates of the bins, ascending, the first of them at most the first update.
+    column : str
+        What the values are called.
+    values : array_like of float, shape (updates,)
+        NaN where there is none; a bin of nothing else is NaN.
+
+    Returns
+    -------
+    DataFrame
+        One row a bin that has updates: its first ``update`` and ``last_update``, ``lowest``,
+        `column` (the median) and ``highest``.
+    """
+    values = np.asarray(values, dtype="float64")
+    bins = pd.DataFrame({"update": updates, column: values}).groupby(
+        starts[np.searchsorted(starts, updates, side="right") - 1]
+    )
+    return pd.DataFrame(
+        {
+            "update": bins["update"].min(),
+            "last_update": bins["update"].max(),
+            LOWEST: bins[column].min(),
+            column: bins[column].median(),
+            HIGHEST: bins[column].max(),
+        }
+    ).reset_index(drop=True)
+
+
+def middles(rows: pd.DataFrame) -> pd.Series:
+    """Return where on the axis of updates each row stands: in the middle of its bin."""
+    if "last_update" not in rows:
+        return rows["update"]
+    return (rows["update"] + rows["last_update"].fillna(rows["update"]).astype("int64")) / 2
+
+
+def longest_bin(rows: pd.DataFrame) -> int:
+    """Return the number of updates of the longest bin, 1 if nothing was gathered."""
+    if "last_update" not in rows:
+        return 1
+    lengths = (rows["last_update"] - rows["update"]).dropna() + 1
+    return int(lengths.max()) if len(lengths) else 1
