@@ -1,5 +1,6 @@
 """Jobs run this checkout's code and nothing else's, whatever surrounds them."""
 
+import copy
 import json
 import logging
 import os
@@ -7,12 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 import yaml
-from house import REPOSITORY
+from house import REPOSITORY, TINY, build_house
 
 from deadtokens import cli
 from deadtokens.commit import git_commit
@@ -82,6 +84,75 @@ def test_a_job_in_a_conda_environment_takes_its_interpreter(tmp_path):
     path = os.pathsep.join([str(bin_folder), os.environ["PATH"]])
     found = answer_of(command_of_jobs(package, in_conda=True), tmp_path, PATH=path)
     assert found == [f"-E -P -s {package} an argument"]
+
+
+TITLE = "-x --log \"$(exit 1)\" 'a' <img onerror=x> {b} {{c}} & ก"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Return a house of hostile names, in hostile company, and what drawing a figure there gave."""
+    house = build_house(tmp_path_factory.mktemp("hostile") / HOSTILE)
+    house.edit("workflow/deadtokens/text/corpus.py", '"corpus %s:', '"of this checkout, %s:')
+    names = {"tale": "my {tale}.txt", "words": f"{'ก' * 82}.txt"}
+    config = copy.deepcopy(TINY)
+    for corpus, name in names.items():
+        (house.work / f"{corpus}.txt").rename(house.work / name)
+        config["corpora"][corpus]["path"] = name
+    config["experiments"]["regimes"]["title"] = TITLE
+    (house.work / "matplotlibrc").write_text("backend: nonsense\naxes.facecolor: red\n")
+    for module in ("token", "random", "numpy", "sitecustomize"):
+        (house.work / f"{module}.py").write_text("raise SystemExit('a file of the user')\n")
+    other = package_in(tmp_path_factory.mktemp("o"), "raise SystemExit('code of another folder')")
+    inline = "module://matplotlib_inline.backend_inline"  # as Jupyter sets it
+    house.config = config
+    house.figure = "results/figures/regimes/census.png"
+    house.answer = house.snakemake(
+        "--", house.figure, config=config, PYTHONPATH=str(other), MPLBACKEND=inline
+    )
+    return house
+
+
+def test_a_figure_is_drawn_in_hostile_company(hostile):
+    assert hostile.answer.returncode == 0, hostile.answer.stdout
+    assert hostile.answer.stdout.count("of this checkout, ") == 2
+    assert (hostile.work / hostile.figure).read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_figures_of_this_call_are_named(hostile):
+    named = re.findall(r"^  (results/\S+)$", hostile.answer.stdout, re.MULTILINE)
+    assert named == [hostile.figure]
+
+
+class Tags(HTMLParser):
+    """Collects the attributes of every element."""
+
+    def __init__(self):
+        super().__init__()
+        self.attributes: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes.extend(name for name, _ in attrs)
+
+
+def test_a_title_is_text_in_the_report(hostile, tmp_path):
+    report = tmp_path / "report.html"
+    answer = hostile.snakemake("--report", str(report), "--", hostile.figure, config=hostile.config)
+    assert answer.returncode == 0, answer.stdout
+    text = report.read_text()
+    assert "<img onerror=x>" in text  # within a script
+    tags = Tags()
+    tags.feed(text)
+    assert "src" in tags.attributes or "id" in tags.attributes
+    assert "onerror" not in tags.attributes
+
+
+def test_a_text_that_moved_makes_nothing_anew(hostile):
+    config = copy.deepcopy(hostile.config)
+    (hostile.work / "moved").mkdir()
+    config["corpora"]["tale"]["path"] = "moved/my {tale}.txt"
+    shutil.copy(hostile.work / "my {tale}.txt", hostile.work / "moved")
+    assert hostile.would_run("--", hostile.figure, config=config) == {}
 
 
 def in_repository(folder: Path, *arguments: str) -> str:
