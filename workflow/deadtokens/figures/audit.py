@@ -14,7 +14,7 @@ from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import MARKERS, strokes
 from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.runs import STEPS, Run, described, experiment, with_steps
+from deadtokens.figures.runs import STEPS, Run, described, experiment, from_file
 
 REPLAY = "the run's own update"
 PROOF = "the same, by checksums"
@@ -48,7 +48,7 @@ def _open(path: Path) -> xr.Dataset:
         about |= {name: audit[key] for name, key in OPTIONAL.items() if key in audit}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no audit of a run ({error}); make it again") from None
-    return with_steps(xr.Dataset(attrs=about), path)
+    return from_file(xr.Dataset(attrs=about), path)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
