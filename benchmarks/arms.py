@@ -12,12 +12,10 @@ import h5py
 import torch
 import xarray as xr
 from study import Run, with_settings
-from torch import Tensor
 
 from deadtokens.analysis.storage import StepwiseFile
 from deadtokens.seal import seal
 from deadtokens.training.device import choose_device, keep_freed_memory, make_deterministic
-from deadtokens.training.loss import SoftmaxCrossEntropy
 from deadtokens.training.optimizer import learning_rate
 from deadtokens.training.train import record_segment
 from deadtokens.training.trainer import Trainer
@@ -32,27 +30,14 @@ PRELOADED = [
 ]
 
 
-class BareSoftmaxCrossEntropy(SoftmaxCrossEntropy):
-    """The loss without the mean probability that only the record needs."""
-
-    @staticmethod
-    def forward(context, logits: Tensor, targets: Tensor) -> Tensor:
-        log_probability = torch.log_softmax(logits.float(), dim=1)
-        loss = -log_probability.gather(1, targets[:, None]).mean()
-        context.probability, context.targets = log_probability.exp_(), targets
-        context.format = logits.dtype
-        return loss
-
-    @staticmethod
-    def backward(context, d_loss: Tensor) -> tuple[Tensor, None]:
-        return SoftmaxCrossEntropy.backward(context, d_loss, None)
-
-
 def advance_barely(trainer: Trainer) -> None:
-    """Apply the trainer's next update and compute nothing besides; for runs without clipping."""
+    """Apply the trainer's next update and compute nothing besides; for runs without clipping.
+
+    The mean probabilities, which only the record needs, come with the loss: a sum in the cache.
+    """
     trainer.update += 1
-    _, logits, targets = trainer._forward(trainer.update)
-    loss = BareSoftmaxCrossEntropy.apply(logits, targets)
+    _, prediction = trainer._forward(trainer.update)
+    loss = prediction.loss
     trainer.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     for group in trainer.optimizer.param_groups:

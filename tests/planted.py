@@ -18,7 +18,11 @@ def census(tokens: int) -> xr.Dataset:
     strings = np.array([f"ก{index}" for index in range(tokens)])
     dead = np.arange(tokens) % 3 == 0
     return xr.Dataset(
-        {"token_string": ("token", strings), "dead": ("token", dead)},
+        {
+            "token_string": ("token", strings),
+            "dead": ("token", dead),
+            "sampled": ("token", np.where(dead, 0, 1)),
+        },
         coords={"token": np.arange(tokens)},
     )
 

@@ -311,13 +311,38 @@ def test_a_vocabulary_without_dead_tokens(tmp_path, monkeypatch):
     describe = attribution._describe
 
     def all_live(opened):
-        return describe(opened.assign(dead=opened.dead & False))
+        sampled = opened.sampled * 0 + 1
+        return describe(opened.assign(dead=opened.dead & False, sampled=sampled))
 
     monkeypatch.setattr(attribution, "_describe", all_live)
     found = attribute_motion(run)
-    assert found.tokens.values.tolist() == [0, VOCABULARY]
+    assert found.tokens.values.tolist() == [0, VOCABULARY, 0]
     assert np.isnan(found.centroid_share.sel(population="dead")).all()
     assert np.isfinite(found.share_quantile.sel(population="live")[0]).all()
+
+
+def test_tokens_that_were_never_sampled_are_a_population_of_their_own(tmp_path, monkeypatch):
+    run = recorded_run(tmp_path)
+    describe, apart = attribution._describe, [2, 5, 11]
+
+    def sampled_but(opened):
+        return describe(opened.assign(sampled=opened.sampled.load().copy().where(~is_apart, 0)))
+
+    opened = open_run(run)
+    is_apart = opened.token.isin(apart)
+    monkeypatch.setattr(attribution, "_describe", sampled_but)
+    found = attribute_motion(run)
+    dead = opened.dead.values.astype(bool)
+    moved = opened.W.astype(float).diff("state").values
+    for name, members in (
+        ("dead", dead),
+        ("live", ~dead & ~is_apart.values),
+        ("never sampled", is_apart.values),
+    ):
+        of = found.sel(population=name)
+        assert of.centroid_displacement.values == pytest.approx(moved[:, members].mean(axis=1))
+        assert of.tokens == members.sum()
+    assert np.flatnonzero(found.never_sampled).tolist() == apart
 
 
 def test_a_run_without_gradients_is_refused(tmp_path):
@@ -341,6 +366,6 @@ def test_the_command_writes_units_and_names(tmp_path):
     found = xr.load_dataset(output)
     assert found.attrs["run"] == "tiny"
     assert all({"units", "long_name"} <= set(found[name].attrs) for name in found.variables)
-    assert found.centroid_share.sum("term").values[found.tokens_at_rest.values == 0] == (
-        pytest.approx(1, abs=1e-9)
-    )
+    moving = ((found.tokens_at_rest == 0) & (found.tokens > 0)).transpose("update", "population")
+    assert moving.any("update").values.tolist() == [True, True, False]
+    assert found.centroid_share.sum("term").values[moving] == pytest.approx(1, abs=1e-9)

@@ -1,14 +1,17 @@
 """Random models of a few hundred parameters, in float64."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deadtokens.backprop.autograd import autograd_gradients, errors, norm_of
+from deadtokens.backprop.autograd import autograd_gradients, errors
 from deadtokens.backprop.model import backward, forward
-from deadtokens.backprop.symbols import OUTSIDE, Tensors, describe, parameters_by_symbol
+from deadtokens.backprop.rounding import term_sizes
+from deadtokens.backprop.symbols import OUTSIDE, Tensors, parameters_by_symbol
 from deadtokens.training.model import Transformer
 from deadtokens.training.spec import RunSpec
 
@@ -32,15 +35,21 @@ class Case:
         return forward(self.weights, self.inputs, self.targets, self.spec)
 
     def gradients(self) -> Tensors:
-        return backward(self.weights, self.values(), self.inputs, self.targets, self.spec)
+        return self._way_back()()
+
+    def terms(self) -> dict[tuple[int, str], Tensor]:
+        go_back = self._way_back()
+        return term_sizes(go_back, go_back())
+
+    def _way_back(self) -> Callable[[], Tensors]:
+        values = self.values()
+        return partial(backward, self.weights, values, self.inputs, self.targets, self.spec)
 
     def reference(self) -> Tensors:
         return autograd_gradients(self.named, self.b, self.inputs, self.targets, self.spec)
 
     def errors(self) -> dict[tuple[int, str], float]:
-        gradients = self.gradients()
-        whole = norm_of({place: g for place, g in gradients.items() if describe(*place).name})
-        return errors(gradients, self.reference(), whole)
+        return errors(self.gradients(), self.reference(), self.terms())
 
     def loss(self) -> float:
         return self.values()[OUTSIDE, "L"].item()

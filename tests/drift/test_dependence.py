@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from deadtokens.drift.dependence import (
     PAIRED_TOKENS,
+    PERMUTATIONS,
+    beyond_chance,
     pairs_alike,
     place_similarity,
     rank_correlation,
@@ -43,6 +47,54 @@ def test_the_interval_holds_no_correlation_as_often_as_it_says():
         found = rank_correlation(*generator(seed).normal(size=(2, 40)))
         held += found.low <= 0 <= found.high
     assert held / 400 == pytest.approx(0.95, abs=0.03)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+@settings(deadline=None, max_examples=60)
+def test_p_is_below_its_level_where_the_interval_leaves_zero_out(seed, strength):
+    first, second = generator(seed).normal(size=(2, 60))
+    found = rank_correlation(first, second + strength * first)
+    assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
+    assert found.p == pytest.approx(spearmanr(first, second + strength * first).pvalue, abs=0.05)
+
+
+def uncorrected(p):
+    return p < 0.05
+
+
+@pytest.mark.parametrize(
+    ("judge", "low", "high"), [(beyond_chance, 0.02, 0.09), (uncorrected, 0.8, 0.95)]
+)
+def test_forty_tests_of_nothing_find_something_once_in_twenty_runs(judge, low, high):
+    """The control: without correction nearly every run has a mark that is filled by chance."""
+    runs = generator().uniform(size=(500, 40))
+    assert low < np.mean([judge(p).any() for p in runs]) < high
+
+
+def test_effects_that_are_there_stay_beyond_chance_among_many_that_are_not():
+    p = np.concatenate([[1e-9, 1e-4, 1e-3, np.nan], np.linspace(0.04, 1, 36)])
+    assert beyond_chance(p).tolist() == [True] * 3 + [False] * 37
+
+
+@pytest.mark.parametrize("p", [[], [np.nan, np.nan]])
+def test_where_nothing_is_defined_nothing_is_beyond_chance(p):
+    assert beyond_chance(np.array(p, float)).tolist() == [False] * len(p)
+
+
+def test_random_assignments_give_p_as_often_as_it_says():
+    """Of classes and of pairs that mean nothing; and the least that so many draws can give."""
+    classes, pairs = [], []
+    for seed in range(60):
+        values, labels = generator(seed).normal(size=40), generator(seed + 99).integers(0, 4, 40)
+        classes.append(variance_between(values, labels.astype(str), generator(seed)).p)
+        places, moves = generator(seed).normal(size=(2, 20, 3))
+        pairs.append(pairs_alike(place_similarity(places), moves, generator(seed)).p)
+    for found in (classes, pairs):
+        assert np.mean(found) == pytest.approx(0.5, abs=0.15)
+        assert np.mean(np.array(found) < 0.2) == pytest.approx(0.2, abs=0.15)
+    values = np.repeat([0.0, 1.0], 20)
+    least = variance_between(values, values.astype(str), generator())
+    assert least.p == pytest.approx(1 / (PERMUTATIONS + 1))
 
 
 def test_a_monotone_relation_is_perfect():

@@ -6,11 +6,13 @@ import torch
 import xarray as xr
 from planted import write_run
 
+from deadtokens.analysis.populations import partition
 from deadtokens.drift.follow import Watch, follow
 from deadtokens.drift.labels import VARIABLES
 from deadtokens.drift.measure import main, measure_drift
 from deadtokens.drift.record import choose_members, early_states
 from deadtokens.errors import UserError
+from deadtokens.freezing.measure import measure_freezing
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.blocks import Block
@@ -120,6 +122,39 @@ def test_quantities_of_states_and_updates_are_numpys(noisy):
     assert dead.bulk_share.values == pytest.approx(share, rel=1e-4)
 
 
+def far_away(radii=38):
+    """Return float32 W of a cloud so many of its initial radii from zero, moving nearly as one."""
+    generator = np.random.default_rng(4)
+    start = 0.02 * generator.normal(size=(TOKENS, WIDTH)) + radii * 0.02
+    steps = np.array([1e-3, -1e-3, 1e-3, 0]) + 1e-5 * generator.normal(size=(8, TOKENS, WIDTH))
+    steps[:, ~DEAD] *= 2
+    return np.concatenate([start[None], start + np.cumsum(steps, axis=0)]).astype(np.float32)
+
+
+def test_a_cloud_many_radii_away_is_measured_as_exactly_as_one_at_home(tmp_path):
+    recorded = far_away()
+    write(tmp_path, torch.from_numpy(recorded))
+    drift, freezing = measure_drift(tmp_path), measure_freezing(tmp_path)
+    W = recorded.astype(np.longdouble)
+    steps = np.diff(W, axis=0)
+    centroids = {}
+    for name, chosen in (("dead", DEAD), ("live", ~DEAD)):
+        found = drift.sel(population=name)
+        centroids[name] = W[:, chosen].mean(axis=1)
+        offsets = np.square(W[:, chosen] - centroids[name][:, None]).sum(axis=2)
+        radius = np.sqrt(offsets.mean(axis=1)).astype(float)
+        assert found.radius.values == pytest.approx(radius, rel=1e-12)
+        thermal = steps[:, chosen] - steps[:, chosen].mean(axis=1, keepdims=True)
+        speed = np.sqrt(np.square(thermal).sum(axis=2).mean(axis=1)).astype(float)
+        assert found.thermal_speed.values == pytest.approx(speed, rel=1e-9)
+    gap = np.linalg.norm((centroids["dead"] - centroids["live"]).astype(float), axis=1)
+    assert drift.separation.values == pytest.approx(gap, rel=1e-9)
+    own = drift.radius.sel(population="dead")
+    assert drift.separation_in_radii.values == pytest.approx(gap / own.values, rel=1e-9)
+    assert freezing.radius.values == pytest.approx(own.values[1:], rel=1e-12)
+    assert drift.eigenvalue.sum("rank").values == pytest.approx(own.values**2, rel=1e-5)
+
+
 def test_the_path_and_the_ellipses_lie_in_the_plane(noisy):
     W, drift = noisy
     centroid = W[:, DEAD].mean(axis=1)
@@ -165,6 +200,40 @@ def test_thermal_motion_without_drift_is_not_one_directional(tmp_path):
     assert float(dead.bulk_share.mean()) == pytest.approx(0.1, abs=0.05)  # 1 / 10 tokens
 
 
+def test_what_is_beyond_chance_is_decided_over_all_tests_of_the_file(noisy):
+    _, drift = noisy
+    parts = (drift.effect_p, drift.likeness_p)
+    p = np.concatenate([part.values.ravel() for part in parts])
+    marks = (drift.effect_beyond_chance, drift.likeness_beyond_chance)
+    marked = np.concatenate([mark.values.ravel() for mark in marks])
+    known = np.isfinite(p)
+    assert known.sum() > 5
+    limits = 0.05 * np.arange(1, known.sum() + 1) / known.sum()  # Benjamini's and Hochberg's line
+    below = np.flatnonzero(np.sort(p[known]) <= limits)
+    most = np.sort(p[known])[below[-1]] if len(below) else -1
+    assert (marked == (p <= most)).all()
+    assert not marked[~known].any()
+
+
+def test_tokens_that_were_never_sampled_are_a_cloud_of_their_own(tmp_path, monkeypatch):
+    apart = np.arange(TOKENS) % 3 == 1
+    known = {"dead": ("token", DEAD), "sampled": ("token", np.where(DEAD | apart, 0, 7))}
+    census = xr.Dataset(known, {"token": np.arange(TOKENS)})
+    monkeypatch.setattr("planted.census", lambda tokens: census)
+    W = far_away()
+    write(tmp_path, torch.from_numpy(W), [0, 3, 8])
+    drift = measure_drift(tmp_path)
+    assert drift.population.values.tolist() == ["dead", "live", "never sampled"]
+    assert drift.tokens.values.tolist() == [10, 10, 10]
+    assert (drift.never_sampled.values == apart).all()
+    for name, chosen in (("live", ~DEAD & ~apart), ("never sampled", apart)):
+        expected = W[:, chosen].mean(axis=1, dtype=float)
+        assert drift.centroid.sel(population=name).values == pytest.approx(expected, rel=1e-12)
+    gap = W[:, DEAD].mean(axis=1, dtype=float) - W[:, ~DEAD & ~apart].mean(axis=1, dtype=float)
+    assert drift.separation.values == pytest.approx(np.linalg.norm(gap, axis=1), rel=1e-9)
+    assert not np.isin(np.flatnonzero(apart), drift.member).any()  # neither dead nor live is drawn
+
+
 def test_the_same_run_gives_the_same_numbers(tmp_path, noisy):
     write(tmp_path, positions(thermal=0.3), [0, 12])
     xr.testing.assert_allclose(measure_drift(tmp_path), noisy[1], rtol=1e-4, atol=1e-5)
@@ -172,9 +241,9 @@ def test_the_same_run_gives_the_same_numbers(tmp_path, noisy):
 
 
 def test_everything_is_labelled(straight):
-    assert set(straight.data_vars) == set(VARIABLES)
+    assert set(straight.data_vars) == set(VARIABLES) | {"dead", "never_sampled", "tokens"}
     for name, variable in straight.data_vars.items():
-        assert variable.dims == VARIABLES[name][0]
+        assert name not in VARIABLES or variable.dims == VARIABLES[name][0]
         assert variable.attrs["units"] and variable.attrs["long_name"]
     assert straight.attrs["run"] == "planted"
 
@@ -195,7 +264,8 @@ def test_a_run_of_few_updates(tmp_path, updates):
 
 
 def test_a_run_without_dead_tokens(tmp_path, monkeypatch):
-    census = xr.Dataset({"dead": ("token", np.zeros(TOKENS, bool))}, {"token": np.arange(TOKENS)})
+    known = {"dead": ("token", np.zeros(TOKENS, bool)), "sampled": ("token", np.ones(TOKENS, int))}
+    census = xr.Dataset(known, {"token": np.arange(TOKENS)})
     monkeypatch.setattr("planted.census", lambda tokens: census)
     write(tmp_path, positions(thermal=0.3))
     drift = measure_drift(tmp_path)
@@ -212,7 +282,7 @@ def test_a_run_that_ends_in_numbers_that_are_not_finite(tmp_path, value):
     W[-1] = value
     write(tmp_path, W, status="diverged", diverged_at=UPDATES + 1)
     drift = measure_drift(tmp_path)
-    assert np.isfinite(drift.radius[:-1]).all()
+    assert np.isfinite(drift.radius[:-1].sel(population=["dead", "live"])).all()
     assert not np.isfinite(
         drift.share.sel(source="net displacement", centring="raw")[1:]
     ).all() or (value == 1e30)
@@ -242,7 +312,7 @@ def test_blocks_do_not_matter(lengths, noisy):
         for length, end in zip(lengths, ends, strict=True)
     ]
     weights = np.full((1, DEAD.sum()), 1 / DEAD.sum(), np.float32)
-    watch = Watch(DEAD, {0, 12}, {0, 6, 12}, {0, 3}, np.array([0, 1]), weights)
+    watch = Watch(partition(DEAD, ~DEAD), {0, 12}, {0, 6, 12}, {0, 3}, np.array([0, 1]), weights)
     found = follow(blocks, watch)
     assert np.concatenate(found.eigenvalues) == pytest.approx(noisy[1].eigenvalue.values, rel=1e-3)
     steps = np.diff(noisy[0][:, DEAD].mean(axis=1), axis=0)
@@ -257,5 +327,6 @@ def test_early_states_and_members():
     assert early_states(1500, 7) == [0, 42, 167, 375, 667, 1042, 1500]
     assert early_states(0, 7) == [0]
     assert early_states(2, 60) == [0, 1, 2]
-    chosen = choose_members(DEAD, {"dead": 3, "live": 100}, np.random.default_rng(0))
+    members = partition(DEAD, ~DEAD)
+    chosen = choose_members(members, {"dead": 3, "live": 100}, np.random.default_rng(0))
     assert DEAD[chosen].tolist() == [True] * 3 + [False] * 20

@@ -6,20 +6,31 @@ The children are forked from a server that has imported everything: a start cost
 import ctypes
 import multiprocessing
 import os
+import random
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
+import numpy as np
+import torch
 
 from deadtokens import cli
+from deadtokens.accounting.audit import audit_run
+from deadtokens.files import complete_or_absent
 from deadtokens.freezing import measure
+from deadtokens.seal import seal
 from deadtokens.training import train
+from deadtokens.training.device import choose_device
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import train_segment
 from deadtokens.trajectory import layout
+from deadtokens.trajectory.segments import list_segments
 
 COMMANDS = {"train": train.main, "freezing": measure.main}
 FILES_A_SEGMENT = 4  # segment, its seal, checkpoint, its seal: in this order
@@ -29,7 +40,7 @@ def start(function, *arguments) -> BaseProcess:
     """Call a function of this module in a child."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["warm"])
-    child = context.Process(target=function, args=arguments)
+    child = context.Process(target=function, args=arguments, daemon=True)
     child.start()
     return child
 
@@ -78,6 +89,37 @@ def train_until(file: int, named: bool, *arguments) -> None:
     train_one(*arguments)
 
 
+def write_and_seal(path: Path, letter: int, rounds: int) -> None:
+    """Write files of one letter, of many lengths, one over the other."""
+    choice = random.Random(letter)
+    for _ in range(rounds):
+        with complete_or_absent(path) as temporary:
+            temporary.write_bytes(bytes([letter]) * choice.randrange(200_000))
+        seal(path)
+
+
+def write_until_killed(path: Path, begun: Path) -> None:
+    with complete_or_absent(path) as temporary:
+        temporary.write_text("half")
+        begun.touch()
+        signal.pause()
+
+
+def claim_gpu(user: int, folder: Path, gpus: int, answer: Connection) -> None:
+    """Send which of a machine's GPUs a user gets, and keep it until killed."""
+    os.umask(0o077)
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+    tempfile.tempdir = str(folder)
+    torch.cuda.device_count = lambda: gpus
+    torch.cuda.get_device_properties = lambda index: SimpleNamespace(uuid=f"gpu-{index}")
+    torch.cuda.is_available = lambda: True
+    answer.send(choose_device("cuda").index)
+    signal.pause()
+
+
 def run_command(command: str, arguments: Sequence[str], said: Path) -> None:
     """Run a command as its own process would, what it says into a file."""
     with said.open("w") as file:
@@ -88,7 +130,9 @@ def run_command(command: str, arguments: Sequence[str], said: Path) -> None:
     try:
         cli.run(COMMANDS[command])
     except SystemExit as end:
-        status = end.code
+        status = end.code if isinstance(end.code, int) else 1
+        if status != end.code:
+            print(end.code, file=sys.stderr)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         status = 1
@@ -96,15 +140,49 @@ def run_command(command: str, arguments: Sequence[str], said: Path) -> None:
 
 
 def assert_same_variables(path: Path, expected: Path) -> None:
-    """Compare two segments in every variable, bit for bit."""
+    """Compare two segments in every variable, bit for bit, and tell what differs."""
     with h5py.File(path) as one, h5py.File(expected) as other:
+        made = origins(one, other)
         assert set(one) == set(other)
         assert {"W", "grad", "loss", "token_string", "state"} <= set(one)
-        for name in one:
-            assert one[name].shape == other[name].shape
-            assert content(one[name]) == content(other[name]), name
+        differences = [
+            difference(one[name], other[name])
+            for name in one
+            if content(one[name]) != content(other[name])
+        ]
+    assert not differences, "\n".join([*differences, replay(path), replay(expected), made])
 
 
-def content(dataset: h5py.Dataset) -> bytes | list[bytes]:
+def content(dataset: h5py.Dataset) -> tuple[tuple[int, ...], bytes | list[bytes]]:
     values = dataset[...]
-    return values.tolist() if values.dtype.kind == "O" else values.tobytes()
+    return values.shape, values.tolist() if values.dtype.kind == "O" else values.tobytes()
+
+
+def difference(one: h5py.Dataset, other: h5py.Dataset) -> str:
+    """Return how many values of a variable differ, and from which step on."""
+    if one.shape != other.shape or one.dtype.kind == "O":
+        return f"{one.name}: {one.shape} values against {other.shape}, not the same"
+    values, others = one[...], other[...]
+    bits = np.dtype(f"u{values.itemsize}")
+    differ = np.atleast_1d(values.view(bits) != others.view(bits))
+    steps = np.flatnonzero(differ.reshape(-1, differ.shape[-1]).any(axis=0))
+    gap = np.abs(values.astype(float) - others).max()
+    return (
+        f"{one.name}: {differ.sum()} of {differ.size} values differ, by {gap:.3g} at most, in "
+        f"steps {steps[0]} to {steps[-1]} of {differ.shape[-1]}"
+    )
+
+
+def replay(path: Path) -> str:
+    """Return whether the run up to a segment follows from its own gradients."""
+    segments = [other for other in list_segments(path.parent) if other.name <= path.name]
+    tensors = audit_run(segments)["tensors"]
+    differing = {name: tally["differing"] for name, tally in tensors.items() if tally["differing"]}
+    return f"{path}: values that do not follow from its gradients: {differing or 'none'}"
+
+
+def origins(one: h5py.File, other: h5py.File) -> str:
+    """Return in which attributes two segments differ: their code, their machine."""
+    names = sorted({*one.attrs, *other.attrs})
+    pairs = {name: (one.attrs.get(name), other.attrs.get(name)) for name in names}
+    return f"made otherwise: { {name: pair for name, pair in pairs.items() if pair[0] != pair[1]} }"

@@ -13,13 +13,13 @@ from deadtokens.trajectory import layout
 SPEC = {"spec": "{}"}
 
 
-def planted_positions() -> np.ndarray:
-    """Four tokens, three components, ten updates; the files' census calls 0 and 3 dead.
+def planted_positions(updates: int = 10) -> np.ndarray:
+    """Four tokens, three components; the files' census calls 0 and 3 dead.
 
     Token 0 moves by (3, 4, 0) until update 4 and stands then. Token 1 stands during updates 3-5,
     moves in update 6 (a thaw) and stands after. Token 2 always moves. Token 3 never does.
     """
-    moves = np.zeros((4, 3, 10), np.float32)
+    moves = np.zeros((4, 3, updates), np.float32)
     moves[0, :2, :4] = np.array([3, 4])[:, None]
     moves[1, 2, [0, 1, 5]] = 0.5
     moves[2, 0, :] = 1
@@ -50,7 +50,7 @@ def test_planted_freezes_are_found_however_the_run_is_cut(boundaries, tmp_path):
     assert recorded.thaws.values.tolist() == [0, 1, 0, 0]
     assert recorded.longest_broken.values.tolist() == [0, 3, 0, 0]
     assert recorded.longest_still.values.tolist() == [6, 4, 0, 10]
-    assert recorded.unsettled.values.tolist() == [False, False, True, False]
+    assert recorded.unsettled.values.tolist() == [True, True, True, False]  # too short to tell
     assert dead.displacement_quantile.sel(quantile=0.5).values.tolist() == [2.5] * 4 + [0.0] * 6
     assert dead.centroid_speed.values == pytest.approx([2.5] * 4 + [0] * 6)
     assert dead.centroid_acceleration.values[1:] == pytest.approx([0] * 3 + [2.5] + [0] * 5)
@@ -69,7 +69,7 @@ def test_cuts_change_nothing(tmp_path):
         answers.append(measured(tmp_path / name, W, boundaries))
     xr.testing.assert_allclose(*answers, rtol=1e-6)  # long sums round in another order
     for name in ("last_motion", "thaws", "longest_broken", "hops", "phase_fraction", "strata"):
-        assert (answers[0][name] == answers[1][name]).all()
+        xr.testing.assert_equal(answers[0][name], answers[1][name])
 
 
 def test_survival_says_who_is_still_in_motion(tmp_path):
@@ -77,14 +77,43 @@ def test_survival_says_who_is_still_in_motion(tmp_path):
     live = freezing.surviving_fraction.sel(population="live", grid="recorded")
     assert live.sel(criterion="last motion").values.tolist() == [1.0] * 5 + [0.5] * 5
     dead = freezing.surviving_fraction.sel(population="dead", grid="recorded")
-    assert dead.sel(criterion="settled").values.tolist() == [0.5] * 3 + [0.0] * 7
+    assert dead.sel(criterion="settled").values.tolist() == [0.5] * 10
+    (tmp_path / "longer").mkdir()
+    longer = measured(tmp_path / "longer", planted_positions(14))
+    dead = longer.surviving_fraction.sel(population="dead", grid="recorded")
+    assert dead.sel(criterion="settled").values.tolist() == [0.5] * 3 + [0.0] * 11
 
 
 def test_onsets_of_the_dead(tmp_path):
-    freezing = measured(tmp_path, planted_positions())
-    onset = freezing.sel(definition="permanent stillness of all")
-    assert (onset.onset, onset.onset_duration, onset.onset_ongoing) == (5, 6, True)
+    freezing = measured(tmp_path, planted_positions(14))
+    onset = freezing.sel(definition="last motion of 100%")
+    assert (onset.onset, onset.onset_duration, onset.onset_ongoing) == (4, 11, True)
     assert float(freezing.onset.sel(definition="last motion of 50%")) == 1
+    still = freezing.sel(definition="global stillness")
+    assert (still.onset, still.onset_lasting) == (5, 5)
+
+
+def test_onsets_and_transitions_date_the_same_motion_by_the_same_update(tmp_path):
+    freezing = measured(tmp_path, gas_to_solid())
+    passed = freezing.transition_update.sel(transition="hops to stillness", grid="recorded")
+    for level in (0.5, 0.9):
+        onset = freezing.onset.sel(definition=f"last motion of {level:.0%}")
+        assert float(onset) == float(passed.sel(level=level))
+        assert freezing.surviving_fraction.sel(
+            population="dead", grid="recorded", criterion="last motion", update=int(onset)
+        ) == pytest.approx(1 - level, abs=1 / 34)
+
+
+def test_a_stillness_of_a_few_updates_is_not_for_good(tmp_path):
+    """Of the transitions by which no token was seen to move again, those at the end say nothing."""
+    cut = measured(tmp_path, gas_to_solid()[:, :, :206])  # token 99 was still for seven updates
+    stopped = cut.transition_update.sel(transition="hops to stillness", grid="recorded")
+    assert stopped.values[:2].tolist() == [18, 96]
+    assert np.isfinite(stopped[2])  # token 90 stopped at 180
+    assert np.isnan(cut.onset.sel(definition="last motion of 100%"))
+    assert np.isnan(cut.onset_lasting.sel(definition="global stillness"))
+    assert cut.onset.sel(definition="global stillness") == 199
+    assert cut.unsettled.sel(token=99, grid="recorded")
 
 
 def test_quantiles_are_numpys(tmp_path):

@@ -38,7 +38,7 @@ def plain(phases):
         "final_still": still,
         "longest_still": max(longest_broken, still),
         "moving": still == 0,
-        "unsettled": still <= longest_broken,
+        "unsettled": still < 10 or still <= longest_broken,
         "hops": phases.count(2),
         "last_jitter": max([t for t, p in enumerate(phases, 1) if p < 2], default=0),
     }
@@ -56,15 +56,20 @@ def test_lives_are_those_of_a_plain_walk_however_the_run_is_cut(phases, data):
         assert lives.last_in_phase[:, 0, phase].tolist() == [last, last]
 
 
+STILL = [3] * 10  # long enough to be for good
+
+
 @pytest.mark.parametrize(
     ("phases", "moving", "unsettled"),
     [
-        ([0, 0, 3, 3], False, False),  # froze, and had never stood before
-        ([0, 3, 3, 2, 3], False, True),  # stood longer before, and moved again
-        ([0, 3, 2, 3, 3], False, False),  # stands longer than ever
-        ([0, 3, 2, 3], False, True),  # as long as before: not longer
-        ([3, 3, 3, 0], True, True),
-        ([3, 3], False, False),  # never moved
+        ([0, 0, *STILL], False, False),  # froze, and had never stood before
+        ([0, 0, *STILL[1:]], False, True),  # one update less: too short to tell
+        ([0, 0, 3], False, True),
+        ([0, 3, *STILL, 2, *STILL], False, True),  # stood longer before, and moved again
+        ([0, *STILL, 2, 3, *STILL], False, False),  # stands longer than ever
+        ([0, *STILL, 2, *STILL], False, True),  # as long as before: not longer
+        ([*STILL, 0], True, True),
+        (STILL, False, False),  # never moved
     ],
 )
 def test_who_counts_as_not_frozen(phases, moving, unsettled):

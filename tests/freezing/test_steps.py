@@ -3,6 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 
 from deadtokens.freezing.steps import EARLY, FROZEN, LATE, MIDLIFE, measure_steps, values_of
 from deadtokens.ulp import origin_ulps, ulp_distance
@@ -97,6 +98,20 @@ def test_a_float32_weight_can_creep_within_bfloat16s_grid():
     assert steps.phases(components=1)[:, 0, 0].tolist() == [FROZEN, EARLY]
     assert steps.l1[:, 0, 0].tolist() == [0, 8]
     assert steps.ulps_linf[0, 0] == 2.0**-13
+
+
+def test_a_float32_weight_counts_as_the_bfloat16_that_a_cast_makes_of_it():
+    """Across the middle between two of the grid's numbers is a step; across one of them is none."""
+    spacing = 2.0**-7
+    crossing = np.float32([1 + 0.45 * spacing, 1 + 0.55 * spacing]).reshape(1, 1, 2)
+    passing = np.float32([1 + 0.95 * spacing, 1 + 1.05 * spacing]).reshape(1, 1, 2)
+    assert measured(crossing, format="float32").l1[BFLOAT16, 0, 0] == 1
+    assert measured(passing, format="float32").moved[BFLOAT16, 0, 0] == 0
+    walk = random_walk(3, "float32")
+    cast = torch.from_numpy(walk).bfloat16().float().numpy()
+    for name in ("l1", "l2", "linf", "moved"):
+        counted = getattr(measured(walk, format="float32"), name)[BFLOAT16]
+        assert (counted == getattr(measured(cast), name)[BFLOAT16]).all()
 
 
 def test_a_nan_that_stays_is_still():

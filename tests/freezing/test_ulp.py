@@ -12,6 +12,7 @@ from deadtokens.ulp import (
     half_ulp_walls,
     half_ulps,
     in_bfloat16_ulps,
+    nearest_bfloat16,
     ordered,
     ordered_bits,
     origin_ulps,
@@ -48,6 +49,28 @@ def test_spacing_of_normal_bfloat16_is_origins_formula():
     values = FINITE[np.abs(FINITE.astype(np.float32)) >= 2.0**-126].astype(np.float32)
     biased = (values.view(np.uint32) >> 23) & 0xFF
     assert (spacing(values, "bfloat16") == 2.0 ** (biased.astype(float) - 134)).all()
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50))
+def test_the_nearest_bfloat16_is_that_of_torchs_cast(patterns):
+    bits = np.array(patterns, np.uint32)
+    found = nearest_bfloat16(bits)
+    cast = torch.from_numpy(bits.view(np.float32)).bfloat16().view(torch.int16).numpy()
+    nan = np.isnan(bits.view(np.float32))
+    assert (found == cast.view(np.uint16))[~nan].all()
+    assert (np.isnan(found.view(ml_dtypes.bfloat16)) == nan).all()
+
+
+def test_ties_go_to_the_even_neighbour_and_the_largest_to_infinity():
+    one, odd, past = 0x3F80_8000, 0x3F81_8000, 0x7F7F_8000
+    found = nearest_bfloat16(np.array([one - 1, one, one + 1, odd - 1, odd, past], np.uint32))
+    assert found.tolist() == [0x3F80, 0x3F80, 0x3F81, 0x3F81, 0x3F82, 0x7F80]
+
+
+def test_distances_on_bfloat16s_grid_are_between_nearest_numbers():
+    below, above = np.float32([1 + 0.45 * 2**-7, 1 + 0.55 * 2**-7])
+    assert ulp_distance(below, above, "bfloat16") == 1
+    assert ulp_distance(above, np.float32(1 + 2**-7), "bfloat16") == 0
 
 
 def test_order_of_all_bfloat16():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny import tiny_census, tiny_spec, tiny_trainer
 
+from deadtokens.analysis.populations import partition
 from deadtokens.gradients.firststep import (
     EXAMPLES,
     bin_by_gradient,
@@ -19,6 +20,7 @@ from deadtokens.training.update import Hyperparameters
 
 ADAM = Hyperparameters(0.9, 0.999, 1e-8, 0.0)
 DEAD = tiny_census().dead.values
+MEMBERS = partition(DEAD, ~DEAD)
 
 
 def first_step(folder, **fields):
@@ -28,7 +30,9 @@ def first_step(folder, **fields):
     about = {"run": "tiny", "spec": spec.json_text()}
     record_segment("tiny", tiny_trainer(**fields), 0, path, tiny_census(), about)
     seal(path)
-    return measure_first_step([path], spec, DEAD)
+    step = measure_first_step([path], spec, MEMBERS)
+    assert np.isnan(step.row_displacement.sel(population="never sampled"))
+    return step.sel(population=["dead", "live"])
 
 
 def test_the_table_of_the_derivation():

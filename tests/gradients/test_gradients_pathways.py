@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from planted import WITH_PATHWAYS, census, planted, write_run
+from planted import WITH_PATHWAYS, planted, write_run
 from tiny import LIVE, VOCABULARY, bits, tiny_spec, tiny_trainer, train_run
 
+from deadtokens.analysis.populations import members_of
 from deadtokens.gradients.measure import measure_anatomy
 from deadtokens.gradients.pathways import PER_UPDATE, measure_pathways
 from deadtokens.training.clipping import clip_scale
@@ -73,14 +74,29 @@ def test_a_recorded_run_is_described_update_by_update(fields, tmp_path):
     assert found.pathway_sum.sel(side="output").values == pytest.approx(total, rel=1e-9)
     assert (found.pathway_sum.sel(side="input") > 0.05).all()
     shares = found.pathway_share.sel(population="dead")
+    assert np.isnan(found.pathway_norm.sel(population="never sampled")).all()
     assert (shares.sel(side="input") == 0).all() and (shares.sel(side="output") == 1).all()
+
+
+def test_the_sides_and_the_gradient_drawn_with_them_are_of_one_size(tmp_path):
+    """Clipping to a tenth leaves a dead row's output side what its whole gradient was before."""
+    found = measure_anatomy(*trained(tmp_path, precision="fp32", clip=0.05))
+    assert (found.clip_factor < 0.5).all()
+    dead = found.sel(population="dead")
+    output = dead.pathway_norm.sel(side="output").values
+    assert dead.gradient_norm.values == pytest.approx(output, rel=1e-5)
+    probes = dead.side_norm.sel(side="output")[:-1]
+    at = found["update"].isin(probes.probe.values).values
+    assert dead.gradient_norm.values[at] == pytest.approx(probes.values, rel=1e-5)
+    for name in ("pathway_norm", "side_norm", "gradient_norm"):
+        assert "before clipping" in found[name].attrs["long_name"]
 
 
 def test_probes_and_record_agree(tmp_path):
     found = measure_anatomy(*trained(tmp_path, precision="pure-bf16"))
     probed = found.side_norm.sel(probe=[1, 2, 3, 5, 6, 9, 11])
     recorded = found.pathway_norm.sel(update=probed.probe.values)
-    assert probed.values == pytest.approx(recorded.values, rel=1e-12)
+    assert probed.values == pytest.approx(recorded.values, rel=1e-12, nan_ok=True)
 
 
 def test_a_flipped_bit_is_counted(tmp_path):
@@ -92,8 +108,8 @@ def test_a_flipped_bit_is_counted(tmp_path):
     tensors["grad"].view(torch.int32)[4, 7, 2] ^= 1
     write_run(tmp_path, tensors, [0, 3, 9], WITH_PATHWAYS)
     spec = tiny_spec(record=PATHWAYS)
-    dead = census(VOCABULARY).dead.values
-    found = measure_pathways(tmp_path, open_run(tmp_path), spec, dead)
+    run = open_run(tmp_path)
+    found = measure_pathways(tmp_path, run, spec, members_of(run))
     assert found.pathway_differing.values.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0]
 
 

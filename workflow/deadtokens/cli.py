@@ -1,13 +1,15 @@
-"""The command line: what is common to all commands, and `deadtokens COMMAND ...` itself.
+"""The command line: what is common to all commands, and ``deadtokens COMMAND ...`` itself.
 
-Each stage's module has a ``main(arguments)``; a rule runs it as ``python -m deadtokens.<module>``,
-a person as ``deadtokens <command>``. Both take the same arguments, and ``--log FILE`` besides.
+Each stage's module has a ``main(arguments)``; rules and people run it by its name in `COMMANDS`.
+All take ``--log FILE`` besides.
 """
 
 import logging
+import os
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from deadtokens.errors import UserError
@@ -44,6 +46,40 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     ``--log FILE`` is taken out of the arguments: the log lines go to standard error and there.
     """
     arguments, log = _without_log(sys.argv[1:])
+    with _reported(log):
+        main(arguments)
+
+
+def deadtokens() -> None:
+    """Run ``deadtokens COMMAND ARGUMENTS...``."""
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command not in COMMANDS:
+        print(f"usage: deadtokens {{{','.join(COMMANDS)}}} [--help] ...", file=sys.stderr)
+        sys.exit(0 if command in {"-h", "--help"} else 2)
+    os.environ["MPLBACKEND"] = "agg"  # no window; what Jupyter sets is a module of its own
+    arguments, log = _without_log(sys.argv[2:])
+    sys.argv = [f"deadtokens {command}", *arguments]
+    with _reported(log):
+        runpy.run_module(COMMANDS[command], run_name="__main__")
+
+
+@contextmanager
+def _reported(log: Path | None) -> Iterator[None]:
+    """Tell standard error and the log what happens, and how it ends."""
+    _start_logging(log)
+    try:
+        yield
+    except UserError as error:
+        logging.error("deadtokens: %s", error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        logging.exception("deadtokens: a fault of the program; please report it with these lines")
+        sys.exit(1)
+
+
+def _start_logging(log: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log is not None:
         handlers.append(_log_file(log))
@@ -51,13 +87,6 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         handler.addFilter(_is_ours_or_serious)
     logging.raiseExceptions = False  # a full disk takes no more lines: that is no news by then
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers)
-    try:
-        main(arguments)
-    except UserError as error:
-        logging.error("deadtokens: %s", error)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _log_file(path: Path) -> logging.Handler:
@@ -73,22 +102,14 @@ def _is_ours_or_serious(record: logging.LogRecord) -> bool:
 
 
 def _without_log(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
-    arguments = list(arguments)
-    if "--log" not in arguments:
-        return arguments, None
-    at = arguments.index("--log")
-    if at + 1 == len(arguments):
-        sys.exit("deadtokens: --log needs a file name")
-    log = Path(arguments[at + 1])
-    del arguments[at : at + 2]
-    return arguments, log
-
-
-def deadtokens() -> None:
-    """Run ``deadtokens COMMAND ARGUMENTS...``."""
-    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if command not in COMMANDS:
-        print(f"usage: deadtokens {{{','.join(COMMANDS)}}} [--help] ...", file=sys.stderr)
-        sys.exit(0 if command in {"-h", "--help"} else 2)
-    sys.argv = [f"deadtokens {command}", *sys.argv[2:]]
-    runpy.run_module(COMMANDS[command], run_name="__main__")
+    """Take ``--log FILE`` or ``--log=FILE`` out of the arguments."""
+    log, others, remaining = None, [], iter(arguments)
+    for argument in remaining:
+        name, equals, file = argument.partition("=")
+        if name != "--log":
+            others.append(argument)
+            continue
+        log = file if equals else next(remaining, "")
+        if not log:
+            sys.exit("deadtokens: --log needs a file name")
+    return others, Path(log) if log else None

@@ -1,18 +1,27 @@
-"""The machine that Snakemake runs on, and what its jobs inherit."""
+"""The machine that Snakemake runs on, and how its jobs find Python and the package."""
 
-import os
+import shlex
 import sys
 from pathlib import Path
 
 
-def prepare_jobs(package: Path) -> None:
-    """Let jobs find the package, and the interpreter that runs Snakemake, activated or not.
+def command_of_jobs(package: Path, in_conda: bool) -> str:
+    """Return the shell's words that run a command of the package in folder `package`.
 
-    A conda environment, where one is asked for, comes before them on the path.
+    Jobs run this checkout's code in the interpreter that runs Snakemake, whatever the user's
+    working folder and variables hold: Python gets the package's folder by its path (PYTHONPATH
+    would split it at a colon), no other folder (-P) and no variable of its own (-E).
+
+    Parameters
+    ----------
+    package : Path
+        Folder with the package and the ``__main__.py`` that runs it.
+    in_conda : bool
+        Whether jobs run in a conda environment: its interpreter is the first on the path then.
     """
-    interpreter = str(Path(sys.executable).parent)
-    os.environ["PYTHONPATH"] = str(package)
-    os.environ["PATH"] = os.pathsep.join([interpreter, os.environ["PATH"]])
+    interpreter = "python" if in_conda else sys.executable
+    no_user_site = ["-s"] if in_conda or sys.flags.no_user_site else []
+    return shlex.join([interpreter, "-E", "-P", *no_user_site, str(package)])
 
 
 def has_nvidia_gpu() -> bool:

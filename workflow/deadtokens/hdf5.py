@@ -8,66 +8,79 @@ from pathlib import Path
 
 
 class SteadyFile(io.RawIOBase):
-    """A file whose writes never fail; `check` tells what the disk refused.
+    """A file that never fails; `check` tells what the disk refused.
 
     HDF5 does not survive a failed write: a file whose last metadata have no room can neither be
     kept open nor closed, and the process crashes later or takes the file for complete. So HDF5 is
-    not told. From the first failure on, what it writes is kept in memory, and it reads that again.
+    not told. From the first failure on, what it writes is kept in memory, and it reads that again;
+    its file has the length that HDF5 gave it, whatever the disk's has.
 
     Parameters
     ----------
     file : FileIO
-        Open for reading and writing, without a buffer.
+        Empty, open for reading and writing, without a buffer.
     """
 
     def __init__(self, file: io.FileIO):
         self._file = file
+        self._at = self._length = 0
         self._refused: list[tuple[int, bytes]] = []
         self._problem: OSError | None = None
 
     def check(self) -> None:
-        """Raise the OSError of the first write that failed, if one did."""
+        """Raise the first OSError, if there was one."""
         if self._problem is not None:
             raise self._problem
 
     def write(self, data) -> int:
-        content, start = memoryview(data).cast("B"), self.tell()
-        try:
-            self.check()
-            done = 0
-            while done < len(content):
-                done += self._file.write(content[done:])
-        except OSError as problem:
-            self._problem = problem
-            self._keep(start, bytes(content))
+        content, start = memoryview(data).cast("B"), self._at
+        if self._problem is None:
+            with self._noticing():
+                self._file.seek(start)
+                done = 0
+                while done < len(content):
+                    done += self._file.write(content[done:])
+        if self._problem is not None:
+            self._refused.append((start, bytes(content)))
+        self._at += len(content)
+        self._length = max(self._length, self._at)
         return len(content)
-
-    def _keep(self, start: int, content: bytes) -> None:
-        end = start + len(content)
-        self._refused.append((start, content))
-        self.seek(end)
-        if os.fstat(self._file.fileno()).st_size < end:
-            self._file.truncate(end)  # a hole: takes no room
 
     def readinto(self, buffer) -> int:
         """Fill the buffer; HDF5 expects zeros behind the end."""
-        out, start = memoryview(buffer).cast("B"), self.tell()
-        known = self._file.readinto(out)
-        out[known:] = bytes(len(out) - known)
+        out, start, done = memoryview(buffer).cast("B"), self._at, 0
+        with self._noticing():
+            self._file.seek(start)
+            while length := self._file.readinto(out[done:]):
+                done += length
+        out[done:] = bytes(len(out) - done)
         for first, content in self._refused:
             low, high = max(first, start), min(first + len(content), start + len(out))
             if low < high:
                 out[low - start : high - start] = content[low - first : high - first]
+        self._at += len(out)
         return len(out)
 
+    def truncate(self, size: int | None = None) -> int:
+        self._length = self._at if size is None else size
+        with self._noticing():
+            self._file.truncate(self._length)
+        return self._length
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
+        self._at = start + offset
+        return self._at
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._at
 
-    def truncate(self, size: int | None = None) -> int:
-        return self._file.truncate(size)
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            self._problem = self._problem or problem
 
     def readable(self) -> bool:
         return True

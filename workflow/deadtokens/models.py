@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from types import NoneType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -9,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 class Model(BaseModel):
     """A frozen model that takes numbers written as text ('1e-3') but no truth value as a number.
+
+    Nor is a missing number lost that is written as text ('null'): of what stands within
+    ``--config 'defaults={...}'`` Snakemake makes text.
 
     The string under a field documents it, its unit last in brackets: as a docstring it is no part
     of the code's fingerprint, so that better words retrain nothing.
@@ -26,6 +30,14 @@ class Model(BaseModel):
             for one in value if isinstance(value, list) else [value]:
                 if isinstance(one, bool):
                     raise ValueError(f"{json.dumps(one)} is a truth value where a number is needed")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_written_as_text(cls, value: Any, field: ValidationInfo) -> Any:
+        annotation = cls.model_fields[field.field_name].annotation
+        if value == "null" and _holds_number(annotation) and NoneType in get_args(annotation):
+            return None
         return value
 
 

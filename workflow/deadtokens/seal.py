@@ -6,6 +6,9 @@ and is computed faster than a disk delivers; deflated chunks carry checksums of 
 """
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from isal import isal_zlib
 
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
+from deadtokens.identity import SEGMENT
 
 ENDING = ".seal.json"
 CONTENT = {"file": str, "bytes": int, "crc32": str}
@@ -24,29 +28,71 @@ def seal_path(path: Path) -> Path:
     return path.with_name(path.name + ENDING)
 
 
+@contextmanager
+def complete_and_sealed(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path, as `complete_or_absent` does, and seal what has come to `path`.
+
+    Killed between the two, the file has no seal, or that of another: it is no result.
+    """
+    path = Path(path)
+    with complete_or_absent(path) as temporary:
+        yield temporary
+    seal(path)
+
+
 def seal(path: Path) -> None:
-    """Write the seal of a finished file."""
-    content = {"file": path.name, "bytes": path.stat().st_size, "crc32": crc32(path)}
-    with complete_or_absent(seal_path(path)) as temporary:
-        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    """Write the seal of a finished file.
 
-
-def check_seal(path: Path) -> None:
-    """Compare a file with its seal; a file once read is not read again unless it changes.
+    Another process may put a whole file of its own in the place meanwhile. Each looks again after
+    its seal is there, so that the seal that stays is that of the file that stays.
 
     Raises
     ------
     UserError
-        If the file or its seal is missing, or the file is not the one that was sealed.
+        If the file was taken away, or the seal cannot be written.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: missing; run snakemake again, which makes it anew")
-    problem = _problem(path)
-    if problem:
+    try:
+        while not _seal_what_stays(path):
+            pass
+    except FileNotFoundError:
         raise UserError(
-            f"{path}: {problem}; remove it and run snakemake again: it is made anew from the "
-            "checkpoint before it"
-        )
+            f"{path}: removed while it was being sealed; if another process works on the same "
+            "results, let one of the two end, and run it again"
+        ) from None
+
+
+def _seal_what_stays(path: Path) -> bool:
+    """Seal the file, and return whether it is still there."""
+    with path.open("rb", buffering=0) as file:  # open: its inode is no other file's
+        sealed = os.fstat(file.fileno())
+        content = {"file": path.name, "bytes": sealed.st_size, "crc32": crc32(path)}
+        with complete_or_absent(seal_path(path)) as temporary:
+            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        return os.path.samestat(sealed, path.stat())
+
+
+def check_seal(path: Path, required: bool = True) -> None:
+    """Compare a file with its seal; a file once read is not read again unless it changes.
+
+    Parameters
+    ----------
+    path : Path
+    required : bool
+        Refuse a file without a seal. Without this it is taken as it is: a copy.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or cannot be read, or is not the one that was sealed.
+    """
+    try:
+        problem = _problem(path, required)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
+    if problem:
+        raise UserError(f"{path}: {problem}")
 
 
 def crc32(path: Path) -> str:
@@ -58,14 +104,35 @@ def crc32(path: Path) -> str:
     return f"{value:08x}"
 
 
-def _problem(path: Path) -> str:
-    """Return what is wrong with a file or its seal, '' if nothing is."""
+def _problem(path: Path, required: bool) -> str:
+    """Return what is wrong with a file or its seal and what to do, '' if nothing is wrong."""
+    if path.is_dir():
+        return "is a folder, where a file should be; remove it and run snakemake again"
+    if not path.exists():
+        return "missing; run snakemake again, which makes it anew"
+    if not required and not seal_path(path).exists():
+        return ""
+    problem = _disagreement(path)
+    return f"{problem}; {_remedy(path)}" if problem else ""
+
+
+def _remedy(path: Path) -> str:
+    remedy = "remove it and run snakemake again"
+    if SEGMENT.fullmatch(path.name):
+        return f"{remedy}: it is made anew from the checkpoint before it"
+    return f"{remedy}, which makes it anew"
+
+
+def _disagreement(path: Path) -> str:
+    """Return in what a file and its seal disagree, '' if they agree."""
     seal_name = seal_path(path).name
     try:
         stated = json.loads(seal_path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return f"not sealed, so it may be incomplete (a copy needs {seal_name} beside it)"
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        return f"its seal {seal_name} cannot be read ({error.strerror})"
+    except (ValueError, RecursionError) as error:
         return f"its seal {seal_name} is damaged ({error})"
     if not _is_seal(stated) or stated["file"] != path.name:
         return f"{seal_name} is damaged or the seal of another file"

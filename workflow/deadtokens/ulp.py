@@ -3,6 +3,11 @@
 Values are float32 arrays; those of bfloat16 are the float32 with the same value. Everything is done
 on bit patterns, so that subnormals and powers of two come out right. What is done to every weight
 of every update has a form that takes the bare bits in their own width: `ordered`, `distances`.
+
+A float32 value has a place on bfloat16's grid too: the number that it becomes when it is rounded to
+nearest, ties to even, as every cast of torch and every regime that rounds once into its weights
+does it. How many of the grid's steps a float32 weight moved is how far a bfloat16 copy of it would
+have moved, such as autocast makes for every product.
 """
 
 import numpy as np
@@ -50,6 +55,29 @@ def distances(before: np.ndarray, after: np.ndarray, out: np.ndarray | None = No
     return larger.view(unsigned)
 
 
+def nearest_bfloat16(bits: np.ndarray) -> np.ndarray:
+    """Return the bits of the nearest bfloat16 of float32 values, ties to even.
+
+    Parameters
+    ----------
+    bits : ndarray of uint32
+        Of the float32 values; a NaN stays one.
+
+    Returns
+    -------
+    ndarray of uint16, same shape
+    """
+    rounded = bits >> np.uint32(16)
+    rounded &= np.uint32(1)
+    rounded += np.uint32(0x7FFF)
+    rounded += bits  # carries into the kept half where the dropped one is more than half, or odd's
+    rounded >>= np.uint32(16)
+    nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+    if nan.any():  # the sum may have run over
+        rounded[nan] = bits[nan] >> 16 | 0x40
+    return rounded.astype(np.uint16)
+
+
 def in_bfloat16_ulps(displacement: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Return displacements in bfloat16's ulps at their starting points, float32.
 
@@ -86,7 +114,7 @@ def ordered_bits(values: np.ndarray, format: str) -> np.ndarray:
     """
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     if format == "bfloat16":
-        bits = (bits >> 16).astype(np.uint16)
+        bits = nearest_bfloat16(bits)
     return ordered(bits).astype(np.int64)
 
 
@@ -97,7 +125,7 @@ def ulp_distance(before: np.ndarray, after: np.ndarray, format: str) -> np.ndarr
     ----------
     before, after : float32 ndarray, broadcastable, without NaN
     format : {'bfloat16', 'float32'}
-        The grid on which to count. Values between two of its numbers count as the lower magnitude.
+        The grid on which to count. Values between two of its numbers count as the nearest one.
     """
     return np.abs(ordered_bits(after, format) - ordered_bits(before, format))
 

@@ -13,9 +13,9 @@ OUTPUTS:
 rule audit_replay:
     """Replay the optimizer of a run and compare every bit with its record."""
     input:
-        run_segments,
+        **reads(segments=run_segments),
     output:
-        "results/runs/{run}/steps-{steps}/audit.json",
+        **sealed(audit="results/runs/{run}/steps-{steps}/audit.json"),
     log:
         "logs/audit_replay/{run}/{steps}.log",
     conda:
@@ -24,16 +24,16 @@ rule audit_replay:
         code=code("accounting.audit"),
     shell:
         """
-        python -m deadtokens.accounting.audit {input:q} --output {output:q} --log {log:q}
+        {DEADTOKENS} audit {input.segments:q} --output {output.audit:q} --log {log:q}
         """
 
 
 rule attribute_motion:
     """Say what moved the tokens of a run: gradient, momentum, decay or rounding."""
     input:
-        run_segments,
+        **reads(segments=run_segments),
     output:
-        "results/runs/{run}/steps-{steps}/attribution.nc",
+        **sealed(attribution="results/runs/{run}/steps-{steps}/attribution.nc"),
     log:
         "logs/attribute_motion/{run}/{steps}.log",
     conda:
@@ -42,16 +42,16 @@ rule attribute_motion:
         code=code("accounting.attribution"),
     shell:
         """
-        python -m deadtokens.accounting.attribution {input:q} --output {output:q} --log {log:q}
+        {DEADTOKENS} attribution {input.segments:q} --output {output.attribution:q} --log {log:q}
         """
 
 
 rule explain_stillness:
     """Explain why the components of a run's dead tokens stand still."""
     input:
-        run_segments,
+        **reads(segments=run_segments),
     output:
-        "results/runs/{run}/steps-{steps}/stillness.nc",
+        **sealed(stillness="results/runs/{run}/steps-{steps}/stillness.nc"),
     log:
         "logs/explain_stillness/{run}/{steps}.log",
     conda:
@@ -60,5 +60,5 @@ rule explain_stillness:
         code=code("accounting.stillness"),
     shell:
         """
-        python -m deadtokens.accounting.stillness {input:q} --output {output:q} --log {log:q}
+        {DEADTOKENS} stillness {input.segments:q} --output {output.stillness:q} --log {log:q}
         """

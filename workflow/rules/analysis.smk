@@ -14,9 +14,9 @@ OUTPUTS:
 rule collect_scalars:
     """Collect loss and learning rate of a run."""
     input:
-        run_segments,
+        **reads(segments=run_segments),
     output:
-        "results/runs/{run}/steps-{steps}/scalars.nc",
+        **sealed(scalars="results/runs/{run}/steps-{steps}/scalars.nc"),
     log:
         "logs/collect_scalars/{run}/{steps}.log",
     conda:
@@ -25,16 +25,16 @@ rule collect_scalars:
         code=code("analysis.scalars"),
     shell:
         """
-        python -m deadtokens.analysis.scalars {input:q} --output {output:q} --log {log:q}
+        {DEADTOKENS} scalars {input.segments:q} --output {output.scalars:q} --log {log:q}
         """
 
 
 rule measure_storage:
     """Measure what recording costs; alone on the machine."""
     input:
-        "results/runs/{run}/trajectory/segment-000.nc",
+        **reads(segment="results/runs/{run}/trajectory/segment-000.nc"),
     output:
-        "results/benchmarks/{run}/storage.nc",
+        **sealed(storage="results/benchmarks/{run}/storage.nc"),
     log:
         "logs/measure_storage/{run}.log",
     conda:
@@ -44,16 +44,16 @@ rule measure_storage:
         code=code("analysis.storage"),
     shell:
         """
-        python -m deadtokens.analysis.storage {input:q} --output {output:q} --log {log:q}
+        {DEADTOKENS} storage {input.segment:q} --output {output.storage:q} --log {log:q}
         """
 
 
 rule measure_tensors:
     """Measure what each choice of recorded tensors gives and costs; alone on the machine."""
     input:
-        "results/runs/{run}/trajectory/segment-000.nc",
+        **reads(segment="results/runs/{run}/trajectory/segment-000.nc"),
     output:
-        "results/benchmarks/{run}/tensors.nc",
+        **sealed(tensors="results/benchmarks/{run}/tensors.nc"),
     log:
         "logs/measure_tensors/{run}.log",
     conda:
@@ -63,5 +63,5 @@ rule measure_tensors:
         code=code("analysis.tensors"),
     shell:
         """
-        python -m deadtokens.analysis.tensors {input:q} --output {output:q} --log {log:q}
+        {DEADTOKENS} tensors {input.segment:q} --output {output.tensors:q} --log {log:q}
         """

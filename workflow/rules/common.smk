@@ -8,19 +8,32 @@ from pathlib import Path
 
 PACKAGE = Path(workflow.basedir, "workflow")
 ENVIRONMENT = Path(workflow.basedir, "envs/environment.yaml")
+SEAL = ".seal.json"  # of deadtokens.seal, which needs more than Snakemake's environment has
 
 sys.path.insert(0, str(PACKAGE))
 
-from deadtokens.environment import has_nvidia_gpu, prepare_jobs
+from deadtokens.environment import command_of_jobs, has_nvidia_gpu
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
+from deadtokens.study.files import read_configuration
+from deadtokens.study.size import predicted_minutes
 from deadtokens.study.study import Study
 
-prepare_jobs(PACKAGE)
+DEADTOKENS = command_of_jobs(
+    PACKAGE,
+    in_conda="CONDA"
+    in {method.name for method in workflow.deployment_settings.deployment_method},
+)
 try:
+    read_configuration(workflow.configfiles)  # its checks; Snakemake has read them
     study = Study(config)
 except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
+
+
+ON_CLUSTER = workflow.resource_settings.cores is None
+# No parameter of the rule: it determines no bit of a run on one machine, so it reruns nothing.
+ELSEWHERE = "--elsewhere" if study.elsewhere else ""
 
 
 wildcard_constraints:
@@ -37,18 +50,42 @@ def code(module):
     return fingerprint(f"deadtokens.{module}", PACKAGE)
 
 
-def corpus_arguments(wildcards):
-    """Return the command line's words for where a corpus comes from."""
+def sealed(**files):
+    """Return the outputs of a rule whose files are read by others: each file and its seal.
+
+    A seal is small and says what its file is.
+    """
+    seals = {f"{name}_seal": file + SEAL for name, file in files.items()}
+    return {**files, **seals}
+
+
+def reads(**files):
+    """Return the inputs of a rule that reads sealed files, each a pattern or a function.
+
+    The seals are compared by content. So the files' own times do not count, however large they
+    are: what is touched, restored or copied is made again only if it is something else.
+    """
+    seals = {f"{name}_seal": seals_of(file) for name, file in files.items()}
+    return {name: ancient(file) for name, file in files.items()} | seals
+
+
+def seals_of(files):
+    """Return the seals of the files that a pattern, a list or an input function names."""
+    if callable(files):
+        return lambda wildcards: seals_of(files(wildcards))
+    return files + SEAL if isinstance(files, str) else [file + SEAL for file in files]
+
+
+def corpus_arguments(wildcards, output):
+    """Return the command line's words for where a corpus comes from.
+
+    `output` keeps Snakemake from comparing them: wherever the text lies, its digest is in the
+    corpus's name.
+    """
     corpus = study.corpora[wildcards.corpus]
     if corpus.source is not None:
-        return ["--source", corpus.source]
-    return ["--path", corpus.path, "--sha256", corpus.sha256]
-
-
-def local_corpus(wildcards):
-    """Return the user's file behind a corpus, if it is one."""
-    path = study.corpora[wildcards.corpus].path
-    return [] if path is None else [path]
+        return [f"--source={corpus.source}"]
+    return [f"--path={corpus.path}", f"--sha256={corpus.sha256}"]
 
 
 def tokenizer_texts(wildcards):
@@ -208,14 +245,25 @@ def experiment_title(wildcards):
 
 
 def gpus_for(wildcards):
-    """Return how many GPUs a training asks for: one where it will use one, else none."""
+    """Return how many GPUs a training asks for: one where it will use one, else none.
+
+    Of a cluster's nodes the machine that submits knows nothing: `auto` asks for one there.
+    """
     device = study.runs[wildcards.run].device
-    return int(device == "cuda" or (device == "auto" and has_nvidia_gpu()))
+    return int(
+        device == "cuda" or (device == "auto" and (ON_CLUSTER or has_nvidia_gpu()))
+    )
+
+
+def minutes_for(wildcards):
+    """Return the time limit of a segment's training, where there are limits."""
+    run = study.runs[wildcards.run]
+    return predicted_minutes(run, study.vocabularies[run.vocabulary].size)
 
 
 def all_cores(wildcards):
     """Return so many threads that no other job runs beside a measurement."""
-    return workflow.resource_settings.cores or 2  # None: on a cluster
+    return 2 if ON_CLUSTER else workflow.resource_settings.cores
 
 
 def all_figures():
@@ -229,7 +277,12 @@ def all_figures():
 
 
 def print_figures():
-    """Name the figures, each with its PDF and its numbers beside it."""
-    print("The figures, each with a .pdf and the numbers it draws as .csv beside it:")
-    for path in all_figures():
+    """Name the figures that this call made or found finished."""
+    present = {file for job in workflow.dag.jobs for file in job.output}
+    figures = [path for path in all_figures() if path in present]
+    if figures:
+        print(
+            "The figures, each with a .pdf and the numbers it draws as .csv beside it:"
+        )
+    for path in figures:
         print(f"  {path}")

@@ -13,10 +13,8 @@ OUTPUTS:
 
 rule read_corpus:
     """Read a text out of a pinned package or the user's file."""
-    input:
-        local_corpus,
     output:
-        text="results/corpora/{corpus}/text.txt",
+        **sealed(text="results/corpora/{corpus}/text.txt"),
         about="results/corpora/{corpus}/corpus.json",
     log:
         "logs/read_corpus/{corpus}.log",
@@ -27,7 +25,7 @@ rule read_corpus:
         code=code("text.corpus"),
     shell:
         """
-        python -m deadtokens.text.corpus {params.origin:q} \
+        {DEADTOKENS} corpus {params.origin:q} \
             --text {output.text:q} \
             --about {output.about:q} \
             --log {log:q}
@@ -37,9 +35,9 @@ rule read_corpus:
 rule train_vocabulary:
     """Train a byte-level BPE vocabulary."""
     input:
-        tokenizer_texts,
+        **reads(texts=tokenizer_texts),
     output:
-        "results/vocabularies/{vocabulary}/tokenizer.json",
+        **sealed(tokenizer="results/vocabularies/{vocabulary}/tokenizer.json"),
     log:
         "logs/train_vocabulary/{vocabulary}.log",
     conda:
@@ -49,9 +47,9 @@ rule train_vocabulary:
         code=code("text.vocabulary"),
     shell:
         """
-        python -m deadtokens.text.vocabulary {input:q} \
+        {DEADTOKENS} vocabulary {input.texts:q} \
             --size {params.size} \
-            --output {output:q} \
+            --output {output.tokenizer:q} \
             --log {log:q}
         """
 
@@ -59,10 +57,12 @@ rule train_vocabulary:
 rule encode_stream:
     """Encode the training text as token ids."""
     input:
-        tokenizer="results/vocabularies/{vocabulary}/tokenizer.json",
-        text=training_text,
+        **reads(
+            tokenizer="results/vocabularies/{vocabulary}/tokenizer.json",
+            text=training_text,
+        ),
     output:
-        "results/vocabularies/{vocabulary}/stream.nc",
+        **sealed(stream="results/vocabularies/{vocabulary}/stream.nc"),
     log:
         "logs/encode_stream/{vocabulary}.log",
     conda:
@@ -71,10 +71,10 @@ rule encode_stream:
         code=code("text.stream"),
     shell:
         """
-        python -m deadtokens.text.stream \
+        {DEADTOKENS} stream \
             --tokenizer {input.tokenizer:q} \
             --text {input.text:q} \
-            --output {output:q} \
+            --output {output.stream:q} \
             --log {log:q}
         """
 
@@ -82,11 +82,13 @@ rule encode_stream:
 rule take_census:
     """Count every token: which are dead, and why."""
     input:
-        tokenizer="results/vocabularies/{vocabulary}/tokenizer.json",
-        text=training_text,
-        stream="results/vocabularies/{vocabulary}/stream.nc",
+        **reads(
+            tokenizer="results/vocabularies/{vocabulary}/tokenizer.json",
+            text=training_text,
+            stream="results/vocabularies/{vocabulary}/stream.nc",
+        ),
     output:
-        census="results/vocabularies/{vocabulary}/census.nc",
+        **sealed(census="results/vocabularies/{vocabulary}/census.nc"),
         csv="results/vocabularies/{vocabulary}/census.csv",
     log:
         "logs/take_census/{vocabulary}.log",
@@ -96,7 +98,7 @@ rule take_census:
         code=code("text.census"),
     shell:
         """
-        python -m deadtokens.text.census \
+        {DEADTOKENS} census \
             --tokenizer {input.tokenizer:q} \
             --text {input.text:q} \
             --stream {input.stream:q} \

@@ -13,9 +13,9 @@ OUTPUTS:
 rule measure_drift:
     """Measure how the cloud of dead tokens drifts."""
     input:
-        run_segments,
+        **reads(segments=run_segments),
     output:
-        "results/runs/{run}/steps-{steps}/drift.nc",
+        **sealed(drift="results/runs/{run}/steps-{steps}/drift.nc"),
     log:
         "logs/measure_drift/{run}/{steps}.log",
     conda:
@@ -24,5 +24,5 @@ rule measure_drift:
         code=code("drift.measure"),
     shell:
         """
-        python -m deadtokens.drift.measure {input:q} --output {output:q} --log {log:q}
+        {DEADTOKENS} drift {input.segments:q} --output {output.drift:q} --log {log:q}
         """

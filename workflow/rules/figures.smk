@@ -19,7 +19,7 @@ for figure in FIGURES:
         name:
             f"draw_{figure}"
         input:
-            figure_inputs(figure),
+            **reads(files=figure_inputs(figure)),
         output:
             png=report(
                 f"results/figures/{{experiment}}/{figure}.png",
@@ -39,8 +39,8 @@ for figure in FIGURES:
             code=code(f"figures.{figure}"),
         shell:
             """
-            python -m deadtokens.figures.draw {params.figure} {input:q} \
-                --title {params.title:q} \
+            {DEADTOKENS} figure {params.figure} {input.files:q} \
+                --title={params.title:q} \
                 --output {output.png:q} \
                 --log {log:q}
             """
@@ -49,7 +49,7 @@ for figure in FIGURES:
 rule draw_animation:
     """Show the cloud of an experiment's first run as it drifts and freezes."""
     input:
-        first_drift,
+        **reads(drift=first_drift),
     output:
         report(
             "results/figures/{experiment}/drift.gif",
@@ -65,5 +65,5 @@ rule draw_animation:
         code=code("figures.animation"),
     shell:
         """
-        python -m deadtokens.figures.animation {input:q} --output {output:q} --log {log:q}
+        {DEADTOKENS} animation {input.drift:q} --output {output:q} --log {log:q}
         """

@@ -13,9 +13,9 @@ OUTPUTS:
 rule measure_freezing:
     """Measure when the tokens of a run stand still."""
     input:
-        run_segments,
+        **reads(segments=run_segments),
     output:
-        "results/runs/{run}/steps-{steps}/freezing.nc",
+        **sealed(freezing="results/runs/{run}/steps-{steps}/freezing.nc"),
     log:
         "logs/measure_freezing/{run}/{steps}.log",
     conda:
@@ -24,16 +24,16 @@ rule measure_freezing:
         code=code("freezing.measure"),
     shell:
         """
-        python -m deadtokens.freezing.measure {input:q} --output {output:q} --log {log:q}
+        {DEADTOKENS} freezing {input.segments:q} --output {output.freezing:q} --log {log:q}
         """
 
 
 rule measure_sharpening:
     """Measure what drives the dead tokens of a run, and what holds them."""
     input:
-        run_segments,
+        **reads(segments=run_segments),
     output:
-        "results/runs/{run}/steps-{steps}/sharpening.nc",
+        **sealed(sharpening="results/runs/{run}/steps-{steps}/sharpening.nc"),
     log:
         "logs/measure_sharpening/{run}/{steps}.log",
     conda:
@@ -42,5 +42,5 @@ rule measure_sharpening:
         code=code("freezing.sharpening"),
     shell:
         """
-        python -m deadtokens.freezing.sharpening {input:q} --output {output:q} --log {log:q}
+        {DEADTOKENS} sharpening {input.segments:q} --output {output.sharpening:q} --log {log:q}
         """

@@ -16,10 +16,9 @@ OUTPUTS:
 rule go_back_by_hand:
     """Backpropagate by hand at the states of a run and compare with autograd."""
     input:
-        checkpoints=run_checkpoints,
-        stream=run_vocabulary("stream.nc"),
+        **reads(checkpoints=run_checkpoints, stream=run_vocabulary("stream.nc")),
     output:
-        flow="results/runs/{run}/steps-{steps}/backprop.nc",
+        **sealed(flow="results/runs/{run}/steps-{steps}/backprop.nc"),
         csv="results/runs/{run}/steps-{steps}/backprop.csv",
     log:
         "logs/go_back_by_hand/{run}/{steps}.log",
@@ -29,7 +28,7 @@ rule go_back_by_hand:
         code=code("backprop.measure"),
     shell:
         """
-        python -m deadtokens.backprop.measure {input.checkpoints:q} \
+        {DEADTOKENS} backprop {input.checkpoints:q} \
             --stream {input.stream:q} \
             --output {output.flow:q} \
             --csv {output.csv:q} \
@@ -40,11 +39,13 @@ rule go_back_by_hand:
 rule measure_gradients:
     """Hold the gradients of a run against their formulas, recorded and probed."""
     input:
-        segments=run_segments,
-        checkpoints=run_checkpoints,
-        stream=run_vocabulary("stream.nc"),
+        **reads(
+            segments=run_segments,
+            checkpoints=run_checkpoints,
+            stream=run_vocabulary("stream.nc"),
+        ),
     output:
-        "results/runs/{run}/steps-{steps}/gradients.nc",
+        **sealed(gradients="results/runs/{run}/steps-{steps}/gradients.nc"),
     log:
         "logs/measure_gradients/{run}/{steps}.log",
     conda:
@@ -54,10 +55,10 @@ rule measure_gradients:
         code=code("gradients.measure"),
     shell:
         """
-        python -m deadtokens.gradients.measure {input.segments:q} \
+        {DEADTOKENS} gradients {input.segments:q} \
             --checkpoints {input.checkpoints:q} \
             --stream {input.stream:q} \
-            --output {output:q} \
+            --output {output.gradients:q} \
             --log {log:q}
         """
 
@@ -65,10 +66,9 @@ rule measure_gradients:
 rule scan_initial_softmax:
     """Measure the softmax and the gradients before training, by the scale of the embedding."""
     input:
-        stream=run_vocabulary("stream.nc"),
-        census=run_vocabulary("census.nc"),
+        **reads(stream=run_vocabulary("stream.nc"), census=run_vocabulary("census.nc")),
     output:
-        "results/runs/{run}/initial.nc",
+        **sealed(initial="results/runs/{run}/initial.nc"),
     log:
         "logs/scan_initial_softmax/{run}.log",
     conda:
@@ -79,11 +79,11 @@ rule scan_initial_softmax:
         code=code("gradients.initial"),
     shell:
         """
-        python -m deadtokens.gradients.initial \
+        {DEADTOKENS} initial \
             --name {wildcards.run:q} \
             --spec {params.spec:q} \
             --stream {input.stream:q} \
             --census {input.census:q} \
-            --output {output:q} \
+            --output {output.initial:q} \
             --log {log:q}
         """

@@ -8,21 +8,22 @@ OUTPUTS:
 
     results/runs/{run}/trajectory/segment-{segment}.nc
     results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors
-    a .seal.json beside each: its length and checksum
 """
 
 
 rule train_segment:
     """Train and record one segment of a run."""
     input:
-        stream=run_vocabulary("stream.nc"),
-        census=run_vocabulary("census.nc"),
-        previous=previous_checkpoint,
+        **reads(
+            stream=run_vocabulary("stream.nc"),
+            census=run_vocabulary("census.nc"),
+            previous=previous_checkpoint,
+        ),
     output:
-        trajectory="results/runs/{run}/trajectory/segment-{segment}.nc",
-        checkpoint="results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors",
-        trajectory_seal="results/runs/{run}/trajectory/segment-{segment}.nc.seal.json",
-        checkpoint_seal="results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors.seal.json",
+        **sealed(
+            trajectory="results/runs/{run}/trajectory/segment-{segment}.nc",
+            checkpoint="results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors",
+        ),
     log:
         "logs/train_segment/{run}/{segment}.log",
     conda:
@@ -30,6 +31,7 @@ rule train_segment:
     threads: lambda wildcards: study.runs[wildcards.run].threads
     resources:
         gpu=gpus_for,
+        runtime=minutes_for,
     params:
         spec=lambda wildcards: study.runs[wildcards.run].json_text(),
         previous=lambda wildcards, input: (
@@ -38,7 +40,7 @@ rule train_segment:
         code=code("training.train"),
     shell:
         """
-        python -m deadtokens.training.train \
+        {DEADTOKENS} train \
             --name {wildcards.run:q} \
             --spec {params.spec:q} \
             --segment {wildcards.segment} \
@@ -47,5 +49,6 @@ rule train_segment:
             {params.previous:q} \
             --trajectory {output.trajectory:q} \
             --checkpoint {output.checkpoint:q} \
+            {ELSEWHERE} \
             --log {log:q}
         """

@@ -40,8 +40,8 @@ class Run:
     ----------
     name : str
     spec : RunSpec
-    populations : float64 ndarray of shape (2, tokens)
-        1 for the members of the dead and of the live tokens, else 0.
+    populations : float64 ndarray of shape (populations, tokens)
+        1 for the members of each of `analysis.populations`, else 0.
     h_mean : float64 ndarray of shape (updates, components)
     """
 
@@ -155,7 +155,7 @@ class _Book:
         self.skipped = 0 if self.run.spec.weight_decay else 1  # without decay its term is nowhere
         self.net = torch.zeros((len(TERMS), tokens, components), dtype=torch.float64)
         self.net_of = self.net.unbind()
-        self.sums = np.zeros((updates, len(VECTORS), 2, components))
+        self.sums = np.zeros((updates, len(VECTORS), len(self.populations), components))
         self.factors = np.empty((updates, len(TERMS)))
         self.products, self.squares = np.zeros((2, OLDER, updates, tokens))
         self.with_h = np.empty((updates, tokens))

@@ -18,6 +18,7 @@ from deadtokens.accounting.ages import GradientHistory
 from deadtokens.accounting.ledger import Ledger, parts
 from deadtokens.accounting.motion import summarise
 from deadtokens.analysis.origin import run_attributes
+from deadtokens.analysis.populations import members_of
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
 from deadtokens.training.precision import REGIMES
@@ -52,8 +53,7 @@ def _describe(opened: xr.Dataset) -> Run:
             f"run {opened.attrs['run']}: without recorded {', '.join(missing)} its motion cannot "
             "be attributed; record all four tensors"
         )
-    dead = opened["dead"].values.astype(bool)
-    populations = np.stack([dead, ~dead]).astype(np.float64)
+    populations = members_of(opened).astype(np.float64)
     h_mean = opened["h_mean"].values.astype(np.float64)
     return Run(opened.attrs["run"], read_spec(opened.attrs["spec"]), populations, h_mean)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from deadtokens.accounting.tally import ProofTally, Tally
 from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
-from deadtokens.files import complete_or_absent
+from deadtokens.seal import complete_and_sealed
 from deadtokens.training.device import describe_device
 from deadtokens.training.optimizer import hyperparameters, learning_rate, update_W
 from deadtokens.training.precision import REGIMES
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # the other cores inflate what comes next
     result = audit_run(options.segments)
-    with complete_or_absent(options.output) as temporary:
+    with complete_and_sealed(options.output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     logging.getLogger(__name__).info(f"audit {result['run']}: {_summary(result)}")
 

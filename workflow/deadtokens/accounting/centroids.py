@@ -1,4 +1,4 @@
-"""The centroids of the dead and of the live tokens: what moved them, update by update."""
+"""The populations' centroids: what moved them, update by update."""
 
 from dataclasses import dataclass
 
@@ -89,7 +89,7 @@ def label_centroids(ledger: Ledger, sizes: np.ndarray) -> xr.Dataset:
 
 def _centroids(ledger: Ledger, sizes: np.ndarray) -> Centroids:
     components = ledger.run.h_mean.shape[1]
-    sums = ledger.over_updates("sums", len(VECTORS), 2, components)
+    sums = ledger.over_updates("sums", len(VECTORS), len(sizes), components)
     factors = ledger.over_updates("factors", len(TERMS))
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (sums / sizes[:, None]).transpose(0, 2, 1, 3)  # update, population, vector

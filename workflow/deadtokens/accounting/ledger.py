@@ -30,15 +30,15 @@ class Segment:
     """
 
     def __init__(self, updates: range, run: Run):
-        tokens, components = run.populations.shape[1], run.h_mean.shape[1]
+        (populations, tokens), components = run.populations.shape, run.h_mean.shape[1]
         self.updates, self.members = updates, run.populations.astype(bool)
         count = len(updates)
-        self.sums = np.zeros((count, len(VECTORS), 2, components))
+        self.sums = np.zeros((count, len(VECTORS), populations, components))
         self.factors = np.empty((count, len(TERMS)))
         self.statistics = np.empty((len(STATISTICS), count, tokens), np.float32)
-        self.at_rest, self.rest_norms = np.zeros((2, count, 2))
+        self.at_rest, self.rest_norms = np.zeros((2, count, populations))
         self.closure, self.bound_ratio = np.zeros((2, count))
-        self.quantiles = np.empty((count, 2, len(STATISTICS), len(QUANTILES)))
+        self.quantiles = np.empty((count, populations, len(STATISTICS), len(QUANTILES)))
 
     def enter(self, tokens: slice, account: Account) -> None:
         """Take in the account of some tokens."""

@@ -8,14 +8,14 @@ from deadtokens.accounting.ages import AGES
 from deadtokens.accounting.centroids import about, label_centroids, norm, shares
 from deadtokens.accounting.ledger import QUANTILES, Ledger
 from deadtokens.accounting.terms import TERMS
+from deadtokens.analysis.populations import describe_members
 
 COORDINATES = {
     "update": "update t takes state t-1 to state t",
-    "population": "tokens that never occur in the training text, and the others",
     "term": "what a displacement is the sum of",
     "age": "updates since a gradient came; parts of present + momentum",
     "against": "direction opposite to which the displacement is held",
-    "quantile": "quantile",
+    "quantile": "quantile over tokens, linear between two neighbours",
     "token": "row of the vocabulary",
     "component": "component of the embedding",
 }
@@ -32,14 +32,13 @@ def summarise(ledger: Ledger) -> xr.Dataset:
     ledger : Ledger
         Closed.
     """
-    dead, live = ledger.run.populations.astype(bool)
-    sizes = np.array([dead.sum(), live.sum()])
+    members = ledger.run.populations.astype(bool)
+    sizes = members.sum(axis=1)
     dataset = xr.merge(
-        [label_centroids(ledger, sizes), _tokens(ledger, sizes)],
+        [label_centroids(ledger, sizes), _tokens(ledger, sizes), describe_members(members)],
         join="exact",
         compat="no_conflicts",
     )
-    dataset["dead"] = ("token", dead, about("the token never occurs in the training text"))
     dataset["closure"] = (
         "update",
         ledger.over_updates("closure"),
@@ -60,7 +59,6 @@ def _coordinates(ledger: Ledger) -> dict[str, tuple]:
     tokens, components = ledger.net_displacement.shape
     values = {
         "update": updates,
-        "population": ["dead", "live"],
         "term": list(TERMS),
         "age": list(AGES),
         "against": list(AGAINST),
@@ -72,10 +70,10 @@ def _coordinates(ledger: Ledger) -> dict[str, tuple]:
 
 
 def _tokens(ledger: Ledger, sizes: np.ndarray) -> xr.Dataset:
-    quantiles = ledger.over_updates("quantiles", 2, len(STATISTICS), len(QUANTILES))
-    at_rest = ledger.over_updates("at_rest", 2)
+    quantiles = ledger.over_updates("quantiles", len(sizes), len(STATISTICS), len(QUANTILES))
+    at_rest = ledger.over_updates("at_rest", len(sizes))
     with np.errstate(invalid="ignore", divide="ignore"):
-        rest_norm = ledger.over_updates("rest_norms", 2) / at_rest
+        rest_norm = ledger.over_updates("rest_norms", len(sizes)) / at_rest
     net_terms = ledger.net.transpose(1, 0, 2)
     axes = ("update", "population")
     return xr.Dataset(
@@ -100,7 +98,6 @@ def _tokens(ledger: Ledger, sizes: np.ndarray) -> xr.Dataset:
                 rest_norm,
                 about("their mean norm of the update that rounding took away", "weight"),
             ),
-            "tokens": ("population", sizes, about("number of tokens")),
             "net_share": (
                 ("token", "term"),
                 shares(net_terms, ledger.net_displacement),

@@ -33,6 +33,7 @@ from deadtokens.trajectory.segments import Segments
 
 AHEAD = 8  # updates being explained at a time
 SETTINGS = ("precision", "lr", "warmup", "beta1", "beta2", "eps", "weight_decay")
+NOT_EXCEEDED = "the smallest value that so large a part of them does not exceed"
 COUNTERFACTUAL = (
     "along the recorded gradients: what one update would have done with exact moments, not what "
     "another training would have become"
@@ -147,7 +148,7 @@ def label(
         "second_moment_ratio": (
             ("update",),
             stillness.second_moment_ratio,
-            "median over dead components of recorded over exact second moment",
+            f"median over dead components of recorded over exact second moment: {NOT_EXCEEDED}",
         ),
     }
     return xr.Dataset(
@@ -157,7 +158,7 @@ def label(
             "cause": ("cause", list(CAUSES), {"long_name": "why the component stood still"}),
             "token": ("token", dead, _about("row of the vocabulary; dead tokens only")),
             "moments": ["recorded", "exact"],
-            "quantile": ("quantile", list(QUANTILES), _about("quantile")),
+            "quantile": ("quantile", list(QUANTILES), _about(f"over components: {NOT_EXCEEDED}")),
         },
         attrs={"components": components},
     )

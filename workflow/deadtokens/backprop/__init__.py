@@ -1,6 +1,7 @@
 """Backpropagation by hand: the model's whole backward pass, without autograd, and what it shows.
 
 `symbols` names every tensor; `layers` has each formula, forward and backward; `model` strings them
-together; `autograd` is what they are compared with; `streams` follows the gradient through the
-blocks; `measure` does all this to the checkpoints of a run.
+together; `autograd` is what they are compared with, and `rounding` how closely they can agree;
+`streams` follows the gradient through the blocks; `measure` does all this to the checkpoints of a
+run.
 """

@@ -12,7 +12,6 @@ from deadtokens.backprop.symbols import INPUT_NAME, OUTSIDE, Tensors, parameters
 from deadtokens.training.model import Transformer
 from deadtokens.training.spec import RunSpec
 
-SMALL = 1e-6  # of the whole gradient's norm: smaller gradients are compared with this instead
 TOLERANCE = 1e-10
 # Intermediates that a part of a block gets as its argument, and those that it returns.
 ARGUMENTS = {"x0": "", "x1": "norm2", "r": "contract", "C": "attention.output"}
@@ -140,18 +139,21 @@ def norm_of(tensors: Tensors) -> float:
     )
 
 
-def errors(gradients: Tensors, reference: Tensors, whole: float) -> dict[tuple[int, str], float]:
-    """Return how far each gradient is off, relative to its size.
+def errors(
+    gradients: Tensors, reference: Tensors, terms: Mapping[tuple[int, str], Tensor]
+) -> dict[tuple[int, str], float]:
+    """Return how far each gradient is off, relative to what two right ways to it can agree on.
 
-    The norm of the difference, over the reference's norm, or over `SMALL` times the whole
-    gradient's where that is larger: what is zero in exact arithmetic has only rounding to compare.
+    The norm of the difference, over the reference's norm, or over the size of the terms of which
+    the gradient is the sum where that is larger: of what cancels only rounding is left, and that
+    is in proportion to the terms. What is equal is off by 0, zeros too.
 
     Parameters
     ----------
     gradients, reference : Tensors
         Of the same symbols and shapes.
-    whole : float
-        Norm of the whole gradient, over all parameters.
+    terms : mapping of (block, symbol) to Tensor of shape ()
+        As `deadtokens.backprop.rounding.term_sizes` gives them.
 
     Raises
     ------
@@ -161,13 +163,15 @@ def errors(gradients: Tensors, reference: Tensors, whole: float) -> dict[tuple[i
     if gradients.keys() != reference.keys():
         raise AssertionError(f"not in both: {gradients.keys() ^ reference.keys()}")
     return {
-        place: _error(gradient, reference[place], SMALL * whole)
+        place: _error(gradient, reference[place], terms[place])
         for place, gradient in gradients.items()
     }
 
 
-def _error(gradient: Tensor, reference: Tensor, least: float) -> float:
+def _error(gradient: Tensor, reference: Tensor, terms: Tensor) -> float:
     if gradient.shape != reference.shape:
         raise AssertionError(f"{tuple(gradient.shape)} is compared with {tuple(reference.shape)}")
-    size = max(reference.norm().item(), least)
-    return (gradient - reference).norm().item() / size
+    off = torch.linalg.vector_norm(gradient - reference)
+    if off == 0:
+        return 0.0
+    return (off / torch.maximum(torch.linalg.vector_norm(reference), terms)).item()

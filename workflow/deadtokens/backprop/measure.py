@@ -7,6 +7,7 @@ import argparse
 import csv
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from deadtokens.analysis.checkpoints import State
 from deadtokens.backprop.autograd import TOLERANCE, autograd_gradients, errors, norm_of
 from deadtokens.backprop.model import backward, forward
+from deadtokens.backprop.rounding import term_sizes
 from deadtokens.backprop.states import read_states
 from deadtokens.backprop.streams import (
     BRANCHES,
@@ -52,7 +54,11 @@ VARIABLES = {
     "sequences": ((), "sequences of that batch that were taken", "1"),
     "tokens": ((), "different tokens in them", "1"),
     "gradient_norm": ((), "norm of the whole gradient over all parameters", "nat"),
-    "largest_error": ((), "largest relative error of the hand's gradients to autograd's", "1"),
+    "largest_error": (
+        (),
+        "largest error of the hand's gradients to autograd's, relative to their terms",
+        "1",
+    ),
     "output_norm": (("output",), "norm of the gradient before the blocks, over positions", "nat"),
     "norm": (("block", "stream"), "norm of a stream of the gradient, over positions", "nat"),
     "cosine": (("block", "branch"), "cosine of the stream past a branch to that through it", "1"),
@@ -99,10 +105,12 @@ def check_state(
     b = torch.zeros(len(state.named["embedding.weight"]), dtype=torch.float64)
     weights = parameters_by_symbol(state.named, spec.layers) | {(OUTSIDE, "b"): b}
     values = forward(weights, inputs, targets, spec)
-    gradients = backward(weights, values, inputs, targets, spec)
+    go_back = partial(backward, weights, values, inputs, targets, spec)
+    gradients = go_back()
+    terms = term_sizes(go_back, gradients)
     whole = norm_of({place: g for place, g in gradients.items() if describe(*place).name})
     reference = autograd_gradients(state.named, b, inputs, targets, spec)
-    off = errors(gradients, reference, whole)
+    off = errors(gradients, reference, terms)
     found = describe_flow(gradients, inputs, spec.layers) | {
         "loss": values[OUTSIDE, "L"],
         "sequences": len(inputs),

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deadtokens.analysis.spread import Spread
+
 
 @dataclass(frozen=True)
 class Positions:
@@ -37,9 +39,8 @@ class Motion:
         Tokens with a displacement.
     bulk : float64 ndarray
         Squared norm of the mean displacement: the centroid's step.
-    mean_square : float64 ndarray
-        Mean over tokens of the squared displacement, those at rest included. What it has more than
-        `bulk` is thermal: the mean squared displacement relative to the centroid's.
+    thermal : float64 ndarray
+        Mean over tokens of the squared displacement relative to the centroid's.
     resultant_length : float64 ndarray
         Norm of the mean of the movers' unit displacements (Mardia & Jupp 2000, section 9.2).
     pairwise_cosine : float64 ndarray
@@ -48,9 +49,14 @@ class Motion:
 
     movers: np.ndarray
     bulk: np.ndarray
-    mean_square: np.ndarray
+    thermal: np.ndarray
     resultant_length: np.ndarray
     pairwise_cosine: np.ndarray
+
+    @property
+    def mean_square(self) -> np.ndarray:
+        """Mean over tokens of the squared displacement, those at rest included."""
+        return self.bulk + self.thermal
 
 
 class CloudSums:
@@ -62,10 +68,14 @@ class CloudSums:
     """
 
     def __init__(self, components: int, steps: int):
-        self.tokens = 0
+        self.place, self.displacement = Spread(components, steps), Spread(components, steps)
         self.movers = np.zeros(steps, np.int64)
-        self.W, self.displacement, self.unit = np.zeros((3, components, steps))
-        self.norm, self.square, self.displacement_square = np.zeros((3, steps))
+        self.unit, self.norm = np.zeros((components, steps)), np.zeros(steps)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were added."""
+        return self.place.rows
 
     def add(self, W: np.ndarray, displacement: np.ndarray) -> None:
         """Add tokens.
@@ -76,26 +86,21 @@ class CloudSums:
             W after each update, and what it was changed by.
         """
         with np.errstate(all="ignore"):
-            squares = np.einsum("tcs,tcs->ts", W, W)
+            self.place.add(W)
+            self.displacement.add(displacement)
             moved_squares = np.einsum("tcs,tcs->ts", displacement, displacement)
             moved = moved_squares > 0
             inverse = np.where(moved, 1 / np.sqrt(moved_squares), 0)
-            self.tokens += len(W)
             self.movers += moved.sum(axis=0)
-            self.W += W.sum(axis=0, dtype=np.float64)
-            self.displacement += displacement.sum(axis=0, dtype=np.float64)
             self.unit += np.einsum("tcs,ts->cs", displacement, inverse)
-            self.norm += np.sqrt(squares).sum(axis=0, dtype=np.float64)
-            self.square += squares.sum(axis=0, dtype=np.float64)
-            self.displacement_square += moved_squares.sum(axis=0, dtype=np.float64)
+            norms = np.sqrt(np.einsum("tcs,tcs->ts", W, W))
+            self.norm += norms.sum(axis=0, dtype=np.float64)
 
     def positions(self) -> Positions:
         """Return the cloud at the states after the updates."""
         with np.errstate(all="ignore"):
-            centroid = self.W / self.tokens
-            variance = self.square / self.tokens - np.square(centroid).sum(axis=0)
-            radius = np.sqrt(np.maximum(variance, 0))
-            return Positions(centroid.T, self.norm / self.tokens, radius)
+            radius = np.sqrt(self.place.variance)
+            return Positions(self.place.centroid.T, self.norm / self.tokens, radius)
 
     def motion(self) -> Motion:
         """Return what the updates did to the cloud."""
@@ -103,8 +108,8 @@ class CloudSums:
             resultant = np.linalg.norm(self.unit, axis=0) / self.movers
             return Motion(
                 self.movers,
-                np.square(self.displacement / self.tokens).sum(axis=0),
-                self.displacement_square / self.tokens,
+                np.square(self.displacement.centroid).sum(axis=0),
+                self.displacement.variance,
                 resultant,
                 pairwise_cosine(resultant, self.movers),
             )

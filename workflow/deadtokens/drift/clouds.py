@@ -1,20 +1,21 @@
-"""The dead and the live cloud at every state and in every update, from what the pass found."""
+"""The populations' clouds at every state and in every update, from what the pass found."""
 
 import numpy as np
 
+from deadtokens.analysis.populations import POPULATIONS
 from deadtokens.drift.cloud import Positions, effective_dimension, follow_path, spectra
-from deadtokens.drift.follow import POPULATIONS, Followed, joined_motion, joined_positions
+from deadtokens.drift.follow import Followed, joined_motion, joined_positions
 
 
-def describe_clouds(found: Followed, dead: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the quantities of every state and update."""
+def describe_clouds(found: Followed, members: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the quantities of every state and update; `members` is (populations, tokens)."""
     positions = {name: joined_positions(found.positions[name]) for name in POPULATIONS}
     eigenvalues = np.concatenate(found.eigenvalues)
     marked = list(dict.fromkeys(state for _, state in found.covariance))
     with np.errstate(all="ignore"):
         separation = np.linalg.norm(positions["dead"].centroid - positions["live"].centroid, axis=1)
         return {
-            **_of_states(positions, dead),
+            **_of_states(positions, members),
             **_of_updates(found, positions),
             "separation": separation,
             "separation_in_radii": separation / positions["dead"].radius,
@@ -32,7 +33,7 @@ def describe_clouds(found: Followed, dead: np.ndarray) -> dict[str, np.ndarray]:
         }
 
 
-def _of_states(positions: dict[str, Positions], dead: np.ndarray) -> dict[str, np.ndarray]:
+def _of_states(positions: dict[str, Positions], members: np.ndarray) -> dict[str, np.ndarray]:
     paths = [follow_path(positions[name].centroid) for name in POPULATIONS]
     columns = {
         "centroid": [positions[name].centroid for name in POPULATIONS],
@@ -42,9 +43,9 @@ def _of_states(positions: dict[str, Positions], dead: np.ndarray) -> dict[str, n
         "efficiency": [path.efficiency for path in paths],
     }
     stacked = {name: np.stack(values, axis=1) for name, values in columns.items()}
-    tokens = np.array([dead.sum(), (~dead).sum()])
+    tokens = members.sum(axis=1)
     known = tokens > 0
-    share = tokens[known] / len(dead)
+    share = tokens[known] / tokens.sum()
     together = np.einsum("p,spc->sc", share, stacked["centroid"][:, known])
     return stacked | {
         "mean_embedding_ratio": np.linalg.norm(stacked["centroid"], axis=2) / stacked["mean_norm"],
@@ -58,9 +59,7 @@ def _of_updates(found: Followed, positions: dict[str, Positions]) -> dict[str, n
     columns = {
         "movers": [motion.movers for motion in motions],
         "bulk_speed": [np.sqrt(motion.bulk) for motion in motions],
-        "thermal_speed": [
-            np.sqrt(np.maximum(motion.mean_square - motion.bulk, 0)) for motion in motions
-        ],
+        "thermal_speed": [np.sqrt(motion.thermal) for motion in motions],
         "bulk_share": [motion.bulk / motion.mean_square for motion in motions],
         "resultant_length": [motion.resultant_length for motion in motions],
         "pairwise_cosine": [motion.pairwise_cosine for motion in motions],

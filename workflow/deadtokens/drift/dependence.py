@@ -4,12 +4,16 @@ Two numbers say how a token drifted: its *score*, the component of its net displ
 population's drift, and its *residual*, the norm of the rest. They are held against properties of
 the token by rank correlation, against classes of tokens by the share of variance between them, and
 against the similarity of pairs of tokens by a Mantel test.
+
+Each of these is a test, and a run has dozens: of twenty that hold chance alone, one is beyond a
+level of 5 %. What counts as beyond chance is therefore decided over all of them together, by
+`beyond_chance`.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import false_discovery_control, norm, rankdata
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from deadtokens.drift.directions import unit
@@ -17,7 +21,7 @@ from deadtokens.drift.directions import unit
 LEVEL = 0.95
 FEWEST = 10
 PAIRED_TOKENS = 300
-PERMUTATIONS = 199
+PERMUTATIONS = 999
 GRAMS = (1, 3)
 
 
@@ -32,12 +36,15 @@ class Effect:
     value, low, high : float
         For correlations a 95 % confidence interval. For variance between classes and for pairs,
         ``low`` and ``high`` are what 95 % of random assignments give: the null's range.
+    p : float
+        How often chance alone gives as much or more, for this test by itself.
     """
 
     tokens: int
     value: float
     low: float
     high: float
+    p: float
 
 
 def scores_and_residuals(
@@ -63,8 +70,9 @@ def scores_and_residuals(
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> Effect:
     """Return Spearman's correlation with its confidence interval.
 
-    The interval is Fisher's z with the variance (1 + rho^2 / 2) / (n - 3) (Bonett & Wright 2000).
-    Tokens for which one of the two is not finite are left out.
+    The interval is Fisher's z with the variance (1 + rho^2 / 2) / (n - 3) (Bonett & Wright 2000);
+    p belongs to it: below 5 % where the interval leaves 0 out. Tokens for which one of the two is
+    not finite are left out.
 
     Parameters
     ----------
@@ -74,13 +82,19 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> Effect:
     tokens = int(known.sum())
     first, second = rankdata(first[known]), rankdata(second[known])
     if tokens < FEWEST or not np.ptp(first) or not np.ptp(second):
-        return Effect(tokens, np.nan, np.nan, np.nan)
+        return undefined(tokens)
     rho = float(np.clip(np.corrcoef(first, second)[0, 1], -1, 1))
     if abs(rho) == 1:
-        return Effect(tokens, rho, rho, rho)
-    half = norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 + rho**2 / 2) / (tokens - 3))
-    low, high = np.tanh([np.arctanh(rho) - half, np.arctanh(rho) + half])
-    return Effect(tokens, rho, float(low), float(high))
+        return Effect(tokens, rho, rho, rho, 0.0)
+    z, error = np.arctanh(rho), np.sqrt((1 + rho**2 / 2) / (tokens - 3))
+    half = norm.ppf((1 + LEVEL) / 2) * error
+    low, high = np.tanh([z - half, z + half])
+    return Effect(tokens, rho, float(low), float(high), float(2 * norm.sf(abs(z) / error)))
+
+
+def undefined(tokens: int) -> Effect:
+    """Return the effect of which nothing can be said."""
+    return Effect(tokens, *[np.nan] * 4)
 
 
 def variance_between(
@@ -89,7 +103,8 @@ def variance_between(
     """Return the share of the values' variance that lies between classes (eta squared).
 
     The interval is that of classes dealt at random among the tokens: with k classes of n tokens
-    chance alone gives (k - 1) / (n - 1) in the mean.
+    chance alone gives (k - 1) / (n - 1) in the mean. Classes that differ less than that do not
+    differ: p is one-sided.
 
     Parameters
     ----------
@@ -101,9 +116,10 @@ def variance_between(
     values, (names, labels) = values[known], np.unique(classes[known], return_inverse=True)
     tokens = len(values)
     if tokens < FEWEST or len(names) < 2 or not np.ptp(values):
-        return Effect(tokens, np.nan, np.nan, np.nan)
+        return undefined(tokens)
+    found = _eta_squared(values, labels)
     random = [_eta_squared(values, generator.permutation(labels)) for _ in range(PERMUTATIONS)]
-    return Effect(tokens, _eta_squared(values, labels), *_range_of(random))
+    return Effect(tokens, found, *_range_of(random), _share_above(found, random))
 
 
 def _eta_squared(values: np.ndarray, labels: np.ndarray) -> float:
@@ -111,6 +127,11 @@ def _eta_squared(values: np.ndarray, labels: np.ndarray) -> float:
     centred = values - values.mean()
     means = np.bincount(labels, centred) / sizes
     return float((sizes * means**2).sum() / (centred**2).sum())
+
+
+def _share_above(found: float, random: list[float]) -> float:
+    """Return how often chance gives as much, what was found counted among the draws."""
+    return float((1 + np.count_nonzero(np.array(random) >= found)) / (1 + len(random)))
 
 
 def _range_of(random: list[float]) -> tuple[float, float]:
@@ -125,7 +146,7 @@ def pairs_alike(
 
     The correlation, over pairs of tokens, of their similarity with the cosine between what their
     net displacements have besides the mean one; the interval is that of tokens shuffled against
-    each other (Mantel 1967).
+    each other (Mantel 1967), and p takes both of its tails.
 
     Parameters
     ----------
@@ -136,11 +157,35 @@ def pairs_alike(
     tokens = len(similarity)
     expected, found = _standard(similarity), _standard(_cosines_of_rest(displacement))
     if tokens < FEWEST or expected is None or found is None:
-        return Effect(tokens, np.nan, np.nan, np.nan)
+        return undefined(tokens)
     pairs = tokens * (tokens - 1)
     orders = [generator.permutation(tokens) for _ in range(PERMUTATIONS)]
     random = [float((expected * found[np.ix_(order, order)]).sum() / pairs) for order in orders]
-    return Effect(tokens, float((expected * found).sum() / pairs), *_range_of(random))
+    correlation = float((expected * found).sum() / pairs)
+    above = _share_above(correlation, random)
+    below = _share_above(-correlation, [-one for one in random])
+    return Effect(tokens, correlation, *_range_of(random), min(1.0, 2 * min(above, below)))
+
+
+def beyond_chance(p: np.ndarray) -> np.ndarray:
+    """Return which tests of many are beyond chance, by Benjamini and Hochberg (1995).
+
+    Of those that are, at most 5 % are expected to be chance.
+
+    Parameters
+    ----------
+    p : ndarray, shape (tests,)
+        NaN where a test is not defined: it counts for nothing and is not beyond chance.
+
+    Returns
+    -------
+    ndarray of bool, shape (tests,)
+    """
+    known = np.isfinite(p)
+    beyond = np.zeros(len(p), bool)
+    if known.any():
+        beyond[known] = false_discovery_control(p[known]) <= 1 - LEVEL + 1e-12
+    return beyond
 
 
 def _cosines_of_rest(displacement: np.ndarray) -> np.ndarray:

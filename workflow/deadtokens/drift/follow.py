@@ -1,10 +1,11 @@
-"""One pass over W that follows the dead and the live cloud, and keeps a few states as they are."""
+"""One pass over W that follows the populations' clouds, and keeps a few states as they are."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, field
 
 import numpy as np
 
+from deadtokens.analysis.populations import POPULATIONS
 from deadtokens.drift.cloud import (
     CloudSums,
     Motion,
@@ -15,7 +16,6 @@ from deadtokens.drift.cloud import (
 )
 from deadtokens.trajectory.blocks import Block
 
-POPULATIONS = ("dead", "live")
 TILE = 64  # tokens: with 64 components and 64 steps a megabyte
 
 
@@ -25,7 +25,8 @@ class Watch:
 
     Attributes
     ----------
-    dead : ndarray of bool, shape (tokens,)
+    populations : ndarray of bool, shape (populations, tokens)
+        Who belongs to each of POPULATIONS.
     whole : set of int
         States of which all of W is kept.
     marked : set of int
@@ -38,7 +39,7 @@ class Watch:
         Of resamples of the dead tokens; their rows sum to 1.
     """
 
-    dead: np.ndarray
+    populations: np.ndarray
     whole: set[int]
     marked: set[int]
     frames: set[int]
@@ -47,7 +48,7 @@ class Watch:
 
     def members_of(self, population: str) -> np.ndarray:
         """Return which tokens belong to a population, bool of shape (tokens,)."""
-        return self.dead if population == "dead" else ~self.dead
+        return self.populations[POPULATIONS.index(population)]
 
     def tiles(self, population: str) -> Iterator[np.ndarray]:
         """Yield the population's tokens, a few at a time, in their order."""
@@ -116,7 +117,7 @@ def follow(blocks: Iterable[Block], watch: Watch) -> Followed:
 def _follow_clouds(
     found: Followed, watch: Watch, states: np.ndarray, last: np.ndarray, W: np.ndarray
 ) -> None:
-    """Add a block to what is known of both clouds; `last` is W before its first state."""
+    """Add a block to what is known of the clouds; `last` is W before its first state."""
     _, components, steps = W.shape
     steps_of_draws = np.zeros((len(watch.weights), components * steps), np.float32)
     for name in POPULATIONS:
@@ -184,9 +185,10 @@ def outer_products(steps: np.ndarray) -> np.ndarray:
 
 
 def _find_shapes(found: Followed, watch: Watch, states: np.ndarray, W: np.ndarray) -> None:
-    """Find the dead cloud's covariance at every state, the live one's at the marked states."""
+    """Find the dead cloud's covariance at every state, the others' at the marked states."""
     marked = np.isin(states, list(watch.marked))
-    for name, chosen in (("dead", np.ones_like(marked)), ("live", marked)):
+    for name in POPULATIONS:
+        chosen = np.ones_like(marked) if name == "dead" else marked
         centroid = found.positions[name][-1].centroid[chosen]
         covariance = np.zeros((len(centroid), *[W.shape[1]] * 2))
         for tile in watch.tiles(name) if len(centroid) else []:

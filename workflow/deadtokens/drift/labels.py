@@ -10,6 +10,13 @@ SOURCE = ("source", "centring")
 EFFECT = ("population", "property", "response")
 LIKENESS = ("population", "likeness")
 
+_P = "how often chance alone gives as much or more, for this test by itself"
+_BEYOND = (
+    "beyond chance, by Benjamini and Hochberg over all tests of the file, effects and likenesses: "
+    "of those marked, at most 5 % are expected to be chance"
+)
+_LINEAR = "linear between two neighbours"
+
 # name: axes, meaning, unit
 VARIABLES = {
     "centroid": ((*STATE, "component"), "mean of W over the population's tokens", "weight"),
@@ -57,18 +64,21 @@ VARIABLES = {
     ),
     "isotropy": (
         ("marked", "population"),
-        "Mu & Viswanath's isotropy at marked states; 1: no direction is special",
+        "least over greatest sum over tokens of exp(c . W), c the unit eigenvectors of W's "
+        "uncentred second moment, each with both signs (Mu & Viswanath 2018 take one); 1: no "
+        "direction is special",
         "1",
     ),
     "share": ((*SOURCE, "rank"), "share of the variance of each principal component", "1"),
     "share_band": (
         (*SOURCE, "rank", "bound"),
-        "95 % bootstrap band of the share, tokens resampled; NaN: not resampled",
+        f"95 % basic bootstrap band of the share, tokens resampled, quantiles {_LINEAR}; NaN: not "
+        "resampled",
         "1",
     ),
     "null_share": (
         (*SOURCE, "rank", "null_quantile"),
-        "quantiles of the share when the same lengths have random directions",
+        f"quantiles ({_LINEAR}) of the share when the same lengths have random directions",
         "1",
     ),
     "components_above_null": (
@@ -115,7 +125,6 @@ VARIABLES = {
         "weight",
     ),
     "residual": (("token",), "norm of the rest of the net displacement", "weight"),
-    "dead": (("token",), "the token never occurs in the training text", "1"),
     "effect": (
         EFFECT,
         "numbers: Spearman's rank correlation; classes: share of the variance between them",
@@ -123,9 +132,12 @@ VARIABLES = {
     ),
     "effect_range": (
         (*EFFECT, "bound"),
-        "numbers: 95 % confidence interval; classes: 95 % range when dealt at random",
+        "numbers: 95 % confidence interval; classes: 95 % range when dealt at random; for each "
+        "test by itself",
         "1",
     ),
+    "effect_p": (EFFECT, _P, "1"),
+    "effect_beyond_chance": (EFFECT, _BEYOND, "1"),
     "effect_tokens": (EFFECT, "tokens behind the effect", "1"),
     "likeness_effect": (
         LIKENESS,
@@ -135,17 +147,20 @@ VARIABLES = {
     ),
     "likeness_range": (
         (*LIKENESS, "bound"),
-        "95 % range of the same when tokens are shuffled",
+        "95 % range of the same when tokens are shuffled, for each test by itself",
         "1",
     ),
+    "likeness_p": (LIKENESS, _P, "1"),
+    "likeness_beyond_chance": (LIKENESS, _BEYOND, "1"),
     "likeness_tokens": (LIKENESS, "tokens behind the pairs", "1"),
-    "forecast_end_explained": (
-        ("forecast",),
-        "1 - |final centroid - forecast|^2 / |net displacement|^2",
+    "hindcast_end_explained": (
+        ("hindcast",),
+        "1 - |final centroid - hindcast|^2 / |net displacement|^2; a hindcast takes p, h and "
+        "clipping of every update from the record",
         "1",
     ),
-    "forecast_path_explained": (
-        ("forecast",),
+    "hindcast_path_explained": (
+        ("hindcast",),
         "the same with both squares summed over all states",
         "1",
     ),

@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 
 from deadtokens.analysis.origin import run_attributes
+from deadtokens.analysis.populations import LIVE, POPULATIONS, describe_members
 from deadtokens.drift import component_sets, tokens
 from deadtokens.drift.clouds import describe_clouds
 from deadtokens.drift.components import BAND
@@ -27,8 +28,8 @@ from deadtokens.drift.directions import (
     persistence,
     stack,
 )
-from deadtokens.drift.follow import POPULATIONS, Followed, Watch, follow
-from deadtokens.drift.forecast import FORECASTS, describe_forecasts, forecast_paths
+from deadtokens.drift.follow import Followed, Watch, follow
+from deadtokens.drift.hindcast import HINDCASTS, describe_hindcasts, hindcast_paths
 from deadtokens.drift.labels import label
 from deadtokens.drift.plane import describe_plane
 from deadtokens.drift.record import Record, dead_probabilities, plan, read_record
@@ -39,18 +40,20 @@ from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
 
 
-def _forecasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[str, np.ndarray]:
+def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[str, np.ndarray]:
     recorded = getattr(torch, record.run["W"].attrs["recorded_dtype"])
     W = torch.from_numpy(found.W[0][record.dead]).to(recorded)
     spec = read_spec(record.run.attrs["spec"])
     probabilities = dead_probabilities(record)
-    return forecast_paths(centroid, W, probabilities, record.h_mean, record.lr, spec)
+    return hindcast_paths(
+        centroid, W, probabilities, record.h_mean, record.lr, record.grad_norm, spec
+    )
 
 
 def candidate_directions(record: Record, found: Followed) -> dict[str, np.ndarray]:
     """Return the directions to which the drift's directions are compared, by name."""
     first, last = found.W[0], found.W[len(record.update)]
-    dead, live = record.dead, ~record.dead
+    dead, live = record.dead, record.members[LIVE]
     count = record.run["count"].values[live] if "count" in record.run else None
     return {
         **hidden_directions(record.h_mean, record.update),
@@ -101,7 +104,8 @@ def measure_drift(segments: Segments) -> xr.Dataset:
         values = _values(record, watch, found, candidates, generator)
     coordinates = _coordinates(record, watch, first.shape[1], names)
     about = {"chance_cosine": chance_cosine(first.shape[1]), **run_attributes(run)}
-    return label(values, coordinates).assign_attrs(about)
+    parts = [label(values, coordinates), describe_members(record.members)]
+    return xr.merge(parts, join="exact", compat="no_conflicts").assign_attrs(about)
 
 
 def _generator(run: str, first: np.ndarray) -> np.random.Generator:
@@ -116,7 +120,7 @@ def _values(
     candidates: np.ndarray,
     generator: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    clouds = describe_clouds(found, record.dead)
+    clouds = describe_clouds(found, record.members)
     centroid = dict(zip(POPULATIONS, clouds["centroid"].transpose(1, 0, 2), strict=True))
     sources = sources_of(record, found, centroid["dead"])
     components = component_sets.describe_components(
@@ -130,7 +134,7 @@ def _values(
         ),
         **describe_hidden(record.h_mean),
         **_tokens(record, found, generator),
-        **describe_forecasts(centroid["dead"], _forecasts(record, found, centroid["dead"])),
+        **describe_hindcasts(centroid["dead"], _hindcasts(record, found, centroid["dead"])),
         **describe_plane(found, centroid),
         "source_state": np.array([-1, -1, *_source_states(found)]),
         "member_dead": record.dead[watch.members],
@@ -144,7 +148,7 @@ def _tokens(
     return tokens.describe_tokens(
         found.W[0],
         found.W[len(record.update)],
-        record.dead,
+        record.members,
         record.run,
         record.h_mean[early].sum(axis=0),
         generator,
@@ -155,7 +159,6 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
     return {
         "state": np.arange(len(record.update) + 1),
         "update": record.update,
-        "population": list(POPULATIONS),
         "token": np.arange(len(record.dead)),
         "component": np.arange(width),
         "rank": np.arange(1, width + 1),
@@ -170,7 +173,7 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
         "property": list(tokens.PROPERTIES),
         "response": list(tokens.RESPONSES),
         "likeness": list(tokens.LIKENESSES),
-        "forecast": list(FORECASTS),
+        "hindcast": list(HINDCASTS),
         "frame": sorted(watch.frames),
         "member": watch.members,
     }

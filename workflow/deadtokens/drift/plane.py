@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from deadtokens.analysis.populations import POPULATIONS
 from deadtokens.drift.components import principal_components
 from deadtokens.drift.directions import oriented
-from deadtokens.drift.follow import POPULATIONS, Followed
+from deadtokens.drift.follow import Followed
 
 AXES = 2
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from deadtokens.analysis.populations import DEAD, POPULATIONS, members_of
 from deadtokens.drift.components import resampling_weights
-from deadtokens.drift.follow import POPULATIONS, Watch
+from deadtokens.drift.follow import Watch
 from deadtokens.errors import UserError
 
 MARKED = 7
@@ -24,17 +25,23 @@ class Record:
     ----------
     run : Dataset
         As opened, for the census and the attributes.
-    dead : ndarray of bool, shape (tokens,)
+    members : ndarray of bool, shape (populations, tokens)
     update : ndarray of int64, shape (updates,)
     h_mean : float64 ndarray, shape (updates, components)
-    lr : float64 ndarray, shape (updates,)
+    lr, grad_norm : float64 and float32 ndarray, shape (updates,)
     """
 
     run: xr.Dataset
-    dead: np.ndarray
+    members: np.ndarray
     update: np.ndarray
     h_mean: np.ndarray
     lr: np.ndarray
+    grad_norm: np.ndarray
+
+    @property
+    def dead(self) -> np.ndarray:
+        """Who is dead, bool of shape (tokens,)."""
+        return self.members[DEAD]
 
 
 def read_record(run: xr.Dataset) -> Record:
@@ -52,10 +59,11 @@ def read_record(run: xr.Dataset) -> Record:
         )
     return Record(
         run,
-        run["dead"].values.astype(bool),
+        members_of(run),
         run["update"].values,
         run["h_mean"].values.astype(np.float64),
         run["lr"].values.astype(np.float64),
+        run["grad_norm"].values,
     )
 
 
@@ -71,11 +79,11 @@ def plan(record: Record, generator: np.random.Generator) -> Watch:
     last = len(record.update)
     marked = early_states(last, MARKED)
     return Watch(
-        dead=record.dead,
+        populations=record.members,
         whole={0, marked[len(marked) // 2], last},
         marked=set(marked),
         frames=set(early_states(last, FRAMES)),
-        members=choose_members(record.dead, DRAWN, generator),
+        members=choose_members(record.members, DRAWN, generator),
         weights=resampling_weights(int(record.dead.sum()), generator),
     )
 
@@ -95,20 +103,21 @@ def early_states(last: int, count: int) -> list[int]:
 
 
 def choose_members(
-    dead: np.ndarray, most: Mapping[str, int], generator: np.random.Generator
+    members: np.ndarray, most: Mapping[str, int], generator: np.random.Generator
 ) -> np.ndarray:
-    """Return tokens to draw, at most so many of each population at random: the dead ones first.
+    """Return tokens to draw, at most so many of each population named, at random.
 
     Parameters
     ----------
-    dead : ndarray of bool, shape (tokens,)
+    members : ndarray of bool, shape (populations, tokens)
     most : mapping of population to int
+        In the order in which they come.
     generator : numpy Generator
     """
     chosen = []
-    for name, members in zip(POPULATIONS, (dead, ~dead), strict=True):
-        tokens = np.flatnonzero(members)
-        if len(tokens) > most[name]:
-            tokens = np.sort(generator.choice(tokens, most[name], replace=False))
+    for name, number in most.items():
+        tokens = np.flatnonzero(members[POPULATIONS.index(name)])
+        if len(tokens) > number:
+            tokens = np.sort(generator.choice(tokens, number, replace=False))
         chosen.append(tokens)
     return np.concatenate(chosen)

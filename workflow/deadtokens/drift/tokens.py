@@ -7,6 +7,7 @@ import xarray as xr
 
 from deadtokens.drift.dependence import (
     Effect,
+    beyond_chance,
     pairs_alike,
     place_similarity,
     rank_correlation,
@@ -28,7 +29,7 @@ LIKENESSES = ("spelling", "initial position")
 def describe_tokens(
     first: np.ndarray,
     last: np.ndarray,
-    dead: np.ndarray,
+    members: np.ndarray,
     census: xr.Dataset,
     early_h: np.ndarray,
     generator: np.random.Generator,
@@ -39,7 +40,7 @@ def describe_tokens(
     ----------
     first, last : float32 ndarray, shape (tokens, components)
         W at the first and the last state.
-    dead : ndarray of bool, shape (tokens,)
+    members : ndarray of bool, shape (populations, tokens)
     census : Dataset
         Properties over ``token``; those that are missing give NaN.
     early_h : ndarray, shape (components,)
@@ -48,9 +49,9 @@ def describe_tokens(
     """
     with np.errstate(all="ignore"):
         net = last.astype(np.float64) - first
-        responses = {name: np.full(len(dead), np.nan) for name in RESPONSES}
+        responses = {name: np.full(len(net), np.nan) for name in RESPONSES}
         effects, likenesses = [], []
-        for chosen in (dead, ~dead):
+        for chosen in members:
             tokens = np.flatnonzero(chosen)
             drift = net[tokens].sum(axis=0)
             split = scores_and_residuals(net[tokens], drift)
@@ -59,11 +60,18 @@ def describe_tokens(
             numbers = _numbers(census, first, tokens, drift, early_h)
             effects.append(_effects(numbers, _classes(census, tokens), split, generator))
             likenesses.append(_likenesses(census, first, net, tokens, generator))
-    return {
-        **responses,
-        "dead": dead,
-        **_columns("effect", "effect", effects),
-        **_columns("likeness_effect", "likeness", likenesses),
+    columns = _columns("effect", "effect", effects)
+    return responses | _judged(columns | _columns("likeness_effect", "likeness", likenesses))
+
+
+def _judged(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the columns, and which effects are beyond chance, all tests of the run together."""
+    shapes = {prefix: columns[f"{prefix}_p"].shape for prefix in ("effect", "likeness")}
+    beyond = beyond_chance(np.concatenate([columns[f"{prefix}_p"].ravel() for prefix in shapes]))
+    ends = np.cumsum([np.prod(shape) for shape in shapes.values()])[:-1]
+    parts = zip(shapes.items(), np.split(beyond, ends), strict=True)
+    return columns | {
+        f"{prefix}_beyond_chance": part.reshape(shape) for (prefix, shape), part in parts
     }
 
 
@@ -120,13 +128,14 @@ def _likenesses(
 
 
 def _columns(effect: str, prefix: str, effects: list) -> dict[str, np.ndarray]:
-    """Return nested lists of effects as arrays of values, ranges and numbers of tokens."""
+    """Return nested lists of effects as arrays of values, ranges, p and numbers of tokens."""
     table = np.array(effects, dtype=object)
-    values, ranges, tokens = zip(
-        *((e.value, (e.low, e.high), e.tokens) for e in table.flat), strict=True
+    values, ranges, p, tokens = zip(
+        *((e.value, (e.low, e.high), e.p, e.tokens) for e in table.flat), strict=True
     )
     return {
         effect: np.array(values).reshape(table.shape),
         f"{prefix}_range": np.array(ranges).reshape(*table.shape, 2),
+        f"{prefix}_p": np.array(p).reshape(table.shape),
         f"{prefix}_tokens": np.array(tokens).reshape(table.shape),
     }

@@ -1,6 +1,5 @@
 """Figure: how many recorded values a replay of the optimizer gets wrong, controls beside it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from deadtokens.audits import read_audit
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
@@ -42,12 +42,12 @@ def open_audits(paths: Sequence[Path]) -> list[xr.Dataset]:
 
 
 def _open(path: Path) -> xr.Dataset:
-    try:
-        audit = json.loads(path.read_text(encoding="utf-8"))
-        about = {name: audit[name] for name in NEEDED}
-        about |= {name: audit[key] for name, key in OPTIONAL.items() if key in audit}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no audit of a run ({error}); make it again") from None
+    audit = read_audit(path)
+    missing = [name for name in NEEDED if name not in audit]
+    if missing:
+        raise UserError(f"{path} is no audit of a run: it has no {missing[0]}; make it again")
+    about = {name: audit[name] for name in NEEDED}
+    about |= {name: audit[key] for name, key in OPTIONAL.items() if key in audit}
     return from_file(xr.Dataset(attrs=about), path)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from deadtokens.errors import UserError
+from deadtokens.netcdf import read_derived
 
 
 def open_dataset(path: Path, variables: Sequence[str], attributes: Sequence[str]) -> xr.Dataset:
@@ -14,14 +15,10 @@ def open_dataset(path: Path, variables: Sequence[str], attributes: Sequence[str]
     Raises
     ------
     UserError
-        If the file is missing, is no NetCDF file, or lacks a variable or an attribute.
+        If the file is missing, is no NetCDF file, is not what its seal and its folder say, or lacks
+        a variable or an attribute.
     """
-    try:
-        dataset = xr.load_dataset(path, engine="h5netcdf")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; give the files to draw from") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as NetCDF ({error}); make it again") from error
+    dataset = read_derived(path, "make it again, or give the files to draw from")
     _check(path, "variable", variables, dataset.variables)
     _check(path, "attribute", attributes, dataset.attrs)
     return dataset

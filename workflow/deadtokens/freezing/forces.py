@@ -17,13 +17,17 @@ TREND = 100  # updates over which a gradient's decay is taken
 
 # Quantity: the tensors that it needs, its long name, its unit.
 FORCES = {
-    "gradient": (("grad",), "|grad|", "nat"),
+    "gradient": (("grad",), "|grad| as the update consumed it, after clipping", "nat"),
     "root_second_moment": (
         ("exp_avg_sq",),
         "sqrt(v'), v' the second moment corrected for its start at 0",
         "nat",
     ),
-    "gradient_ratio": (("grad", "exp_avg_sq"), "|grad| / (sqrt(v') + eps)", "1"),
+    "gradient_ratio": (
+        ("grad", "exp_avg_sq"),
+        "|grad| / (sqrt(v') + eps), both after clipping",
+        "1",
+    ),
     "momentum_ratio": (
         ("exp_avg", "exp_avg_sq"),
         "|m'| / (sqrt(v') + eps), m' the first moment corrected: the update in units of lr",

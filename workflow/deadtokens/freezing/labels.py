@@ -1,8 +1,10 @@
 """What the variables of ``freezing.nc`` mean."""
 
+from deadtokens.freezing.lives import LASTING
 from deadtokens.freezing.survival import LEVEL
 
 _ULP = "ulp"
+_FOR_GOOD = f"for good: to the end of the record, over at least {LASTING} updates"
 _QUANTILE = "quantiles over tokens of"
 
 # Name: axes behind the update, long name, unit.
@@ -14,8 +16,9 @@ PER_UPDATE = {
     ),
     "phase_fraction": (
         ("population", "phase", "grid"),
-        "fraction of tokens in each phase: early, L2 distance above sqrt(D) ulp; midlife, some "
-        "component above 1 ulp; late, all at most 1 ulp; frozen, bitwise unchanged",
+        "fraction of tokens that the update found in each phase: early, L2 distance above sqrt(D) "
+        "ulp; midlife, some component above 1 ulp; late, all at most 1 ulp; frozen, no bit of the "
+        "grid's numbers changed",
         "1",
     ),
     "hop_fraction": (
@@ -25,12 +28,12 @@ PER_UPDATE = {
     ),
     "moved_fraction": (
         ("population", "grid"),
-        "fraction of the population's components of which a bit changed",
+        "fraction of the population's components of which a bit of the grid's number changed",
         "1",
     ),
     "moved_components_quantile": (
         ("population", "grid", "quantile"),
-        f"{_QUANTILE} the number of components of which a bit changed",
+        f"{_QUANTILE} the number of components of which a bit of the grid's number changed",
         "1",
     ),
     "ulp_distance_quantile": (
@@ -82,7 +85,8 @@ PER_TOKEN = {
     "last_motion": (("token", "grid"), "last update that moved the token; 0: none", "1"),
     "unsettled": (
         ("token", "grid"),
-        "the last stillness is no longer than one that the token broke: no freeze was shown",
+        f"the last stillness is shorter than {LASTING} updates, or no longer than one that the "
+        "token broke: no freeze was shown",
         "1",
     ),
     "last_in_phase": (
@@ -103,7 +107,6 @@ PER_TOKEN = {
         "update",
     ),
     "hops": (("token", "grid"), "updates that moved one component by one ulp", "1"),
-    "dead": (("token",), "the token never occurs in the training text", "1"),
 }
 _SURVIVAL = ("update", "population", "grid", "criterion")
 _BAND = f"of the pointwise {LEVEL:.0%} band of the surviving fraction"
@@ -119,8 +122,8 @@ SURVIVAL = {
 TRANSITION = {
     "transition_update": (
         ("transition", "grid", "level"),
-        "update by which the fraction `level` of the dead tokens had made the transition for good; "
-        "NaN where the record ends before",
+        "last update that moved a token as before the transition (`jitter`: by more than 1 ulp), "
+        f"for the fraction `level` of the dead tokens; 0: never moved so; NaN: not yet {_FOR_GOOD}",
         "1",
     ),
     "transition_width": (
@@ -130,7 +133,12 @@ TRANSITION = {
     ),
 }
 ONSET = {
-    "first": ("onset", "first update at which the definition's condition held; NaN: never", "1"),
+    "first": (
+        "onset",
+        "first update at which the definition's condition held (of a last motion: the update that "
+        "made it); NaN: never",
+        "1",
+    ),
     "duration": ("onset_duration", "for how many updates it then held", "update"),
     "ongoing": (
         "onset_ongoing",
@@ -141,7 +149,7 @@ ONSET = {
     "longest": ("onset_longest", "longest stretch over which the condition held", "update"),
     "lasting": (
         "onset_lasting",
-        "update from which the condition held to the end of the record; NaN: it did not",
+        f"update from which the condition held {_FOR_GOOD}; NaN: it did not",
         "1",
     ),
 }
@@ -152,8 +160,8 @@ EFFECT = {
         "the time on bfloat16's grid; positive: later",
         "1",
     ),
-    "low": ("effect_low", "lower end of the effect's 95 % interval", "1"),
-    "high": ("effect_high", "upper end of the effect's 95 % interval", "1"),
+    "low": ("effect_low", "lower end of the effect's 95 % interval, for each effect alone", "1"),
+    "high": ("effect_high", "upper end of the effect's 95 % interval, for each effect alone", "1"),
     "tokens": ("effect_tokens", "dead tokens in the group, or with the number", "1"),
 }
 STRATA = {
@@ -168,7 +176,15 @@ STRATA = {
 }
 COORDINATES = {
     "update": "update t takes state t-1 to state t",
-    "quantile": "quantile",
+    "quantile": "quantile over tokens, linear between two neighbours",
     "level": "fraction of the dead tokens",
     "token": "row of the vocabulary",
+}
+NAMES = {
+    "phase": "how far an update moved a token",
+    "grid": "numbers on which steps are counted: those of bfloat16, a float32 weight counting as "
+    "the nearest one, ties to even; or those that were recorded",
+    "norm": "of the distances over the row's components",
+    "criterion": "who is not seen to freeze: whom the last update moved; or who is unsettled",
+    "transition": f"from one kind of motion to the next, {_FOR_GOOD}; `settled`: by `unsettled`",
 }

@@ -6,6 +6,10 @@ import numpy as np
 
 from deadtokens.freezing.steps import FROZEN, GRIDS, LATE, PHASES
 
+# Updates over which something must have held at the end of the record to count as for good: as long
+# as Adam's first moment remembers with beta1 = 0.9. Shorter ones are made by a change of sign.
+LASTING = 10
+
 
 @dataclass
 class Lives:
@@ -82,11 +86,16 @@ class Lives:
 
     @property
     def unsettled(self) -> np.ndarray:
-        """Whether the last stillness is no longer than one that the token broke, (grids, tokens).
+        """Whether the last stillness is short, or no longer than a broken one, (grids, tokens).
 
-        Such a token, or one that is moving, may well move again: it has not shown that it froze.
+        Short is below LASTING. Such a token, or one that is moving, may well move again: it has not
+        shown that it froze.
         """
-        return self.final_still <= self.longest_broken
+        return self.final_still <= np.maximum(self.longest_broken, LASTING - 1)
+
+    def lasts_since(self, update: np.ndarray) -> np.ndarray:
+        """Return whether what began after the given updates lasted LASTING updates, to the end."""
+        return self.updates - update >= LASTING
 
     @property
     def last_jitter(self) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from deadtokens.analysis.origin import run_attributes
+from deadtokens.analysis.populations import DEAD, describe_members, members_of
 from deadtokens.freezing import labels
 from deadtokens.freezing.lives import Lives
 from deadtokens.freezing.moves import BFLOAT16, QUANTILES, RECORDED, Motion, measure_motion
@@ -36,17 +37,19 @@ LEVELS = (0.1, 0.5, 0.9)
 def measure_freezing(segments: Segments) -> xr.Dataset:
     """Return the freezing of a run: of its populations, its tokens and its cloud, labelled."""
     run = open_run(segments)
-    dead = run["dead"].values.astype(bool)
+    members = members_of(run)
+    dead = members[DEAD]
     sampled = sampled_updates(run.sizes["update"])
     pieces = read_pieces(segments, ["W"])
     with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
-        motion = measure_motion(pieces, dead, run.sizes["component"], sampled)
+        motion = measure_motion(pieces, members, run.sizes["component"], sampled)
     first = load_tensor(segments, "W", steps=slice(0, 1))[:, :, 0]
     groups, numbers = token_groups(run), token_numbers(run, first)
     parts = [
         label_populations(motion),
-        label_tokens(motion.lives, dead),
-        estimate_survival(motion, dead),
+        label_tokens(motion.lives),
+        describe_members(members),
+        estimate_survival(motion, members),
         measure_transitions(motion.lives, dead),
         find_onsets(motion, dead),
         compare_tokens(motion.lives, dead, groups, numbers),
@@ -56,7 +59,7 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
 
 
 def label_populations(motion: Motion) -> xr.Dataset:
-    """Return what moved in every update, of the dead and of the live tokens."""
+    """Return what moved in every update, of each population."""
     return _labelled(
         {
             name: (("update", *axes), long_name, units)
@@ -66,7 +69,7 @@ def label_populations(motion: Motion) -> xr.Dataset:
     )
 
 
-def label_tokens(lives: Lives, dead: np.ndarray) -> xr.Dataset:
+def label_tokens(lives: Lives) -> xr.Dataset:
     """Return each token's last motion, phases, thaws and stretches of stillness."""
     names = ("last_motion", "unsettled", "last_jitter", "thaws", "longest_broken", "hops")
     on_grids = {name: getattr(lives, name).T for name in (*names, "longest_still")}
@@ -74,7 +77,6 @@ def label_tokens(lives: Lives, dead: np.ndarray) -> xr.Dataset:
         "last_change": lives.last_motion[RECORDED],
         "censored": lives.moving[RECORDED],
         "last_in_phase": np.moveaxis(lives.last_in_phase, 0, -1),
-        "dead": dead,
     }
     return _labelled(labels.PER_TOKEN, values)
 
@@ -84,16 +86,16 @@ def _censored(lives: Lives) -> tuple[np.ndarray, ...]:
     return lives.moving, lives.unsettled
 
 
-def estimate_survival(motion: Motion, dead: np.ndarray) -> xr.Dataset:
+def estimate_survival(motion: Motion, members: np.ndarray) -> xr.Dataset:
     """Return the Kaplan-Meier estimate of the time of freezing, by each criterion."""
     lives, updates = motion.lives, motion.rows["update"]
     curves = [
         kaplan_meier(lives.last_motion[grid, chosen], censored[grid, chosen], updates)
-        for chosen in (dead, ~dead)
+        for chosen in members
         for grid in range(len(GRIDS))
         for censored in _censored(lives)
     ]
-    shape = (2, len(GRIDS), len(CRITERIA), len(updates))
+    shape = (len(members), len(GRIDS), len(CRITERIA), len(updates))
     values = {
         name: np.moveaxis(np.reshape([getattr(one, field) for one in curves], shape), -1, 0)
         for name, field in zip(labels.SURVIVAL, ("fraction", "low", "high"), strict=True)
@@ -101,15 +103,21 @@ def estimate_survival(motion: Motion, dead: np.ndarray) -> xr.Dataset:
     return _labelled(labels.SURVIVAL, values)
 
 
+def _passed(lives: Lives) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return when each token made each of TRANSITIONS, and whether it did not for good.
+
+    Each (grids, tokens). For good is what lasted, see `Lives.lasts_since`.
+    """
+    plain = [(times, ~lives.lasts_since(times)) for times in (lives.last_jitter, lives.last_motion)]
+    return [*plain, (lives.last_motion, lives.unsettled)]
+
+
 def measure_transitions(lives: Lives, dead: np.ndarray) -> xr.Dataset:
     """Return when the dead passed from thermal jitter to hops to stillness, and how sharply."""
-    jittering = lives.last_jitter == lives.updates
-    passed = [(lives.last_jitter, jittering)]
-    passed += [(lives.last_motion, censored) for censored in _censored(lives)]
     updates = np.array(
         [
-            [time_quantiles(times[grid, dead], censored[grid, dead], LEVELS) for grid in range(2)]
-            for times, censored in passed
+            [time_quantiles(times[grid, dead], unknown[grid, dead], LEVELS) for grid in range(2)]
+            for times, unknown in _passed(lives)
         ]
     )
     width = updates[..., -1] - updates[..., 0]
@@ -121,7 +129,7 @@ def find_onsets(motion: Motion, dead: np.ndarray) -> xr.Dataset:
     rows = motion.rows
     last_motion = motion.lives.last_motion[RECORDED, dead]
     found = conditions(
-        rows["update"], rows["frozen_fraction"][:, 0], rows["radius_velocity"], last_motion
+        rows["update"], rows["frozen_fraction"][:, DEAD], rows["radius_velocity"], last_motion
     )
     onsets = [onset_of(condition, rows["update"]) for condition in found.values()]
     variables = {
@@ -138,11 +146,9 @@ def compare_tokens(
     numbers: Mapping[str, np.ndarray],
 ) -> xr.Dataset:
     """Return how the dead tokens' times depend on what they are, with intervals."""
-    censored = (lives.last_jitter == lives.updates, *_censored(lives))
-    times = (lives.last_jitter, lives.last_motion, lives.last_motion)
     found = [
-        effects(tied_times(time[BFLOAT16, dead], unknown[BFLOAT16, dead]), groups, numbers)
-        for time, unknown in zip(times, censored, strict=True)
+        effects(tied_times(times[BFLOAT16, dead], unknown[BFLOAT16, dead]), groups, numbers)
+        for times, unknown in _passed(lives)
     ]
     variables = {
         name: (
@@ -188,7 +194,6 @@ def _with_coordinates(dataset: xr.Dataset, motion: Motion, dead: np.ndarray) -> 
         "token": np.arange(len(dead)),
     }
     names = {
-        "population": ["dead", "live"],
         "phase": list(PHASES),
         "grid": list(GRIDS),
         "norm": ["L1", "L2", "Linf"],
@@ -198,7 +203,10 @@ def _with_coordinates(dataset: xr.Dataset, motion: Motion, dead: np.ndarray) -> 
     described = {
         name: (name, values, _about(labels.COORDINATES[name])) for name, values in numbers.items()
     }
-    return dataset.assign_coords(described | names)
+    named = {
+        name: (name, values, {"long_name": labels.NAMES[name]}) for name, values in names.items()
+    }
+    return dataset.assign_coords(described | named)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""How tokens, and the populations dead and live, move in every update: one pass over W.
+"""How tokens and their populations move in every update: one pass over W.
 
 Piece by piece; what is kept is of the size of the tokens, or of the updates.
 """
@@ -9,6 +9,8 @@ from itertools import groupby
 
 import numpy as np
 
+from deadtokens.analysis.populations import DEAD
+from deadtokens.analysis.spread import Spread
 from deadtokens.freezing.lives import Lives
 from deadtokens.freezing.steps import PHASES, Steps, measure_steps, values_of
 from deadtokens.trajectory.windows import Piece
@@ -28,27 +30,24 @@ class Window:
     updates : ndarray of int64, shape (updates,)
     steps : Steps
     shift : float64 ndarray, shape (populations, components, updates)
-        Sums of the displacements of the dead and of the live tokens.
-    position : float64 ndarray, shape (components, updates + 1)
-        Sum of the dead tokens' rows in each state.
-    square : float64 ndarray, shape (updates + 1,)
-        Sum of the squared norms of those rows.
+        Sums of the displacements of each population's tokens.
+    place : Spread
+        Of the dead tokens' rows, over the states.
     """
 
     updates: np.ndarray
     steps: Steps
     shift: np.ndarray
-    position: np.ndarray
-    square: np.ndarray
+    place: Spread
 
     @classmethod
-    def empty(cls, updates: np.ndarray, tokens: int, components: int) -> "Window":
+    def empty(cls, updates: np.ndarray, members: np.ndarray, components: int) -> "Window":
         """Return a window that `add` fills."""
-        length = len(updates)
-        sums = (np.zeros(shape) for shape in ((2, components, length), (components, length + 1)))
-        return cls(updates, Steps.empty(tokens, length), *sums, np.zeros(length + 1))
+        length, (populations, tokens) = len(updates), members.shape
+        shift = np.zeros((populations, components, length))
+        return cls(updates, Steps.empty(tokens, length), shift, Spread(components, length + 1))
 
-    def add(self, piece: Piece, dead: np.ndarray, before: np.ndarray) -> None:
+    def add(self, piece: Piece, members: np.ndarray, before: np.ndarray) -> None:
         """Measure a piece; `before`, (tokens, components), goes on to its last displacements."""
         for start in range(0, len(piece.tokens), ROWS_AT_A_TIME):
             bits = piece.bits["W"][start : start + ROWS_AT_A_TIME]
@@ -58,14 +57,13 @@ class Window:
             steps, displacement = measure_steps(bits, W, before[tokens])
             before[tokens] = displacement[:, :, -1]
             self.steps.put(tokens, steps)
-            self._add_to_sums(W, displacement, dead[tokens])
+            self._add_to_sums(W, displacement, members[:, tokens])
 
-    def _add_to_sums(self, W: np.ndarray, displacement: np.ndarray, dead: np.ndarray) -> None:
-        for population, chosen in enumerate((dead, ~dead)):
-            self.shift[population] += np.add.reduce(displacement[chosen], axis=0)
-        exact = W[dead].astype(np.float64)
-        self.position += np.add.reduce(exact, axis=0)
-        self.square += np.einsum("tcs,tcs->s", exact, exact)
+    def _add_to_sums(self, W: np.ndarray, displacement: np.ndarray, members: np.ndarray) -> None:
+        for shift, chosen in zip(self.shift, members, strict=True):
+            if chosen.any():
+                shift += np.add.reduce(displacement[chosen], axis=0, dtype=np.float64)
+        self.place.add(W[members[DEAD]])
 
 
 @dataclass(frozen=True)
@@ -88,27 +86,29 @@ class Motion:
 
 
 def measure_motion(
-    pieces: Iterable[Piece], dead: np.ndarray, components: int, sampled: np.ndarray
+    pieces: Iterable[Piece], members: np.ndarray, components: int, sampled: np.ndarray
 ) -> Motion:
     """Measure the motion over the pieces of W of a whole run, as `read_pieces` yields them.
 
     Parameters
     ----------
     pieces : iterable of Piece
-    dead : ndarray of bool, shape (tokens,)
+    members : ndarray of bool, shape (populations, tokens)
     components : int
         D.
     sampled : ndarray of int64
         Updates at which the dead tokens' phases are kept.
     """
-    lives, velocity = Lives.of(len(dead)), np.full((2, components), np.nan)
-    before = np.full((len(dead), components), np.nan, np.float32)
-    none = Window.empty(np.zeros(0, np.int64), len(dead), components)
-    rows, _ = summarise(none, dead, velocity)
+    populations, tokens = members.shape
+    dead = members[DEAD]
+    lives, velocity = Lives.of(tokens), np.full((populations, components), np.nan)
+    before = np.full((tokens, components), np.nan, np.float32)
+    none = Window.empty(np.zeros(0, np.int64), members, components)
+    rows, _ = summarise(none, members, velocity)
     parts, columns = [rows], [np.zeros((0, np.count_nonzero(dead)), np.uint8)]
     for _, group in groupby(pieces, key=lambda piece: piece.updates[0]):
-        window = _gather(group, dead, before)
-        rows, velocity = summarise(window, dead, velocity)
+        window = _gather(group, members, before)
+        rows, velocity = summarise(window, members, velocity)
         phase = window.steps.phases(components)
         lives.follow(phase, window.steps.l1 == 1)
         parts.append(rows)
@@ -117,32 +117,32 @@ def measure_motion(
     return Motion(whole, lives, np.concatenate(columns))
 
 
-def _gather(pieces: Iterable[Piece], dead: np.ndarray, before: np.ndarray) -> Window:
+def _gather(pieces: Iterable[Piece], members: np.ndarray, before: np.ndarray) -> Window:
     window = None
     for piece in pieces:
-        window = window or Window.empty(piece.updates, *before.shape)
-        window.add(piece, dead, before)
+        window = window or Window.empty(piece.updates, members, before.shape[1])
+        window.add(piece, members, before)
     return window
 
 
-def summarise(window: Window, dead: np.ndarray, velocity: np.ndarray) -> tuple[Rows, np.ndarray]:
+def summarise(window: Window, members: np.ndarray, velocity: np.ndarray) -> tuple[Rows, np.ndarray]:
     """Return what a window says of the populations, and the centroids' last displacements.
 
     Parameters
     ----------
     window : Window
-    dead : ndarray of bool, shape (tokens,)
+    members : ndarray of bool, shape (populations, tokens)
     velocity : float64 ndarray, shape (populations, components)
         The centroids' displacements by the update before the window; NaN if there was none.
     """
-    both = [_population(window.steps, chosen, len(velocity[0])) for chosen in (dead, ~dead)]
-    rows = {name: np.stack([one[name] for one in both], axis=1) for name in both[0]}
-    tokens = np.array([np.count_nonzero(dead), np.count_nonzero(~dead)])
+    each = [_population(window.steps, chosen, velocity.shape[1]) for chosen in members]
+    rows = {name: np.stack([one[name] for one in each], axis=1) for name in each[0]}
+    tokens = members.sum(axis=1)
     steps = window.shift / np.where(tokens, tokens, np.nan)[:, None, None]
     steps = np.concatenate([velocity[:, :, None], steps], axis=2)
     rows["centroid_speed"] = np.linalg.norm(steps[:, :, 1:], axis=1).T
     rows["centroid_acceleration"] = np.linalg.norm(np.diff(steps), axis=1).T
-    radius = _radius(window, tokens[0])
+    radius = np.sqrt(window.place.variance)
     rows |= {"update": window.updates, "radius": radius[1:], "radius_velocity": np.diff(radius)}
     return rows, steps[:, :, -1]
 
@@ -192,12 +192,3 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
     found = np.where(share < 0.5, low + apart * share, high - apart * (1 - share))
     found[np.isnan(ordered[..., -1])] = np.nan
     return np.moveaxis(found, -2, 0).astype(np.float32)
-
-
-def _radius(window: Window, tokens: int) -> np.ndarray:
-    """Root of the mean squared distance of the dead from their centroid, in every state."""
-    if not tokens:
-        return np.full(len(window.square), np.nan)
-    centroid = window.position / tokens
-    mean_square = window.square / tokens - np.einsum("cs,cs->s", centroid, centroid)
-    return np.sqrt(np.maximum(mean_square, 0))

@@ -1,13 +1,18 @@
-"""When Fimbulwinter began, in the five ways in which its onset has been defined.
+"""When Fimbulwinter began, in the ways in which its onset has been defined.
 
-Each definition is a condition that holds after an update or does not. It is reported with its first
+Each definition is a condition that holds at an update or does not. It is reported with its first
 update, how long it then held, and whether the record ended before the condition did: a duration
-that was still going on is a lower bound.
+that was still going on is a lower bound. What is *for good* has held for at least LASTING updates,
+to the end of the record.
+
+A *last motion* is dated as everywhere else: by the update that made it.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from deadtokens.freezing.lives import LASTING
 
 MOSTLY = 0.9
 SLOW = 0.01
@@ -31,7 +36,7 @@ class Onset:
     longest : int
         The longest one, in updates.
     lasting : float
-        The update from which it held to the end of the record; NaN if it did not hold there.
+        The update from which it held for good; NaN if it did not.
     """
 
     first: float
@@ -67,7 +72,7 @@ def onset_of(condition: np.ndarray, updates: np.ndarray) -> Onset:
         ongoing=holds and len(starts) == 1,
         stretches=len(starts),
         longest=int(lengths.max()),
-        lasting=float(updates[starts[-1]]) if holds else np.nan,
+        lasting=float(updates[starts[-1]]) if holds and lengths[-1] >= LASTING else np.nan,
     )
 
 
@@ -87,24 +92,29 @@ def conditions(
     radius_velocity : ndarray of float, shape (updates,)
         Change of the dead cloud's radius by each update.
     last_motion : ndarray of int, shape (dead tokens,)
+        Those that the record's end follows too soon were not for good, and count for nothing.
     """
     found = {
         f"more than {MOSTLY:.0%} frozen": frozen_fraction > MOSTLY,
-        f"radius velocity below {SLOW:.0%} of its peak": _slow(radius_velocity),
+        f"radius velocity below {SLOW:.0%} of its peak for good": _slow(radius_velocity),
         "global stillness": frozen_fraction == 1,
     }
-    moved_last = np.sort(last_motion)
-    still = np.searchsorted(moved_last, updates)  # tokens whose last motion was before
-    found["permanent stillness of all"] = (still == len(moved_last)) & (len(moved_last) > 0)
+    for_good = np.sort(last_motion[updates.max(initial=0) - last_motion >= LASTING])
+    stopped = np.searchsorted(for_good, updates, side="right")
     for level in LEVELS:
-        enough = max(1, int(np.ceil(level * len(moved_last) - 1e-9)))
-        found[f"last motion of {level:.0%}"] = still >= enough
+        enough = max(1, int(np.ceil(level * len(last_motion) - 1e-9)))
+        found[f"last motion of {level:.0%}"] = stopped >= enough
     return found
 
 
 def _slow(velocity: np.ndarray) -> np.ndarray:
-    """Return where the speed is below SLOW of its peak, after the peak; nowhere without motion."""
-    speed = np.nan_to_num(np.abs(velocity))
-    if not speed.any():
-        return np.zeros(len(speed), bool)
-    return (speed < SLOW * speed.max()) & (np.arange(len(speed)) > speed.argmax())
+    """Return where the speed is below SLOW of its peak for good; nowhere without motion.
+
+    A velocity that changes its sign is below for a moment each time.
+    """
+    speed = np.abs(velocity)
+    peak = np.nanmax(speed, initial=0)
+    fast = np.flatnonzero(~(speed < SLOW * peak))
+    begin = fast[-1] + 1 if len(fast) else 0
+    last = np.arange(len(speed)) >= begin
+    return last & (len(speed) - begin >= LASTING) & (peak > 0)

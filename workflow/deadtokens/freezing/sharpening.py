@@ -134,7 +134,7 @@ def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) ->
         parts.append(
             {
                 "probability_median": median,
-                "probability_of_dead": of_dead.sum(axis=1, dtype=np.float64),
+                "dead_probability_sum": of_dead.sum(axis=1, dtype=np.float64),
                 "entropy_of_mean": mean_entropy(probability),
             }
         )
@@ -203,15 +203,23 @@ def _meanings() -> dict[str, tuple[str, str]]:
         "displacement_mean": (f"mean {of_all} of |W[t] - W[t-1]|", "weight"),
         "above_eps_fraction": (f"fraction {of_all} with {above}", "1"),
         "gradient_decay": (
-            f"rate at which the median |grad| fell over the last {TREND} updates, g ~ exp(-rate t)",
+            f"minus the slope of the least-squares line through ln gradient_median of the last "
+            f"{TREND} updates, over the update; NaN: not so many yet, or a zero among them",
             "per update",
         ),
         "fastest_decay": (
-            f"fastest rate at which sqrt(v') can have fallen over the last {TREND} updates",
+            f"rate at which sqrt(v') would have fallen over the last {TREND} updates in exact "
+            "arithmetic without any gradient: it can fall no faster",
             "per update",
         ),
-        "probability_median": ("median over dead tokens of the mean probability", "1"),
-        "probability_of_dead": ("mean probability of all dead tokens together", "1"),
+        "probability_median": (
+            "median over dead tokens of the batch's mean predicted probability",
+            "1",
+        ),
+        "dead_probability_sum": (
+            "sum over dead tokens of the batch's mean predicted probability: that of any of them",
+            "1",
+        ),
         "entropy_of_mean": (
             "entropy of the batch's mean prediction: at least the mean entropy of its predictions",
             "nat",

@@ -1,7 +1,8 @@
 """What one update does to one token: distances in ulps and in weights, and the phase.
 
 Everything is counted on the bits of W, on two grids: that of bfloat16, on which a float32 weight
-counts as the bfloat16 of its upper 16 bits, so that regimes compare; and the recorded one.
+counts as the bfloat16 nearest to it (see `deadtokens.ulp`), so that regimes compare; and the
+recorded one.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from deadtokens.ulp import distances, in_bfloat16_ulps, ordered
+from deadtokens.ulp import distances, in_bfloat16_ulps, nearest_bfloat16, ordered
 
 GRIDS = ("bfloat16", "recorded")
 PHASES = ("early", "midlife", "late", "frozen")
@@ -89,8 +90,7 @@ def measure_steps(bits: np.ndarray, W: np.ndarray, before: np.ndarray) -> tuple[
     Steps
     displacement : float32 ndarray, shape (tokens, components, updates)
     """
-    upper = bits if bits.itemsize == 2 else (bits >> 16).astype(np.uint16)
-    grids = [_distance_norms(upper)]
+    grids = [_distance_norms(bits if bits.itemsize == 2 else nearest_bfloat16(bits))]
     grids.append(_distance_norms(bits) if bits.itemsize > 2 else grids[0])
     displacement = _stepwise(np.subtract, W)
     weights = [l2_norms(displacement), _acceleration(displacement, before)]

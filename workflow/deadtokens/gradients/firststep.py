@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from deadtokens.gradients.statistics import POPULATIONS
+from deadtokens.analysis.populations import POPULATIONS
 from deadtokens.training.optimizer import hyperparameters, learning_rate
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.update import Hyperparameters, adamw_, denominator, step_size
@@ -19,7 +19,7 @@ EXAMPLES = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 7.65e-3, 1.79e-10)
 BINS_PER_DECADE = 4
 SPREAD = (0.05, 0.5, 0.95)
 QUANTITIES = {
-    "first_gradient": "|g| of the components in the bin, geometric mean",
+    "first_gradient": "|g| of the components in the bin, as clipped, geometric mean",
     "first_intended": "|intended first update| / lr, from the recorded moments",
     "first_realised": "|W[1] - W[0]| / lr",
 }
@@ -93,14 +93,14 @@ def bin_by_gradient(
     return found
 
 
-def measure_first_step(segments: Segments, spec: RunSpec, dead: np.ndarray) -> xr.Dataset:
+def measure_first_step(segments: Segments, spec: RunSpec, members: np.ndarray) -> xr.Dataset:
     """Return `summarise_first_step` of a run with at least one update.
 
     Parameters
     ----------
     segments : path or sequence of paths
     spec : RunSpec
-    dead : bool ndarray of shape (tokens,)
+    members : bool ndarray of shape (populations, tokens)
     """
     grad = load_tensor(segments, "grad", steps=slice(0, 1))[:, :, 0].astype(np.float64)
     states = {
@@ -110,11 +110,15 @@ def measure_first_step(segments: Segments, spec: RunSpec, dead: np.ndarray) -> x
     moments = (states["exp_avg"][:, :, 1], states["exp_avg_sq"][:, :, 1])
     intended = intended_over_lr(*moments, 1, hyperparameters(spec))
     realised = (states["W"][:, :, 1] - states["W"][:, :, 0]) / learning_rate(spec, 1)
-    return summarise_first_step(grad, intended, realised, dead, spec)
+    return summarise_first_step(grad, intended, realised, members, spec)
 
 
 def summarise_first_step(
-    grad: np.ndarray, intended: np.ndarray, realised: np.ndarray, dead: np.ndarray, spec: RunSpec
+    grad: np.ndarray,
+    intended: np.ndarray,
+    realised: np.ndarray,
+    members: np.ndarray,
+    spec: RunSpec,
 ) -> xr.Dataset:
     """Return the first update, component by component in bins of |g|, and row by row.
 
@@ -122,17 +126,16 @@ def summarise_first_step(
     ----------
     grad, intended, realised : float64 ndarray of shape (tokens, components)
         The last two over lr. Without tokens (a run that took no update) all is NaN.
-    dead : bool ndarray of shape (tokens,)
+    members : bool ndarray of shape (populations, tokens)
     spec : RunSpec
     """
     edges = _edges(np.abs(grad))
-    populations = (dead, ~dead)
     parts = (grad, intended, realised)
     binned = [
         bin_by_gradient(*(np.abs(part[chosen]).ravel() for part in parts), edges)
-        for chosen in populations
+        for chosen in members
     ]
-    rows = [row_summary(*(part[chosen] for part in parts), spec.eps) for chosen in populations]
+    rows = [row_summary(*(part[chosen] for part in parts), spec.eps) for chosen in members]
     examples = example_table(hyperparameters(spec), learning_rate(spec, 1))
     return _label(binned, rows, examples, edges)
 
@@ -211,7 +214,9 @@ def _label(
     variables["example_multiplier"] = variable(("example",), examples, about)
     coordinates = {
         "bin": variable(("bin",), edges[:-1], "lower edge of a bin of |g|", "nat"),
-        "spread": variable(("spread",), SPREAD, "quantile over the bin's components"),
+        "spread": variable(
+            ("spread",), SPREAD, "quantile over the bin's components, linear between two neighbours"
+        ),
         "example": variable(("example",), EXAMPLES, "gradient", "nat"),
         "population": list(POPULATIONS),
     }

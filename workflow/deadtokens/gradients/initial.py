@@ -17,7 +17,7 @@ from deadtokens.gradients.draws import draw_probabilities
 from deadtokens.gradients.sides import Pass, initial_weights, run_pass
 from deadtokens.gradients.start import predict_start
 from deadtokens.netcdf import write
-from deadtokens.text.read import read_census, read_stream
+from deadtokens.text.read import read_vocabulary
 from deadtokens.training.batches import read_batch
 from deadtokens.training.device import describe_device, make_deterministic
 from deadtokens.training.spec import RunSpec, read_spec
@@ -27,8 +27,8 @@ QUANTITIES = {
     "loss": ("mean cross-entropy of the first batch", "nat"),
     "dead_probability": ("predicted probability of a dead token, mean over positions", "1"),
     "typical_dead_probability": ("the same, but behind the median of the input tokens", "1"),
-    "dead_gradient": ("norm of dL/dW of a dead token's row, mean over tokens", "nat"),
-    "live_gradient": ("the same of live tokens", "nat"),
+    "dead_gradient": ("norm of dL/dW of a dead token's row, not clipped, mean over tokens", "nat"),
+    "live_gradient": ("the same of the tokens that stand in the batch, input or label", "nat"),
     "mean_hidden": ("norm of the mean final hidden state", "1"),
     "own_score": ("logit of the input token, mean over positions", "nat"),
     "predicted_loss": ("loss predicted from embedding_std, width and vocabulary", "nat"),
@@ -43,6 +43,9 @@ QUANTITIES = {
 def measure_start(one: Pass, inputs: torch.Tensor, dead: torch.Tensor) -> dict[str, float]:
     """Return the measured ones of `QUANTITIES`; NaN for an empty population.
 
+    No other batch has been seen: live are the tokens of this one. Those that it lacks receive what
+    dead ones do, however often they occur in the text.
+
     Parameters
     ----------
     one : Pass
@@ -50,6 +53,8 @@ def measure_start(one: Pass, inputs: torch.Tensor, dead: torch.Tensor) -> dict[s
     dead : bool Tensor of shape (vocabulary,)
     """
     logits, grad = one.logits.double(), one.grad.double().norm(dim=1)
+    live = torch.zeros_like(dead)
+    live[torch.cat([inputs.flatten(), one.targets])] = True
     own = logits.gather(1, inputs.flatten()[:, None])
     probability = torch.softmax(logits, 1)[:, dead].mean(1)
     return {
@@ -57,7 +62,7 @@ def measure_start(one: Pass, inputs: torch.Tensor, dead: torch.Tensor) -> dict[s
         "dead_probability": float(probability.mean()),
         "typical_dead_probability": _behind_median_token(probability, inputs.flatten()),
         "dead_gradient": float(grad[dead].mean()),
-        "live_gradient": float(grad[~dead].mean()),
+        "live_gradient": float(grad[live].mean()),
         "mean_hidden": float(one.hidden.double().mean(0).norm()),
         "own_score": float(own.mean()),
     }
@@ -141,8 +146,9 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     spec = read_spec(options.spec)
     make_deterministic(spec.threads)
-    dead = read_census(options.census)["dead"].values.astype(bool)
-    start = scan_embedding_std(spec, read_stream(options.stream)[0], dead)
+    stream, _, census = read_vocabulary(options.stream, options.census, spec.vocabulary)
+    dead = census["dead"].values.astype(bool)
+    start = scan_embedding_std(spec, stream, dead)
     about = {
         "run": options.name,
         "spec": spec.json_text(),

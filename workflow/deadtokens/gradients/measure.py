@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 
 from deadtokens.analysis.origin import run_attributes
+from deadtokens.analysis.populations import describe_members, members_of
 from deadtokens.errors import UserError
 from deadtokens.gradients.firststep import measure_first_step, summarise_first_step
 from deadtokens.gradients.pathways import measure_pathways
@@ -26,7 +27,7 @@ from deadtokens.gradients.recorded import (
     measure_second_moments,
 )
 from deadtokens.gradients.states import moments_of_run
-from deadtokens.gradients.statistics import POPULATIONS, REGIMES
+from deadtokens.gradients.statistics import REGIMES
 from deadtokens.netcdf import write
 from deadtokens.text.read import read_stream
 from deadtokens.training.device import describe_device, keep_freed_memory, make_deterministic
@@ -65,42 +66,42 @@ def measure_anatomy(segments: Segments, checkpoints: Sequence[Path], stream: Pat
         raise UserError(f"{stream}: is not the text that run {run.attrs['run']} was trained on")
     make_deterministic(spec.threads)
     keep_freed_memory()
-    dead, updates = run["dead"].values.astype(bool), run.sizes["update"]
+    members, updates = members_of(run), run.sizes["update"]
     frequency = run["count"].values / run["count"].values.sum()
-    moments = moments_of_run(spec, tokens, len(dead), updates, checkpoints)
+    moments = moments_of_run(spec, tokens, len(frequency), updates, checkpoints)
     parts = [
         label_run(
-            measure_gradients(segments, run, spec, dead),
-            measure_second_moments(segments, spec, dead, frequency),
-            len(dead),
+            measure_gradients(segments, run, spec, members),
+            measure_second_moments(segments, spec, members, frequency),
+            len(frequency),
         ),
-        _describe_tokens(dead, frequency),
-        measure_pathways(segments, run, spec, dead),
-        probe_run(segments, spec, tokens, dead, moments if updates else iter(()), run),
+        describe_members(members),
+        _describe_tokens(frequency),
+        measure_pathways(segments, run, spec, members),
+        probe_run(segments, spec, tokens, members, moments if updates else iter(()), run),
     ]
     if updates:
-        parts.append(measure_first_step(segments, spec, dead))
+        parts.append(measure_first_step(segments, spec, members))
     else:
         nothing = np.zeros((0, spec.width))
-        parts.append(summarise_first_step(nothing, nothing, nothing, dead[:0], spec))
+        parts.append(summarise_first_step(nothing, nothing, nothing, members[:, :0], spec))
     probed_on = {"probed_on": describe_device(torch.device("cpu"))}
     merged = xr.merge(parts, compat="no_conflicts", join="exact", combine_attrs="override")
     return merged.assign_attrs(run_attributes(run) | probed_on)
 
 
-def _describe_tokens(dead: np.ndarray, frequency: np.ndarray) -> xr.Dataset:
+def _describe_tokens(frequency: np.ndarray) -> xr.Dataset:
     def about(long_name: str) -> dict[str, str]:
         return {"long_name": long_name, "units": "1"}
 
+    about_quantiles = "quantile over the dead tokens' finite values, linear between two neighbours"
     return xr.Dataset(
         {
-            "dead": ("token", dead, about("the token never occurs in the training text")),
             "frequency": ("token", frequency, about("unigram frequency in the training text")),
         },
         {
-            "token": ("token", np.arange(len(dead)), about("row of the vocabulary")),
-            "quantile": ("quantile", list(QUANTILES), about("quantile over dead tokens")),
-            "population": list(POPULATIONS),
+            "token": ("token", np.arange(len(frequency)), about("row of the vocabulary")),
+            "quantile": ("quantile", list(QUANTILES), about(about_quantiles)),
             "regime": list(REGIMES),
         },
     )

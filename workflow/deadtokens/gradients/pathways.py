@@ -1,7 +1,8 @@
 """The two parts of a tied gradient over a whole run, where they are recorded.
 
 Every update's sizes of both, their shares of the whole, their angle, what sums to zero, and whether
-their sum, clipped, is the recorded gradient in every bit.
+their sum, clipped, is the recorded gradient in every bit. Both are as backpropagation gives them:
+before clipping.
 """
 
 from collections.abc import Iterator
@@ -12,9 +13,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from deadtokens.analysis.populations import POPULATIONS
 from deadtokens.gradients.recorded import over_updates
 from deadtokens.gradients.sides import SIDES
-from deadtokens.gradients.statistics import POPULATIONS
 from deadtokens.training.clipping import clip_scale
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout
@@ -27,7 +28,8 @@ NAMES = ("grad", *layout.PATHWAYS)
 PER_UPDATE = {
     "pathway_norm": (
         ("population", "side"),
-        "norm of a row's gradient by way of one side, root mean square over tokens",
+        "norm of a row's gradient by way of one side, before clipping, root mean square over "
+        "tokens",
         "nat",
     ),
     "pathway_share": (
@@ -46,7 +48,7 @@ PER_UPDATE = {
 
 
 def measure_pathways(
-    segments: Segments, run: xr.Dataset, spec: RunSpec, dead: np.ndarray
+    segments: Segments, run: xr.Dataset, spec: RunSpec, members: np.ndarray
 ) -> xr.Dataset:
     """Return `PER_UPDATE` over the run, empty if the pathways were not recorded.
 
@@ -56,11 +58,11 @@ def measure_pathways(
     run : Dataset
         The same, opened.
     spec : RunSpec
-    dead : bool ndarray of shape (tokens,)
+    members : bool ndarray of shape (populations, tokens)
     """
     if not spec.record.pathways:
         return xr.Dataset()
-    parts = list(_parts(segments, run, spec, dead))
+    parts = list(_parts(segments, run, spec, members))
     variables = {}
     for name, (dims, long_name, units) in PER_UPDATE.items():
         about = {"long_name": long_name, "units": units}
@@ -70,7 +72,7 @@ def measure_pathways(
 
 
 def _parts(
-    segments: Segments, run: xr.Dataset, spec: RunSpec, dead: np.ndarray
+    segments: Segments, run: xr.Dataset, spec: RunSpec, members: np.ndarray
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield `PER_UPDATE` of one window of updates after the other."""
     number_format = run["grad"].attrs["recorded_dtype"]
@@ -80,20 +82,20 @@ def _parts(
         for piece in window:
             tensors = [as_tensor(bits, number_format) for bits in map(piece.bits.get, NAMES)]
             norms = torch.from_numpy(run["grad_norm"].sel(update=piece.updates).values)
-            rows = torch.from_numpy(dead[piece.tokens.start : piece.tokens.stop])
+            rows = torch.from_numpy(members[:, piece.tokens.start : piece.tokens.stop])
             part = add_up(*tensors[1:], rows)
             part["differing"] = differing(*tensors, norms, spec.clip)
             sums = {name: sums.get(name, 0) + values for name, values in part.items()}
-        yield describe(sums, dead)
+        yield describe(sums, members)
 
 
-def add_up(grad_input: Tensor, grad_output: Tensor, dead: Tensor) -> dict[str, Tensor]:
+def add_up(grad_input: Tensor, grad_output: Tensor, members: Tensor) -> dict[str, Tensor]:
     """Return sums over some tokens, from which `describe` makes those of all.
 
     Parameters
     ----------
     grad_input, grad_output : Tensor of shape (tokens, components, steps)
-    dead : bool Tensor of shape (tokens,)
+    members : bool Tensor of shape (populations, tokens)
 
     Returns
     -------
@@ -105,7 +107,7 @@ def add_up(grad_input: Tensor, grad_output: Tensor, dead: Tensor) -> dict[str, T
     one, other = grad_input.double(), grad_output.double()
     products = torch.stack([(a * b).sum(1) for a, b in ((one, one), (one, other), (other, other))])
     return {
-        "products": torch.stack([products[:, rows].sum(1) for rows in (dead, ~dead)]),
+        "products": torch.stack([products[:, rows].sum(1) for rows in members]),
         "norms": products[[0, 2]].sqrt().sum(1),
         "totals": torch.stack([one.sum(0), other.sum(0)]),
     }
@@ -133,7 +135,7 @@ def differing(
     return (whole.view(bits) != grad.view(bits)).sum((0, 1))
 
 
-def describe(sums: dict[str, Tensor], dead: np.ndarray) -> dict[str, np.ndarray]:
+def describe(sums: dict[str, Tensor], members: np.ndarray) -> dict[str, np.ndarray]:
     """Return `PER_UPDATE` from the sums over all tokens, steps first.
 
     NaN for a population without tokens, and for shares and angles of what is zero.
@@ -142,9 +144,9 @@ def describe(sums: dict[str, Tensor], dead: np.ndarray) -> dict[str, np.ndarray]
     ----------
     sums : dict of str to Tensor
         As `add_up` gives them, and ``differing``.
-    dead : bool ndarray of shape (tokens,)
+    members : bool ndarray of shape (populations, tokens)
     """
-    tokens = torch.tensor([np.count_nonzero(dead), np.count_nonzero(~dead)], dtype=torch.float64)
+    tokens = torch.from_numpy(members.sum(axis=1)).double()
     one, both, other = sums["products"].unbind(1)  # each (population, steps)
     squares = torch.stack([one, other], dim=1)
     along = squares + both[:, None]

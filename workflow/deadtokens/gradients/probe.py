@@ -10,10 +10,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from deadtokens.analysis.populations import DEAD, LIVE, POPULATIONS
 from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass, relative_errors, row_norm
 from deadtokens.gradients.sides import SIDES, Pass, run_pass
 from deadtokens.gradients.states import Moment
-from deadtokens.gradients.statistics import POPULATIONS
 from deadtokens.gradients.temperature import temperature
 from deadtokens.training.batches import read_batch
 from deadtokens.training.clipping import clip_scale
@@ -28,8 +28,7 @@ QUANTITIES = {
     "entropy": ("entropy of the prediction, mean over positions", "nat"),
     "top_probability": ("probability of the most probable token, mean over positions", "1"),
     "temperature": (
-        "1 / (standard deviation of the logits over all tokens, live and dead), geometric mean "
-        "over positions",
+        "1 / (standard deviation of the logits over all tokens), geometric mean over positions",
         "1",
     ),
     "live_temperature": ("the same with the standard deviation over live tokens alone", "1"),
@@ -46,7 +45,7 @@ def probe_run(
     segments: Segments,
     spec: RunSpec,
     stream: np.ndarray,
-    dead: np.ndarray,
+    members: np.ndarray,
     moments: Iterator[Moment],
     recorded: xr.Dataset,
 ) -> xr.Dataset:
@@ -57,13 +56,13 @@ def probe_run(
     segments : path or sequence of paths
     spec : RunSpec
     stream : int32 ndarray of shape (tokens,)
-    dead : bool ndarray of shape (vocabulary,)
+    members : bool ndarray of shape (populations, vocabulary)
     moments : iterator of Moment
         In any order. One whose loss is not finite is left out.
     recorded : Dataset
         The run, opened: its updates, and ``grad_norm`` for clipping.
     """
-    rows = torch.from_numpy(dead)
+    rows = torch.from_numpy(members)
     # Each in a call of its own: its logits are gone before the next moment is trained to.
     probes = [_probe(segments, spec, stream, rows, moment, recorded) for moment in moments]
     return _label(sorted(filter(None, probes), key=itemgetter("probe")))
@@ -73,7 +72,7 @@ def _probe(
     segments: Segments,
     spec: RunSpec,
     stream: np.ndarray,
-    dead: Tensor,
+    members: Tensor,
     moment: Moment,
     recorded: xr.Dataset,
 ) -> dict[str, Any] | None:
@@ -83,23 +82,23 @@ def _probe(
     one = run_pass(spec, moment.weights, inputs, targets)
     if not math.isfinite(one.loss):
         return None
-    probe = {"probe": moment.update, **examine(one, inputs, dead)}
+    probe = {"probe": moment.update, **examine(one, inputs, members)}
     return probe | _against_record(one, moment, spec, segments, recorded)
 
 
-def examine(one: Pass, inputs: Tensor, dead: Tensor) -> dict[str, Any]:
+def examine(one: Pass, inputs: Tensor, members: Tensor) -> dict[str, Any]:
     """Return what a single pass says: checks, norms of both sides, sharpness of the softmax."""
-    deviations, said = check_pass(one, inputs, dead)
+    deviations, said = check_pass(one, inputs, members[DEAD])
     sides = (one.input_side, one.output_side)
     return {
         "probe_loss": one.loss,
         "entropy": said.entropy,
         "top_probability": said.top_probability,
-        "temperature": temperature(one.logits, torch.ones_like(dead)),
-        "live_temperature": temperature(one.logits, ~dead),
+        "temperature": temperature(one.logits, torch.ones_like(members[DEAD])),
+        "live_temperature": temperature(one.logits, members[LIVE]),
         **relative_errors(one, said),
         "deviation": list(deviations.values()),
-        "side_norm": [[row_norm(side, rows) for side in sides] for rows in (dead, ~dead)],
+        "side_norm": [[row_norm(side, rows) for side in sides] for rows in members],
     }
 
 
@@ -148,7 +147,9 @@ def _label(probes: Sequence[dict[str, Any]]) -> xr.Dataset:
         for name, (long_name, units) in QUANTITIES.items()
     }
     about_check = "; ".join(f"{name}: {text}" for name, text in CHECKS.items())
-    about_side = "norm of a row's gradient by way of one side, root mean square over tokens"
+    about_side = (
+        "norm of a row's gradient by way of one side, before clipping, root mean square over tokens"
+    )
     extent = (len(POPULATIONS), len(SIDES))
     variables |= {
         "deviation": variable(

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.analysis.populations import DEAD, POPULATIONS
 from deadtokens.gradients.sides import SIDES
 from deadtokens.gradients.statistics import (
-    POPULATIONS,
+    DECADE,
     REGIMES,
     alignment,
     entropy,
@@ -30,10 +31,19 @@ PER_UPDATE = {
     "positive_share": ((), "share of the dead gradients' components that are positive"),
     "hidden_sign_share": ((), "share of them that have the mean hidden state's sign"),
     "sum_ratio": ((), "|sum of the gradient over the vocabulary| / sum of the rows' norms"),
-    "gradient_norm": (("population",), "norm of a row's gradient, root mean square over tokens"),
+    "gradient_norm": (
+        ("population",),
+        "norm of a row's gradient before clipping: of the recorded one over clip_factor; root mean "
+        "square over tokens",
+    ),
+    "clip_factor": ((), "by what clipping multiplied the update's gradient; 1: nothing"),
     "probability": (("population",), "predicted probability, mean over batch and tokens"),
     "mean_entropy": ((), "entropy of the batch's mean prediction"),
-    "regime_share": (("population", "regime"), "share of components in each of Adam's regimes"),
+    "regime_share": (
+        ("population", "regime"),
+        f"share of components with sqrt(v_hat) at least {DECADE:g} eps: sign; below eps / "
+        f"{DECADE:g}: linear; between: transition",
+    ),
     "frequency_slope": ((), "slope of v_hat's mean over components on unigram frequency"),
     "frequency_r2": ((), "R^2 of that straight line over all tokens"),
 }
@@ -47,7 +57,7 @@ UNITS = {"gradient_norm": "nat", "mean_entropy": "nat", "frequency_slope": "nat*
 
 
 def measure_gradients(
-    segments: Segments, run: xr.Dataset, spec: RunSpec, dead: np.ndarray
+    segments: Segments, run: xr.Dataset, spec: RunSpec, members: np.ndarray
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the gradients' part of `PER_UPDATE`, block by block, steps first.
 
@@ -57,14 +67,14 @@ def measure_gradients(
     run : Dataset
         The same, opened.
     spec : RunSpec
-    dead : bool ndarray of shape (tokens,)
+    members : bool ndarray of shape (populations, tokens)
     """
     for block in read_blocks(segments, ["grad"]):
         part = run[["h_mean", "probability", "grad_norm"]].sel(update=block.steps).load()
         h_mean, probability = part["h_mean"].values.T, part["probability"].values.T
         scale = clip_scale(torch.from_numpy(part["grad_norm"].values), spec.clip)
         yield {"update": block.steps} | _of_gradients(
-            block.values["grad"], h_mean, probability, scale.numpy(), dead
+            block.values["grad"], h_mean, probability, scale.numpy(), members
         )
         del block  # before the next ones are read
 
@@ -74,10 +84,10 @@ def _of_gradients(
     h_mean: np.ndarray,
     probability: np.ndarray,
     scale: np.ndarray,
-    dead: np.ndarray,
+    members: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    populations = (dead, ~dead)
-    norms, of_dead = row_norms(grad), grad[dead]
+    dead = members[DEAD]
+    norms, of_dead = row_norms(grad) / scale, grad[dead]
     cosine, ratio = alignment(of_dead, h_mean, probability[dead])
     positive, as_hidden = sign_shares(of_dead, h_mean)
     return {
@@ -86,14 +96,15 @@ def _of_gradients(
         "positive_share": positive,
         "hidden_sign_share": as_hidden,
         "sum_ratio": sum_ratio(grad),
-        "gradient_norm": np.stack([_rms(norms[chosen]) for chosen in populations], axis=1),
-        "probability": np.stack([_mean(probability[chosen]) for chosen in populations], axis=1),
+        "gradient_norm": np.stack([_rms(norms[chosen]) for chosen in members], axis=1),
+        "clip_factor": scale,
+        "probability": np.stack([_mean(probability[chosen]) for chosen in members], axis=1),
         "mean_entropy": entropy(probability),
     }
 
 
 def measure_second_moments(
-    segments: Segments, spec: RunSpec, dead: np.ndarray, frequency: np.ndarray
+    segments: Segments, spec: RunSpec, members: np.ndarray, frequency: np.ndarray
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the second moments' part of `PER_UPDATE`, and ``second_moment`` of every token.
 
@@ -101,25 +112,25 @@ def measure_second_moments(
     ----------
     segments : path or sequence of paths
     spec : RunSpec
-    dead : bool ndarray of shape (tokens,)
+    members : bool ndarray of shape (populations, tokens)
     frequency : ndarray of shape (tokens,)
         Unigram frequency of every token in the training text.
     """
     for block in read_blocks(segments, ["exp_avg_sq"]):
         later = slice(int(block.steps[0] == 0), None)
         v = block.values["exp_avg_sq"][:, :, later]
-        yield _of_second_moments(v, block.steps[later], spec, dead, frequency)
+        yield _of_second_moments(v, block.steps[later], spec, members, frequency)
         del block, v  # before the next ones are read
 
 
 def _of_second_moments(
-    v: np.ndarray, steps: np.ndarray, spec: RunSpec, dead: np.ndarray, frequency: np.ndarray
+    v: np.ndarray, steps: np.ndarray, spec: RunSpec, members: np.ndarray, frequency: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return what a block of second moments says; `v` itself is corrected for bias."""
     v /= (1 - spec.beta2 ** steps.astype(np.float64)).astype(np.float32)
     means = v.mean(axis=1, dtype=np.float64)
     lines = np.array([straight_line(frequency, mean) for mean in means.T]).reshape(-1, 3)
-    shares = [regime_shares(v, chosen, spec.eps) for chosen in (dead, ~dead)]
+    shares = [regime_shares(v, chosen, spec.eps) for chosen in members]
     return {
         "regime_share": np.stack(shares, axis=1),
         "frequency_slope": lines[:, 0],

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deadtokens.training.loss import softmax_cross_entropy
 from deadtokens.training.model import Transformer
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
@@ -78,19 +77,17 @@ def run_pass(spec: RunSpec, weights: Mapping[str, Tensor], inputs: Tensor, targe
         By their names in the model; without ``unembedding.weight`` if the run is tied.
     inputs, targets : int64 Tensor of shape (batch, context)
     """
-    regime = REGIMES[spec.precision]
     model = split_model(spec, weights)
-    mixed = regime.arithmetic != regime.weights
-    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-        hidden = model(inputs).flatten(0, 1)
-        logits = model.logits(hidden)
-    loss, _ = softmax_cross_entropy(logits, targets.flatten())
+    hidden, labels = model(inputs).flatten(0, 1), targets.flatten()
+    loss = model.predict(hidden, labels).loss
     loss.backward()
+    with torch.no_grad():
+        logits = model.products.linear(hidden, model.W)
     return Pass(
         loss.item(),
-        hidden.detach().to(logits.dtype),
-        logits.detach(),
-        targets.flatten(),
+        model.products.operand(hidden.detach()),
+        logits,
+        labels,
         model.embedding.weight.grad,
         model.unembedding.weight.grad,
         spec.tied,

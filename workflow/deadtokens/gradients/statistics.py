@@ -6,7 +6,6 @@ of the smallest gradients would vanish in float32.
 
 import numpy as np
 
-POPULATIONS = ("dead", "live")
 REGIMES = ("sign", "transition", "linear")
 TOKENS_AT_A_TIME = 512  # whose square roots are in memory
 DECADE = 10.0  # sqrt(v_hat) this far above or below eps counts as far

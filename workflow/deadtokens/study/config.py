@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal, NamedTuple
+from unicodedata import category
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from deadtokens.models import Model
 from deadtokens.study.validation import DIGEST, NAME
@@ -15,6 +16,8 @@ Name = Annotated[str, StringConstraints(pattern=NAME)]
 Digest = Annotated[str, StringConstraints(pattern=DIGEST)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 NAMED = {"additionalProperties": False}  # the schema then refuses names of another form
+LONGEST_TITLE = 200  # characters
+CONTROL_OR_HALF = {"Cc", "Cs"}  # Unicode categories: control characters, halves of a pair
 BYTES = 256  # the base alphabet of a byte-level vocabulary
 
 
@@ -123,6 +126,23 @@ class Experiment(Model):
     seeds: list[Seed] = []
     """Each run is made with each of these seeds; empty: with the seed of `defaults`."""
 
+    @field_validator("title")
+    @classmethod
+    def _fits_into_a_command_and_a_report(cls, title: str) -> str:
+        title = title.strip()
+        if len(title) > LONGEST_TITLE:
+            raise ValueError(
+                f"{len(title):,} characters are too many for a title; take at most {LONGEST_TITLE}"
+            )
+        unprintable = [sign for sign in title if category(sign) in CONTROL_OR_HALF]
+        if unprintable:
+            raise ValueError(f"{unprintable[0]!r} cannot be printed; leave it out of the title")
+        if "</" in title or "<!--" in title:
+            raise ValueError(
+                "'</' and '<!--' would end a part of the HTML report; leave them out of the title"
+            )
+        return title
+
     def settings(self) -> Iterator[dict[str, Setting]]:
         """Yield what each run of the experiment sets, by dotted key."""
         combinations = product(*self.vary.values()) if self.vary or not self.runs else ()
@@ -142,6 +162,13 @@ def _placed(place: str, values: Mapping[str, Any]) -> dict[str, Setting]:
     return {key: Setting(value, f"{place}.{key}") for key, value in flatten(values).items()}
 
 
+class Machines(Model):
+    """Where runs may be trained; nothing here determines the numbers of a run on one machine."""
+
+    elsewhere: bool = False
+    """Whether a run may go on on another machine than it was on, where its bits may be others."""
+
+
 class Config(Model):
     """The whole configuration file."""
 
@@ -156,3 +183,6 @@ class Config(Model):
 
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1, json_schema_extra=NAMED)]
     """Sets of runs that are compared, by name."""
+
+    machines: Machines = Machines()
+    """Where runs may be trained."""

@@ -2,14 +2,17 @@
 
 import argparse
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
-
-from deadtokens.errors import UserError
+from deadtokens.study.files import read_configuration
 from deadtokens.study.study import Study
 from deadtokens.training.size import predicted_bytes
+from deadtokens.training.spec import RunSpec
+
+START_MINUTES = 5  # of a job: the libraries from a shared disk, the text, the first update
+SLOW_CORE = 5e9  # operations a second; an idle core of 2021 does four times as many
 
 
 def sizes(study: Study) -> Iterator[tuple[str, int, int]]:
@@ -23,29 +26,22 @@ def sizes(study: Study) -> Iterator[tuple[str, int, int]]:
         yield run, len(study.segments(run, steps)), predicted_bytes(spec, tokens)
 
 
-def read_configuration(paths: Sequence[Path]) -> dict:
-    """Return configuration files merged as Snakemake merges them, later ones over earlier ones.
+def predicted_minutes(spec: RunSpec, tokens: int) -> int:
+    """Return a time limit for the training of one segment, in minutes: what a slow core needs.
 
-    Raises
-    ------
-    UserError
-        If a file is missing or is not YAML.
+    Matrix products are nearly all of the work: each weight of the model takes part in 6 operations
+    a position (2 forward, 4 backward).
+
+    Parameters
+    ----------
+    spec : RunSpec
+    tokens : int
+        Size of the vocabulary.
     """
-    merged: dict = {}
-    for path in paths:
-        try:
-            _merge(merged, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: not a readable configuration ({error})") from None
-    return merged
-
-
-def _merge(values: dict, over: dict) -> None:
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _merge(values[key], value)
-        else:
-            values[key] = value
+    blocks = spec.layers * 12 * spec.width**2
+    weights = tokens * spec.width + blocks
+    operations = 6 * weights * spec.batch * spec.context * spec.record.segment
+    return START_MINUTES + math.ceil(operations / SLOW_CORE / 60)
 
 
 def main(arguments: Sequence[str]) -> None:

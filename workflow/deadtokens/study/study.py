@@ -25,6 +25,8 @@ from deadtokens.study.validation import Place, build, suggestion
 from deadtokens.text.sources import PINNED
 from deadtokens.training.spec import RunSpec, flat
 
+LONGEST_ORIGIN = 80  # bytes: the name of a folder and of a log has 255
+
 
 @dataclass(frozen=True)
 class CorpusText:
@@ -41,7 +43,8 @@ class CorpusText:
         origin = self.source or "".join(
             letter if letter.isalnum() else "-" for letter in Path(self.path).stem
         )
-        return f"{origin}-{self.sha256[:8]}"
+        short = origin.encode()[:LONGEST_ORIGIN].decode(errors="ignore")
+        return f"{short}-{self.sha256[:8]}"
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Study:
         All by identity; a spec's `vocabulary` is an identity too.
     experiments : dict of str to ResolvedExperiment
         By name.
+    elsewhere : bool
+        Whether a run may go on on another machine than before.
 
     Raises
     ------
@@ -104,6 +109,7 @@ class Study:
             name: _resolve_vocabulary(name, vocabulary, corpora)
             for name, vocabulary in config.vocabularies.items()
         }
+        self.elsewhere = config.machines.elsewhere
         self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
         self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
         self.runs: dict[str, RunSpec] = {}
@@ -163,18 +169,18 @@ def _resolve_corpus(name: str, corpus: Corpus) -> CorpusText:
         pinned = PINNED[corpus.source]
         return CorpusText(corpus.source, None, pinned.sha256, pinned.size)
     path = Path(corpus.path)
-    if not path.is_file():
-        raise UserError(
-            f"corpora.{name}.path: {corpus.path!r} is no file; looked for {path.absolute()}"
-        )
     try:
-        digest = corpus.sha256 or sha256_of(path)
+        if not path.is_file():
+            raise UserError(
+                f"corpora.{name}.path: {corpus.path!r} is no file; looked for {path.absolute()}"
+            )
+        digest, size = corpus.sha256 or sha256_of(path), path.stat().st_size
     except OSError as error:
         raise UserError(
             f"corpora.{name}.path: {corpus.path!r} cannot be read ({error.strerror}); "
             "check its permissions"
         ) from None
-    return CorpusText(None, corpus.path, digest, path.stat().st_size)
+    return CorpusText(None, corpus.path, digest, size)
 
 
 def _resolve_vocabulary(

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from deadtokens.errors import UserError
 from deadtokens.models import Model
 
-NAME = r"^[a-z0-9][a-z0-9-]*$"
+NAME = r"^[a-z0-9][a-z0-9-]{0,79}$"
 DIGEST = r"^[0-9a-f]{64}$"
 PATTERNS = {
-    NAME: "lower-case letters, digits and hyphens",
+    NAME: "lower-case letters, digits and hyphens, at most 80 of them",
     DIGEST: "64 hexadecimal digits in lower case",
 }
 LONGEST = 80  # characters of a wrong value that a sentence repeats

@@ -4,10 +4,12 @@ import argparse
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from deadtokens.files import complete_or_absent
+from deadtokens.seal import complete_and_sealed
 from deadtokens.text.local import read_local
 from deadtokens.text.sources import PINNED, PinnedSource, ensure
 
@@ -24,7 +26,7 @@ def describe(data: bytes, name: str, origin: dict[str, str], licence: str | None
     name : str
         What the corpus is called.
     origin : dict of str
-        Package and version, or the path.
+        Package, version and file, or the file alone: where it lay does not belong to the text.
     licence : str or None
         Terms of the text, None if they are not known.
 
@@ -54,7 +56,8 @@ def _pinned(source: PinnedSource) -> tuple[bytes, dict]:
 
 def _local(path: Path, sha256: str | None) -> tuple[bytes, dict]:
     data = read_local(path, sha256)
-    return data, describe(data, path.name, {"path": str(path)}, None)
+    name = os.fsencode(path.name).decode("utf-8", errors="backslashreplace")
+    return data, describe(data, name, {"file": name}, None)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +81,7 @@ def main(arguments: Sequence[str]) -> None:
         data, about = _pinned(PINNED[options.source])
     else:
         data, about = _local(options.path, options.sha256)
-    with complete_or_absent(options.text) as path:
+    with complete_and_sealed(options.text) as path:
         path.write_bytes(data)
     with complete_or_absent(options.about) as path:
         path.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

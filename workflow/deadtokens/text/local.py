@@ -8,6 +8,8 @@ import hashlib
 from pathlib import Path
 
 from deadtokens.errors import UserError
+from deadtokens.identity import check_text
+from deadtokens.seal import check_seal
 
 
 def read_local(path: str | Path, sha256: str | None = None) -> bytes:
@@ -28,7 +30,8 @@ def read_local(path: str | Path, sha256: str | None = None) -> bytes:
     Raises
     ------
     UserError
-        If the file is missing, empty, not UTF-8, or has another digest.
+        If the file is missing, empty, not UTF-8, or has another digest than the one expected or
+        the one that the name of a corpus's folder ends in, or is not what was sealed.
     """
     data = _read_bytes(path)
     found = hashlib.sha256(data).hexdigest()
@@ -37,6 +40,8 @@ def read_local(path: str | Path, sha256: str | None = None) -> bytes:
             f"the file {path} has the SHA-256 {found}, expected was {sha256}; "
             "restore the file or state its new digest"
         )
+    check_seal(Path(path), required=False)
+    check_text(Path(path), found)
     if not data:
         raise UserError(f"the file {path} is empty; give a file that holds text")
     _require_utf8(data, path)

@@ -5,12 +5,15 @@ not depend on how they are made.
 """
 
 import hashlib
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from deadtokens.errors import UserError
+from deadtokens.identity import VOCABULARY, check_vocabulary, vocabulary_of
+from deadtokens.netcdf import read
 
 
 def read_stream(path: str | Path) -> tuple[np.ndarray, dict]:
@@ -22,12 +25,12 @@ def read_stream(path: str | Path) -> tuple[np.ndarray, dict]:
         The token ids.
     attributes : dict
         text_sha256 and tokenizer_sha256 (of the files it was made from), vocabulary_size (int),
-        stream_sha256 (see `digest`).
+        stream_sha256 (see `digest`), and vocabulary, if it was made in the folder of one.
 
     Raises
     ------
     UserError
-        If the file is missing, damaged, or no stream.
+        If the file is missing, damaged, no stream, or of another vocabulary than its folder.
     """
     dataset = _load(path, "token", "stream")
     ids = dataset["token"].values
@@ -36,8 +39,7 @@ def read_stream(path: str | Path) -> tuple[np.ndarray, dict]:
             f"the token ids in {path} do not have the digest that the file states; "
             "remove it and make it again with: deadtokens stream"
         )
-    attributes = {**dataset.attrs, "vocabulary_size": int(dataset.attrs["vocabulary_size"])}
-    return ids, attributes
+    return ids, {**dataset.attrs, "vocabulary_size": int(dataset.attrs["vocabulary_size"])}
 
 
 def read_census(path: str | Path) -> xr.Dataset:
@@ -46,9 +48,54 @@ def read_census(path: str | Path) -> xr.Dataset:
     Raises
     ------
     UserError
-        If the file is missing, damaged, or no census.
+        If the file is missing, damaged, no census, or of another vocabulary than its folder.
     """
     return _load(path, "why_dead", "census")
+
+
+def read_vocabulary(
+    stream: str | Path, census: str | Path, vocabulary: str = ""
+) -> tuple[np.ndarray, dict, xr.Dataset]:
+    """Read the stream and the census of one vocabulary.
+
+    Parameters
+    ----------
+    stream, census : str or Path
+    vocabulary : str
+        The name of the vocabulary that they must be of, if it is one made from content.
+
+    Returns
+    -------
+    ids : ndarray of int32, shape (positions,)
+    attributes : dict
+        Of the stream, as `read_stream` gives them.
+    census : Dataset
+
+    Raises
+    ------
+    UserError
+        If one of them cannot be read, they are not of each other, or of another vocabulary.
+    """
+    ids, attributes = read_stream(stream)
+    counted = read_census(census)
+    size = counted.sizes["token"]
+    if counted.attrs.get("stream_sha256") != attributes["stream_sha256"]:
+        raise UserError(
+            f"{census}: is the census of another stream than {stream}; make both again, or give "
+            "those of one vocabulary"
+        )
+    if not np.array_equal(np.bincount(ids, minlength=size), counted["count"].values):
+        raise UserError(
+            f"{census}: its counts are not those of {stream}; remove it and make it again with: "
+            "deadtokens census"
+        )
+    named = attributes.get("vocabulary") or vocabulary_of(Path(stream))
+    if named and VOCABULARY.fullmatch(vocabulary) and named != vocabulary:
+        raise UserError(
+            f"{stream}: is of the vocabulary {named}, but the run is trained on {vocabulary}; give "
+            "its own"
+        )
+    return ids, attributes, counted
 
 
 def digest(ids: np.ndarray) -> str:
@@ -71,19 +118,13 @@ def _load(path: str | Path, variable: str, stage: str) -> xr.Dataset:
     Raises
     ------
     UserError
-        If the file is missing, damaged, or of another kind.
+        If the file is missing, damaged, of another kind, or of another vocabulary than its folder.
     """
-    try:
-        dataset = xr.load_dataset(path, engine="h5netcdf")
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; make it with: deadtokens {stage}") from error
-    except (OSError, RuntimeError, ValueError) as error:
+    dataset = read(path, f"make it with: deadtokens {stage}")
+    if variable not in dataset or not isinstance(dataset.attrs.get("vocabulary_size"), Integral):
+        missing = f"no variable {variable!r}" if variable not in dataset else "no vocabulary_size"
         raise UserError(
-            f"{path} is no readable NetCDF file ({error}); make it again with: deadtokens {stage}"
-        ) from error
-    if variable not in dataset:
-        raise UserError(
-            f"{path} has no variable {variable!r}: it is no file of deadtokens {stage}; "
-            "check the path"
+            f"{path} has {missing}: it is no file of deadtokens {stage}; check the path"
         )
+    check_vocabulary(Path(path), dataset.attrs)
     return dataset

@@ -1,5 +1,7 @@
 """Batches as a function of (seed, update) alone: any update can be reproduced by itself."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 
@@ -36,3 +38,31 @@ def read_batch(
     starts = batch_starts(len(stream), batch, context, seed, update)
     windows = stream[starts[:, None] + np.arange(context + 1)].astype(np.int64)
     return windows[:, :-1], windows[:, 1:]
+
+
+def count_sampled(
+    stream: np.ndarray, batch: int, context: int, seed: int, updates: Iterable[int], tokens: int
+) -> np.ndarray:
+    """Return at how many positions of the updates' batches each token stands.
+
+    As input, as label or as both: a position counts once.
+
+    Parameters
+    ----------
+    stream : ndarray of int, shape (positions,)
+    batch, context, seed : int
+        See `batch_starts`.
+    updates : iterable of int
+    tokens : int
+        Size of the vocabulary.
+
+    Returns
+    -------
+    int64 ndarray of shape (tokens,)
+    """
+    counts = np.zeros(tokens, np.int64)
+    for update in updates:
+        inputs, targets = read_batch(stream, batch, context, seed, update)
+        for part in (inputs.ravel(), targets[:, -1]):
+            counts += np.bincount(part, minlength=tokens)
+    return counts

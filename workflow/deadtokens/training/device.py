@@ -4,15 +4,16 @@ import ctypes
 import fcntl
 import os
 import platform
+import stat
 import tempfile
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO
 
 import torch
 
 from deadtokens.errors import UserError
 
-_claims: list[IO] = []  # open as long as the process lives: the kernel frees them when it dies
+_claims: list[ExitStack] = []  # open as long as the process lives; then the kernel frees them
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -38,15 +39,36 @@ def _claim_gpu() -> int:
     """Return a GPU that no other run of this program uses, or the first if all are in use."""
     for index in range(torch.cuda.device_count()):
         name = f"deadtokens-gpu-{torch.cuda.get_device_properties(index).uuid}.lock"
-        lock = (Path(tempfile.gettempdir()) / name).open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        _claims.append(lock)
-        return index
+        if _claim(Path(tempfile.gettempdir()) / name):
+            return index
     return 0
+
+
+def _claim(path: Path) -> bool:
+    """Return whether the lock at `path` is now this process's.
+
+    All users of the machine lock the same file, which any of them may have made. So it is only
+    read: a common folder does not let one write another's (Linux: ``fs.protected_regular``). What
+    someone put there instead, a link or a pipe, is not followed, does no harm and is no lock.
+    """
+    with ExitStack() as unless_claimed, suppress(OSError):
+        if not os.path.lexists(path):
+            _make_readable_for_all(path)
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        lock = unless_claimed.enter_context(open(number))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            _claims.append(unless_claimed.pop_all())
+            return True
+    return False
+
+
+def _make_readable_for_all(path: Path) -> None:
+    """Make an empty file, which gets its name when all may read it, whatever the user's umask."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".deadtokens-") as new:
+        os.fchmod(new.fileno(), 0o444)
+        with suppress(FileExistsError):  # another process was faster
+            os.link(new.name, path)
 
 
 def make_deterministic(threads: int) -> None:

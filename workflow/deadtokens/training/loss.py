@@ -1,48 +1,111 @@
-"""Softmax and cross-entropy in one pass that keeps the probabilities for the record."""
+"""Unembedding, softmax and cross-entropy in one pass over blocks of positions.
+
+The logits of all positions are the largest matrix of a training by far. Here a block of them exists
+at a time, and while it is in the processor's cache everything that needs it is done: loss,
+probabilities, error, and what the error gives to the hidden states and to W.
+"""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from deadtokens.training.products import widened
 
-class SoftmaxCrossEntropy(torch.autograd.Function):
-    """The computation behind `softmax_cross_entropy`; its backward pass may run once."""
+BLOCK_BYTES = 2**21  # of a block's logits in float32: about what a core's cache holds
+
+
+class Prediction(NamedTuple):
+    """What a model predicts for a batch.
+
+    Attributes
+    ----------
+    loss : float32 Tensor of shape ()
+        Mean cross-entropy, nats.
+    probability : float32 Tensor of shape (vocabulary,)
+        Of every token, mean over positions.
+    arithmetic : torch.dtype
+        Format in which the logits were.
+    """
+
+    loss: Tensor
+    probability: Tensor
+    arithmetic: torch.dtype
+
+
+def predict(hidden: Tensor, W: Tensor, targets: Tensor) -> Prediction:
+    """Score every token at every position, and compare with the labels.
+
+    The logits are hidden @ W.T, rounded to the operands' format; softmax and loss are float32. With
+    the error e = (p - y) / positions, rounded like the logits, the gradients are e @ W and
+    e.T @ hidden: sums in float32, over all positions, rounded once.
+
+    Parameters
+    ----------
+    hidden : Tensor of shape (positions, width)
+    W : Tensor of shape (vocabulary, width), of the same format
+    targets : int64 Tensor of shape (positions,)
+    """
+    return Prediction(*_Predict.apply(hidden, W, targets))
+
+
+class _Predict(torch.autograd.Function):
+    """The computation behind `predict`; gradients are found on the way forward."""
 
     @staticmethod
-    def forward(context, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        log_probability = torch.log_softmax(logits.float(), dim=1)
-        loss = -log_probability.gather(1, targets[:, None]).mean()
-        # In place, here and below: at these sizes a fresh matrix costs more than the arithmetic.
-        probability = log_probability.exp_()
-        mean_probability = probability.mean(0)
-        context.probability, context.targets, context.format = probability, targets, logits.dtype
-        context.mark_non_differentiable(mean_probability)
-        return loss, mean_probability
+    def forward(context, hidden: Tensor, W: Tensor, targets: Tensor) -> Prediction:
+        positions, x, rows = len(hidden), widened(hidden), widened(W)
+        d_hidden = torch.empty_like(x)
+        d_W = x.new_zeros(rows.T.shape)  # the product with it on this side is the faster one
+        losses, probabilities = [], torch.zeros(len(W), device=W.device)
+        for block in _blocks(positions, W):
+            logits = (x[block] @ rows.T).to(W.dtype)
+            loss, p = cross_entropy(logits, targets[block])
+            losses.append(loss)
+            probabilities += p.sum(0)
+            error = widened(_error_of(p, targets[block], positions).to(W.dtype))
+            torch.mm(error, rows, out=d_hidden[block])
+            d_W.addmm_(x[block].T, error)
+        context.gradients = d_hidden.to(hidden.dtype), d_W.T.to(W.dtype).contiguous()
+        context.mark_non_differentiable(probabilities)
+        loss = torch.stack(losses).sum() / positions
+        return Prediction(loss, probabilities.div_(positions), logits.dtype)
 
     @staticmethod
-    def backward(context, d_loss: Tensor, _: Tensor) -> tuple[Tensor, None]:
-        error = context.probability
-        del context.probability
-        positions = torch.arange(len(error), device=error.device)
-        error[positions, context.targets] -= 1
-        return error.mul_(d_loss / len(error)).to(context.format), None
+    def backward(context, d_loss: Tensor, *_: object) -> tuple[Tensor, Tensor, None]:
+        d_hidden, d_W = context.gradients
+        del context.gradients
+        return d_hidden * d_loss.to(d_hidden.dtype), d_W * d_loss.to(d_W.dtype), None
 
 
-def softmax_cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean cross-entropy and the mean probability of every token.
-
-    The gradient is dL/dlogits = (p - y) / positions, computed in float32 and rounded once to the
-    logits' format.
+def cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of the positions' cross-entropies, nats, and their softmax, in float32.
 
     Parameters
     ----------
     logits : Tensor of shape (positions, vocabulary)
-    targets : Tensor of shape (positions,)
-        Token ids.
+    targets : int64 Tensor of shape (positions,)
 
     Returns
     -------
     loss : float32 Tensor of shape ()
-        In nats.
-    mean_probability : float32 Tensor of shape (vocabulary,)
+    probability : float32 Tensor of shape (positions, vocabulary)
     """
-    return SoftmaxCrossEntropy.apply(logits, targets)
+    scores = logits.float()
+    probability = torch.softmax(scores, 1)
+    # By the distance to the largest: the label's own p may be too small for float32.
+    below = scores.amax(1) - scores.gather(1, targets[:, None])[:, 0]
+    return (below - probability.amax(1).log()).sum(), probability
+
+
+def _error_of(probability: Tensor, targets: Tensor, positions: int) -> Tensor:
+    """Return (p - y) / positions, in place: a fresh matrix costs more than the arithmetic."""
+    rows = torch.arange(len(probability), device=probability.device)
+    probability[rows, targets] -= 1
+    return probability.div_(positions)
+
+
+def _blocks(positions: int, W: Tensor) -> list[slice]:
+    """Return the positions that are taken together: on a GPU, which needs large products, all."""
+    size = max(1, BLOCK_BYTES // (4 * len(W))) if W.device.type == "cpu" else positions
+    return [slice(start, min(start + size, positions)) for start in range(0, positions, size)]

@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deadtokens.training.loss import Prediction, predict
+from deadtokens.training.precision import REGIMES
+from deadtokens.training.products import Linear, Products
 from deadtokens.training.spec import RunSpec
 
 EXPANSION = 4  # width of the MLP's hidden layer, in units of the model's width
@@ -16,35 +19,35 @@ class Attention(nn.Module):
     Written out: at these sizes it is faster than the fused kernels, and deterministic everywhere.
     """
 
-    def __init__(self, width: int, heads: int, context: int):
+    def __init__(self, width: int, heads: int, context: int, products: Products):
         super().__init__()
-        self.heads = heads
+        self.heads, self.products = heads, products
         future = torch.ones(context, context, dtype=torch.bool).triu(1)
         self.register_buffer("future", future, persistent=False)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.output = nn.Linear(width, width)
+        self.query_key_value = Linear(width, 3 * width, products)
+        self.output = Linear(width, width, products)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, context, width = x.shape
         parts = self.query_key_value(x).view(batch, context, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (batch, heads, context, -1)
-        scores = (query @ key.transpose(2, 3)) * query.shape[-1] ** -0.5
+        scores = self.products.matmul(query, key.transpose(2, 3)) * query.shape[-1] ** -0.5
         scores = scores.masked_fill(self.future[:context, :context], -torch.inf)
-        mixed = torch.softmax(scores, dim=-1) @ value
+        mixed = self.products.matmul(torch.softmax(scores, dim=-1), value)
         return self.output(mixed.transpose(1, 2).reshape(batch, context, width))
 
 
 class Block(nn.Module):
     """One pre-norm block: x1 = x0 + attention(LN1(x0)), h = x1 + mlp(LN2(x1))."""
 
-    def __init__(self, width: int, heads: int, context: int, activation: str):
+    def __init__(self, width: int, heads: int, context: int, activation: str, products: Products):
         super().__init__()
         self.activation = ACTIVATIONS[activation]
         self.norm1 = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, context)
+        self.attention = Attention(width, heads, context, products)
         self.norm2 = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, EXPANSION * width)
-        self.contract = nn.Linear(EXPANSION * width, width)
+        self.expand = Linear(width, EXPANSION * width, products)
+        self.contract = Linear(EXPANSION * width, width, products)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
@@ -52,23 +55,25 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Token ids to final hidden states; the logits are ``hidden @ W.T``.
+    """Token ids to final hidden states, and these to the prediction of the next tokens.
 
     Parameters
     ----------
     spec : RunSpec
-        Sizes, activation and initial weights.
+        Sizes, activation, initial weights, and the format of the products.
     vocabulary_size : int
         Number of rows of W.
     """
 
     def __init__(self, spec: RunSpec, vocabulary_size: int):
         super().__init__()
+        self.products = Products(REGIMES[spec.precision].arithmetic)
         self.embedding = nn.Embedding(vocabulary_size, spec.width)
         self.unembedding = None if spec.tied else nn.Embedding(vocabulary_size, spec.width)
         self.positions = nn.Embedding(spec.context, spec.width)
         self.blocks = nn.ModuleList(
-            Block(spec.width, spec.heads, spec.context, spec.activation) for _ in range(spec.layers)
+            Block(spec.width, spec.heads, spec.context, spec.activation, self.products)
+            for _ in range(spec.layers)
         )
         self.norm = nn.LayerNorm(spec.width)
         self._initialise(spec)
@@ -90,12 +95,13 @@ class Transformer(nn.Module):
             x = block(x)
         return self.norm(x)
 
-    def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Return the score of every token, (..., vocabulary), for hidden (..., width).
+    def predict(self, hidden: Tensor, targets: Tensor, rows: Tensor | None = None) -> Prediction:
+        """Return loss and mean probabilities for hidden (positions, width), targets (positions,).
 
         `rows` stands for W, as in `forward`.
         """
-        return F.linear(hidden, self.W if rows is None else rows)
+        W = self.W if rows is None else rows
+        return predict(self.products.operand(hidden), self.products.operand(W), targets)
 
     @torch.no_grad()
     def _initialise(self, spec: RunSpec) -> None:

@@ -14,7 +14,8 @@ class Regime:
     ----------
     weights, moments, arithmetic : {'bfloat16', 'float32'}
         Format of the parameters (and of their gradients), of Adam's two moments, and of the matrix
-        products of forward and backward pass. Softmax and loss are float32 in every regime.
+        products of forward and backward pass: bfloat16 operands, products and sums in float32, one
+        rounding of the result. Softmax and loss are float32 in every regime.
     update : {'torch', 'rounded', 'stochastic'}
         'torch': `torch.optim.AdamW` as it is, every operation rounded to its tensor's format.
         'rounded': the update in float32, its result rounded once, to nearest-even, into the

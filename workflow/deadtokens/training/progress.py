@@ -4,10 +4,11 @@ import logging
 import time
 
 SECONDS_BETWEEN_LINES = 5.0
+ESTIMATE_AFTER = 10  # updates: how long the segment will take is told before long, however slow
 
 
 class Progress:
-    """Logs a line every few seconds, and one at the end.
+    """Logs an early line, then one every few seconds, and one at the end.
 
     Whole lines, not a bar that moves: several runs may train at once in one terminal.
 
@@ -26,7 +27,8 @@ class Progress:
     def __call__(self, update: int, loss: float) -> None:
         """Tell of `update`, if it is time to."""
         now = time.monotonic()
-        if now - self.spoken < SECONDS_BETWEEN_LINES and update != self.last:
+        due = update in (self.first + ESTIMATE_AFTER, self.last)
+        if not due and now - self.spoken < SECONDS_BETWEEN_LINES:
             return
         self.spoken = now
         speed = (update - self.first) / (now - self.begin)

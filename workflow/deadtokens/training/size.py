@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from deadtokens.errors import UserError
+from deadtokens.files import ensure_writable, largest_file
 from deadtokens.training.precision import REGIMES, Regime
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout
@@ -83,11 +84,16 @@ def ensure_room(spec: RunSpec, tokens: int, path: Path) -> int:
     Raises
     ------
     UserError
-        If there is less room than that.
+        If there is less room than that, or the file may not be so large.
     """
-    needed = predicted_bytes(spec, tokens)
-    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-    free = shutil.disk_usage(folder).free
+    needed, most = predicted_bytes(spec, tokens), largest_file()
+    if most is not None and most < needed:
+        raise UserError(
+            f"{path}: the segment needs about {needed:,} bytes, and a file may have {most:,} here "
+            "(ulimit -f); raise the limit, or make segments shorter (record.segment)"
+        )
+    ensure_writable(path)
+    free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise UserError(
             f"{path}: the segment needs about {needed:,} bytes, and {free:,} are free on its disk; "

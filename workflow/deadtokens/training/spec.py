@@ -11,10 +11,25 @@ from deadtokens.trajectory import layout
 
 TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
 
+SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # normal numbers of float32
+
+
+def _as_float32(value: float) -> float:
+    """Refuse what would be 0 or infinite in the format of every update."""
+    if value and not SMALLEST <= value <= LARGEST:
+        raise ValueError(
+            f"{value:g} is too {'small' if value < 1 else 'large'} for float32, the format of the "
+            f"update; take a number from {SMALLEST:.2g} to {LARGEST:.2g}"
+        )
+    return value
+
+
 Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_as_float32)]
 # abs: 0.0 and -0.0 are one value and must not be two runs.
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(abs)]
+NotNegative = Annotated[
+    float, Field(ge=0, allow_inf_nan=False), AfterValidator(abs), AfterValidator(_as_float32)
+]
 Fraction = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
 
 
@@ -135,6 +150,15 @@ class RunSpec(Model):
         return self
 
     @model_validator(mode="after")
+    def _largest_step_is_finite(self) -> "RunSpec":
+        if self.lr / (1 - self.beta1) > LARGEST:  # of the first update
+            raise ValueError(
+                f"lr: {self.lr:g} / (1 - beta1) is too large for float32, the format of the "
+                f"update; take less than {LARGEST * (1 - self.beta1):.2g}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _two_pathways(self) -> "RunSpec":
         if self.record.pathways and not self.tied:
             raise ValueError(
@@ -190,7 +214,7 @@ def read_spec(text: str) -> RunSpec:
     try:
         return RunSpec.model_validate_json(text)
     except ValidationError as error:
-        raise UserError(f"the spec is not that of a run: {error}") from None
+        raise UserError(f"the spec is not that of a run: {' '.join(str(error).split())}") from None
 
 
 DEFAULTS = RunSpec()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from deadtokens.training.batches import read_batch
 from deadtokens.training.clipping import clip_scale
-from deadtokens.training.loss import softmax_cross_entropy
+from deadtokens.training.loss import Prediction
 from deadtokens.training.model import Transformer
 from deadtokens.training.optimizer import build_optimizer, learning_rate
 from deadtokens.training.precision import REGIMES
@@ -71,25 +71,25 @@ class Trainer:
         """Apply the next update; None, with `diverged_at` set, if its loss is not finite."""
         update = self.update + 1
         pathways = self._pathways()
-        hidden, logits, targets = self._forward(update, **pathways)
-        loss, probability = softmax_cross_entropy(logits, targets)
-        loss_value = loss.item()
+        hidden, prediction = self._forward(update, **pathways)
+        loss_value = prediction.loss.item()
         if not math.isfinite(loss_value):
             self.diverged_at = update
             return None
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        prediction.loss.backward()
         grad_norm = self._clip()
         lr = learning_rate(self.spec, update)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
         if not self.dtypes:
-            self.dtypes = self._check_dtypes(logits.dtype)
+            self.dtypes = self._check_dtypes(prediction.arithmetic)
         self.update = update
         h_mean = hidden.detach().float().mean((0, 1))
         parts = {name: view.grad for name, view in pathways.items()}
-        return Outcome(self.model.W.grad, loss_value, lr, grad_norm, h_mean, probability, **parts)
+        grad, probability = self.model.W.grad, prediction.probability
+        return Outcome(grad, loss_value, lr, grad_norm, h_mean, probability, **parts)
 
     def state(self) -> dict[str, Tensor]:
         """Return W and its moments, (vocabulary, width); the moments start as zeros."""
@@ -113,15 +113,12 @@ class Trainer:
 
     def _forward(
         self, update: int, grad_input: Tensor | None = None, grad_output: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Prediction]:
         spec = self.spec
         batch = read_batch(self.stream, spec.batch, spec.context, spec.seed, update)
         inputs, targets = (torch.from_numpy(part).to(self.device) for part in batch)
-        mixed = self.regime.arithmetic != self.regime.weights
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-            hidden = self.model(inputs, grad_input)
-            logits = self.model.logits(hidden.flatten(0, 1), grad_output)
-        return hidden, logits, targets.flatten()
+        hidden = self.model(inputs, grad_input)
+        return hidden, self.model.predict(hidden.flatten(0, 1), targets.flatten(), grad_output)
 
     def _clip(self) -> Tensor:
         """Return the whole gradient's norm, summed in float32; scale the gradient if too large."""

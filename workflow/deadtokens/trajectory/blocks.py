@@ -7,15 +7,20 @@ chunk after the other under HDF5's lock.
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import h5py
 import numpy as np
 
 from deadtokens.trajectory import layout
-from deadtokens.trajectory.segments import Segments, list_segments
-from deadtokens.trajectory.source import Source
+from deadtokens.trajectory.segments import (
+    Header,
+    Segments,
+    list_segments,
+    open_each,
+    read_header,
+)
+from deadtokens.trajectory.source import Source, tensor_shape
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,11 @@ def read_blocks(segments: Segments, names: Sequence[str]) -> Iterator[Block]:
     the first counts.
     """
     axis = layout.VARIABLES[names[0]].dims[-1]
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+    paths = list_segments(segments)
+    with open_each(paths) as files, ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting, previous = None, -1
-        for path in list_segments(segments):
-            file = stack.enter_context(h5py.File(path, "r"))
-            steps = file[axis][...]
-            source = Source(file)
+        for source in map(Source, files):
+            steps = source.file[axis][...]
             length = source.steps_per_chunk(names[0])
             for start in range(0, len(steps), length):
                 part = range(start + int(steps[start] == previous), min(start + length, len(steps)))
@@ -94,35 +97,36 @@ def load_tensor(
     tokens, steps : slice, step 1
         Rows of the vocabulary; positions along the run's states or updates, each counted once.
     """
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
-        files = [stack.enter_context(h5py.File(path, "r")) for path in list_segments(segments)]
-        sources = [Source(file) for file in files]
-        vocabulary, components, _ = sources[0].shape(name)
-        rows = range(*tokens.indices(vocabulary))
-        parts = _parts(sources, name, steps)
-        total = sum(len(part) for _, part in parts)
-        values = np.empty((len(rows), components, total), np.float32)
-        pending, done = [], 0
-        for source, part in parts:
+    paths = list_segments(segments)
+    with h5py.File(paths[0], "r") as file:
+        vocabulary, components, _ = tensor_shape(file, name)
+    rows = range(*tokens.indices(vocabulary))
+    parts = _parts([read_header(path) for path in paths], name, steps)
+    values = np.empty((len(rows), components, sum(map(len, parts.values()))), np.float32)
+    wanted, pending, done = [paths[place] for place in parts], [], 0
+    with open_each(wanted) as files, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for source, part in zip(map(Source, files), parts.values(), strict=True):
             out = values[:, :, done : done + len(part)]
-            pending += source.begin({name: out}, rows, part, pool)
+            before, pending = pending, source.begin({name: out}, rows, part, pool)
             done += len(part)
+            for future in before:
+                future.result()
         for future in pending:
             future.result()
     return values
 
 
-def _parts(sources: Sequence[Source], name: str, steps: slice) -> list[tuple[Source, range]]:
-    """Return where in which segments the wanted steps of a run lie."""
-    repeated = int(name in layout.STATE_TENSORS)  # a segment begins with the state before it
-    own = [(one, range(repeated * (i > 0), one.shape(name)[2])) for i, one in enumerate(sources)]
-    total = sum(len(part) for _, part in own)
-    wanted = range(*steps.indices(total))
-    parts, begin = [], 0
-    for source, part in own:
+def _parts(headers: Sequence[Header], name: str, steps: slice) -> dict[int, range]:
+    """Return where in which segments, by their place, the wanted steps of a run lie."""
+    of_states = name in layout.STATE_TENSORS
+    parts, begin = {}, 0
+    lengths = [header.states if of_states else header.updates for header in headers]
+    # A segment begins with the state before it.
+    own = [range(int(of_states and place > 0), length) for place, length in enumerate(lengths)]
+    wanted = range(*steps.indices(sum(map(len, own))))
+    for place, part in enumerate(own):
         first, last = max(wanted.start - begin, 0), min(wanted.stop - begin, len(part))
         if first < last:
-            parts.append((source, part[first:last]))
+            parts[place] = part[first:last]
         begin += len(part)
     return parts

@@ -60,6 +60,11 @@ PER_UPDATE = {
     "h_mean": Variable(("component", "update"), "mean final hidden state over the batch"),
     "probability": Variable(("token", "update"), "mean predicted probability over the batch"),
 }
+PER_SEGMENT = {
+    "sampled": Variable(
+        ("token",), "positions of the updates' batches at which the token stands, input or label"
+    ),
+}
 FIRST = {
     f"first_{name}": Variable(("token", "component"), f"`{name}` at the segment's first state")
     for name in STATE_TENSORS

@@ -1,22 +1,24 @@
 """A run as one lazy, labelled dataset."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import dask
 import dask.array as da
 import h5py
 import numpy as np
 import xarray as xr
 
-from deadtokens.errors import UserError
 from deadtokens.trajectory import layout
-from deadtokens.trajectory.segments import Segments, list_segments
-from deadtokens.trajectory.source import Source, tensor_format
-
-PART_BYTES = 48 << 20  # of a replayed part, float32: some are in memory at a time
+from deadtokens.trajectory.lazy import Stretch, recorded_array, replayed_arrays
+from deadtokens.trajectory.segments import (
+    MADE_ON,
+    Header,
+    Segments,
+    check_sequence,
+    list_segments,
+    read_header,
+)
+from deadtokens.trajectory.source import tensor_format, tensor_shape
 
 
 def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
@@ -27,15 +29,18 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     segments : path or sequence of paths
         The trajectory's folder, or its segments in order.
     check : bool
-        Read every file through first and compare it with its seal. Without this a copy that has no
-        seals, or a file known to be damaged, can be looked at.
+        Read every file through first and compare it with its seal and with the names of its run and
+        its folder. Without this a copy that has no seals, a file known to be damaged, or a run
+        without its first segments can be looked at.
 
     Returns
     -------
     Dataset
         Axes ``state``, ``update``, ``token``, ``component``; tensors in the order (step, token,
         component), backed by dask; what is not recorded, but follows from the gradients, is
-        replayed when it is computed. Attributes are those of the last segment.
+        replayed when it is computed; ``sampled`` is the sum over the segments. Attributes are those
+        of the last segment; where segments were made on different machines, ``device`` and
+        ``machine`` name each with its updates.
 
     Raises
     ------
@@ -43,86 +48,91 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
         If there is no segment, if one is missing, truncated, damaged or not sealed, or if they do
         not follow each other; when computed, if a replay does not give the bits that training had.
     """
-    paths = list_segments(segments, check)
-    datasets = [_open_segment(path) for path in paths]
-    _check_sequence(paths, datasets)
-    states = [
-        dataset.isel(state=slice(1 if index else 0, None)) for index, dataset in enumerate(datasets)
-    ]
-    names = set(datasets[0].data_vars)
-    parts = [
-        _concatenate(states, "state", names & layout.STATE_TENSORS.keys()),
-        _concatenate(
-            datasets, "update", (names & layout.VARIABLES.keys()) - layout.STATE_TENSORS.keys()
-        ),
-        datasets[0][[name for name in datasets[0].data_vars if name not in layout.VARIABLES]],
-    ]
-    run = xr.merge(parts, compat="no_conflicts", join="exact", combine_attrs="override")
-    order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
-    return run.transpose(*order).assign_attrs(datasets[-1].attrs)
-
-
-def _open_segment(path: Path) -> xr.Dataset:
-    """Open a segment with all the tensors that it gives."""
-    dataset = xr.open_dataset(path, engine="h5netcdf", chunks={})
-    names = layout.replayed(dataset)
-    if not names:
-        return dataset
-    with h5py.File(path, "r") as file:
-        formats = {name: tensor_format(file, name) for name in names}
-        rows = file["grad"].chunks[0]
-    arrays = _replayed_arrays(path, names, dataset, rows)
-    dataset = dataset.drop_vars([*layout.FOR_REPLAY, "row_group"], errors="ignore")
-    for name, array in arrays.items():
-        variable = layout.STATE_TENSORS[name]
-        about = {"long_name": variable.long_name, "units": variable.units}
-        dataset[name] = variable.dims, array, about | {"recorded_dtype": formats[name]}
-    return dataset
-
-
-def _replayed_arrays(
-    path: Path, names: Sequence[str], dataset: xr.Dataset, rows: int
-) -> dict[str, da.Array]:
-    """Return tensors as lazy arrays, (token, component, state): one replay gives a part of all."""
-    tokens, components, states = (dataset.sizes[axis] for axis in ("token", "component", "state"))
-    size = rows * max(1, PART_BYTES // (4 * len(names) * components * max(1, states) * rows))
-    parts: dict[str, list[da.Array]] = {name: [] for name in names}
-    for start in range(0, tokens, size):
-        part = range(start, min(start + size, tokens))
-        values = dask.delayed(_replay_part)(str(path), names, part)
-        for name in names:
-            shape = (len(part), components, states)
-            parts[name].append(da.from_delayed(values[name], shape, np.float32))
-    return {name: da.concatenate(arrays) for name, arrays in parts.items()}
-
-
-def _replay_part(path: str, names: Sequence[str], tokens: range) -> dict[str, np.ndarray]:
-    """Return rows of tensors over a segment, float32 of shape (tokens, components, states)."""
-    with h5py.File(path, "r") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        source = Source(file)
-        _, components, states = source.shape(names[0])
-        outs = {name: np.empty((len(tokens), components, states), np.float32) for name in names}
-        for future in source.begin(outs, tokens, range(states), pool) if states else []:
-            future.result()
-    return outs
-
-
-def _check_sequence(paths: Sequence[Path], datasets: Sequence[xr.Dataset]) -> None:
-    for path, before, dataset in zip(paths[1:], datasets, datasets[1:], strict=False):
-        if dataset.attrs["run"] != before.attrs["run"]:
-            raise UserError(f"{path}: belongs to another run than the segment before it")
-        if dataset.sizes["state"] and dataset.state[0] != before.state[-1]:
-            raise UserError(f"{path}: does not begin where the segment before it ends")
-
-
-def _concatenate(datasets: Sequence[xr.Dataset], axis: str, names: set[str]) -> xr.Dataset:
-    selected = [dataset[sorted(names)] for dataset in datasets if dataset.sizes[axis]]
-    return xr.concat(
-        selected or [datasets[0][sorted(names)]],
-        axis,
-        data_vars="minimal",
-        coords="minimal",
-        compat="override",
-        join="override",
-        combine_attrs="override",
+    paths = [path.absolute() for path in list_segments(segments, check)]
+    check_sequence(paths)
+    headers = [read_header(path) for path in paths]
+    first = xr.open_dataset(paths[0], engine="h5netcdf", chunks={})
+    steps = {axis: _stretches(paths, headers, axis) for axis in ("state", "update")}
+    with h5py.File(paths[0], "r") as file:
+        arrays = _recorded(file, steps) | _replayed(file, steps["state"])
+        about = {name: _describe(file, name) for name in arrays}
+    run = first.drop_vars(
+        [*layout.VARIABLES, *layout.FOR_REPLAY, *steps, "row_group"], errors="ignore"
     )
+    run = run.assign_coords(_axes(headers, first))
+    for name, array in arrays.items():
+        run[name] = layout.VARIABLES[name].dims, array, about[name]
+    for name in run.keys() & layout.PER_SEGMENT.keys():
+        run[name] = run[name].copy(data=_total(paths, name))
+    order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
+    with xr.open_dataset(paths[-1], engine="h5netcdf") as last:
+        return run.transpose(*order).assign_attrs(last.attrs | _made_on(headers))
+
+
+def _stretches(paths: Sequence[Path], headers: Sequence[Header], axis: str) -> list[Stretch]:
+    """Return the steps of each segment that has some, each step of the run once."""
+    stretches = []
+    for place, (path, header) in enumerate(zip(paths, headers, strict=True)):
+        # A segment begins with the state before it.
+        own = range(header.updates) if axis == "update" else range(int(place > 0), header.states)
+        if own:
+            stretches.append(Stretch(str(path), path.stat().st_mtime_ns, own))
+    return stretches
+
+
+def _axes(headers: Sequence[Header], first: xr.Dataset) -> dict[str, xr.Variable]:
+    start, updates = headers[0].first or 0, sum(header.updates for header in headers)
+    states = updates + 1 if headers[0].states else 0
+    steps = {"state": np.arange(start, start + states), "update": start + 1 + np.arange(updates)}
+    return {axis: xr.Variable(axis, steps[axis], first[axis].attrs) for axis in steps}
+
+
+def _recorded(file: h5py.File, steps: dict[str, list[Stretch]]) -> dict[str, da.Array]:
+    """Return what the segments hold, by the first one."""
+    return {
+        name: recorded_array(
+            name, file[name].shape, file[name].chunks, steps[layout.VARIABLES[name].dims[-1]]
+        )
+        for name in layout.VARIABLES
+        if name in file
+    }
+
+
+def _replayed(file: h5py.File, states: list[Stretch]) -> dict[str, da.Array]:
+    """Return what a replay gives back."""
+    names = layout.replayed(file)
+    if not names:
+        return {}
+    return replayed_arrays(names, tensor_shape(file, names[0]), file["grad"].chunks[0], states)
+
+
+def _total(paths: Sequence[Path], name: str) -> np.ndarray:
+    """Return the sum over the segments of what each has of its own updates."""
+    total = 0
+    for path in paths:
+        with h5py.File(path, "r") as file:
+            total = total + file[name][...]
+    return total
+
+
+def _describe(file: h5py.File, name: str) -> dict[str, str]:
+    """Return a variable's attributes, as the files say them."""
+    variable = layout.VARIABLES[name]
+    about = {"long_name": variable.long_name, "units": variable.units}
+    if name in layout.TENSORS | layout.PATHWAYS:
+        about["recorded_dtype"] = tensor_format(file, name)
+    return about
+
+
+def _made_on(headers: Sequence[Header]) -> dict[str, str]:
+    """Return where a run was made, if its segments were made on different machines."""
+    if len({header.made_on for header in headers}) == 1:
+        return {}
+    stays: list[tuple[tuple[str, ...], int]] = []
+    for header in headers:
+        if not stays or stays[-1][0] != header.made_on:
+            stays.append((header.made_on, (header.first or 0) + 1))
+    return {
+        name: "; ".join(f"{made_on[index]} (from update {start:,})" for made_on, start in stays)
+        for index, name in enumerate(MADE_ON)
+    }

@@ -8,7 +8,6 @@ memory depends on neither the length of the run nor the size of the vocabulary.
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import h5py
@@ -18,7 +17,7 @@ from torch import Tensor
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.inflate import UNSIGNED, as_tensor, inflate
 from deadtokens.trajectory.replay import Replay
-from deadtokens.trajectory.segments import Segments, list_segments
+from deadtokens.trajectory.segments import Segments, list_segments, open_each
 from deadtokens.trajectory.source import tensor_format, tensor_shape
 
 TILE_BYTES = 64 << 20  # of all tensors of a tile; two tiles are in memory at a time
@@ -86,11 +85,10 @@ def read_tiles(segments: Segments, replay: bool = True) -> Iterator[Tile]:
     UserError
         If a replay does not give the bits that training had.
     """
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+    paths = list_segments(segments)
+    with open_each(paths) as files, ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting: _Reading | None = None
-        for path in list_segments(segments):
-            file = stack.enter_context(h5py.File(path, "r"))
+        for file in files:
             for tokens in token_tiles(file):
                 reading = _Reading(file, tokens, replay, pool)
                 if waiting is not None:

@@ -8,15 +8,13 @@ nor on that of its segments.
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.inflate import UNSIGNED
-from deadtokens.trajectory.segments import Segments, list_segments
+from deadtokens.trajectory.segments import Segments, list_segments, open_each
 from deadtokens.trajectory.source import Source, tensor_format
 
 CHUNKS_PER_WINDOW = 4  # a window reads one chunk twice, for the state before its first update
@@ -62,11 +60,10 @@ def read_pieces(
     chunks : int
         Length of a window, in chunks of W along the steps.
     """
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+    paths = list_segments(segments)
+    with open_each(paths) as files, ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting: _Reading | None = None
-        for path in list_segments(segments):
-            source = Source(stack.enter_context(h5py.File(path, "r")))
+        for source in map(Source, files):
             for window in _windows(source, chunks):
                 for tokens in _rows(source, wanted):
                     reading = _Reading(source, names, tokens, window, pool)

@@ -48,7 +48,8 @@ def write_segment(
         Those recorded, of `layout.TENSORS` and `layout.PATHWAYS`. Of those that their gradients
         give back the file gets what a replay needs, and checksums.
     census : Dataset
-        Variables along `token`, stored so that the file explains itself.
+        Variables along `token`, stored so that the file explains itself; the caller may add to
+        them until the block ends.
     attributes : mapping of str to (str, int or float)
         Global attributes; the caller may add to them until the block ends.
     needed : int or None

@@ -1,10 +1,12 @@
-"""Where the mean hidden state alone would take a cloud's centroid.
+"""Where the mean hidden states of a run, alone, would have taken a cloud's centroid.
 
-The gradient of a dead row is the mean over positions of p h; here it is replaced by (mean p) x
-(mean h). With that, the run's own optimizer is played forward in the run's number formats, each
+A hindcast: it takes every update's own p and h from the record, and asks how much of the motion
+they account for. The gradient of a dead row is the mean over positions of p h, clipped with all
+other gradients; here it is replaced by (mean p) x (mean h), clipped by the recorded factor. With
+that, the run's own optimizer is played forward in the run's number formats, each
 dead token from its own start with its own p; once more in float64, for one token that starts at the
-centroid and has the mean p; and last there is the sum of -lr x (mean h) with one free length, which
-knows nothing of the optimizer.
+centroid and has the mean p; and last there is the sum of -lr x (mean h), clipped, with one free
+length, which knows nothing of the optimizer.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +14,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import torch
 
+from deadtokens.training.clipping import clip_scale
 from deadtokens.training.optimizer import hyperparameters, update_W
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
@@ -20,7 +23,7 @@ from deadtokens.training.update import Hyperparameters, adamw_
 IN_FORMAT = "optimizer on p h, in the run's formats"
 EXACT = "optimizer on p h, in float64"
 SUMMED = "sum of -lr h, best length"
-FORECASTS = (IN_FORMAT, EXACT, SUMMED)
+HINDCASTS = (IN_FORMAT, EXACT, SUMMED)
 
 
 def replay_centroid(
@@ -50,7 +53,11 @@ def replay_centroid(
 
 
 def replay_tokens(
-    W: torch.Tensor, probability: Iterable[np.ndarray], h_mean: np.ndarray, spec: RunSpec
+    W: torch.Tensor,
+    probability: Iterable[np.ndarray],
+    h_mean: np.ndarray,
+    scale: torch.Tensor,
+    spec: RunSpec,
 ) -> np.ndarray:
     """Return the centroid's path of tokens under a run's own optimizer, in its number formats.
 
@@ -61,6 +68,8 @@ def replay_tokens(
     probability : iterable of ndarray, shape (tokens,)
         One an update.
     h_mean : ndarray, shape (updates, components)
+    scale : float32 Tensor, shape (updates,)
+        By what clipping multiplied the gradients.
     spec : RunSpec
 
     Returns
@@ -73,6 +82,7 @@ def replay_tokens(
     path = [_centroid(W)]
     for index, p in enumerate(probability):
         gradient = torch.from_numpy(np.outer(p, h_mean[index])).to(W.dtype)
+        gradient *= scale[index].to(W.dtype)
         update_W(spec, state, gradient, index + 1, 0)
         path.append(_centroid(state["W"]))
     return np.stack(path)
@@ -82,22 +92,22 @@ def _centroid(W: torch.Tensor) -> np.ndarray:
     return (W.double().sum(dim=0) / len(W)).numpy()
 
 
-def fraction_explained(centroid: np.ndarray, forecast: np.ndarray) -> float:
-    """Return 1 - |end - forecast end|^2 / |end - start|^2.
+def fraction_explained(centroid: np.ndarray, hindcast: np.ndarray) -> float:
+    """Return 1 - |end - hindcast end|^2 / |end - start|^2.
 
-    1 if the forecast ends where the centroid does, 0 if it is no better than staying at the start,
+    1 if the hindcast ends where the centroid does, 0 if it is no better than staying at the start,
     negative if it is worse; NaN if the centroid did not move.
 
     Parameters
     ----------
-    centroid, forecast : ndarray, shape (states, components)
+    centroid, hindcast : ndarray, shape (states, components)
     """
-    return _explained(centroid[-1:] - centroid[0], centroid[-1:] - forecast[-1:])
+    return _explained(centroid[-1:] - centroid[0], centroid[-1:] - hindcast[-1:])
 
 
-def path_explained(centroid: np.ndarray, forecast: np.ndarray) -> float:
+def path_explained(centroid: np.ndarray, hindcast: np.ndarray) -> float:
     """Return the same with sums over all states: how well the whole way is explained."""
-    return _explained(centroid - centroid[0], centroid - forecast)
+    return _explained(centroid - centroid[0], centroid - hindcast)
 
 
 def _explained(displacement: np.ndarray, error: np.ndarray) -> float:
@@ -106,15 +116,16 @@ def _explained(displacement: np.ndarray, error: np.ndarray) -> float:
         return 1 - float(np.square(error).sum()) / squares if squares else np.nan
 
 
-def forecast_paths(
+def hindcast_paths(
     centroid: np.ndarray,
     W: torch.Tensor,
     probability: Iterable[np.ndarray],
     h_mean: np.ndarray,
     lr: np.ndarray,
+    grad_norm: np.ndarray,
     spec: RunSpec,
 ) -> dict[str, np.ndarray]:
-    """Return the forecasts of a centroid's path by name, each (updates + 1, components).
+    """Return the hindcasts of a centroid's path by name, each (updates + 1, components).
 
     Parameters
     ----------
@@ -126,8 +137,12 @@ def forecast_paths(
         One an update.
     h_mean : ndarray, shape (updates, components)
     lr : ndarray, shape (updates,)
+    grad_norm : float32 ndarray, shape (updates,)
+        Norm of the whole gradient before clipping.
     spec : RunSpec
     """
+    scale = clip_scale(torch.from_numpy(grad_norm), spec.clip)
+    clipped = scale.double().numpy()[:, None] * h_mean
     means: list[float] = []
 
     def noting_means() -> Iterable[np.ndarray]:
@@ -135,16 +150,16 @@ def forecast_paths(
             means.append(p.sum(dtype=np.float64) / max(len(p), 1))
             yield p
 
-    in_format = replay_tokens(W, noting_means(), h_mean, spec)
-    gradient = np.array(means)[:, None] * h_mean
+    in_format = replay_tokens(W, noting_means(), h_mean, scale, spec)
+    gradient = np.array(means)[:, None] * clipped
     exact = replay_centroid(centroid[0], gradient, lr, hyperparameters(spec))
-    return {IN_FORMAT: in_format, EXACT: exact, SUMMED: summed_path(centroid, h_mean, lr)}
+    return {IN_FORMAT: in_format, EXACT: exact, SUMMED: summed_path(centroid, clipped, lr)}
 
 
-def describe_forecasts(
+def describe_hindcasts(
     centroid: np.ndarray, paths: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Return how much of the centroid's net displacement, and of its path, each forecast explains.
+    """Return how much of the centroid's net displacement, and of its path, each hindcast explains.
 
     Parameters
     ----------
@@ -153,7 +168,7 @@ def describe_forecasts(
     """
     end = [fraction_explained(centroid, path) for path in paths.values()]
     whole = [path_explained(centroid, path) for path in paths.values()]
-    return {"forecast_end_explained": np.array(end), "forecast_path_explained": np.array(whole)}
+    return {"hindcast_end_explained": np.array(end), "hindcast_path_explained": np.array(whole)}
 
 
 def summed_path(centroid: np.ndarray, h_mean: np.ndarray, lr: np.ndarray) -> np.ndarray:
