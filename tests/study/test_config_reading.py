@@ -8,7 +8,9 @@ from snakemake.common.configfile import load_configfile
 
 from deadtokens.errors import UserError
 from deadtokens.study.files import read_configuration
+from deadtokens.study.size import START_MINUTES, predicted_minutes
 from deadtokens.study.size import main as size
+from deadtokens.training.spec import RunSpec
 
 
 @pytest.fixture
@@ -91,3 +93,18 @@ def test_a_folder_and_a_missing_file_are_sentences(tmp_path):
 def test_the_files_of_the_repository_have_no_repeats():
     assert read_configuration([CONFIG / "config.yaml"]) == DEFAULT
     assert "defaults" in read_configuration([CONFIG / "paper.yaml"])
+
+
+def limits(updates: int, **spec) -> int:
+    """Return the minutes of 1,000 updates in segments of so many, without the starts."""
+    run = RunSpec.model_validate(spec | {"record": {"segment": updates}})
+    return 1000 // updates * (predicted_minutes(run, 10_000) - START_MINUTES)
+
+
+def test_a_time_limit_follows_the_work_and_not_its_pieces():
+    paper = {"batch": 128, "context": 128}
+    whole = limits(1000, **paper)
+    assert whole == 242  # 6 (10,000 * 64 + 2 * 12 * 64^2) * 128^2 * 1,000 operations, 5e9 a second
+    assert limits(250, **paper) == pytest.approx(whole, rel=0.02)
+    assert limits(1000, batch=256, context=128) == pytest.approx(2 * whole, rel=0.01)
+    assert limits(1000, batch=1, context=1, width=2) == 1
