@@ -20,6 +20,7 @@ from figures.figure_data import (
     read_table,
     scalars,
     sharpening,
+    shown_texts,
     stillness,
     storage,
     tensors,
@@ -31,6 +32,7 @@ from deadtokens.errors import UserError
 from deadtokens.figures import draw, loss, style
 
 GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
+WITHOUT_RUNS = ("census", "storage", "tensors", "riddle")
 IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
 NAMES = (
     *(
@@ -144,6 +146,21 @@ def test_command_writes_a_figure_whose_csv_holds_all_that_is_drawn(name, tmp_pat
     figure = MODULES[name].draw(table)
     style.set_title(figure, f"{MODULES[name].RECIPE.title}: {title}")
     assert picture(figure, Creator=f"deadtokens figure {name}") == files[".png"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITHOUT_RUNS])
+def test_one_run_at_two_lengths_is_drawn_as_two_members(name):
+    long = datasets(name)[0]
+    axis, last = ("state", 0) if name == "flow" else ("update", 2)
+    short = long.isel({axis: long[axis].values <= last})
+    if "strata" in short:
+        short = short.isel(column=slice(last))
+    table = MODULES[name].table([long, short])
+    labels = table.loc[table["group"] != "", "group"]
+    assert list(dict.fromkeys(labels)) == [f"steps {last}", f"steps {long[axis].values[-1]}"]
+    assert "steps 2" in " ".join(shown_texts(MODULES[name].draw(table))) or name == "flow"
+    with pytest.raises(UserError, match="given twice"):
+        MODULES[name].table([long, long])
 
 
 def test_the_same_command_gives_the_same_bytes(tmp_path):

@@ -1,6 +1,7 @@
 """Damaged and foreign derived files: each figure ends in one sentence, or in a figure."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,18 @@ def no_pictures(monkeypatch):
 
 
 def whole(name: str) -> xr.Dataset:
-    return drift(precision="fp32") if name in DRIFT else datasets(name)[0]
+    """Return a file that the figure is drawn from; of the many variables of a drift those drawn."""
+    if name not in DRIFT:
+        return datasets(name)[0]
+    module = import_module(f"deadtokens.figures.{name}")
+    drawn_ones = {
+        *getattr(module, "NEEDED", ()),
+        *getattr(module, "QUANTITIES", ()),
+        "movers",
+        "dead",
+    }
+    data = drift(precision="fp32")
+    return data[[variable for variable in data.data_vars if variable in drawn_ones]]
 
 
 def attributes_of_other_types(data: xr.Dataset) -> xr.Dataset:

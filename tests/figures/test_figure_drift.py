@@ -43,6 +43,19 @@ def test_runs_of_few_updates_can_be_drawn(module, updates):
 
 
 @pytest.mark.parametrize("module", MODULES)
+def test_one_run_at_two_lengths_is_drawn_as_two_members(module):
+    table = module.table([drift(updates=8, precision="fp32"), drift(updates=4, precision="fp32")])
+    assert list(dict.fromkeys(table["group"])) == ["steps 4", "steps 8"]
+    assert "steps 4" in " ".join(shown_texts(module.draw(table)))
+
+
+def test_long_names_of_columns_stand_in_the_legend():
+    runs = [drift(run=str(lr), precision="fp32", learning_rate_of_all_rows=lr) for lr in (1, 2)]
+    texts = shown_texts(directions.draw(directions.table(runs)))
+    assert {"1", "2", "1: learning rate of all rows 1", "2: learning rate of all rows 2"} <= set(texts)
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_a_run_that_exploded_can_be_drawn(module):
     assert shown_texts(module.draw(module.table([exploded(), drift(run="b", precision="fp32")])))
 
