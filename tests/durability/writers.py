@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models
 
 from deadtokens import netcdf
 from deadtokens.errors import UserError
-from deadtokens.figures import style
+from deadtokens.figures.product import Product
 from deadtokens.files import complete_or_absent
 from deadtokens.seal import seal
 from deadtokens.text import census
@@ -40,7 +40,7 @@ def write_picture(path: Path) -> None:
 
 
 def write_figure(path: Path) -> None:
-    style.save(Figure(), pd.DataFrame({"x": NUMBERS}), path.with_suffix(""))
+    Product("loss", path.with_suffix("")).write(Figure(), pd.DataFrame({"x": NUMBERS}))
 
 
 def write_census(path: Path) -> None:

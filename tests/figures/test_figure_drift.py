@@ -52,7 +52,9 @@ def test_one_run_at_two_lengths_is_drawn_as_two_members(module):
 def test_long_names_of_columns_stand_in_the_legend():
     runs = [drift(run=str(lr), precision="fp32", learning_rate_of_all_rows=lr) for lr in (1, 2)]
     texts = shown_texts(directions.draw(directions.table(runs)))
-    assert {"1", "2", "1: learning rate of all rows 1", "2: learning rate of all rows 2"} <= set(texts)
+    assert {"1", "2", "1: learning rate of all rows 1", "2: learning rate of all rows 2"} <= set(
+        texts
+    )
 
 
 @pytest.mark.parametrize("module", MODULES)
