@@ -18,7 +18,7 @@ from house import REPOSITORY, TINY, build_house
 
 from deadtokens import cli
 from deadtokens.commit import git_commit
-from deadtokens.environment import command_of_jobs
+from deadtokens.environment import prefix_of_jobs
 from deadtokens.errors import UserError
 
 HOSTILE = "a 'b\" {c} {{d}} $HOME `e` [f]*? %s; #:ก\\\n-"
@@ -43,9 +43,9 @@ def package_in(folder: Path, code: str) -> Path:
     return folder
 
 
-def answer_of(command: str, folder: Path, **environment: str) -> dict:
+def answer_of(prefix: str, folder: Path, **environment: str) -> dict:
     answer = subprocess.run(
-        ["bash", "-c", f"{command} 'an argument'"],
+        ["bash", "-c", prefix.format() + "deadtokens 'an argument'"],
         cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return json.loads(answer.stdout)
@@ -59,7 +59,7 @@ def test_a_job_is_this_checkout_s_code_and_nothing_else(tmp_path):
     package_in(work, "raise SystemExit('code of the working folder')")
     (work / "token.py").write_text("raise SystemExit('a file of the user')")
     found = answer_of(
-        command_of_jobs(package, in_conda=False),
+        prefix_of_jobs(package, in_conda=False),
         work,
         PYTHONPATH=os.pathsep.join(["", ".", "relative", str(other)]),
         PYTHONOPTIMIZE="2",
@@ -82,7 +82,7 @@ def test_a_job_in_a_conda_environment_takes_its_interpreter(tmp_path):
     (bin_folder / "python").write_text('#!/bin/sh\necho "[\\"$*\\"]"\n')
     (bin_folder / "python").chmod(0o755)
     path = os.pathsep.join([str(bin_folder), os.environ["PATH"]])
-    found = answer_of(command_of_jobs(package, in_conda=True), tmp_path, PATH=path)
+    found = answer_of(prefix_of_jobs(package, in_conda=True), tmp_path, PATH=path)
     assert found == [f"-E -P -s {package} an argument"]
 
 

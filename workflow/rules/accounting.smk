@@ -24,7 +24,7 @@ rule audit_replay:
         code=code("accounting.audit"),
     shell:
         """
-        {DEADTOKENS} audit {input.segments:q} --output {output.audit:q} --log {log:q}
+        deadtokens audit {input.segments:q} --output {output.audit:q} --log {log:q}
         """
 
 
@@ -42,7 +42,7 @@ rule attribute_motion:
         code=code("accounting.attribution"),
     shell:
         """
-        {DEADTOKENS} attribution {input.segments:q} --output {output.attribution:q} --log {log:q}
+        deadtokens attribution {input.segments:q} --output {output.attribution:q} --log {log:q}
         """
 
 
@@ -60,5 +60,5 @@ rule explain_stillness:
         code=code("accounting.stillness"),
     shell:
         """
-        {DEADTOKENS} stillness {input.segments:q} --output {output.stillness:q} --log {log:q}
+        deadtokens stillness {input.segments:q} --output {output.stillness:q} --log {log:q}
         """

@@ -25,7 +25,7 @@ rule collect_scalars:
         code=code("analysis.scalars"),
     shell:
         """
-        {DEADTOKENS} scalars {input.segments:q} --output {output.scalars:q} --log {log:q}
+        deadtokens scalars {input.segments:q} --output {output.scalars:q} --log {log:q}
         """
 
 
@@ -44,7 +44,7 @@ rule measure_storage:
         code=code("analysis.storage"),
     shell:
         """
-        {DEADTOKENS} storage {input.segment:q} --output {output.storage:q} --log {log:q}
+        deadtokens storage {input.segment:q} --output {output.storage:q} --log {log:q}
         """
 
 
@@ -63,5 +63,5 @@ rule measure_tensors:
         code=code("analysis.tensors"),
     shell:
         """
-        {DEADTOKENS} tensors {input.segment:q} --output {output.tensors:q} --log {log:q}
+        deadtokens tensors {input.segment:q} --output {output.tensors:q} --log {log:q}
         """

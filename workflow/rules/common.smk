@@ -3,7 +3,6 @@
 No rule stands here; the other files have no functions.
 """
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -13,30 +12,28 @@ ENVIRONMENT = re.sub("[{}]", r"\g<0>\g<0>", f"{workflow.basedir}/envs/environmen
 SEAL = ".seal.json"  # of deadtokens.seal, which needs more than Snakemake's environment has
 
 sys.path.insert(0, str(PACKAGE))
-os.environ["PYTHONSAFEPATH"] = "1"  # for Snakemake itself, which runs again on a cluster's nodes
 
-from deadtokens.environment import command_of_jobs, has_nvidia_gpu
+from deadtokens.environment import (
+    has_nvidia_gpu,
+    prefix_of_jobs,
+    search_no_working_folder,
+)
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
 from deadtokens.study.files import read_configuration
 from deadtokens.study.size import predicted_minutes
 from deadtokens.study.study import Study
 
-DEADTOKENS = command_of_jobs(
-    PACKAGE,
-    in_conda="CONDA"
-    in {method.name for method in workflow.deployment_settings.deployment_method},
-)
+IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
+ON_CLUSTER = workflow.resource_settings.cores is None
+
+search_no_working_folder()
+shell.prefix(prefix_of_jobs(PACKAGE, IN_CONDA))
 try:
     read_configuration(workflow.configfiles)  # its checks; Snakemake has read them
     study = Study(config)
 except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
-
-
-ON_CLUSTER = workflow.resource_settings.cores is None
-# No parameter of the rule: it determines no bit of a run on one machine, so it reruns nothing.
-ELSEWHERE = "--elsewhere" if study.elsewhere else ""
 
 
 wildcard_constraints:
@@ -54,7 +51,7 @@ def code(module):
 
 
 def sealed(**files):
-    """Return the outputs of a rule whose files are read by others: each file and its seal.
+    """Return the outputs of a rule whose files others read, each with its seal.
 
     A seal is small and says what its file is.
     """
@@ -245,6 +242,14 @@ def all_animations():
 def experiment_title(wildcards):
     """Return what stands above an experiment's figures."""
     return study.experiments[wildcards.experiment].title
+
+
+def elsewhere(wildcards, output):
+    """Return the switch that lets a run go on on another machine, if the study allows it.
+
+    `output` keeps Snakemake from comparing it: it determines no bit of a run on one machine.
+    """
+    return ["--elsewhere"] if study.elsewhere else []
 
 
 def gpus_for(wildcards):

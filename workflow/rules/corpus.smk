@@ -25,7 +25,7 @@ rule read_corpus:
         code=code("text.corpus"),
     shell:
         """
-        {DEADTOKENS} corpus {params.origin:q} \
+        deadtokens corpus {params.origin:q} \
             --text {output.text:q} \
             --about {output.about:q} \
             --log {log:q}
@@ -47,7 +47,7 @@ rule train_vocabulary:
         code=code("text.vocabulary"),
     shell:
         """
-        {DEADTOKENS} vocabulary {input.texts:q} \
+        deadtokens vocabulary {input.texts:q} \
             --size {params.size} \
             --output {output.tokenizer:q} \
             --log {log:q}
@@ -71,7 +71,7 @@ rule encode_stream:
         code=code("text.stream"),
     shell:
         """
-        {DEADTOKENS} stream \
+        deadtokens stream \
             --tokenizer {input.tokenizer:q} \
             --text {input.text:q} \
             --output {output.stream:q} \
@@ -98,7 +98,7 @@ rule take_census:
         code=code("text.census"),
     shell:
         """
-        {DEADTOKENS} census \
+        deadtokens census \
             --tokenizer {input.tokenizer:q} \
             --text {input.text:q} \
             --stream {input.stream:q} \

@@ -24,5 +24,5 @@ rule measure_drift:
         code=code("drift.measure"),
     shell:
         """
-        {DEADTOKENS} drift {input.segments:q} --output {output.drift:q} --log {log:q}
+        deadtokens drift {input.segments:q} --output {output.drift:q} --log {log:q}
         """

@@ -39,7 +39,7 @@ for figure in FIGURES:
             code=code(f"figures.{figure}"),
         shell:
             """
-            {DEADTOKENS} figure {params.figure} {input.files:q} \
+            deadtokens figure {params.figure} {input.files:q} \
                 --title={params.title:q} \
                 --output {output.png:q} \
                 --log {log:q}
@@ -65,5 +65,5 @@ rule draw_animation:
         code=code("figures.animation"),
     shell:
         """
-        {DEADTOKENS} animation {input.drift:q} --output {output:q} --log {log:q}
+        deadtokens animation {input.drift:q} --output {output:q} --log {log:q}
         """

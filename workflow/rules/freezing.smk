@@ -24,7 +24,7 @@ rule measure_freezing:
         code=code("freezing.measure"),
     shell:
         """
-        {DEADTOKENS} freezing {input.segments:q} --output {output.freezing:q} --log {log:q}
+        deadtokens freezing {input.segments:q} --output {output.freezing:q} --log {log:q}
         """
 
 
@@ -42,5 +42,5 @@ rule measure_sharpening:
         code=code("freezing.sharpening"),
     shell:
         """
-        {DEADTOKENS} sharpening {input.segments:q} --output {output.sharpening:q} --log {log:q}
+        deadtokens sharpening {input.segments:q} --output {output.sharpening:q} --log {log:q}
         """

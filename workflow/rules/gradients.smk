@@ -28,7 +28,7 @@ rule go_back_by_hand:
         code=code("backprop.measure"),
     shell:
         """
-        {DEADTOKENS} backprop {input.checkpoints:q} \
+        deadtokens backprop {input.checkpoints:q} \
             --stream {input.stream:q} \
             --output {output.flow:q} \
             --csv {output.csv:q} \
@@ -55,7 +55,7 @@ rule measure_gradients:
         code=code("gradients.measure"),
     shell:
         """
-        {DEADTOKENS} gradients {input.segments:q} \
+        deadtokens gradients {input.segments:q} \
             --checkpoints {input.checkpoints:q} \
             --stream {input.stream:q} \
             --output {output.gradients:q} \
@@ -79,7 +79,7 @@ rule scan_initial_softmax:
         code=code("gradients.initial"),
     shell:
         """
-        {DEADTOKENS} initial \
+        deadtokens initial \
             --name {wildcards.run:q} \
             --spec {params.spec:q} \
             --stream {input.stream:q} \

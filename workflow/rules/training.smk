@@ -37,10 +37,11 @@ rule train_segment:
         previous=lambda wildcards, input: (
             ["--previous", input.previous] if input.previous else []
         ),
+        elsewhere=elsewhere,
         code=code("training.train"),
     shell:
         """
-        {DEADTOKENS} train \
+        deadtokens train \
             --name {wildcards.run:q} \
             --spec {params.spec:q} \
             --segment {wildcards.segment} \
@@ -49,6 +50,6 @@ rule train_segment:
             {params.previous:q} \
             --trajectory {output.trajectory:q} \
             --checkpoint {output.checkpoint:q} \
-            {ELSEWHERE} \
+            {params.elsewhere} \
             --log {log:q}
         """
