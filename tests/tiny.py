@@ -46,11 +46,10 @@ def tiny_census(size: int = VOCABULARY) -> xr.Dataset:
 def write_vocabulary(folder: Path, size: int = VOCABULARY) -> None:
     """Write stream.nc and census.nc as the text stage does."""
     stream = tiny_stream()
-    xr.Dataset(
-        {"token": ("position", stream)},
-        attrs={"stream_sha256": digest(stream), "vocabulary_size": size},
-    ).to_netcdf(folder / "stream.nc", engine="h5netcdf")
-    census = tiny_census(size)
+    about = {"stream_sha256": digest(stream), "vocabulary_size": size}
+    dataset = xr.Dataset({"token": ("position", stream)}, attrs=about)
+    dataset.to_netcdf(folder / "stream.nc", engine="h5netcdf")
+    census = tiny_census(size).assign_attrs(about)
     census["why_dead"] = ("token", np.where(census.dead, "other script", ""))
     census.to_netcdf(folder / "census.nc", engine="h5netcdf")
 

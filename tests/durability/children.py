@@ -9,12 +9,16 @@ import os
 import random
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
+import torch
 
 from deadtokens import cli
 from deadtokens.accounting.audit import audit_run
@@ -22,6 +26,7 @@ from deadtokens.files import complete_or_absent
 from deadtokens.freezing import measure
 from deadtokens.seal import seal
 from deadtokens.training import train
+from deadtokens.training.device import choose_device
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import train_segment
 from deadtokens.trajectory import layout
@@ -100,6 +105,21 @@ def write_until_killed(path: Path, begun: Path) -> None:
         signal.pause()
 
 
+def claim_gpu(user: int, folder: Path, gpus: int, answer: Connection) -> None:
+    """Send which of a machine's GPUs a user gets, and keep it until killed."""
+    os.umask(0o077)
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+    tempfile.tempdir = str(folder)
+    torch.cuda.device_count = lambda: gpus
+    torch.cuda.get_device_properties = lambda index: SimpleNamespace(uuid=f"gpu-{index}")
+    torch.cuda.is_available = lambda: True
+    answer.send(choose_device("cuda").index)
+    signal.pause()
+
+
 def run_command(command: str, arguments: Sequence[str], said: Path) -> None:
     """Run a command as its own process would, what it says into a file."""
     with said.open("w") as file:
@@ -122,6 +142,7 @@ def run_command(command: str, arguments: Sequence[str], said: Path) -> None:
 def assert_same_variables(path: Path, expected: Path) -> None:
     """Compare two segments in every variable, bit for bit, and tell what differs."""
     with h5py.File(path) as one, h5py.File(expected) as other:
+        made = origins(one, other)
         assert set(one) == set(other)
         assert {"W", "grad", "loss", "token_string", "state"} <= set(one)
         differences = [
@@ -129,7 +150,7 @@ def assert_same_variables(path: Path, expected: Path) -> None:
             for name in one
             if content(one[name]) != content(other[name])
         ]
-    assert not differences, "\n".join([*differences, replay(path), replay(expected)])
+    assert not differences, "\n".join([*differences, replay(path), replay(expected), made])
 
 
 def content(dataset: h5py.Dataset) -> tuple[tuple[int, ...], bytes | list[bytes]]:
@@ -157,6 +178,11 @@ def replay(path: Path) -> str:
     segments = [other for other in list_segments(path.parent) if other.name <= path.name]
     tensors = audit_run(segments)["tensors"]
     differing = {name: tally["differing"] for name, tally in tensors.items() if tally["differing"]}
-    return (
-        f"{path} {f'does not follow: {differing}' if differing else 'follows'} from its gradients"
-    )
+    return f"{path}: values that do not follow from its gradients: {differing or 'none'}"
+
+
+def origins(one: h5py.File, other: h5py.File) -> str:
+    """Return in which attributes two segments differ: their code, their machine."""
+    names = sorted({*one.attrs, *other.attrs})
+    pairs = {name: (one.attrs.get(name), other.attrs.get(name)) for name in names}
+    return f"made otherwise: { {name: pair for name, pair in pairs.items() if pair[0] != pair[1]} }"

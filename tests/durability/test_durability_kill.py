@@ -1,11 +1,13 @@
 """Killed at any moment: what is finished stays, and the rerun gives the bits of one piece."""
 
 import random
+import re
 import shutil
 import signal
 import time
 from collections import Counter
 
+import h5py
 import pytest
 from children import (
     FILES_A_SEGMENT,
@@ -22,7 +24,7 @@ from tiny import tiny_spec
 
 from deadtokens.errors import UserError
 from deadtokens.files import is_temporary
-from deadtokens.seal import check_seal
+from deadtokens.seal import check_seal, seal
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.verify import verdict
@@ -129,3 +131,21 @@ def assert_only_sealed_files_are_results(folder, sealed):
     else:
         with pytest.raises(UserError, match=r"segment-001\.nc: (missing|not sealed)"):
             open_run(segments)
+
+
+def test_a_difference_is_told_with_its_place_and_its_replay(short, tmp_path):
+    _, undisturbed = short
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    changed, expected = outputs(tmp_path, 1)[0], outputs(undisturbed, 1)[0]
+    assert_same_variables(changed, expected)
+    with h5py.File(changed, "r+") as file:
+        file["W"][3, 2, 2:4] = 7
+        file.attrs["git_commit"] = "another"
+    seal(changed)
+    with pytest.raises(AssertionError) as told:
+        assert_same_variables(changed, expected)
+    lines = str(told.value).splitlines()
+    assert re.match(r"/W: 2 of \d+ values differ, by \S+ at most, in steps 2 to 3 of 5$", lines[0])
+    assert lines[1] == f"{changed}: values that do not follow from its gradients: {{'W': 2}}"
+    assert lines[2] == f"{expected}: values that do not follow from its gradients: none"
+    assert re.match(r"made otherwise: \{'git_commit': \('another', '[^']+'\)\}$", lines[3])

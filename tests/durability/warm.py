@@ -3,6 +3,7 @@
 import io
 
 import children  # noqa: F401
+import writers  # noqa: F401
 import xarray as xr
 from tiny import tiny_census, tiny_trainer
 

@@ -43,6 +43,19 @@ def test_runs_of_few_updates_can_be_drawn(module, updates):
 
 
 @pytest.mark.parametrize("module", MODULES)
+def test_one_run_at_two_lengths_is_drawn_as_two_members(module):
+    table = module.table([drift(updates=8, precision="fp32"), drift(updates=4, precision="fp32")])
+    assert list(dict.fromkeys(table["group"])) == ["steps 4", "steps 8"]
+    assert "steps 4" in " ".join(shown_texts(module.draw(table)))
+
+
+def test_long_names_of_columns_stand_in_the_legend():
+    runs = [drift(run=str(lr), precision="fp32", learning_rate_of_all_rows=lr) for lr in (1, 2)]
+    texts = shown_texts(directions.draw(directions.table(runs)))
+    assert {"1", "2", "1: learning rate of all rows 1", "2: learning rate of all rows 2"} <= set(texts)
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_a_run_that_exploded_can_be_drawn(module):
     assert shown_texts(module.draw(module.table([exploded(), drift(run="b", precision="fp32")])))
 
@@ -155,6 +168,7 @@ def test_effects_and_their_intervals_are_those_of_the_file():
         chosen = data.sel(population=population, property="initial norm")
         assert rows["value"].tolist() == chosen.effect.values.tolist()
         assert rows[["low", "high"]].to_numpy().tolist() == chosen.effect_range.values.tolist()
+        assert rows["beyond_chance"].tolist() == chosen.effect_beyond_chance.values.tolist()
         assert rows["tokens"].tolist() == rows["members"].tolist() == [members] * 2
     pairs = table[(table["kind"] == dependence.PAIRS) & (table["population"] == "dead")]
     near = data.sel(population="dead", likeness="initial position")
@@ -168,27 +182,27 @@ def planted_effects():
     """Return one run's table in which every kind has a mark beyond chance and one within it."""
     kinds = [
         (dependence.NUMBER, "score", "initial norm", 0.5, 0.4, 0.6, True),
-        (dependence.NUMBER, "score", "length in bytes", 0.1, -0.1, 0.3, False),
+        (dependence.NUMBER, "score", "length in bytes", 0.1, 0.01, 0.19, False),  # one of many
         (dependence.CLASS, "score", "script", 0.2, 0.0, 0.1, True),
         (dependence.CLASS, "score", "cause of death", 0.0, 0.01, 0.1, False),
         (dependence.PAIRS, "", "near at the start", -0.3, -0.1, 0.1, True),
         (dependence.PAIRS, "", "similar spelling", 0.05, -0.1, 0.1, False),
     ]
-    names = ("kind", "response", "property", "value", "low", "high", "beyond")
+    names = ("kind", "response", "property", "value", "low", "high", "beyond_chance")
     planted = pd.DataFrame(kinds, columns=names)
     run = {"group": "fp32", "regime": "fp32", "label": "fp32", "run": "a"}
     return planted.assign(**run, population="dead", members=20, tokens=20)
 
 
-def test_marks_are_filled_where_chance_is_excluded():
+def test_marks_are_filled_where_the_file_says_beyond_chance():
     rows = planted_effects()
-    figure = dependence.draw(rows.drop(columns="beyond"))
+    figure = dependence.draw(rows)
     marks = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "o"]
     found = {line.get_xdata()[0]: line.get_markerfacecolor() != "white" for line in marks}
-    assert found == dict(zip(rows["value"], rows["beyond"], strict=True))
+    assert found == dict(zip(rows["value"], rows["beyond_chance"], strict=True))
     intervals = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
     drawn = {tuple(line.get_xdata()) for line in intervals}
-    assert {(0.4, 0.6), (-0.1, 0.3)} <= drawn
+    assert {(0.4, 0.6), (0.01, 0.19)} <= drawn
     assert shown_texts(figure).count("no live tokens") == 3
 
 

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tiny import LIVE, VOCABULARY, tiny_spec, train_run
+from tiny import LIVE, VOCABULARY, tiny_spec, tiny_stream, train_run
 
 from deadtokens.errors import UserError
 from deadtokens.gradients import measure
@@ -154,15 +154,17 @@ def test_refusals_say_what_to_do(recorded, tmp_path):
     with pytest.raises(UserError, match=r"grad.* not recorded; its gradients need all"):
         measure_anatomy(*train(tmp_path, record={"tensors": ["W"], "segment": 4}))
     with pytest.raises(UserError, match="is the checkpoint of another run"):
-        read_weights(checkpoints[0], tiny_spec(seed=5))
+        read_weights(checkpoints[0], tiny_spec(seed=5), digest(tiny_stream()))
+    with pytest.raises(UserError, match="is the checkpoint of another run"):
+        read_weights(checkpoints[0], tiny_spec(), "of another text")
     loose = tmp_path / "loose.safetensors"
     loose.write_bytes(checkpoints[0].read_bytes())
     with pytest.raises(UserError, match="not sealed"):
-        read_weights(loose, tiny_spec())
+        read_weights(loose, tiny_spec(), "")
     loose.write_bytes(b"none")
     seal(loose)
     with pytest.raises(UserError, match="not a readable checkpoint"):
-        read_weights(loose, tiny_spec())
+        read_weights(loose, tiny_spec(), "")
     reversed_text = xr.load_dataset(stream, engine="h5netcdf").isel(position=slice(None, None, -1))
     other = tmp_path / "other.nc"
     sha256 = digest(reversed_text.token.values)

@@ -107,6 +107,21 @@ def test_untied_nothing_collapses(scanned):
     assert untied.dead_gradient.min() > 1e-4
 
 
+def test_live_are_the_tokens_of_the_one_batch(scanned):
+    """Of the others of the text this batch says no more than of dead ones."""
+    spec = SPEC.model_copy(update={"embedding_std": 0.02})
+    stream = np.random.default_rng(3).integers(0, 300, 5000).astype(np.int32)
+    inputs, targets = map(torch.from_numpy, read_batch(stream, spec.batch, spec.context, 0, 1))
+    held = np.zeros(SIZE, bool)
+    held[inputs] = held[targets] = True
+    assert 0 < (~held[:300]).sum() < 300  # one batch has not all of them
+    one = run_pass(spec, initial_weights(spec, SIZE), inputs, targets)
+    norms = one.grad.double().norm(dim=1).numpy()
+    live = scanned.live_gradient.sel(tying="tied", embedding_std=0.02)
+    assert float(live) == pytest.approx(norms[held].mean(), rel=1e-9)
+    assert norms[:300][~held[:300]].max() < 0.5 * norms[held].min()
+
+
 def test_live_gradients_stay_where_dead_ones_collapse(scanned):
     tied = scanned.sel(tying="tied")
     assert tied.dead_gradient[0] / tied.dead_gradient[-1] > 1e7

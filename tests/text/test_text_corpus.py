@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -14,7 +15,7 @@ from deadtokens.text.corpus import describe, main
     [("one", 1, 3), ("one\n", 1, 4), ("one\ntwo", 2, 7), ("\n\n", 2, 2), ("é\u2028ก\n", 1, 4)],
 )
 def test_lines_and_characters(text, lines, characters):
-    about = describe(text.encode(), "name", {"path": "x"}, None)
+    about = describe(text.encode(), "name", {"file": "x"}, None)
     assert (about["lines"], about["characters"]) == (lines, characters)
     assert about["bytes"] == len(text.encode())
 
@@ -28,13 +29,43 @@ def test_local_text_is_copied_byte_for_byte(tmp_path):
     assert text.read_bytes() == data
     assert json.loads(about.read_text()) == {
         "name": "mine.txt",
-        "origin": {"path": str(tmp_path / "mine.txt")},
+        "origin": {"file": "mine.txt"},
         "bytes": 6,
         "lines": 2,
         "characters": 4,
         "sha256": digest,
         "licence": None,
     }
+
+
+def test_where_a_text_lay_leaves_no_trace(tmp_path):
+    """The same file in another folder gives the same artifacts, byte for byte."""
+    made = []
+    for folder in (tmp_path / "here", tmp_path / "elsewhere" / "deeper"):
+        folder.mkdir(parents=True)
+        (folder / "mine.txt").write_text("the same text\n")
+        text, about = folder / "text.txt", folder / "about.json"
+        main(_local(folder, text, about))
+        made.append((text.read_bytes(), about.read_bytes()))
+    assert made[0] == made[1]
+    assert str(tmp_path).encode() not in b"".join(made[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ก" * 82 + ".txt", "ก" * 82 + ".txt"),
+        ("x" * 250, "x" * 250),
+        ('two\nlines "{}" \\', 'two\nlines "{}" \\'),
+        (os.fsdecode(b"caf\xe9.txt"), r"caf\xe9.txt"),
+    ],
+)
+def test_any_file_name_is_told(name, shown, tmp_path):
+    (tmp_path / name).write_text("abc")
+    text, about = tmp_path / "text.txt", tmp_path / "about.json"
+    main(["--path", str(tmp_path / name), "--text", str(text), "--about", str(about)])
+    note = json.loads(about.read_text(encoding="utf-8"))
+    assert (note["name"], note["origin"]) == (shown, {"file": shown})
 
 
 def test_pinned_source_states_its_package(tmp_path):

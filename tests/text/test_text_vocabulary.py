@@ -1,6 +1,7 @@
 """Training byte-level BPE: known merges, determinism, and the bytes behind the tokens."""
 
 import hashlib
+import json
 import os
 import random
 import subprocess
@@ -9,18 +10,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 import deadtokens
 from deadtokens.errors import UserError
+from deadtokens.text.sources import PINNED, ensure
+from deadtokens.text.stream import encode
 from deadtokens.text.vocabulary import (
+    LONGEST_WORD,
     lines,
     main,
     merge_ranks,
+    pieces,
     read_tokenizer,
     token_bytes,
     train_vocabulary,
 )
+
+TOKENIZER = train_vocabulary(["a"], 256)
 
 
 def _many_ties() -> str:
@@ -101,6 +110,96 @@ def test_only_newlines_end_lines():
     assert list(lines("a\r\nb\x0bc\u2028d\re\n\nf")) == ["a\r\n", "b\x0bc\u2028d\re\n", "\n", "f"]
 
 
+@given(st.text(alphabet="ab ก\u0301\n\t_.1") | st.text(), st.integers(1, 6))
+def test_pieces_are_cut_where_words_end_in_any_case(text, long):
+    cut = list(pieces(text, long))
+    assert "".join(cut) == text
+    words = [word for piece in cut for word, _ in words_of(TOKENIZER, piece)]
+    assert words == [word for word, _ in words_of(TOKENIZER, text)]
+
+
+def test_a_text_without_newlines_comes_in_pieces():
+    text = "some words and more " * 20_000
+    cut = list(pieces(text))
+    assert "".join(cut) == text
+    assert max(map(len, cut)) < 2**16 + 20
+    assert len(cut) == 7
+
+
+def words_of(tokenizer, text):
+    return tokenizer.pre_tokenizer.pre_tokenize_str(text)
+
+
+def with_the_library_s_own_words():
+    """The tokenizer before a word's length was bounded."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split("\n", behavior="merged_with_previous"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    return tokenizer
+
+
+@given(st.text(alphabet="it's'l  \t\r\n\u2028\x1c1²กา\u0301.—é") | st.text())
+def test_ordinary_words_are_the_library_s(text):
+    assert words_of(TOKENIZER, text) == words_of(with_the_library_s_own_words(), text)
+
+
+def test_ordinary_texts_give_the_vocabulary_of_unbounded_words():
+    kjv, thai = (ensure(PINNED[name]).decode()[:100_000] for name in ("kjv", "thai-words"))
+    unbounded = with_the_library_s_own_words()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    unbounded.train_from_iterator((line for text in (kjv, thai) for line in lines(text)), trainer)
+    bounded = train_vocabulary([kjv, thai], 500)
+    assert model_of(bounded) == model_of(unbounded)
+    assert encode(bounded, kjv).tolist() == unbounded.encode(kjv).ids
+
+
+def model_of(tokenizer):
+    return json.loads(tokenizer.to_str())["model"]
+
+
+@pytest.mark.parametrize("run", ["ACGT", "กขค", "漢字", "0123", "=-", " ", "\t ", "\x00", "\ufeff"])
+def test_a_long_run_is_cut_and_comes_back(run):
+    """Merging takes time in proportion to the square of a word's length."""
+    text = "of " + run * (20_000 // len(run)) + " is"
+    lengths = [end - begin for _, (begin, end) in words_of(TOKENIZER, text)]
+    assert max(lengths) <= LONGEST_WORD + 1  # the space before a run is not of it
+    assert len(lengths) < 60
+    tokenizer = train_vocabulary([text], 260)
+    assert tokenizer.decode(encode(tokenizer, text).tolist()) == text
+
+
+def test_the_longest_ordinary_word_is_whole():
+    long, longer = "a" * LONGEST_WORD, "a" * (LONGEST_WORD + 1)
+    text = f"{long} {long} {longer}"
+    assert [word for word, _ in words_of(TOKENIZER, text)] == [long, "Ġ" + long, "Ġ" + long, "a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffone\r\ntwo\r\n",
+        "one\rtwo\r" * 20_000,
+        "".join(map(chr, range(256))) * 500,
+        "word " * 60_000,
+        "\x00" * 70_000,
+    ],
+    ids=["BOM and CRLF", "CR alone", "binary", "one line", "NUL"],
+)
+def test_strange_texts_come_back_byte_for_byte(text):
+    tokenizer = train_vocabulary([text], 258)
+    ids = encode(tokenizer, text)
+    assert tokenizer.decode(ids.tolist()) == text
+    assert ids.tolist() == tokenizer.encode(text).ids
+
+
 def test_too_little_text_says_how_many_there_are():
     with pytest.raises(UserError, match=r"258 tokens, not 4096: .* at most 258 or give more text"):
         train_vocabulary(["abc"], 4096)
@@ -127,3 +226,64 @@ def test_file_that_holds_no_tokenizer(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match=r"tokenizer\.json holds no tokenizer"):
         read_tokenizer(tmp_path / "tokenizer.json")
+
+
+def edited(change):
+    """A good tokenizer.json after one change."""
+    values = json.loads(train_vocabulary(["abab"], 258).to_str())
+    change(values)
+    return json.dumps(values)
+
+
+def drop_a_byte(values):
+    del values["model"]["vocab"]["Ā"]
+    values["model"]["merges"] = []
+
+
+HOSTILE = {
+    "a token's id far away": lambda values: values["model"]["vocab"].update(ab=4_000_000_000),
+    "two tokens of one id": lambda values: values["model"]["vocab"].update(zz=3),
+    "a token that is no bytes": lambda values: values["model"]["vocab"].update({"漢": 258}),
+    "a byte that is no token": drop_a_byte,
+    "another model": lambda values: values.update(
+        model={"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}
+    ),
+    "a model with a list": lambda values: values.update(
+        model={"type": "Unigram", "unk_id": 0, "vocab": [["a", 0.0]]}
+    ),
+    "chance": lambda values: values["model"].update(dropout=0.5),
+    "capitals are lost": lambda values: values.update(normalizer={"type": "Lowercase"}),
+    "no words": lambda values: values.update(pre_tokenizer=None),
+    "other words": lambda values: values["pre_tokenizer"]["pretokenizers"][1].update(
+        pattern={"Regex": "(a+)+$"}
+    ),
+    "the end is lost": lambda values: values.update(
+        truncation={"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_tokenizer_that_may_lose_something_is_refused(what, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(edited(HOSTILE[what]), encoding="utf-8")
+    with pytest.raises(UserError, match=r"tokenizer\.json holds no tokenizer as deadtokens"):
+        read_tokenizer(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("text", ["", "[", "[]", "null", "[" * 100_000, "\x00", '{"model": {}}'])
+def test_a_file_of_something_else_is_a_sentence(text, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"tokenizer\.json (holds no tokenizer|is empty)"):
+        read_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_a_good_tokenizer_comes_back(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(edited(lambda values: None), encoding="utf-8")
+    read = read_tokenizer(tmp_path / "tokenizer.json")
+    assert read.to_str() == train_vocabulary(["abab"], 258).to_str()
+
+
+@pytest.mark.parametrize("size", [10**12, 10**30])
+def test_more_tokens_than_memory_holds(size):
+    with pytest.raises(UserError, match=rf"258 tokens, not {size}: .* at most 258"):
+        train_vocabulary(["abc"], size)

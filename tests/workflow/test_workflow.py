@@ -4,18 +4,22 @@ import copy
 import csv
 import json
 import os
+import random
+import re
 import shutil
 import time
 
 import numpy as np
 import pytest
 import xarray as xr
-from house import TINY, build_house
+from house import REPOSITORY, TINY, build_house
 
 from deadtokens.figures.draw import FIGURES
+from deadtokens.seal import ENDING, seal
 from deadtokens.study.study import Study
 from deadtokens.trajectory.reader import open_run
 
+README = REPOSITORY / "README.md"
 OF_FREEZING = ("frozen", "displacement", "phases", "survival", "ulps", "strata")
 
 
@@ -91,6 +95,24 @@ def test_both_pathways_of_every_update_sum_to_the_gradient(precision, finished, 
     gradients = xr.open_dataset(folder / "steps-6" / "gradients.nc")
     assert gradients.pathway_differing.values.tolist() == [0] * 6
     assert gradients.pathway_share.sum("side").values == pytest.approx(np.ones((6, 2)))
+
+
+def test_the_readme_s_ways_to_open_a_run_give_what_is_in_it(finished, study, monkeypatch):
+    monkeypatch.chdir(finished.work)
+    run = run_folder(finished, study, "fp32")
+    given = {}
+    for block in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL):
+        exec(block.replace("default_039c71be", run.name), given)
+    segments = [
+        xr.load_dataset(path, engine="h5netcdf") for path in sorted(run.glob("trajectory/*.nc"))
+    ]
+    W = [segments[0].W.values, *(segment.W.values[..., 1:] for segment in segments[1:])]
+    assert (given["run"].W.values == np.moveaxis(np.concatenate(W, axis=2), 2, 0)).all()
+    grad = np.concatenate([segment.grad.values for segment in segments], axis=2)
+    assert (given["gradients"].grad.values == grad).all()
+    assert given["gradients"]["update"].values.tolist() == [1, 2, 3, 4, 5, 6]
+    assert given["gradients"].dead.dims == ("token",)
+    given["gradients"].close()
 
 
 def test_storage_is_measured_on_the_first_run(finished, study):
@@ -198,6 +220,10 @@ ANALYSED = {
     "explain_stillness": 2,
     "go_back_by_hand": 2,
 }
+# Of the first run alone, or of none.
+NOT_BY_SEGMENTS_OF_THE_SECOND = {
+    "draw_census", "draw_riddle", "draw_storage", "draw_tensors", "draw_animation",
+}  # fmt: skip
 # file, code that is replaced, its replacement, jobs that follow
 EDITS = {
     "a figure": (
@@ -252,19 +278,87 @@ def test_comments_and_docstrings_rerun_nothing(house):
     assert house.would_run() == {}
 
 
+# Bytes: less than any file that a rule reads, more than its seal.
+ALL_ARE_LARGE = ("--max-checksum-file-size", "200")
+
+
+def files_of(folder):
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def test_the_limit_is_below_every_file_that_is_read(finished):
+    """So that the tests below show what holds for files of any size."""
+    seals = [path for path in files_of(finished.work / "results") if path.name.endswith(ENDING)]
+    assert len(seals) > 20
+    assert all(path.stat().st_size < 200 for path in seals)
+    assert all(
+        path.with_name(path.name.removesuffix(ENDING)).stat().st_size > 200 for path in seals
+    )
+
+
 def test_touching_anything_reruns_nothing(house):
+    paths = [*files_of(house.code), *files_of(house.work)]
+    random.Random(0).shuffle(paths)
     now = time.time() + 10
-    for folder in (house.code, house.work / "results"):
-        for path in sorted(folder.rglob("*")):
-            os.utime(path, (now, now))
-            now += 0.01
-    assert house.would_run() == {}
+    for path in paths:
+        os.utime(path, (now, now))
+        now += 0.01
+    assert house.would_run(*ALL_ARE_LARGE) == {}
 
 
 def test_a_copy_elsewhere_with_new_times_reruns_nothing(finished, tmp_path):
     shutil.copytree(finished.code.parent, tmp_path / "elsewhere", copy_function=shutil.copy)
     house = type(finished)(tmp_path / "elsewhere" / "code", tmp_path / "elsewhere" / "work")
-    assert house.would_run() == {}
+    assert house.would_run(*ALL_ARE_LARGE) == {}
+
+
+RERUN_OF = {
+    "checkpoints/checkpoint-000.safetensors": {
+        "train_segment": 1,
+        **dict.fromkeys(ANALYSED, 1),
+        **{job: 1 for job in DRAWN if job not in NOT_BY_SEGMENTS_OF_THE_SECOND},
+    },
+    "trajectory/segment-001.nc": {
+        **dict.fromkeys(ANALYSED.keys() - {"go_back_by_hand"}, 1),
+        **{job: 1 for job in DRAWN if job not in {*NOT_BY_SEGMENTS_OF_THE_SECOND, "draw_flow"}},
+    },
+    "steps-6/freezing.nc": {f"draw_{figure}": 1 for figure in OF_FREEZING},
+    "steps-6/audit.json": {"draw_audit": 1},
+}
+
+
+@pytest.mark.parametrize("file", RERUN_OF)
+def test_what_follows_from_a_file_reruns_when_it_is_another(file, house, study):
+    """Negative control of the two tests above."""
+    path = run_folder(house, study, "fp32") / file
+    path.write_bytes(path.read_bytes() + b" ")
+    assert house.would_run(*ALL_ARE_LARGE) == {}  # damaged: whoever reads it will say so
+    seal(path)
+    assert house.would_run(*ALL_ARE_LARGE) == RERUN_OF[file]
+
+
+def test_runs_of_two_lengths_are_two_of_a_figure(house):
+    config = copy.deepcopy(TINY)
+    config["experiments"] = {
+        "lengths": {"vary": {"steps": [3, 6]}, "set": {"precision": "fp32"}, "seeds": [0]}
+    }
+    figure = "results/figures/lengths/frozen.png"
+    assert house.would_run("--", figure, config=config) == {"measure_freezing": 1, "draw_frozen": 1}
+    answer = house.snakemake("--", figure, config=config)
+    assert answer.returncode == 0, answer.stdout
+    with (house.work / figure).with_suffix(".csv").open(newline="", encoding="utf-8") as file:
+        longest = {}
+        for row in csv.DictReader(file):
+            longest[row["label"]] = max(longest.get(row["label"], 0), int(row["update"] or 0))
+    assert longest == {"steps 3": 3, "steps 6": 6}
+
+
+def test_a_repeated_key_is_one_sentence(finished):
+    (finished.work / "twice.yaml").write_text("defaults:\n  lr: 1\n  lr: 2\n")
+    answer = finished.snakemake("--dry-run", "--configfile", "tiny.yaml", "twice.yaml")
+    assert answer.returncode == 1
+    assert "twice.yaml, line 3: the key 'lr' stands in this mapping a second time" in answer.stdout
+    assert "Traceback" not in answer.stdout
 
 
 def test_more_steps_train_only_what_is_missing(house, study):
@@ -390,16 +484,22 @@ def test_the_report_holds_every_figure(finished, tmp_path):
     assert all(f"{figure}.png" in report for figure in FIGURES)
 
 
-def test_the_slurm_profile_asks_for_a_gpu(finished):
-    profile = finished.code / "profiles" / "slurm"
-    answer = finished.snakemake(
-        "--workflow-profile", str(profile), "--executor", "local", "--dry-run", "--forceall",
-        "--quiet", "host",
+def slurm_jobs(house, device):
+    """Return what the jobs of each rule would ask of Slurm, as a dry run prints it."""
+    config = copy.deepcopy(TINY)
+    config["defaults"]["device"] = device
+    answer = house.snakemake(
+        "--workflow-profile", str(house.code / "profiles" / "slurm"), "--executor", "local",
+        "--dry-run", "--forceall", "--quiet", "host", config=config,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stdout
-    training = answer.stdout.split("rule train_segment:")[1].partition("rule ")[0]
-    for resource in ("gpu=1", "mem_mb=16000", "runtime=240", "cpus_per_task=4"):
-        assert resource in training
-    freezing = answer.stdout.split("rule measure_freezing:")[1].partition("rule ")[0]
-    assert "gpu" not in freezing
-    assert "mem_mb=4000" in freezing
+    return {part.split(":")[0]: part for part in answer.stdout.split("\nrule ")[1:]}
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cuda", 1), ("cpu", 0)])
+def test_a_training_asks_slurm_for_what_it_uses(device, gpus, finished):
+    jobs = slurm_jobs(finished, device)
+    for resource in (f"gpu={gpus},", "mem_mb=16000", "runtime=6", "cpus_per_task=4"):
+        assert resource in jobs["train_segment"]
+    assert "gpu" not in jobs["measure_freezing"]
+    assert "mem_mb=4000" in jobs["measure_freezing"]

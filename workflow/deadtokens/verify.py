@@ -1,40 +1,52 @@
-"""Check segments and checkpoints: complete, undamaged, one line each."""
+"""Check results: complete, undamaged, of the run that their folder names; one line each."""
 
 import argparse
-import json
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import h5py
-from safetensors import SafetensorError, safe_open
 
+from deadtokens.audits import read_audit
 from deadtokens.errors import UserError
 from deadtokens.files import is_temporary
+from deadtokens.identity import CHECKPOINT, SEGMENT
+from deadtokens.netcdf import read_derived
 from deadtokens.seal import ENDING, check_seal, seal_path
+from deadtokens.text.local import read_local
+from deadtokens.text.read import read_census, read_stream
+from deadtokens.training.checkpoint import read_saved
+from deadtokens.trajectory.segments import check_identity, read_header
 
 log = logging.getLogger(__name__)
 
-NAMES = ("segment-*.nc", "*.safetensors", f"*{ENDING}", ".*.incomplete*")
-
 
 def verify(paths: Sequence[Path]) -> tuple[int, int]:
-    """Log a line for each segment, checkpoint and leftover among `paths` and in folders below them.
+    """Log a line for each result among `paths` and in folders below them.
+
+    Results are segments, checkpoints, whatever has or had a seal, and what interrupted jobs left.
 
     Returns
     -------
     files, bad : int
-        Files that were looked at, and those of them that are no sound result.
+        Files that were looked at, and those of them that are no sound result or, with folders, that
+        could not be looked at.
     """
-    files = list(dict.fromkeys(file for path in paths for file in _data_files(path)))
-    bad = 0
+    bad, unreadable = 0, []
+    files = list(dict.fromkeys(file for path in paths for file in _data_files(path, unreadable)))
     for file in files:
         try:
             log.info(verdict(file))
         except UserError as error:
             bad += 1
             log.error("BAD  %s", error)
-    return len(files), bad
+        except OSError as error:
+            bad += 1
+            log.error("BAD  %s: cannot be read (%s)", file, error.strerror)
+    for error in unreadable:
+        log.error("BAD  %s: cannot be entered (%s)", error.filename, error.strerror)
+    return len(files) + len(unreadable), bad + len(unreadable)
 
 
 def verdict(path: Path) -> str:
@@ -49,49 +61,112 @@ def verdict(path: Path) -> str:
     """
     if is_temporary(path):
         return f"left {path}: no result, but what an interrupted job left or a running one writes"
-    sealed = seal_path(path).is_file() or not path.is_file()
-    if sealed:
+    sealed = os.path.lexists(seal_path(path)) or not path.exists()
+    if sealed or path.is_dir():
         check_seal(path)
-    try:
-        if path.suffix == ".safetensors":
-            content = _look_at_checkpoint(path)
-        else:
-            content = _look_at_segment(path, through=not sealed)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, SafetensorError) as error:
-        raise UserError(f"{path}: not a readable segment or checkpoint ({error})") from None
+    content = _looker(path)(path)
     return f"ok   {path}: {content}" + ("" if sealed else "; not sealed, but readable")
 
 
-def _data_files(path: Path) -> list[Path]:
-    """Return the file, or those below the folder: those there, and those that left a seal there."""
-    found = [path]
-    if path.is_dir():
-        found = [file for name in NAMES for file in path.rglob(name) if file.is_file()]
+def _data_files(path: Path, unreadable: list[OSError]) -> list[Path]:
+    """Return the file, or those below the folder: those there, and those that left a seal there.
+
+    Parameters
+    ----------
+    path : Path
+    unreadable : list of OSError
+        Gets what says which folder could not be entered.
+    """
+    found = _files_below(path, unreadable) if path.is_dir() else [path]
     return sorted({file.with_name(file.name.removesuffix(ENDING)) for file in found})
 
 
-def _look_at_segment(path: Path, through: bool) -> str:
-    with h5py.File(path, "r") as file:
-        if through:
-            file.visititems(_inflate)
-        update, status = file["update"][...], file.attrs["status"]
-        covered = f"updates {update[0]:,} to {update[-1]:,}" if len(update) else "no updates"
-        if status == "diverged":
-            status += f" at update {file.attrs['diverged_at'].item():,}"
-        return f"{covered}, {status}"
+def _files_below(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:
+    """Yield the results below a folder; links are followed, each folder is entered once."""
+    entered = set()
+    for name, folders, files in os.walk(folder, followlinks=True, onerror=unreadable.append):
+        status = os.stat(name)
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        yield from (path for file in files if _is_result(path := Path(name, file)))
 
 
-def _inflate(_name: str, item: h5py.Group | h5py.Dataset) -> None:
-    """Read a variable, chunk after chunk: deflate's checksums tell what is damaged."""
-    if isinstance(item, h5py.Dataset):
-        for part in item.iter_chunks() if item.chunks else [...]:
-            item[part]
+def _is_result(path: Path) -> bool:
+    known = SEGMENT.fullmatch(path.name) or CHECKPOINT.fullmatch(path.name)
+    return bool(known) or path.name.endswith(ENDING) or is_temporary(path)
+
+
+def _looker(path: Path) -> Callable[[Path], str]:
+    """Return what looks into a file of its kind."""
+    by_name = {
+        "audit.json": _look_at_audit,
+        "stream.nc": _look_at_stream,
+        "census.nc": _look_at_census,
+        "text.txt": _look_at_text,
+    }
+    by_suffix = {".safetensors": _look_at_checkpoint, ".nc": _look_at_derived}
+    if SEGMENT.fullmatch(path.name):
+        return _look_at_segment
+    return by_name.get(path.name) or by_suffix.get(path.suffix) or _look_at_others
+
+
+def _look_at_segment(path: Path) -> str:
+    header = read_header(path)
+    check_identity(path)
+    if not seal_path(path).exists():
+        _read_through(path)
+    start = (header.first or 0) + 1
+    covered = f"updates {start:,} to {start + header.updates - 1:,}"
+    status = header.status
+    if status == "diverged":
+        status += f" at update {header.diverged_at:,}"
+    return f"{covered if header.updates else 'no updates'}, {status}"
+
+
+def _read_through(path: Path) -> None:
+    """Read every variable, chunk after chunk: deflate's checksums tell what is damaged."""
+
+    def inflate(_name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            for part in item.iter_chunks() if item.chunks else [...]:
+                item[part]
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(inflate)
+    except Exception as error:  # a flipped bit makes HDF5 raise anything
+        raise UserError(f"{path}: not a readable segment ({error})") from None
 
 
 def _look_at_checkpoint(path: Path) -> str:
-    with safe_open(path, framework="np") as file:
-        about = json.loads(file.metadata()["about"])
-        return f"checkpoint after update {about['update']:,}"
+    return f"checkpoint after update {read_saved(path).update:,}"
+
+
+def _look_at_derived(path: Path) -> str:
+    return f"{len(read_derived(path).data_vars):,} variables"
+
+
+def _look_at_audit(path: Path) -> str:
+    updates = read_audit(path).get("updates")
+    return f"audit of {updates} updates"
+
+
+def _look_at_stream(path: Path) -> str:
+    return f"stream of {len(read_stream(path)[0]):,} tokens"
+
+
+def _look_at_census(path: Path) -> str:
+    return f"census of {read_census(path).sizes['token']:,} tokens"
+
+
+def _look_at_text(path: Path) -> str:
+    return f"text of {len(read_local(path)):,} bytes"
+
+
+def _look_at_others(path: Path) -> str:
+    return f"{path.stat().st_size:,} bytes"
 
 
 def main(arguments: Sequence[str]) -> None:

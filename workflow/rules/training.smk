@@ -49,5 +49,6 @@ rule train_segment:
             {params.previous:q} \
             --trajectory {output.trajectory:q} \
             --checkpoint {output.checkpoint:q} \
+            {ELSEWHERE} \
             --log {log:q}
         """

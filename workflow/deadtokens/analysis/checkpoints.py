@@ -1,18 +1,19 @@
 """States of a run as its checkpoints have them."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+import torch
 from torch import Tensor
 
 from deadtokens.errors import UserError
-from deadtokens.seal import check_seal
+from deadtokens.training.checkpoint import WEIGHT, check_tensors, read_saved
+from deadtokens.training.machine import DEVICE
+from deadtokens.training.model import Transformer
 from deadtokens.training.spec import RunSpec, read_spec
 
-WEIGHT = "/weight"  # how a checkpoint ends the name of a parameter; its moments end otherwise
+SUFFIX = f"/{WEIGHT}"  # how a checkpoint ends the name of a parameter; its moments end otherwise
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class State:
             status = {"status": "diverged", "diverged_at": self.diverged_at}
         name, rows = self.spec.identity(), len(self.named["embedding.weight"])
         about = {"run": name, "spec": self.spec.json_text(), "device": self.device}
-        return about | status | {"vocabulary_size": rows}
+        return about | status | {"vocabulary_size": rows, "updates": self.update}
 
 
 def read_checkpoint(path: Path) -> State:
@@ -56,16 +57,22 @@ def read_checkpoint(path: Path) -> State:
     Raises
     ------
     UserError
-        If the file is damaged, not sealed or no checkpoint.
+        If the file is damaged, not sealed, no checkpoint, not that of its folder and name, or not
+        one of the model that its spec says.
     """
-    check_seal(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["about"])
-            names = [name for name in file.keys() if name.endswith(WEIGHT)]  # noqa: SIM118
-            named = {name.removesuffix(WEIGHT): file.get_tensor(name) for name in names}
-        origin = about["origin"]
-        spec, text, device = read_spec(origin["spec"]), origin["text"], origin["device"]
-        return State(about["update"], named, spec, text, device, about["diverged_at"])
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a readable checkpoint ({error}); train it anew") from None
+    saved = read_saved(path)
+    spec = read_spec(saved.origin.get("spec", ""))
+    weights = {
+        name.removesuffix(SUFFIX): tensor
+        for name, tensor in saved.tensors.items()
+        if name.endswith(SUFFIX)
+    }
+    rows = weights.get("embedding.weight", torch.empty(1)).shape[0]
+    check_tensors(saved, Transformer(spec, rows), spec.precision, path)
+    if saved.diverged_at is None and (not saved.update or saved.update % spec.record.segment):
+        raise UserError(
+            f"{path}: update {saved.update:,} ends no segment of {spec.record.segment:,} updates; "
+            "remove it and run snakemake again"
+        )
+    text, device = saved.origin.get("text", ""), saved.machine.get(DEVICE, "")
+    return State(saved.update, weights, spec, text, device, saved.diverged_at)

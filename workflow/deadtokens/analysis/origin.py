@@ -4,7 +4,7 @@ from typing import Any
 
 import xarray as xr
 
-CARRIED = ("run", "spec", "status", "diverged_at", "device")
+CARRIED = ("run", "spec", "status", "diverged_at", "device", "machine")
 
 
 def run_attributes(run: xr.Dataset) -> dict[str, Any]:
@@ -12,4 +12,4 @@ def run_attributes(run: xr.Dataset) -> dict[str, Any]:
     own = {name: run.attrs[name] for name in CARRIED if name in run.attrs}
     if "diverged_at" in own:
         own["diverged_at"] = int(own["diverged_at"])  # HDF5 gives a numpy scalar
-    return own | {"vocabulary_size": run.sizes["token"]}
+    return own | {"vocabulary_size": run.sizes["token"], "updates": run.sizes["update"]}

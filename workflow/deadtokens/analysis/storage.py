@@ -8,7 +8,6 @@ the page cache taking the bytes.
 import argparse
 import logging
 import os
-import platform
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -26,6 +25,7 @@ from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
 from deadtokens.training.device import keep_freed_memory, make_deterministic
+from deadtokens.training.machine import processor_name
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.blocks import load_tensor
 from deadtokens.trajectory.reader import open_run
@@ -193,16 +193,6 @@ def describe_machine() -> dict[str, Any]:
         "measured_cores": os.cpu_count(),
         "measured_with": ", ".join(f"{package} {version(package)}" for package in PACKAGES),
     }
-
-
-def processor_name() -> str:
-    """Return the processor's model where the system tells, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def read_options(command: str, about: str, arguments: Sequence[str]) -> argparse.Namespace:

@@ -42,6 +42,7 @@ RUN, MARGIN, MOST = 0.07, 0.12, 0.6  # inches of height: a run's, around them, a
 NEEDED = (
     *("effect", "effect_range", "effect_tokens", "property", "response", "population", "dead"),
     *("likeness_effect", "likeness_range", "likeness_tokens", "likeness"),
+    *("effect_beyond_chance", "likeness_beyond_chance"),
 )
 TYPES = {
     **NAMES,
@@ -54,6 +55,7 @@ TYPES = {
     "value": "float64",
     "low": "float64",
     "high": "float64",
+    "beyond_chance": "bool",
 }
 
 
@@ -71,7 +73,8 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         One row a run, ``population`` (of so many ``members``), ``kind`` of `ROWS`, ``response``
         (empty for pairs) and ``property``: the number of ``tokens`` behind the effect, its
         ``value``, and ``low`` and ``high``: of correlations their 95 % confidence interval, else
-        the range of 95 % of random assignments. No row where an effect is not defined.
+        the range of 95 % of random assignments; and whether it is ``beyond_chance`` among all
+        tests of the run. No row where an effect is not defined.
     """
     runs = experiment(datasets)
     rows = [
@@ -110,6 +113,7 @@ def _effects(data: xr.Dataset, prefix: str, axis: str, names: dict[str, str]) ->
             "value": chosen[effect].values,
             "low": low,
             "high": high,
+            "beyond_chance": chosen[f"{prefix}_beyond_chance"].values,
         }
     )
 
@@ -189,24 +193,12 @@ def _draw_panel(
             axes.plot(ends, (height, height), color=stroke.color, linewidth=1.1)
         else:
             axes.plot(ends, (height, height), **_null())
-        axes.plot(row["value"], height, **_mark(stroke, beyond=_beyond_chance(row)))
+        axes.plot(row["value"], height, **_mark(stroke, beyond=row["beyond_chance"]))
     for place, name in enumerate(names):
         if not (rows["property"] == name).any():
             look = {"fontsize": 6.5, "color": style.NEUTRAL, "ha": "center", "va": "center"}
             look |= {"backgroundcolor": "white", "linespacing": 1}
             axes.text(np.mean(axes.get_xlim()), place, "not defined", **look)
-
-
-def _beyond_chance(row: dict) -> bool:
-    """Whether the interval excludes 0; for classes, the value lies above chance, for pairs beyond.
-
-    Classes that differ less than random ones do not differ.
-    """
-    if row["kind"] == NUMBER:
-        return not row["low"] <= 0 <= row["high"]
-    if row["kind"] == CLASS:
-        return row["value"] > row["high"]
-    return not row["low"] <= row["value"] <= row["high"]
 
 
 def _null() -> dict:
@@ -225,7 +217,10 @@ def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tupl
         sample = {**_mark(by_group[group], beyond=True), "linestyle": "-", "linewidth": 1.1}
         entries.append((Line2D([], [], **sample), text))
     neutral = style.Stroke(style.NEUTRAL)
-    about = {True: "filled: more than chance", False: "open: chance can give it"}
+    about = {
+        True: "filled: more than chance, all marks of a run considered",
+        False: "open: chance can give it",
+    }
     entries += [(Line2D([], [], **_mark(neutral, key)), text) for key, text in about.items()]
     entries.append((Line2D([], [], **_null()), "what 95 % of random assignments give"))
     return entries

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
@@ -150,7 +151,9 @@ def _draw_map(
 def _write_number(axes: Axes, row: int, column: int, value: float, beyond_chance: bool) -> None:
     color = "#888888" if not beyond_chance else "white" if abs(value) > 0.6 else "black"
     text = f"{round(value, 2) + 0.0:.2f}".replace("-", "−").replace("0.", ".", 1)
-    axes.text(column, row, text, ha="center", va="center", fontsize=6, color=color)
+    halo = [] if beyond_chance else [withStroke(linewidth=1.5, foreground="white")]
+    where = {"ha": "center", "va": "center", "fontsize": 6}
+    axes.text(column, row, text, color=color, path_effects=halo, **where)
 
 
 RECIPE = command.Recipe(

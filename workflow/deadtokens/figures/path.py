@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import LogLocator
 
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
@@ -149,7 +149,8 @@ def _ellipse(row: dict, norm: LogNorm) -> Ellipse:
 def _add_scale(figure: Figure, norm: LogNorm) -> None:
     colours = ScalarMappable(norm, COLORS)
     bar = figure.colorbar(colours, ax=figure.axes, label="update", shrink=0.9, aspect=30)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if norm.vmax < 50 else (1,)))
+    bar.ax.yaxis.set_major_formatter(style.thousands())
     bar.ax.minorticks_off()
 
 

@@ -27,11 +27,13 @@ from deadtokens.figures.runs import (
     populations,
     thinning,
 )
+from deadtokens.freezing.lives import LASTING
 
 GRID, POPULATION = "recorded", "dead"
 CRITERIA = {
     "last motion": "frozen: not moved in the last update\nof the record",
-    "settled": "frozen: the last stillness is longer than\nany that the token broke",
+    "settled": f"frozen: still for {LASTING} updates or more at the end,\n"
+    "and for longer than ever before",
 }
 COLUMNS = {"surviving": "fraction", "low": "low", "high": "high"}
 NEEDED = ("surviving_fraction", "surviving_low", "surviving_high", "criterion", "grid", "dead")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deadtokens.analysis.checkpoints import read_checkpoint
 from deadtokens.errors import UserError
+from deadtokens.text.read import digest
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.trainer import Trainer
 
@@ -63,7 +64,7 @@ def moments_of_run(
         seen.add(moment.update)
         yield moment
     for path in checkpoints:
-        moment = read_weights(path, spec)
+        moment = read_weights(path, spec, digest(stream))
         if moment.update not in seen:
             seen.add(moment.update)
             yield moment
@@ -81,8 +82,15 @@ def _trained_again(
         yield Moment(update, {name: tensor.detach().clone() for name, tensor in weights.items()})
 
 
-def read_weights(path: Path, spec: RunSpec) -> Moment:
+def read_weights(path: Path, spec: RunSpec, text: str) -> Moment:
     """Return the weights of a checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+    spec : RunSpec
+    text : str
+        Digest of the stream that the run is trained on.
 
     Raises
     ------
@@ -90,6 +98,6 @@ def read_weights(path: Path, spec: RunSpec) -> Moment:
         If the file is damaged, not sealed, or of another run.
     """
     state = read_checkpoint(path)
-    if state.spec != spec:
+    if (state.spec, state.text) != (spec, text):
         raise UserError(f"{path}: is the checkpoint of another run; give those of the segments")
     return Moment(state.update + 1, state.named)

@@ -162,6 +162,13 @@ def _placed(place: str, values: Mapping[str, Any]) -> dict[str, Setting]:
     return {key: Setting(value, f"{place}.{key}") for key, value in flatten(values).items()}
 
 
+class Machines(Model):
+    """Where runs may be trained; nothing here determines the numbers of a run on one machine."""
+
+    elsewhere: bool = False
+    """Whether a run may go on on another machine than it was on, where its bits may be others."""
+
+
 class Config(Model):
     """The whole configuration file."""
 
@@ -176,3 +183,6 @@ class Config(Model):
 
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1, json_schema_extra=NAMED)]
     """Sets of runs that are compared, by name."""
+
+    machines: Machines = Machines()
+    """Where runs may be trained."""

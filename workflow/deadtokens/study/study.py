@@ -93,6 +93,8 @@ class Study:
         All by identity; a spec's `vocabulary` is an identity too.
     experiments : dict of str to ResolvedExperiment
         By name.
+    elsewhere : bool
+        Whether a run may go on on another machine than before.
 
     Raises
     ------
@@ -107,6 +109,7 @@ class Study:
             name: _resolve_vocabulary(name, vocabulary, corpora)
             for name, vocabulary in config.vocabularies.items()
         }
+        self.elsewhere = config.machines.elsewhere
         self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
         self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
         self.runs: dict[str, RunSpec] = {}

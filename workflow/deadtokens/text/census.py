@@ -16,7 +16,7 @@ from deadtokens.files import complete_or_absent, sha256_of
 from deadtokens.netcdf import write
 from deadtokens.text.local import read_local
 from deadtokens.text.read import read_stream
-from deadtokens.text.scripts import possible_scripts, script_of, scripts_in
+from deadtokens.text.scripts import OF_NO_SCRIPT, possible_scripts, script_of, scripts_in
 from deadtokens.text.vocabulary import merge_ranks, read_tokenizer, token_bytes
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _LONG_NAMES = {
     "token_string": "token, readable: bytes that are no whole character and unprintable "
     "characters are escaped, a backslash is doubled",
     "token_bytes": "the token's bytes, hexadecimal, separated by spaces",
-    "script": "Unicode script of the token's characters",
+    "script": "Unicode script of the token's characters, or the few that a cut character can have",
     "count": "occurrences in the training stream",
     "dead": "whether the token never occurs in the training stream (an unused token)",
     "why_dead": "reason why the token is dead, empty for live tokens",
@@ -83,8 +83,8 @@ def why_dead(tokens: Sequence[bytes], count: np.ndarray, text: str) -> list[str]
     In this order: *byte never used*, a single byte that the text does not hold; *always
     absorbed*, the text holds the token's bytes, but the tokenizer makes other tokens of them
     every time (longer ones, or a cut elsewhere); *other script*, some character, whole or cut
-    off at the token's end, can only be of scripts that the text does not use; *string never
-    occurs*, all the rest.
+    off at the token's end, is certainly of a script that the text does not use; *string never
+    occurs*, all the rest. A character that can be of no script is at home in every text.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def why_dead(tokens: Sequence[bytes], count: np.ndarray, text: str) -> list[str]
     list of str, length (tokens,)
         ``""`` for live tokens.
     """
-    data, scripts = text.encode("utf-8"), scripts_in(text)
+    data, at_home = text.encode("utf-8"), scripts_in(text) | OF_NO_SCRIPT
     used_bytes = frozenset(data)
 
     def reason(token: bytes) -> str:
@@ -109,7 +109,7 @@ def why_dead(tokens: Sequence[bytes], count: np.ndarray, text: str) -> list[str]
             return ALWAYS_ABSORBED
         if len(token) == 1:
             return BYTE_NEVER_USED
-        if any(scripts.isdisjoint(possible) for possible in possible_scripts(token)):
+        if any(at_home.isdisjoint(possible) for possible in possible_scripts(token)):
             return OTHER_SCRIPT
         return STRING_NEVER_OCCURS
 
@@ -218,6 +218,15 @@ def _require_same_origin(attributes: Mapping, tokenizer_sha256: str, text_sha256
             )
 
 
+def _require_text_of(ids: np.ndarray, tokens: Sequence[bytes], data: bytes) -> None:
+    in_range = ids.ndim == 1 and np.isin(ids, np.arange(len(tokens))).all()
+    if not in_range or b"".join(map(tokens.__getitem__, ids.tolist())) != data:
+        raise UserError(
+            "the stream does not spell the text that it was made from; "
+            "make it again with: deadtokens stream"
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokenizer", type=Path, required=True, metavar="FILE")
@@ -236,6 +245,7 @@ def main(arguments: Sequence[str]) -> None:
     ids, made_from = read_stream(options.stream)
     text_sha256 = hashlib.sha256(data).hexdigest()
     _require_same_origin(made_from, sha256_of(options.tokenizer), text_sha256)
+    _require_text_of(ids, token_bytes(tokenizer), data)
     census = take_census(tokenizer, ids, data.decode("utf-8"), made_from)
     write(census, options.output)
     write_csv(census, options.csv)

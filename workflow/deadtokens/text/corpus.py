@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def describe(data: bytes, name: str, origin: dict[str, str], licence: str | None
     name : str
         What the corpus is called.
     origin : dict of str
-        Package and version, or the path.
+        Package, version and file, or the file alone: where it lay does not belong to the text.
     licence : str or None
         Terms of the text, None if they are not known.
 
@@ -55,7 +56,8 @@ def _pinned(source: PinnedSource) -> tuple[bytes, dict]:
 
 def _local(path: Path, sha256: str | None) -> tuple[bytes, dict]:
     data = read_local(path, sha256)
-    return data, describe(data, path.name, {"path": str(path)}, None)
+    name = os.fsencode(path.name).decode("utf-8", errors="backslashreplace")
+    return data, describe(data, name, {"file": name}, None)
 
 
 def _parser() -> argparse.ArgumentParser:

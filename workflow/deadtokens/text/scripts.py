@@ -2,7 +2,9 @@
 
 A byte-level token is any run of bytes, so it may begin with the last bytes of one character and
 end with the first bytes of another. The first bytes of a character leave a range of code points
-open (E0 B8 can only begin U+0E00 to U+0E3F: Thai); the last ones alone say nothing.
+open: E0 B9 can only begin U+0E40 to U+0E7F, all Thai; E0 B8 Thai, or the sign of the baht, which is
+of no script; F0 9F can begin most emoji, which are of no script, and some Hiragana. The last ones
+alone say nothing.
 
 Scripts are those of the Unicode character database as fontTools carries it, in four-letter codes.
 """
@@ -14,22 +16,22 @@ from functools import lru_cache
 from fontTools import unicodedata
 
 COMMON, INHERITED, UNASSIGNED = "Zyyy", "Zinh", "Zzzz"
-_OF_NO_SCRIPT = frozenset({COMMON, INHERITED, UNASSIGNED})
+OF_NO_SCRIPT = frozenset({COMMON, INHERITED, UNASSIGNED})
 _CONTINUATION = bytes(range(0x80, 0xC0))
 _UNKNOWN = "unknown"
+_MOST_NAMES = 3  # of what an open character can be
 
 
 def scripts_in(text: str) -> frozenset[str]:
     """Return the codes of the scripts that occur in a text, Common and Inherited left out."""
-    return frozenset(map(unicodedata.script, set(text))) - _OF_NO_SCRIPT
+    return frozenset(map(unicodedata.script, set(text))) - OF_NO_SCRIPT
 
 
 def possible_scripts(token: bytes) -> list[frozenset[str]]:
     """Return, for each character that the token decides on, the scripts that it can have.
 
-    Characters of no script (Common, Inherited, unassigned) are left out, and so are bytes that
-    only end a character. A character cut off at the token's end has several possible scripts;
-    where some are known, the characters of no script in its range do not count.
+    Bytes that only end a character decide on nothing and are left out. A character cut off at the
+    token's end can be any assigned one that begins with these bytes.
 
     Parameters
     ----------
@@ -39,10 +41,10 @@ def possible_scripts(token: bytes) -> list[frozenset[str]]:
     Returns
     -------
     list of frozenset of str
-        Four-letter codes, one non-empty set a character.
+        Four-letter codes, one non-empty set a character. Those of `OF_NO_SCRIPT` are among them:
+        Common, Inherited, and unassigned where nothing assigned is possible.
     """
-    codes = (character - _OF_NO_SCRIPT for character in _codes_of_characters(token))
-    return [character for character in codes if character]
+    return [codes for codes in _codes_of_characters(token) if codes]
 
 
 def script_of(token: bytes) -> str:
@@ -57,18 +59,29 @@ def script_of(token: bytes) -> str:
     -------
     str
         A Unicode script name such as ``Thai``; several, joined by ``+``, if characters of several
-        scripts stand in the token; ``Common`` or ``Inherited`` if it has only such characters;
-        ``unknown`` if its bytes leave the script open.
+        scripts certainly stand in the token. Without any, what a character cut off at its end can
+        be, such as ``Common or Thai``, if that is few; ``Common`` or ``Inherited`` if it has only
+        such characters; ``unknown`` if its bytes leave the script open.
     """
-    possible = possible_scripts(token)
-    certain = frozenset().union(*(codes for codes in possible if len(codes) == 1))
+    characters = _codes_of_characters(token)
+    certain = frozenset().union(*(codes for codes in characters if len(codes) == 1)) - OF_NO_SCRIPT
     if certain:
         return "+".join(sorted(map(_name, certain)))
-    everything = _codes_of_characters(token)
-    if possible or frozenset() in everything:
-        return _UNKNOWN
-    seen = frozenset().union(*everything)
-    return next((_name(code) for code in (COMMON, INHERITED) if code in seen), _UNKNOWN)
+    last = characters[-1] if characters else frozenset()  # the only one that can be open
+    if last - OF_NO_SCRIPT:
+        return _alternatives(last)
+    return _UNKNOWN if frozenset() in characters else _of_no_script(frozenset().union(*characters))
+
+
+def _alternatives(codes: frozenset[str]) -> str:
+    names = set(map(_name, codes - OF_NO_SCRIPT))
+    if codes & OF_NO_SCRIPT:
+        names.add(_of_no_script(codes))
+    return " or ".join(sorted(names)) if len(names) <= _MOST_NAMES else _UNKNOWN
+
+
+def _of_no_script(codes: frozenset[str]) -> str:
+    return next((_name(code) for code in (COMMON, INHERITED) if code in codes), _UNKNOWN)
 
 
 def _name(code: str) -> str:
@@ -106,4 +119,5 @@ def _range_begun_by(cut: bytes) -> tuple[int, int]:
 @lru_cache(maxsize=1024)
 def _codes_in_range(first: int, last: int) -> frozenset[str]:
     begins, codes = unicodedata.Scripts.RANGES, unicodedata.Scripts.VALUES
-    return frozenset(codes[bisect_right(begins, first) - 1 : bisect_right(begins, last)])
+    found = frozenset(codes[bisect_right(begins, first) - 1 : bisect_right(begins, last)])
+    return found - {UNASSIGNED} or found

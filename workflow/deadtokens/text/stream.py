@@ -3,8 +3,8 @@
 import argparse
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,17 @@ from deadtokens.identity import check_vocabulary, vocabulary_of
 from deadtokens.netcdf import write
 from deadtokens.text.local import read_local
 from deadtokens.text.read import digest
-from deadtokens.text.vocabulary import lines, read_tokenizer
+from deadtokens.text.vocabulary import pieces, read_tokenizer
 
 log = logging.getLogger(__name__)
 
-_LINES_AT_A_TIME = 4096
+_CHARACTERS_AT_A_TIME = 2**19
 
 
 def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
     """Encode a text without loss.
 
-    The tokenizer cuts a text after each newline by itself; handing it lines only saves memory
+    The tokenizer cuts a text after each newline by itself; handing it pieces only saves memory
     (some 200 bytes a byte of text, otherwise).
 
     Parameters
@@ -41,13 +41,23 @@ def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
     ndarray of int32, shape (positions,)
         Token ids; decoding them gives `text` back.
     """
-    remaining = lines(text)
-    blocks = [np.empty(0, dtype=np.int32)]
-    while block := list(islice(remaining, _LINES_AT_A_TIME)):
+    found = [np.empty(0, dtype=np.int32)]
+    for block in _blocks(pieces(text)):
         encoded = tokenizer.encode_batch_fast(block, add_special_tokens=False)
-        ids = chain.from_iterable(line.ids for line in encoded)
-        blocks.append(np.fromiter(ids, dtype=np.int32))
-    return np.concatenate(blocks)
+        ids = chain.from_iterable(piece.ids for piece in encoded)
+        found.append(np.fromiter(ids, dtype=np.int32))
+    return np.concatenate(found)
+
+
+def _blocks(parts: Iterable[str]) -> Iterator[list[str]]:
+    block, size = [], 0
+    for part in parts:
+        block.append(part)
+        size += len(part)
+        if size >= _CHARACTERS_AT_A_TIME:
+            yield block
+            block, size = [], 0
+    yield block
 
 
 def labelled(ids: np.ndarray, attributes: Mapping[str, str | int]) -> xr.Dataset:

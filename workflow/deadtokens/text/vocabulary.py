@@ -7,6 +7,12 @@ the same ids as handing the whole text to the saved ``tokenizer.json``. Training
 lines, so what can become a token is exactly what can be met when a text is encoded. A newline
 is a token of the stream like any other.
 
+Words are those of GPT-2: a run of letters, of digits or of other signs, with the space before it,
+or a run of white space. Merging them takes a time that grows with the square of a word's length,
+so that a run is cut after `LONGEST_WORD` characters: a text of ordinary words gives the same
+tokens as without, and hours become seconds for the genome on one line. This cut, too, is part of
+the tokenizer.
+
 Training is deterministic, with one thread and with many: pairs of equal count are merged in the
 order of their ids, so the order in which threads deliver their counts has no influence.
 """
@@ -15,11 +21,12 @@ import argparse
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from deadtokens.errors import UserError
 from deadtokens.seal import complete_and_sealed
@@ -28,11 +35,31 @@ from deadtokens.text.local import read_local
 log = logging.getLogger(__name__)
 
 BYTES = 256
+LONGEST_WORD = 500  # characters
+_RUN = f"{{1,{LONGEST_WORD}}}"
+_WORDS = (
+    rf"'s|'t|'re|'ve|'m|'ll|'d| ?\p{{L}}{_RUN}| ?\p{{N}}{_RUN}| ?[^\s\p{{L}}\p{{N}}]{_RUN}"
+    rf"|\s{_RUN}(?!\S)|\s{_RUN}"
+)
 
 
 def lines(text: str) -> Iterator[str]:
     r"""Yield the text's lines, each with its ``\n``; no other character ends a line."""
     return io.StringIO(text, newline="\n")
+
+
+def pieces(text: str, long: int = 2**16) -> Iterator[str]:
+    """Yield the text's lines, those of more than `long` characters in pieces.
+
+    A piece ends where a word does in any case: behind a letter or digit, before one space. So only
+    memory depends on the cuts: a text without newlines takes no more than others.
+    """
+    up_to_a_word = re.compile(rf"[\s\S]{{{long},}}?(?<=\w)(?= \w)|[\s\S]+")
+    for line in lines(text):
+        if len(line) > long:
+            yield from up_to_a_word.findall(line)
+        else:
+            yield line
 
 
 def train_vocabulary(texts: Sequence[str], size: int) -> Tokenizer:
@@ -62,11 +89,11 @@ def train_vocabulary(texts: Sequence[str], size: int) -> Tokenizer:
         )
     tokenizer = _untrained()
     trainer = trainers.BpeTrainer(
-        vocab_size=size,
+        vocab_size=min(size, BYTES + 4 * sum(map(len, texts))),  # a merge, at most, for each byte
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator((line for text in texts for line in lines(text)), trainer)
+    tokenizer.train_from_iterator((piece for text in texts for piece in pieces(text)), trainer)
     _require_size(tokenizer, size)
     return tokenizer
 
@@ -76,7 +103,8 @@ def _untrained() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split("\n", behavior="merged_with_previous"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
+            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
@@ -93,20 +121,46 @@ def _require_size(tokenizer: Tokenizer, size: int) -> None:
 
 
 def read_tokenizer(path: str | Path) -> Tokenizer:
-    """Read a ``tokenizer.json``.
+    """Read a ``tokenizer.json`` that `train_vocabulary` has made.
 
     Raises
     ------
     UserError
-        If the file is missing or holds no tokenizer.
+        If the file is missing, holds no tokenizer, or one that may lose something of a text.
     """
     text = read_local(path).decode("utf-8")
     try:
-        return Tokenizer.from_str(text)
+        tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing more specific
         raise UserError(
             f"{path} holds no tokenizer ({error}); remove it and make it again"
         ) from error
+    if not _is_byte_level(tokenizer):
+        raise UserError(
+            f"{path} holds no tokenizer as deadtokens vocabulary makes them: byte-level, every "
+            "byte a token, nothing else in between; remove it and make it again"
+        )
+    return tokenizer
+
+
+def _is_byte_level(tokenizer: Tokenizer) -> bool:
+    """Return whether the tokenizer is `_untrained`, with merges of bytes and ids without a gap."""
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    return (
+        sorted(vocabulary.values()) == list(range(len(vocabulary)))
+        and alphabet <= vocabulary.keys()
+        and alphabet.issuperset("".join(vocabulary))
+        # Last: the library writes a line of JSON for each id up to the largest.
+        and _without_tokens(tokenizer) == _without_tokens(_untrained())
+    )
+
+
+def _without_tokens(tokenizer: Tokenizer) -> dict:
+    values = json.loads(tokenizer.to_str())
+    for name in ("vocab", "merges"):
+        values["model"].pop(name, None)
+    return values
 
 
 def token_bytes(tokenizer: Tokenizer) -> list[bytes]:

@@ -1,36 +1,78 @@
 """Checkpoints: a run between two segments, as safetensors with JSON in the header."""
 
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
+from deadtokens.identity import check_run, claim_of, updates_per_segment
 from deadtokens.seal import check_seal
+from deadtokens.training.precision import REGIMES
 from deadtokens.training.trainer import Trainer
 
+WEIGHT = "weight"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def save_checkpoint(trainer: Trainer, origin: dict[str, str], path: Path) -> None:
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds.
+
+    Attributes
+    ----------
+    update : int
+        Number of updates applied.
+    diverged_at : int or None
+        The update whose loss was not finite.
+    origin, machine : dict of str to str
+        As they were given to `save_checkpoint`.
+    tensors : dict of str to Tensor
+        By parameter and kind: ``embedding.weight/weight``, ``embedding.weight/exp_avg``, ...
+    """
+
+    update: int
+    diverged_at: int | None
+    origin: dict[str, str]
+    machine: dict[str, str]
+    tensors: dict[str, Tensor]
+
+
+def save_checkpoint(
+    trainer: Trainer,
+    origin: Mapping[str, str],
+    path: Path,
+    machine: Mapping[str, str] | None = None,
+) -> None:
     """Write the weights, the moments and the number of updates.
 
     Parameters
     ----------
     trainer : Trainer
-    origin : dict of str to str
+    origin : mapping of str to str
         What the run continues from bit for bit only if it is the same (see `load_checkpoint`).
     path : Path
+    machine : mapping of str to str, optional
+        As `machine.describe_machine` gives it.
     """
     tensors = {}
     for name, parameter in trainer.model.named_parameters():
-        tensors[f"{name}/weight"] = parameter.detach()
+        tensors[f"{name}/{WEIGHT}"] = parameter.detach()
         state = trainer.optimizer.state.get(parameter, {})
         tensors |= {f"{name}/{moment}": state[moment] for moment in MOMENTS if state}
-    about = {"update": trainer.update, "diverged_at": trainer.diverged_at, "origin": origin}
+    about = {
+        "update": trainer.update,
+        "diverged_at": trainer.diverged_at,
+        "origin": dict(origin),
+        "machine": dict(machine or {}),
+    }
     content = save(
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
         metadata={"about": json.dumps(about)},
@@ -39,38 +81,144 @@ def save_checkpoint(trainer: Trainer, origin: dict[str, str], path: Path) -> Non
         temporary.write_bytes(content)
 
 
-@torch.no_grad()
-def load_checkpoint(trainer: Trainer, origin: dict[str, str], path: Path) -> None:
-    """Set `trainer` to the state saved in `path`.
+def read_saved(path: Path) -> Saved:
+    """Read a checkpoint, as it was sealed, of the run and the segment that its place names.
 
     Raises
     ------
     UserError
-        If the file is damaged or not sealed, or the run was trained by another spec, on another
-        text, on another class of device or with another torch: continuing would not give the bits
-        of one piece.
+        If the file is damaged, not sealed, no checkpoint, or another one.
     """
     check_seal(path)
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["about"])
-            _check_origin(about["origin"], origin, path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        saved = Saved(
+            *(about[name] for name in ("update", "diverged_at", "origin", "machine")), tensors
+        )
+        problem = _misfit(saved)
+    except Exception as error:  # a flipped bit makes the libraries raise anything
+        problem = str(error)
+    if problem:
         raise UserError(
-            f"{path}: not a readable checkpoint ({error}); remove it to train from the one before"
+            f"{path}: not a readable checkpoint ({problem}); remove it to train from the one before"
         ) from None
-    trainer.update, trainer.diverged_at = about["update"], about["diverged_at"]
+    _check_place(saved, path)
+    return saved
+
+
+def _misfit(saved: Saved) -> str:
+    """Return what is no property of a checkpoint, '' if all is right."""
+    if not _is_count(saved.update):
+        return f"its number of updates is {saved.update!r}"
+    if saved.diverged_at is not None and saved.diverged_at != saved.update + 1:
+        return f"it diverged at {saved.diverged_at!r} after {saved.update:,} updates"
+    for name, mapping in (("origin", saved.origin), ("machine", saved.machine)):
+        if not isinstance(mapping, dict) or set(map(type, mapping.values())) - {str}:
+            return f"its {name} is {mapping!r}"
+    return ""
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _check_place(saved: Saved, path: Path) -> None:
+    """Compare a checkpoint with the run and the segment that its folder and name say."""
+    claim = claim_of(path)
+    if claim is None or claim.number is None:
+        return
+    spec = saved.origin.get("spec", "")
+    check_run(path, claim.run, spec)
+    check_end(saved, (claim.number + 1) * updates_per_segment(path, spec), path)
+
+
+def check_end(saved: Saved, end: int, path: Path) -> None:
+    """Check that a checkpoint is that of `end` updates, or of fewer if the run diverged before.
+
+    Raises
+    ------
+    UserError
+        If it is not.
+    """
+    if saved.update != end and (saved.diverged_at is None or saved.update > end):
+        raise UserError(
+            f"{path}: holds the state after update {saved.update:,}, where that after {end:,} is "
+            "needed; give the checkpoint of the segment before, or remove it and run snakemake "
+            "again"
+        )
+
+
+def check_tensors(saved: Saved, model: nn.Module, precision: str, path: Path) -> None:
+    """Check that a checkpoint holds the parameters of a model and their moments, nothing else.
+
+    Parameters
+    ----------
+    saved : Saved
+    model : Module
+    precision : str
+        The regime, which says in which formats.
+    path : Path
+
+    Raises
+    ------
+    UserError
+        Which tensor is missing, has another shape or format, or is none of the model's.
+    """
+    expected = dict(_expected(model, precision, moments=saved.update > 0))
+    found = {name: (tuple(it.shape), it.dtype) for name, it in saved.tensors.items()}
+    for name in {**expected, **found}:
+        if found.get(name) != expected.get(name):
+            raise UserError(
+                f"{path}: tensor {name!r} is {_said(found.get(name))} in the file and "
+                f"{_said(expected.get(name))} in the run; remove it to train from the one before"
+            )
+
+
+def _expected(
+    model: nn.Module, precision: str, moments: bool
+) -> Iterator[tuple[str, tuple[tuple[int, ...], torch.dtype]]]:
+    regime = REGIMES[precision]
+    formats = {WEIGHT: regime.weights} | (dict.fromkeys(MOMENTS, regime.moments) if moments else {})
+    for name, parameter in model.named_parameters():
+        for kind, number_format in formats.items():
+            yield f"{name}/{kind}", (tuple(parameter.shape), getattr(torch, number_format))
+
+
+def _said(tensor: tuple[tuple[int, ...], torch.dtype] | None) -> str:
+    if tensor is None:
+        return "absent"
+    shape, number_format = tensor
+    return f"{number_format} of shape {shape}".removeprefix("torch.")
+
+
+@torch.no_grad()
+def load_checkpoint(trainer: Trainer, origin: Mapping[str, str], path: Path) -> Saved:
+    """Set `trainer` to the state saved in `path`, and return what was read.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged or not sealed, lacks a tensor of the model or has another, or the run
+        was trained by another spec, on another text, or with another torch: continuing would not
+        give the bits of one piece. Where it was trained the caller compares.
+    """
+    saved = read_saved(path)
+    _check_origin(saved.origin, origin, path)
+    check_tensors(saved, trainer.model, trainer.spec.precision, path)
+    trainer.update, trainer.diverged_at = saved.update, saved.diverged_at
     for name, parameter in trainer.model.named_parameters():
-        parameter.copy_(tensors[f"{name}/weight"])
-        if f"{name}/exp_avg" in tensors:
+        parameter.copy_(saved.tensors[f"{name}/{WEIGHT}"])
+        if trainer.update:
             trainer.optimizer.state[parameter] = {
                 "step": torch.tensor(float(trainer.update)),
-                **{moment: tensors[f"{name}/{moment}"].to(trainer.device) for moment in MOMENTS},
+                **{it: saved.tensors[f"{name}/{it}"].to(trainer.device) for it in MOMENTS},
             }
+    return saved
 
 
-def _check_origin(saved: dict[str, str], current: dict[str, str], path: Path) -> None:
+def _check_origin(saved: Mapping[str, str], current: Mapping[str, str], path: Path) -> None:
     for part, value in current.items():
         if saved.get(part) != value:
             raise UserError(

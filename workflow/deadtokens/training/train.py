@@ -14,14 +14,16 @@ from deadtokens.commit import git_commit
 from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable
 from deadtokens.seal import seal, seal_path
-from deadtokens.text.read import read_census, read_stream
+from deadtokens.text.read import read_census, read_vocabulary
 from deadtokens.training.batches import count_sampled
-from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
-from deadtokens.training.device import (
-    choose_device,
-    describe_device,
-    keep_freed_memory,
-    make_deterministic,
+from deadtokens.training.checkpoint import check_end, load_checkpoint, save_checkpoint
+from deadtokens.training.device import choose_device, keep_freed_memory, make_deterministic
+from deadtokens.training.machine import (
+    DEVICE,
+    Machine,
+    as_attribute,
+    check_same_machine,
+    describe_machine,
 )
 from deadtokens.training.products import describe_products, slow_because
 from deadtokens.training.progress import Progress
@@ -45,6 +47,7 @@ def train_segment(
     trajectory: Path,
     checkpoint: Path,
     needed: int | None = None,
+    elsewhere: bool = False,
 ) -> None:
     """Train the updates of one segment, record them, and leave a checkpoint behind it.
 
@@ -63,34 +66,59 @@ def train_segment(
         The segment and its checkpoint, to be written; each gets its seal beside it.
     needed : int or None
         How large the segment will be, in bytes, if that is known.
+    elsewhere : bool
+        Go on on another machine than that of the checkpoint too, with bits of both.
+
+    Raises
+    ------
+    UserError
+        If stream, census and checkpoint are not those of the run and of the segment before, or the
+        machine is another one and must not be.
     """
     for path in (seal_path(trajectory), checkpoint, seal_path(checkpoint)):
         ensure_writable(path)  # now, not after the hours of a segment
     make_deterministic(spec.threads)
     keep_freed_memory()
-    stream, stream_attributes = read_stream(stream_file)
+    stream, about_stream, census = read_vocabulary(stream_file, census_file, spec.vocabulary)
     if len(stream) <= spec.context:
         raise UserError(
             f"context: {spec.context} needs more than the {len(stream)} tokens of {stream_file}"
         )
-    census = read_census(census_file)
     trainer = Trainer(spec, stream, census.sizes["token"], choose_device(spec.device))
     origin = {
         "spec": spec.json_text(),
-        "text": stream_attributes["stream_sha256"],
-        "device": describe_device(trainer.device),
+        "text": about_stream["stream_sha256"],
         "torch": torch.__version__,
     }
     if reason := slow_because(trainer.device):
         log.info(f"train {name}: expect several times the usual time: {reason}")
-    if previous is not None:
-        load_checkpoint(trainer, origin, previous)
-    attributes = describe_run(name, spec, origin)
+    machine = describe_machine(trainer.device)
+    _go_on(trainer, segment, origin, machine, previous, elsewhere)
+    attributes = describe_run(name, spec, origin, machine)
     # Killed between any two of these lines, the last file has no seal: it is no result.
     record_segment(name, trainer, segment, trajectory, census, attributes, needed)
     seal(trajectory)
-    save_checkpoint(trainer, origin, checkpoint)
+    save_checkpoint(trainer, origin, checkpoint, machine)
     seal(checkpoint)
+
+
+def _go_on(
+    trainer: Trainer,
+    segment: int,
+    origin: dict[str, str],
+    machine: Machine,
+    previous: Path | None,
+    elsewhere: bool,
+) -> None:
+    """Set `trainer` to the state at which a segment begins; the first one's is its own."""
+    if (previous is None) != (segment == 0):
+        needs = "begins a run: it has no --previous" if segment == 0 else "needs --previous"
+        raise UserError(f"segment {segment} {needs} checkpoint of the segment before")
+    if previous is not None:
+        saved = load_checkpoint(trainer, origin, previous)
+        check_end(saved, segment * trainer.spec.record.segment, previous)
+        if not elsewhere:
+            check_same_machine(saved.machine, machine, previous)
 
 
 def record_segment(
@@ -139,7 +167,9 @@ def _sampled(trainer: Trainer, first: int, tokens: int) -> tuple:
     return variable.dims, counts, {"long_name": variable.long_name, "units": variable.units}
 
 
-def describe_run(name: str, spec: RunSpec, origin: dict[str, str]) -> dict[str, str | int]:
+def describe_run(
+    name: str, spec: RunSpec, origin: dict[str, str], machine: Machine
+) -> dict[str, str | int]:
     """Return the attributes that make a segment's origin known."""
     packages = [f"{package} {version(package)}" for package in RECORDED_PACKAGES]
     return {
@@ -147,8 +177,9 @@ def describe_run(name: str, spec: RunSpec, origin: dict[str, str]) -> dict[str, 
         "run": name,
         "spec": spec.json_text(),
         "stream_sha256": origin["text"],
-        "device": origin["device"],
-        "products": describe_products(torch.device(origin["device"].split()[0])),
+        "device": machine[DEVICE],
+        "products": describe_products(torch.device(machine[DEVICE].split()[0])),
+        "machine": as_attribute(machine),
         "python": platform.python_version(),
         "packages": ", ".join(packages),
         "git_commit": git_commit(),
@@ -172,6 +203,11 @@ def main(
     parser.add_argument("--previous", type=Path, help="checkpoint of the segment before")
     parser.add_argument("--trajectory", type=Path, required=True, help="segment to write")
     parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument(
+        "--elsewhere",
+        action="store_true",
+        help="go on on another machine than before, whose bits may be others",
+    )
     options = parser.parse_args(arguments)
     spec = read_spec(options.spec)
     tokens = read_census(options.census).sizes["token"]
@@ -186,6 +222,7 @@ def main(
         options.trajectory,
         options.checkpoint,
         needed,
+        options.elsewhere,
     )
 
 

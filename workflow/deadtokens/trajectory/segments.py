@@ -33,6 +33,8 @@ class Header:
         How many are recorded.
     status : str
         'complete' or 'diverged'.
+    diverged_at : int or None
+        The update whose loss was not finite.
     made_on : tuple of str
         Its attributes of the names in `MADE_ON`.
     """
@@ -42,6 +44,7 @@ class Header:
     states: int
     updates: int
     status: str
+    diverged_at: int | None
     made_on: tuple[str, ...]
 
     @property
@@ -176,6 +179,7 @@ def _known_header(path: Path, _size: int, _changed: int) -> Header:
             states,
             file["update"].shape[0],
             str(attributes["status"]),
+            attributes["diverged_at"].item() if "diverged_at" in attributes else None,
             tuple(str(attributes.get(name, "")) for name in MADE_ON),
         )
 
