@@ -10,7 +10,7 @@ from accounting.test_audit import flip_lowest_bit, recorded_run
 from planted import write_run
 from tiny import LIVE, VOCABULARY, tiny_spec
 
-from deadtokens.accounting import attribution, ledger
+from deadtokens.accounting import accumulator, attribution
 from deadtokens.accounting.attribution import attribute_motion
 from deadtokens.errors import UserError
 from deadtokens.seal import seal
@@ -144,24 +144,30 @@ def in_two_segments(tmp_path_factory):
 def test_the_length_of_segments_changes_nothing(length, in_two_segments, tmp_path):
     recorded_run(tmp_path, segments=204 // length, record={"segment": length}, beta1=0.97)
     first, second = in_two_segments, attribute_motion(tmp_path)
-    old = first.centroid_age.sel(age=">=100", population="dead")
-    assert np.abs(old.values[150:]).max() > 1e-2 * np.abs(first.centroid_displacement).values.max()
+    dead = first.sel(population="dead")
+    old = dead.centroid_age.sel(age=">=100").values[150:]
+    assert np.abs(old).max() > 1e-2 * np.abs(dead.centroid_displacement).values.max()
     for name in first.data_vars:
         np.testing.assert_allclose(first[name], second[name], rtol=1e-9, atol=1e-12, err_msg=name)
     for name in ("centroid_age", "centroid_term", "share_quantile", "bound_ratio"):
         xr.testing.assert_equal(first[name], second[name])
 
 
-def test_tiles_and_parts_of_few_tokens_give_the_same(tmp_path, monkeypatch):
+def test_tiles_and_blocks_of_few_tokens_give_the_same(tmp_path, monkeypatch):
     recorded_run(tmp_path, precision="bf16-stochastic")
     whole = attribute_motion(tmp_path)
     monkeypatch.setattr(updates, "token_tiles", lambda file: [range(5), range(5, VOCABULARY)])
-    monkeypatch.setattr(ledger, "WEIGHTS_PER_PART", 24)
+    monkeypatch.setattr(accumulator, "WEIGHTS_TOGETHER", 24)
     split = attribute_motion(tmp_path)
     assert split.attrs == whole.attrs | {"worst_closure": split.worst_closure}
     for name in ("share_quantile", "tokens_at_rest", "net_share", "bound_ratio"):
         xr.testing.assert_allclose(split[name], whole[name], rtol=1e-6)
     xr.testing.assert_allclose(split.centroid_term, whole.centroid_term, atol=1e-18)
+
+
+def of_some_tokens(found):
+    """Leave out populations without tokens."""
+    return found.isel(population=np.flatnonzero(found.tokens))
 
 
 class TestPlantedCauses:
@@ -190,7 +196,7 @@ class TestPlantedCauses:
         grads[0] = 1.0
         self.record(tmp_path, torch.full((6, 4), 0.5), grads, (0, 40, 130), precision="fp32",
                     beta1=0.98, lr=0.01)  # fmt: skip
-        found = attribute_motion(tmp_path)
+        found = of_some_tokens(attribute_motion(tmp_path))
         shares = found.centroid_share.sel(population="dead")
         assert shares.sel(term="present")[0] == pytest.approx(1, abs=1e-5)
         assert shares.sel(term="momentum")[1:].values == pytest.approx(1, abs=1e-3)
@@ -206,7 +212,7 @@ class TestPlantedCauses:
     def test_decay_alone(self, tmp_path):
         self.record(tmp_path, torch.full((6, 4), 0.5), torch.zeros(5, 6, 4), precision="fp32",
                     weight_decay=1.0, lr=0.01)  # fmt: skip
-        found = attribute_motion(tmp_path)
+        found = of_some_tokens(attribute_motion(tmp_path))
         assert found.centroid_share.sel(term="decay").values == pytest.approx(1, abs=1e-5)
         expected = -0.01 * 0.5 * 0.99 ** np.arange(5)
         assert found.centroid_displacement[:, 0, 0].values == pytest.approx(expected, rel=1e-4)
@@ -215,7 +221,7 @@ class TestPlantedCauses:
     def test_at_rest_the_intended_update_is_what_rounding_took(self, tmp_path):
         """A step of 1e-4 does not move a bfloat16 weight of 1, whose half ulp is 2 ** -9 below."""
         self.record(tmp_path, torch.ones(6, 4), torch.ones(20, 6, 4), lr=1e-4)
-        found = attribute_motion(tmp_path)
+        found = of_some_tokens(attribute_motion(tmp_path))
         assert np.isnan(found.centroid_share).all()
         assert np.isnan(found.share_quantile).all()
         assert np.isnan(found.net_share).all()
@@ -231,7 +237,7 @@ class TestPlantedCauses:
         """1.5 * 2 ** -8 is beyond the middle between 1 and its neighbour 1 + 2 ** -7."""
         self.record(tmp_path, torch.ones(6, 4), -torch.ones(1, 6, 4), lr=1.5 * 2**-8,
                     precision="bf16-weights")  # fmt: skip
-        found = attribute_motion(tmp_path)
+        found = of_some_tokens(attribute_motion(tmp_path))
         assert (found.centroid_displacement == 2**-7).all()
         assert found.centroid_share.sel(term="present").values == pytest.approx(0.75, abs=1e-5)
         assert found.centroid_share.sel(term="rounding").values == pytest.approx(0.25, abs=1e-5)
@@ -239,7 +245,7 @@ class TestPlantedCauses:
 
     def test_ages_of_a_constant_gradient_are_the_weights_of_the_average(self, tmp_path):
         self.record(tmp_path, torch.full((3, 4), 0.5), torch.ones(150, 3, 4), precision="fp32")
-        found = attribute_motion(tmp_path)
+        found = of_some_tokens(attribute_motion(tmp_path))
         last = found.centroid_age_share.isel(update=-1, population=0)
         b = 0.9
         expected = [1 - b, b - b**10, b**10 - b**100, b**100 - b**150]
@@ -308,13 +314,13 @@ def test_a_run_that_diverged_at_once_has_no_updates(tmp_path):
 
 def test_a_vocabulary_without_dead_tokens(tmp_path, monkeypatch):
     run = recorded_run(tmp_path)
-    describe = attribution._describe
-
-    def all_live(opened):
-        sampled = opened.sampled * 0 + 1
-        return describe(opened.assign(dead=opened.dead & False, sampled=sampled))
-
-    monkeypatch.setattr(attribution, "_describe", all_live)
+    monkeypatch.setattr(
+        attribution,
+        "open_run",
+        lambda run: (opened := open_run(run)).assign(
+            dead=opened.dead & False, sampled=opened.sampled * 0 + 1
+        ),
+    )
     found = attribute_motion(run)
     assert found.tokens.values.tolist() == [0, VOCABULARY, 0]
     assert np.isnan(found.centroid_share.sel(population="dead")).all()
@@ -323,14 +329,10 @@ def test_a_vocabulary_without_dead_tokens(tmp_path, monkeypatch):
 
 def test_tokens_that_were_never_sampled_are_a_population_of_their_own(tmp_path, monkeypatch):
     run = recorded_run(tmp_path)
-    describe, apart = attribution._describe, [2, 5, 11]
-
-    def sampled_but(opened):
-        return describe(opened.assign(sampled=opened.sampled.load().copy().where(~is_apart, 0)))
-
-    opened = open_run(run)
+    apart, opened = [2, 5, 11], open_run(run)
     is_apart = opened.token.isin(apart)
-    monkeypatch.setattr(attribution, "_describe", sampled_but)
+    sampled = opened.sampled.load().where(~is_apart, 0)
+    monkeypatch.setattr(attribution, "open_run", lambda run: open_run(run).assign(sampled=sampled))
     found = attribute_motion(run)
     dead = opened.dead.values.astype(bool)
     moved = opened.W.astype(float).diff("state").values

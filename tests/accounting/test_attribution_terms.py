@@ -6,18 +6,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deadtokens.accounting.ages import REACH, GradientHistory, RecentAverages, split_by_age
-from deadtokens.accounting.bound import SMALLEST, UNIT, binade, rounding_bound, roundings
+from deadtokens.accounting.ages import advance, split_by_age
+from deadtokens.accounting.bound import (
+    SMALLEST,
+    UNIT,
+    binade,
+    bound_factors,
+    bound_rounding,
+    roundings,
+)
 from deadtokens.accounting.quantiles import quantiles_of_finite
 from deadtokens.accounting.terms import (
     coefficients,
-    inverse_denominator,
+    correction,
+    invert_denominator,
     split_displacement,
 )
 from deadtokens.training.optimizer import hyperparameters, learning_rate, update_W
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
 from deadtokens.ulp import half_ulps, spacing
+
+LONG = np.longdouble
 
 specs = st.builds(
     RunSpec,
@@ -49,13 +59,19 @@ def replayed(spec, seed, updates=5):
         yield t, before, {name: tensor.clone() for name, tensor in state.items()}, grad
 
 
+def weights(tensor):
+    return tensor.float().flatten().numpy()
+
+
 def split(spec, t, before, after, grad, lr=None):
-    hyper = hyperparameters(spec)
+    """Return the vectors of an update, (5, weights), their coefficients, and rounding's bound."""
+    hyper, W = hyperparameters(spec), (weights(before["W"]), weights(after["W"]))
     factors = coefficients(t, lr or learning_rate(spec, t), hyper)
-    W = before["W"], after["W"]
-    inverse = inverse_denominator(after["exp_avg_sq"], t, hyper)
-    vectors = split_displacement(W, grad.double(), before["exp_avg"].double(), inverse, factors)
-    bound = rounding_bound(W, vectors, factors, roundings(REGIMES[spec.precision]))
+    inverse, bound, vectors = *np.empty((2, grad.numel())), np.empty((5, grad.numel()))
+    invert_denominator(weights(after["exp_avg_sq"]), correction(t, hyper), hyper.eps, inverse)
+    split_displacement(*W, weights(grad), weights(before["exp_avg"]), inverse, factors, vectors)
+    parts = bound_factors(factors, roundings(REGIMES[spec.precision]))
+    bound_rounding(*W, vectors, parts, bound)
     return vectors, factors, bound
 
 
@@ -64,12 +80,42 @@ def split(spec, t, before, after, grad, lr=None):
 def test_terms_close_and_rounding_keeps_its_bound(spec, seed):
     for t, before, after, grad in replayed(spec, seed):
         vectors, factors, bound = split(spec, t, before, after, grad)
-        sizes = (torch.from_numpy(factors)[:, None, None] * vectors[:4]).abs().sum(0)
-        terms = torch.from_numpy(factors)[:, None, None] * vectors[:4]
+        terms = factors[:, None] * vectors[:4]
         gap = terms.sum(0) - vectors[4]
-        assert (gap.abs() <= 1e-12 * sizes).all()
-        assert (vectors[3].abs() <= bound).all()
-        assert torch.equal(vectors[4], after["W"].double() - before["W"].double())
+        assert (np.abs(gap) <= 1e-12 * np.abs(terms).sum(0)).all()
+        assert (np.abs(vectors[3]) <= bound).all()
+        assert (vectors[4] == (after["W"].double() - before["W"].double()).flatten().numpy()).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(spec=specs, seed=st.integers(0, 10**6))
+def test_terms_and_bound_are_those_of_the_definition(spec, seed):
+    """The formulas of `terms` and `bound` word for word, with 64 bits of mantissa."""
+    s, regime = LONG(2) ** -24, REGIMES[spec.precision]
+    result = (LONG(2) ** -8 + 4 * s) if regime.weights == "bfloat16" else s
+    result = 2 * result if regime.update == "stochastic" else result
+    u = LONG(2) ** -8 if spec.precision == "pure-bf16" else s
+    for t, before, after, grad in replayed(spec, seed):
+        W, m = weights(before["W"]).astype(LONG), weights(before["exp_avg"]).astype(LONG)
+        new, v = weights(after["W"]).astype(LONG), weights(after["exp_avg_sq"]).astype(LONG)
+        lr, b1, b2 = map(LONG, (learning_rate(spec, t), spec.beta1, spec.beta2))
+        a, D = lr / (1 - b1**t), np.sqrt(v) / np.sqrt(1 - b2**t) + spec.eps
+        decay, present = -lr * spec.weight_decay * W, -a * (1 - b1) * weights(grad) / D
+        momentum = -a * b1 * m / D
+        terms = [decay, present, momentum, new - W - decay - present - momentum]
+        vectors, factors, bound = split(spec, t, before, after, grad)
+        scale = np.abs(terms).sum(0)
+        assert (np.abs(factors[:, None] * vectors[:4] - terms) <= 1e-13 * scale).all()
+        half_ulps = [
+            np.maximum(2.0 ** np.floor(np.log2(np.abs(x) + 1e-300)), SMALLEST) for x in (W, new)
+        ]
+        expected = half_ulps[1] * result
+        if spec.weight_decay:
+            expected += half_ulps[0] * max(1, 2 * abs(1 - lr * spec.weight_decay)) * (u + 4 * s)
+        of_step = (1 - u - 4 * s) ** -4 - 1
+        expected += of_step * (np.abs(present) + np.abs(momentum))
+        expected += 4 * s * a * (np.abs(weights(grad)) + np.abs(m)) / D
+        assert bound == pytest.approx(expected.astype(float), rel=1e-12)
 
 
 @pytest.mark.parametrize("precision", REGIMES)
@@ -80,7 +126,7 @@ def test_a_wrong_learning_rate_breaks_the_bound(precision):
     broken = 0
     for t, before, after, grad in replayed(spec, 1):
         vectors, _, bound = split(spec, t, before, after, grad, lr=0.1 * wrong)
-        broken += int((vectors[3].abs() > bound).sum())
+        broken += int((np.abs(vectors[3]) > bound).sum())
     assert broken > 10
 
 
@@ -94,9 +140,9 @@ def test_the_bound_is_reached_where_the_weight_does_not_move():
     update_W(spec, state, grad, 1, 0)
     vectors, factors, bound = split(spec, 1, before, state, grad)
     assert torch.equal(state["W"], W)
-    ratio = float(vectors[3].abs() / bound)
+    ratio = (np.abs(vectors[3]) / bound).item()
     assert ratio == pytest.approx(0.999, abs=1e-4)
-    assert float(vectors[1]) * factors[1] == pytest.approx(2**-8 * 0.999, rel=1e-6)
+    assert vectors[1].item() * factors[1] == pytest.approx(2**-8 * 0.999, rel=1e-6)
 
 
 @pytest.mark.parametrize(("format", "kind"), [("bfloat16", torch.int16), ("float32", torch.int32)])
@@ -106,40 +152,35 @@ def test_half_ulps_by_bits_are_those_of_the_definition(format, kind):
     limit = 2 ** (torch.iinfo(kind).bits - 1)
     patterns = generator.integers(-limit, limit, 70_000)
     values = torch.from_numpy(patterns).to(kind).view(dtype)
-    values = values[values.isfinite() & (values.float().abs() >= SMALLEST)]
+    values = values[values.isfinite() & (values.float().abs() >= float(SMALLEST))]
     assert len(values) > 10_000
     _, away = half_ulps(values.float().numpy(), format)
-    fast = binade(values).numpy() * UNIT[format]
+    fast = np.array([binade(value) for value in values.float().numpy()]) * UNIT[format]
     assert (fast == away).all()
     assert (fast == spacing(values.float().numpy(), format) / 2).all()
 
 
 def test_small_numbers_have_the_ulp_of_the_smallest():
-    values = torch.tensor([0.0, -0.0, 1e-40, 2.0**-65, 2.0**-64], dtype=torch.float32)
-    assert binade(values).tolist() == [2.0**-64] * 5
+    values = np.array([0.0, -0.0, 1e-40, 2.0**-65, 2.0**-64], np.float32)
+    assert [binade(value) for value in values] == [2.0**-64] * 5
 
 
-@given(beta1=st.sampled_from([0.0, 0.5, 0.9, 0.99]), lengths=st.lists(st.integers(1, 140)))
+@given(beta1=st.sampled_from([0.0, 0.5, 0.9, 0.99]), updates=st.integers(1, 300))
 @settings(max_examples=15, deadline=None)
-def test_averages_of_any_segments_are_those_of_the_whole(beta1, lengths):
-    total = sum(lengths)
-    grads = torch.randn(total, 3, 2, generator=torch.Generator().manual_seed(0)).bfloat16()
-    whole = RecentAverages(torch.zeros(3, 2).double(), torch.zeros(REACH - 1, 3, 2), beta1)
-    history, rows = GradientHistory(5, 2, beta1, torch.bfloat16), slice(1, 4)
-    first = 0
-    for length in lengths:
-        averages = history.recall(rows)
-        for grad in grads[first : first + length]:
-            for age in (1, 10, 100):
-                assert torch.equal(averages.ago(age), whole.ago(age))
-            averages.push(grad.double())
-            whole.push(grad.double())
-        history.keep(rows, averages, grads[first : first + length])
-        first += length
-    expected = np.zeros((3, 2))
-    for grad in grads.double().numpy():
-        expected = beta1 * expected + (1 - beta1) * grad
-    np.testing.assert_allclose(whole.ago(1).numpy(), expected, rtol=1e-12, atol=1e-15)
+def test_averages_of_gradients_that_come_late_are_those_of_before(beta1, updates):
+    """By their definition, and bit for bit: E as it was, not something like it."""
+    grads = np.random.default_rng(0).normal(size=(updates, 6)).astype(np.float32)
+    late, averages = np.concatenate([np.zeros((100, 6), np.float32), grads]), np.zeros((3, 6))
+    inverse, older, past, expected = np.full(6, 0.5), np.empty(6), [], [np.zeros(6)]
+    for t in range(1, updates + 1):
+        for average, age in zip(averages, (1, 10, 100), strict=True):
+            advance(average, late[99 + t - age], beta1, inverse, older)
+            assert (older == 0.5 * average).all()
+        past.append(averages[0].copy())
+        for average, age in zip(averages, (1, 10, 100), strict=True):
+            assert (average == past[max(0, t - age)]).all()
+        expected.append(beta1 * expected[-1] + (1 - LONG(beta1)) * grads[t - 1])
+    np.testing.assert_allclose(past, np.array(expected[:-1], float), rtol=1e-12, atol=1e-15)
 
 
 def test_ages_sum_to_present_and_momentum():

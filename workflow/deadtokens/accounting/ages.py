@@ -1,76 +1,36 @@
 """How old the gradients are that move a token: the first moment, unrolled exactly.
 
 Without rounding the moment would be E[t] = beta1 E[t - 1] + (1 - beta1) g[t], from E[0] = 0, and
-what gradients of age k and more contribute to E[t] is beta1 ** k E[t - k].
+what gradients of age k and more contribute to E[t] is beta1 ** k E[t - k], which is an average too:
+of the gradients as they were k updates ago.
 """
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from deadtokens.loops import regrouped
 
 BORDERS = (1, 10, 100)
 AGES = ("0", "1-9", "10-99", ">=100", "rounding of the moment")
-REACH = BORDERS[-1]
+MEMORY = BORDERS[-1]  # gradients that are remembered from update to update
 
 
-class RecentAverages:
-    """E after each of the last REACH updates, in float64.
-
-    Parameters
-    ----------
-    start : float64 Tensor of shape (tokens, components)
-        E, REACH updates ago.
-    grads : Tensor of shape (REACH - 1, tokens, components)
-        Of the updates since, in order.
-    beta1 : float
-    """
-
-    def __init__(self, start: Tensor, grads: Tensor, beta1: float):
-        self.weight = 1 - beta1
-        self.ring = torch.empty((REACH, *start.shape), dtype=torch.float64).unbind()
-        self.ring[0].copy_(start)
-        self.next = 1
-        for grad in grads:
-            self.push(grad.double())
-
-    def ago(self, updates: int) -> Tensor:
-        """Return E so many updates, 1 to REACH, before the one that is pushed next."""
-        return self.ring[(self.next - updates) % REACH]
-
-    def push(self, grad: Tensor) -> None:
-        """Take in the float64 gradient of the next update."""
-        torch.lerp(self.ago(1), grad, self.weight, out=self.ring[self.next % REACH])
-        self.next += 1
-
-
-class GradientHistory:
-    """What `RecentAverages` needs at the start of a segment, for all tokens.
-
-    Gradients are kept as they were recorded: a quarter of the memory that their averages need.
+@regrouped
+def advance(average, grad, beta1, inverse, older):
+    """Take E an update on, in place, and fill `older` with E / D.
 
     Parameters
     ----------
-    tokens, components : int
+    average : float64 ndarray of shape (weights,)
+        E.
+    grad : float32 ndarray of that shape
+        The next gradient of E.
     beta1 : float
-    dtype : torch.dtype
-        Of the recorded gradients.
+    inverse, older : float64 ndarray of that shape
+        1 / D of the update that is explained; E / D.
     """
-
-    def __init__(self, tokens: int, components: int, beta1: float, dtype: torch.dtype):
-        self.beta1 = beta1
-        self.start = torch.zeros((tokens, components), dtype=torch.float64)
-        self.grads = torch.zeros((REACH - 1, tokens, components), dtype=dtype)
-
-    def recall(self, rows: slice) -> RecentAverages:
-        """Return the averages of some tokens before the update that comes next."""
-        return RecentAverages(self.start[rows], self.grads[:, rows], self.beta1)
-
-    def keep(self, rows: slice, averages: RecentAverages, grads: Tensor) -> None:
-        """Remember some tokens after the updates that consumed `grads`, (updates, tokens, ...)."""
-        self.start[rows] = averages.ago(REACH)
-        kept = self.grads[len(grads) :, rows].clone()
-        self.grads[: len(kept), rows] = kept
-        self.grads[len(kept) :, rows] = grads[-(REACH - 1) :]
+    for i in range(len(average)):
+        average[i] = beta1 * average[i] + (1 - beta1) * grad[i]
+        older[i] = average[i] * inverse[i]
 
 
 def split_by_age(

@@ -9,20 +9,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 import xarray as xr
 
-from deadtokens.accounting.accounts import Run, account_for
-from deadtokens.accounting.ages import GradientHistory
-from deadtokens.accounting.ledger import Ledger, parts
+from deadtokens.accounting.accumulator import Accumulator
 from deadtokens.accounting.motion import summarise
 from deadtokens.analysis.origin import run_attributes
-from deadtokens.analysis.populations import members_of
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
-from deadtokens.training.precision import REGIMES
-from deadtokens.training.spec import read_spec
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
@@ -32,65 +26,42 @@ from deadtokens.trajectory.updates import read_tiles
 def attribute_motion(segments: Segments) -> xr.Dataset:
     """Return what moved the tokens of a run, update by update; see `motion.summarise`.
 
-    A segment's memory is 28 bytes a token and update; nothing but the result grows with the run,
-    by about 20 kB an update at 64 components.
-
     Raises
     ------
     UserError
         If one of the four tensors was not recorded, or a rounding term exceeds its bound.
     """
-    opened = open_run(segments)
-    run = _describe(opened)
-    ledger = _keep_ledger(segments, run)
-    return summarise(ledger).assign_attrs(run_attributes(opened) | _checks(ledger))
-
-
-def _describe(opened: xr.Dataset) -> Run:
-    missing = [name for name in layout.TENSORS if name not in opened]
+    run = open_run(segments)
+    missing = [name for name in layout.TENSORS if name not in run]
     if missing:
         raise UserError(
-            f"run {opened.attrs['run']}: without recorded {', '.join(missing)} its motion cannot "
+            f"run {run.attrs['run']}: without recorded {', '.join(missing)} its motion cannot "
             "be attributed; record all four tensors"
         )
-    populations = members_of(opened).astype(np.float64)
-    h_mean = opened["h_mean"].values.astype(np.float64)
-    return Run(opened.attrs["run"], read_spec(opened.attrs["spec"]), populations, h_mean)
-
-
-def _keep_ledger(segments: Segments, run: Run) -> Ledger:
-    """Return the accounts of the whole run.
-
-    One thread computes, others inflate the next tile meanwhile: two that compute would spend as
-    much on waiting for the interpreter as they gain.
-    """
-    torch.set_num_threads(1)
-    ledger = Ledger(run)
-    format = getattr(torch, REGIMES[run.spec.precision].weights)  # the gradients' too
-    history = GradientHistory(*ledger.start.shape, run.spec.beta1, format)
+    accumulator = Accumulator(run)
     for tile in read_tiles(segments):
-        for rows in parts(tile):
-            ledger.enter(tile, rows, account_for(tile, rows, run, history))
+        accumulator.add(tile)
         del tile  # before the one after the next is read
-    ledger.close()
-    return ledger
+    return summarise(accumulator).assign_attrs(run_attributes(run) | checks(accumulator))
 
 
-def _checks(ledger: Ledger) -> dict[str, float | int]:
+def checks(accumulator: Accumulator) -> dict[str, float | int]:
     """Return the attributes that say how the terms were checked."""
-    worst = {
-        f"worst_bound_{name}": value
-        for name, value in vars(ledger.worst).items()
-        if name != "value" and value is not None
+    over_tokens, displacements = accumulator.over_tokens, accumulator.net_displacement.size
+    not_finite = int(over_tokens.not_finite.sum())
+    attributes = {
+        "values_checked": len(accumulator.closure) * displacements - not_finite,
+        "values_not_finite": not_finite,
+        "worst_closure": float(accumulator.closure.max(initial=0.0)),
+        "worst_bound_ratio": float(over_tokens.bound_ratio.max(initial=0.0)),
     }
-    updates = sum(len(segment.updates) for segment in ledger.segments)
-    return {
-        "values_checked": updates * ledger.net_displacement.size - ledger.not_finite,
-        "values_not_finite": ledger.not_finite,
-        "worst_closure": float(ledger.over_updates("closure").max(initial=0.0)),
-        "worst_bound_ratio": ledger.worst.value,
-        **worst,
-    }
+    if attributes["worst_bound_ratio"]:
+        place = int(over_tokens.bound_ratio.argmax())
+        token, component = accumulator.place_of(place)
+        names = ("update", "token", "component")
+        worst = zip(names, (place + 1, token, component), strict=True)
+        attributes |= {f"worst_bound_{name}": value for name, value in worst}
+    return attributes
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -99,6 +70,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
     parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
     options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # the other cores inflate what comes next
     motion = attribute_motion(options.segments)
     write(motion, options.output)
     logging.getLogger(__name__).info(

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from deadtokens.accounting.accounts import DISPLACEMENT, EXP_AVG, GRAD, OLDER, VECTORS
+from deadtokens.accounting.accumulator import Accumulator
 from deadtokens.accounting.ages import split_by_age
-from deadtokens.accounting.ledger import Ledger
-from deadtokens.accounting.terms import TERMS
+from deadtokens.accounting.sums import EXP_AVG, GRAD, OLDER
+from deadtokens.accounting.terms import DISPLACEMENT, TERMS
 
 # Name: axes behind update and population, long name, unit.
 CENTROID = {
@@ -73,11 +73,11 @@ class Centroids:
     against: np.ndarray
 
 
-def label_centroids(ledger: Ledger, sizes: np.ndarray) -> xr.Dataset:
+def label_centroids(sums: Accumulator, sizes: np.ndarray) -> xr.Dataset:
     """Return the centroids' motion: vectors, norms, shares, cosines, and sums over the run."""
-    centroids = _centroids(ledger, sizes)
+    centroids = _centroids(sums, sizes)
     with np.errstate(invalid="ignore", divide="ignore"):
-        net = _net_centroids(ledger, sizes)
+        net = _net_centroids(sums, sizes)
     values = _vectors(centroids) | _norms(centroids) | _shares(centroids, net)
     return xr.Dataset(
         {
@@ -87,17 +87,15 @@ def label_centroids(ledger: Ledger, sizes: np.ndarray) -> xr.Dataset:
     )
 
 
-def _centroids(ledger: Ledger, sizes: np.ndarray) -> Centroids:
-    components = ledger.run.h_mean.shape[1]
-    sums = ledger.over_updates("sums", len(VECTORS), len(sizes), components)
-    factors = ledger.over_updates("factors", len(TERMS))
+def _centroids(sums: Accumulator, sizes: np.ndarray) -> Centroids:
+    factors = sums.numbers.factors
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = (sums / sizes[:, None]).transpose(0, 2, 1, 3)  # update, population, vector
+        means = (sums.over_tokens.vectors / sizes[:, None]).swapaxes(1, 2)
     terms = means[:, :, : len(TERMS)] * factors[:, None, :, None]
     displacement = means[:, :, DISPLACEMENT]
-    h_mean = np.broadcast_to(ledger.run.h_mean[: len(means), None], displacement.shape)
+    h_mean = np.broadcast_to(sums.h_mean[:, None], displacement.shape)
     against = np.stack([means[:, :, GRAD], means[:, :, EXP_AVG], h_mean], axis=2)
-    return Centroids(displacement, terms, _ages(ledger, means, terms, factors), against)
+    return Centroids(displacement, terms, _ages(sums, means, terms, factors), against)
 
 
 def _vectors(centroids: Centroids) -> dict[str, np.ndarray]:
@@ -129,21 +127,23 @@ def _shares(centroids: Centroids, net: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _ages(ledger: Ledger, means: np.ndarray, terms: np.ndarray, factors: np.ndarray) -> np.ndarray:
+def _ages(
+    sums: Accumulator, means: np.ndarray, terms: np.ndarray, factors: np.ndarray
+) -> np.ndarray:
     """Return the centroids' motion by age, (updates, populations, ages, components)."""
     _, present, momentum, _ = np.moveaxis(terms, 2, 0)
     step = factors[:, 1] + factors[:, 2]
     older = means[:, :, OLDER:] * step[:, None, None, None]
-    ages = split_by_age(present, momentum, older, ledger.run.spec.beta1)
+    ages = split_by_age(present, momentum, older, sums.numbers.beta1)
     gap = np.abs(ages.sum(axis=2) - present - momentum)
     if (gap > 1e-12 * np.abs(ages).sum(axis=2)).any():
         raise AssertionError("the ages do not sum to present and momentum")
     return ages
 
 
-def _net_centroids(ledger: Ledger, sizes: np.ndarray) -> np.ndarray:
+def _net_centroids(sums: Accumulator, sizes: np.ndarray) -> np.ndarray:
     """Return the net displacement of the populations' centroids, (populations, components)."""
-    return ledger.run.populations @ ledger.net_displacement / sizes[:, None]
+    return sums.members @ sums.net_displacement / sizes[:, None]
 
 
 def shares(parts: np.ndarray, displacement: np.ndarray) -> np.ndarray:

@@ -1,13 +1,13 @@
-"""The ledger of a run as a labelled dataset: centroids, shares, quantiles, sums over the run."""
+"""The sums of a run as a labelled dataset: centroids, shares, quantiles, sums over the run."""
 
 import numpy as np
 import xarray as xr
 
-from deadtokens.accounting.accounts import AGAINST, STATISTICS
+from deadtokens.accounting.accumulator import QUANTILES, Accumulator
 from deadtokens.accounting.ages import AGES
 from deadtokens.accounting.centroids import about, label_centroids, norm, shares
-from deadtokens.accounting.ledger import QUANTILES, Ledger
 from deadtokens.accounting.terms import TERMS
+from deadtokens.accounting.tokens import AGAINST
 from deadtokens.analysis.populations import describe_members
 
 COORDINATES = {
@@ -21,44 +21,40 @@ COORDINATES = {
 }
 
 
-def summarise(ledger: Ledger) -> xr.Dataset:
-    """Return what the ledger says of centroids and tokens, labelled.
+def summarise(sums: Accumulator) -> xr.Dataset:
+    """Return what the sums of a run say of centroids and tokens, labelled.
 
     A share is <part, displacement> / <displacement, displacement>: the four terms' shares sum to 1,
     the ages' to those of present and momentum. Where nothing moves it is NaN.
 
     Parameters
     ----------
-    ledger : Ledger
-        Closed.
+    sums : Accumulator
+        To which all tiles were added.
     """
-    members = ledger.run.populations.astype(bool)
-    sizes = members.sum(axis=1)
+    sizes = sums.members.sum(axis=1)
     dataset = xr.merge(
-        [label_centroids(ledger, sizes), _tokens(ledger, sizes), describe_members(members)],
+        [label_centroids(sums, sizes), _tokens(sums), describe_members(sums.members)],
         join="exact",
         compat="no_conflicts",
     )
     dataset["closure"] = (
         "update",
-        ledger.over_updates("closure"),
+        sums.closure,
         about("worst gap between a token's displacement and the sum of its terms, of their sizes"),
     )
     dataset["bound_ratio"] = (
         "update",
-        ledger.over_updates("bound_ratio"),
+        sums.over_tokens.bound_ratio,
         about("worst size of a rounding term relative to its bound"),
     )
-    return dataset.assign_coords(_coordinates(ledger))
+    return dataset.assign_coords(_coordinates(sums))
 
 
-def _coordinates(ledger: Ledger) -> dict[str, tuple]:
-    updates = np.concatenate(
-        [np.zeros(0, np.int64), *(np.array(s.updates) for s in ledger.segments)]
-    )
-    tokens, components = ledger.net_displacement.shape
+def _coordinates(sums: Accumulator) -> dict[str, tuple]:
+    tokens, components = sums.net_displacement.shape
     values = {
-        "update": updates,
+        "update": np.arange(1, len(sums.closure) + 1),
         "term": list(TERMS),
         "age": list(AGES),
         "against": list(AGAINST),
@@ -69,12 +65,11 @@ def _coordinates(ledger: Ledger) -> dict[str, tuple]:
     return {name: (name, values[name], about(text)) for name, text in COORDINATES.items()}
 
 
-def _tokens(ledger: Ledger, sizes: np.ndarray) -> xr.Dataset:
-    quantiles = ledger.over_updates("quantiles", len(sizes), len(STATISTICS), len(QUANTILES))
-    at_rest = ledger.over_updates("at_rest", len(sizes))
+def _tokens(sums: Accumulator) -> xr.Dataset:
+    quantiles, at_rest = sums.quantiles, sums.at_rest
     with np.errstate(invalid="ignore", divide="ignore"):
-        rest_norm = ledger.over_updates("rest_norms", len(sizes)) / at_rest
-    net_terms = ledger.net.transpose(1, 0, 2)
+        rest_norm = sums.rest_norms / at_rest
+    net_terms = sums.net.transpose(1, 0, 2)
     axes = ("update", "population")
     return xr.Dataset(
         {
@@ -100,12 +95,12 @@ def _tokens(ledger: Ledger, sizes: np.ndarray) -> xr.Dataset:
             ),
             "net_share": (
                 ("token", "term"),
-                shares(net_terms, ledger.net_displacement),
+                shares(net_terms, sums.net_displacement),
                 about("share of each term, summed over the run, in the net displacement"),
             ),
             "net_displacement_norm": (
                 "token",
-                norm(ledger.net_displacement),
+                norm(sums.net_displacement),
                 about("norm of the net displacement over the run", "weight"),
             ),
         }

@@ -9,15 +9,16 @@ a = lr / (1 - beta1 ** t) and m for the first moment::
     rounding  1                    what is left of W[t] - W[t - 1]
 """
 
-from collections.abc import Sequence
+import math
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from deadtokens.training.update import Hyperparameters, denominator, step_size
+from deadtokens.loops import regrouped
+from deadtokens.training.update import Hyperparameters, step_size
 
 TERMS = ("decay", "present", "momentum", "rounding")
+DECAY, PRESENT, MOMENTUM, ROUNDING = range(len(TERMS))
+DISPLACEMENT = len(TERMS)
 
 
 def coefficients(t: int, lr: float, hyper: Hyperparameters) -> np.ndarray:
@@ -26,47 +27,43 @@ def coefficients(t: int, lr: float, hyper: Hyperparameters) -> np.ndarray:
     return np.array([-lr * hyper.weight_decay, -step * (1 - hyper.beta1), -step * hyper.beta1, 1.0])
 
 
-def inverse_denominator(exp_avg_sq: Tensor, t: int, hyper: Hyperparameters) -> Tensor:
-    """Return 1 / D in float64, from the second moment after update t."""
-    return denominator(exp_avg_sq.double(), t, hyper).reciprocal_()
+def correction(t: int, hyper: Hyperparameters) -> float:
+    """Return sqrt(1 - beta2 ** t), which divides sqrt(v) in the denominator of update t."""
+    return math.sqrt(1 - hyper.beta2**t)
 
 
-def split_displacement(
-    W: tuple[Tensor, Tensor],
-    grad: Tensor,
-    exp_avg: Tensor,
-    inverse: Tensor,
-    factors: np.ndarray,
-    out: Sequence[Tensor] | None = None,
-) -> Tensor | Sequence[Tensor]:
-    """Return the vectors of the terms, and the displacement, to which they sum with `factors`.
+@regrouped
+def invert_denominator(exp_avg_sq, correction, eps, inverse):
+    """Fill `inverse`, float64, with 1 / D, from second moments after an update, float32."""
+    for i in range(len(inverse)):
+        inverse[i] = 1 / (np.sqrt(np.float64(exp_avg_sq[i])) / correction + eps)
+
+
+@regrouped
+def split_displacement(before, after, grad, exp_avg, inverse, factors, vectors):
+    """Fill the first five of `vectors`: those of TERMS, and the displacement to which they sum.
 
     Parameters
     ----------
-    W : (Tensor, Tensor) of one shape
-        Before and after the update, in any format.
-    grad, exp_avg : float64 Tensor of that shape
+    before, after : float32 ndarray of shape (weights,)
+        W before and after an update.
+    grad, exp_avg : float32 ndarray of that shape
         The gradient of the update; the first moment before it.
-    inverse : float64 Tensor of that shape
-        As `inverse_denominator` gives it.
-    factors : ndarray of shape (4,)
+    inverse : float64 ndarray of that shape
+        As `invert_denominator` fills it.
+    factors : float64 ndarray of shape (4,)
         As `coefficients` gives them.
-    out : five float64 Tensors of that shape, optional
-
-    Returns
-    -------
-    float64 Tensor of shape (5, *shape), or `out`
-        In the order of TERMS, then the displacement.
+    vectors : float64 ndarray of shape (5 or more, weights)
     """
-    vectors = torch.empty((5, *grad.shape), dtype=torch.float64) if out is None else out
-    decay, present, momentum, rounding, displacement = vectors
-    decay.copy_(W[0])
-    displacement.copy_(W[1]).sub_(decay)
-    torch.mul(grad, inverse, out=present)
-    torch.mul(exp_avg, inverse, out=momentum)
-    of_decay, of_present, of_momentum = factors[:3].tolist()
-    torch.add(displacement, present, alpha=-of_present, out=rounding)
-    rounding.sub_(momentum, alpha=of_momentum)
-    if of_decay:
-        rounding.sub_(decay, alpha=of_decay)
-    return vectors
+    decay, present, momentum = vectors[DECAY], vectors[PRESENT], vectors[MOMENTUM]
+    rounding, displacement = vectors[ROUNDING], vectors[DISPLACEMENT]
+    for i in range(len(before)):
+        decay[i] = before[i]
+        displacement[i] = np.float64(after[i]) - before[i]
+    for i in range(len(before)):
+        present[i] = grad[i] * inverse[i]
+        momentum[i] = exp_avg[i] * inverse[i]
+    of_decay, of_present, of_momentum, _ = factors
+    for i in range(len(before)):
+        intended = of_decay * decay[i] + of_present * present[i] + of_momentum * momentum[i]
+        rounding[i] = displacement[i] - intended
