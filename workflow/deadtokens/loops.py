@@ -1,0 +1,69 @@
+"""Loops that are compiled, by numba, and kept from run to run.
+
+Compiled code is kept beside the module, as Python keeps its own; in the user's cache folder where
+that cannot be written to, and not at all where neither can. numba takes what it has kept for fresh
+as long as the function's own file is what it was, whatever became of the functions and numbers that
+the file imports. Here the fingerprint of the module decides, which covers them.
+
+Each compiled function should meet one set of types alone: two processes that keep the code of one
+function for different types in the same moment can exchange it.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+from numba.core import caching
+
+from deadtokens.fingerprint import fingerprint
+
+# Sums in any order and fused multiply-adds; NaN and infinities stay what they are.
+REGROUPED = {"reassoc", "contract", "arcp", "nsz"}
+
+
+def compiled(function: Callable) -> Callable:
+    """Compile a function when it is first called: every operation as it stands, as numpy has it."""
+    return _compile(function)
+
+
+def regrouped(function: Callable) -> Callable:
+    """Compile a function whose sums may be taken in any order: faster where bits do not count."""
+    return _compile(function, fastmath=REGROUPED)
+
+
+def _compile(function: Callable, **options: Any) -> Callable:
+    options |= {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder can be written to
+        return numba.njit(**options)(function)
+
+
+_stamp = cache(fingerprint)
+
+
+class _Stamped:
+    def __init__(self, function: Callable, file: str):
+        super().__init__(function, file)
+        self.module = function.__module__
+
+    def get_source_stamp(self) -> str:
+        return _stamp(self.module)
+
+
+class Chosen(_Stamped, caching.UserProvidedCacheLocator):
+    """The folder that the variable NUMBA_CACHE_DIR names."""
+
+
+class BesideModule(_Stamped, caching.InTreeCacheLocator):
+    """The folder ``__pycache__`` beside the module."""
+
+
+class OfUser(_Stamped, caching.UserWideCacheLocator):
+    """The user's cache folder."""
+
+
+numba.config.CACHE_LOCATOR_CLASSES = ",".join(
+    f"{__name__}.{place.__name__}" for place in (Chosen, BesideModule, OfUser)
+)
