@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadtokens.freezing.steps import _distances, _in_bfloat16_ulps, values_of
@@ -23,6 +23,7 @@ from deadtokens.ulp import (
 PATTERNS = np.arange(2**16, dtype=np.uint16).view(ml_dtypes.bfloat16)
 FINITE = PATTERNS[np.isfinite(PATTERNS.astype(np.float32))]
 LARGEST = np.float32(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
+COMPILED = settings(deadline=None)  # when it is first called
 SINGLES = st.floats(-(2.0**127), 2.0**127, width=32)  # with a finite neighbour
 
 
@@ -158,11 +159,13 @@ def distances(bits):
 
 
 @given(st.integers(0, 2**16 - 1))
+@COMPILED
 def test_distances_from_any_pattern_to_all_others(pattern):
     # NaN patterns too: they are no more than places behind infinity.
-    whole = np.array([(-1 if bits >> 15 else 1) * (bits & 0x7FFF) for bits in range(2**16)])
+    patterns = np.arange(2**16)
+    whole = np.where(patterns >> 15, -1, 1) * (patterns & 0x7FFF)
     there_and_back = np.full(2**17, pattern, np.uint16)
-    there_and_back[1::2] = np.arange(2**16)
+    there_and_back[1::2] = patterns
     expected = np.abs(whole - whole[pattern])
     found = distances(there_and_back)
     assert (found[::2] == expected).all()
@@ -170,6 +173,7 @@ def test_distances_from_any_pattern_to_all_others(pattern):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+@COMPILED
 def test_distances_of_float32_do_not_wrap(one, other):
     def place(bits):
         return (-1 if bits >> 31 else 1) * (bits & 0x7FFFFFFF)
@@ -180,6 +184,7 @@ def test_distances_of_float32_do_not_wrap(one, other):
 
 
 @given(SINGLES, st.integers(0, 40), st.booleans())
+@COMPILED
 def test_distance_of_float32_counts_the_steps_of_nextafter(value, steps, upwards):
     start = end = np.float32(value)
     for _ in range(steps):
@@ -194,6 +199,7 @@ def in_bfloat16_ulps(displacement, start):
 
 
 @given(st.lists(st.tuples(SINGLES, SINGLES), min_size=1, max_size=20))
+@COMPILED
 def test_fast_displacements_in_ulps_are_origins(pairs):
     start, displacement = np.array(pairs, np.float32).T
     expected = origin_ulps(displacement, start, "bfloat16")

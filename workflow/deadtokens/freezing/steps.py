@@ -174,7 +174,7 @@ def _in_bfloat16_ulps(
 ) -> None:
     """Divide by bfloat16's ulp at float32 starts given as bits; `power` is memory.
 
-    Exact but for an overflow: an ulp is the power of two below the start, over that of the mantissa.
+    Exact but for an overflow: an ulp is the power of two below the start, over 2 ** 7.
     """
     for step in range(len(power)):
         power[step] = max(start[step] & EXPONENT, SMALLEST_NORMAL)
