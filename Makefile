@@ -21,18 +21,23 @@ lint: .venv/ready
 docs: .venv/ready
 	@$(BIN)/deadtokens config --schema workflow/schemas/config.schema.json --readme config/README.md
 
-.venv/ready: envs/requirements.txt pyproject.toml
+.venv/ready: envs/requirements.txt envs/torch.txt pyproject.toml
 	@echo "Installing the locked requirements into .venv (once; a few minutes)"
-	@python3 -m venv .venv
-	@$(BIN)/pip install --quiet --requirement envs/requirements.txt
-	@$(BIN)/pip install --quiet --no-deps --editable .
+	@python3 -I -m venv .venv
+	@$(BIN)/pip install --quiet --require-hashes --requirement envs/requirements.txt
+	@$(BIN)/pip install --quiet --requirement envs/torch.txt
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Resolve envs/requirements.in anew. torch is locked without its build: each machine has its own.
+# Resolve envs/requirements.in anew, for every platform and every Python from 3.11 on, with the
+# hashes of all files. The conda environment lists the same versions: Snakemake copies it alone.
 lock:
-	@rm -rf .venv-lock
-	@python3 -m venv .venv-lock
-	@.venv-lock/bin/pip install --quiet --requirement envs/requirements.in
-	@(head -n 1 envs/requirements.txt; .venv-lock/bin/pip freeze | sed 's/^\(torch==[0-9.]*\).*/\1/') > envs/requirements.new
-	@mv envs/requirements.new envs/requirements.txt
-	@rm -rf .venv-lock
+	@python3 -I -m venv .venv-lock
+	@.venv-lock/bin/pip install --quiet uv==0.13.9
+	@.venv-lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+		--fork-strategy fewest --upgrade --generate-hashes --no-annotate --no-emit-index-url \
+		--custom-compile-command "make lock" --output-file envs/requirements.txt envs/requirements.in
+	@cat envs/torch.txt envs/requirements.txt | sed -n 's/^\([a-z].*==[^\\]*[^\\ ]\).*/      - \1/p' > envs/pins
+	@sed -e '/^      - /d' -e '/^  - pip:$$/r envs/pins' envs/environment.yaml > envs/environment.new
+	@mv envs/environment.new envs/environment.yaml
+	@rm -r envs/pins .venv-lock

@@ -1,5 +1,6 @@
 """Runs the real workflow on a tiny configuration."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -45,14 +46,17 @@ class House:
     code: Path
     work: Path
 
-    def snakemake(self, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
+    def snakemake(
+        self, *arguments: str, config: dict | None = None, **environment: str
+    ) -> subprocess.CompletedProcess:
         """Run Snakemake on the tiny configuration; return what it printed, in `stdout`."""
         (self.work / "tiny.yaml").write_text(yaml.safe_dump(config or TINY))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", self.code / "Snakefile"]
+        command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", self.code / "Snakefile"]
         options = ["--cores", "2", "--configfile", "tiny.yaml", *arguments]
         return subprocess.run(
             [*map(str, command), *options],
             cwd=self.work,
+            env=os.environ | environment,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -71,6 +71,51 @@ def test_hdf5_never_meets_a_full_disk(share, tmp_path_factory):
         assert (len(file.read(room)) == room) == (room <= size)
 
 
+class SlowDisk(io.FileIO):
+    """A file that takes and gives a few bytes at a time, and is refused every greater length."""
+
+    def __init__(self, path):
+        super().__init__(path, "w+")
+
+    def write(self, data):
+        return super().write(memoryview(data)[:1000])
+
+    def readinto(self, buffer):
+        return super().readinto(memoryview(buffer)[:1000])
+
+    def truncate(self, size=None):
+        if size > os.fstat(self.fileno()).st_size:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return super().truncate(size)
+
+
+def test_hdf5_reads_whole_what_comes_in_pieces(tmp_path):
+    values = np.random.default_rng(0).integers(0, 2**62, 3000)
+    with SlowDisk(tmp_path / "x.nc") as raw, SteadyFile(raw) as file:
+        write_hdf5(file, values)
+        file.check()
+        end = file.seek(0, os.SEEK_END)
+        file.truncate(end + 1)
+        assert file.seek(-1, os.SEEK_END) == end
+        assert file.read(1) == b"\0"
+        with pytest.raises(OSError, match="File too large"):
+            file.check()
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_disk_that_is_full_at_last_is_told(call, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with (
+        pytest.raises(UserError, match=r"x\.csv: the disk is full: more than"),
+        complete_or_absent(tmp_path / "x.csv") as temporary,
+    ):
+        temporary.write_text("content")
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_the_error_of_a_steady_file_is_not_lost(tmp_path):
     def write_and_fail():
         with complete_or_absent(tmp_path / "x.nc", needed=10**6) as path, FullDisk(path, 0) as raw:

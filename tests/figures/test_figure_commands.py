@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 from importlib import import_module
 from io import BytesIO
@@ -116,10 +118,10 @@ def inputs(name, folder):
     return [str(path) for path in paths]
 
 
-def picture(figure):
+def picture(figure, **about):
     buffer = BytesIO()
     with style.look():
-        figure.savefig(buffer, format="png", dpi=style.DOTS_PER_INCH)
+        figure.savefig(buffer, format="png", dpi=style.DOTS_PER_INCH, metadata=about)
     return buffer.getvalue()
 
 
@@ -141,7 +143,7 @@ def test_command_writes_a_figure_whose_csv_holds_all_that_is_drawn(name, tmp_pat
     pd.testing.assert_frame_equal(table, MODULES[name].table(datasets(name)), check_exact=True)
     figure = MODULES[name].draw(table)
     style.set_title(figure, f"{MODULES[name].RECIPE.title}: {title}")
-    assert picture(figure) == files[".png"]
+    assert picture(figure, Creator=f"deadtokens figure {name}") == files[".png"]
 
 
 def test_the_same_command_gives_the_same_bytes(tmp_path):
@@ -176,6 +178,24 @@ def test_dispatcher_names_the_figures(arguments, capsys):
         draw.main(arguments)
     assert stop.value.code == 2
     assert "frozen" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", ""])
+@pytest.mark.parametrize("module", ["draw", "animation"])
+def test_no_display_that_the_environment_asks_for_is_loaded(backend, module):
+    command = [sys.executable, "-W", "error", "-m", f"deadtokens.figures.{module}", "--help"]
+    package = str(Path(draw.__file__).parents[2])
+    environment = os.environ | {"MPLBACKEND": backend, "PYTHONPATH": package}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage: deadtokens" in done.stdout
+
+
+def test_matplotlib_by_itself_would_not_start_there():
+    environment = os.environ | {"MPLBACKEND": "nonsense"}
+    command = [sys.executable, "-c", "import matplotlib"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "nonsense" in done.stderr
 
 
 def rendered(path):

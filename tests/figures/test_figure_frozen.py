@@ -81,26 +81,26 @@ def test_a_diverged_run_is_marked_in_both_panels():
 
 def test_of_many_updates_bins_are_drawn_with_their_range_and_median():
     flicker = np.tile([0.0, 1.0, 0.5], 1000)
-    flicker[:30] = 0.25
+    flicker[:60] = 0.25
     table = frozen.table([freezing(np.column_stack([flicker, 0 * flicker]))])
     dead = table[table["population"] == "dead"].reset_index(drop=True)
-    assert dead["update"].tolist() == list(range(1, 3000, 15))
-    assert dead["last_update"].tolist() == list(range(15, 3001, 15))
+    assert dead["update"].tolist() == list(range(1, 3000, 30))
+    assert dead["last_update"].tolist() == list(range(30, 3001, 30))
     shown = dead[["lowest", "frozen_fraction", "highest"]]
     assert shown.iloc[:2].to_numpy().tolist() == [[0.25] * 3] * 2
     assert (shown.iloc[2:] == [0.0, 0.5, 1.0]).all(axis=None)
     figure = frozen.draw(table)
-    assert figure.axes[0].get_xlabel() == "update (in bins of 15)"
+    assert figure.axes[0].get_xlabel() == "update (in bins of 30)"
     (band,) = figure.axes[0].collections
     edge = band.get_paths()[0].vertices
     assert (edge[:, 1].min(), edge[:, 1].max()) == (0, 1)
     assert figure.axes[0].lines[0].get_ydata().tolist() == dead["frozen_fraction"].tolist()
-    assert figure.axes[0].lines[0].get_xdata()[0] == 8  # the middle of the first bin
+    assert figure.axes[0].lines[0].get_xdata()[0] == 15.5  # the middle of the first bin
     assert "shaded: range of a bin's updates; line: their median" in shown_texts(figure)
 
 
 def test_few_updates_are_drawn_one_by_one_without_bands():
-    figure = frozen.draw(frozen.table([freezing([(0.0, 1.0), (1.0, 0.0)] * 100)]))
+    figure = frozen.draw(frozen.table([freezing([(0.0, 1.0), (1.0, 0.0)] * 50)]))
     assert figure.axes[0].get_xlabel() == "update"
     assert not figure.axes[0].collections
     assert not any("shaded" in text for text in shown_texts(figure))

@@ -21,13 +21,28 @@ def line_of(figure, values):
 def test_raw_and_smoothed_losses_by_hand():
     values = np.arange(200.0) ** 2  # window: 2 * (200 // 100) + 1 = 5
     table = loss.table([scalars(values, precision="fp32")])
-    assert rows(table, EACH)["loss"].tolist() == values.tolist()
-    assert rows(table, EACH)["update"].tolist() == list(range(1, 201))
+    raw = rows(table, EACH)  # 200 updates in 100 bins of two
+    assert raw["lowest"].tolist() == values[::2].tolist()
+    assert raw["highest"].tolist() == values[1::2].tolist()
+    assert raw["update"].tolist() == list(range(1, 201, 2))
+    assert raw["last_update"].tolist() == list(range(2, 201, 2))
     smooth = rows(table, loss.SMOOTHED)
     assert smooth["loss"].tolist()[:4] == [0, 5 / 3, 30 / 5, 55 / 5]
     assert smooth["update"].iloc[-1] == 198  # the last update with a full window
     assert smooth["loss"].iloc[-1] == sum(n**2 for n in range(195, 200)) / 5
     assert smooth["averaged_over"].tolist()[:4] == [1, 3, 5, 5]
+
+
+def test_a_long_run_shows_the_range_of_bins_and_a_short_one_each_update():
+    values = 8 - np.arange(300.0) / 100
+    figure = loss.draw(loss.table([scalars(values, precision="fp32")]))
+    (band,) = figure.axes[0].collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (np.float32(values[-1]), 8)
+    assert "shaded: range of a bin's updates; line: the centred mean" in shown_texts(figure)
+    short = loss.draw(loss.table([scalars(values[:100], precision="fp32")]))
+    assert not short.axes[0].collections
+    assert len(line_of(short, values[:100])) == 1
 
 
 @settings(max_examples=40, deadline=None)

@@ -80,6 +80,57 @@ def test_runs_that_differ_in_the_seed_share_a_group():
     assert (first.label, second.label) == ("fp32, seed 1", "fp32, seed 2")
 
 
+def test_nested_settings_are_short_and_complete():
+    specs = [
+        {"precision": "fp32", "tied": True, "record": {"tensors": ["W"], "segment": 500}},
+        {"precision": "fp32", "tied": False, "record": {"tensors": ["W", "grad"], "segment": 500}},
+    ]
+    assert labels(*specs) == ["tied false, tensors W + grad", "tied true, tensors W"]
+
+
+def test_one_run_at_two_lengths_is_two_members():
+    long, short = (scalars([1.0] * n, run="a", precision="fp32") for n in (6, 3))
+    other = scalars([1.0] * 3, run="b", precision="mixed")
+    found = runs.experiment([long, other, short])
+    assert [run.label for run in found] == ["mixed, steps 3", "fp32, steps 3", "fp32, steps 6"]
+    assert [run.identity for run in found] == ["b, steps 3", "a, steps 3", "a, steps 6"]
+    assert [run.label for run in runs.experiment([long, short])] == ["steps 3", "steps 6"]
+
+
+def test_a_length_is_named_only_where_a_run_has_several():
+    pair = [scalars([1.0] * n, run=str(n), precision="fp32", lr=n) for n in (3, 6)]
+    assert [run.label for run in runs.experiment(pair)] == ["lr 3", "lr 6"]
+    assert [run.identity for run in runs.experiment(pair)] == ["3", "6"]
+
+
+def test_the_folder_says_how_far_a_run_that_diverged_was_to_go(tmp_path):
+    paths = []
+    for steps in (6, 9):
+        paths.append(tmp_path / f"steps-{steps}" / "scalars.nc")
+        paths[-1].parent.mkdir()
+        diverged(scalars([1.0] * 4, precision="fp32"), at=4).to_netcdf(paths[-1], engine="h5netcdf")
+    found = runs.experiment(runs.open_runs(paths, ["loss"]))
+    assert [run.label for run in found] == ["steps 6", "steps 9"]
+    with pytest.raises(UserError, match="run a is given twice"):
+        runs.experiment(runs.open_runs([paths[0], paths[0]], ["loss"]))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"status": "lost"},
+        {"status": 3},
+        {"status": "diverged"},
+        {"status": "diverged", "diverged_at": "soon"},
+        {"run": 7},
+        {"spec": 7},
+    ],
+)
+def test_what_a_file_says_of_its_run_is_checked(attributes):
+    with pytest.raises(UserError, match="again"):
+        runs.experiment([scalars([1.0]).assign_attrs(attributes)])
+
+
 def test_a_run_given_twice_is_refused():
     with pytest.raises(UserError, match="run a is given twice"):
         runs.experiment([scalars([1.0], run="a"), scalars([2.0], run="a")])
@@ -87,7 +138,7 @@ def test_a_run_given_twice_is_refused():
 
 @pytest.mark.parametrize("spec", ["{", "[1]"])
 def test_a_broken_spec_is_refused(spec):
-    with pytest.raises(UserError, match="run a is no JSON object"):
+    with pytest.raises(UserError, match="run a: the spec of its run a is no JSON object"):
         runs.experiment([scalars([1.0]).assign_attrs(spec=spec)])
 
 

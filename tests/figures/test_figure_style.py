@@ -62,6 +62,9 @@ def test_hostile_text_is_drawn_literally_or_escaped(text, drawn):
 def test_long_text_is_wrapped_and_never_cut():
     assert style.as_drawn("aaa bbb ccc", 7) == "aaa bbb\nccc"
     assert style.as_drawn("tensors W + grad, bf16-weights", 24) == "tensors W + grad,\nbf16-weights"
+    assert style.as_drawn("tied false, weight decay 0.1 (n = 2)", 20) == (
+        "tied false,\nweight decay 0.1\n(n = 2)"
+    )
     assert style.as_drawn("x" * 100, 10) == "\n".join(["x" * 10] * 10)
 
 

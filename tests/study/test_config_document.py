@@ -17,7 +17,7 @@ from deadtokens.training.spec import flat
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.json"
 README = CONFIG / "README.md"
-SECTIONS = ("corpora", "vocabularies", "defaults", "defaults.record", "experiments")
+SECTIONS = ("corpora", "vocabularies", "defaults", "defaults.record", "machines", "experiments")
 
 
 @pytest.fixture

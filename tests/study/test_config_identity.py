@@ -184,6 +184,14 @@ def test_a_corpus_is_named_by_origin_and_digest():
     assert local.identity == "Ä-tale--1--01234567"
 
 
+@pytest.mark.parametrize("stem", ["ก" * 82, "x" * 250, "é" + "ก" * 81])
+def test_a_corpus_of_a_long_file_name_leaves_room_for_endings(stem):
+    name = CorpusText(None, f"{stem}.txt", "0123456789abcdef", 1).identity
+    assert len(name.encode()) <= 89
+    assert name.endswith("-01234567")
+    assert stem.startswith(name.rpartition("-")[0])
+
+
 def test_experiments_that_ask_for_the_same_run_share_it():
     config = changed("experiments.second", {"set": {"precision": "fp32"}, "seeds": ["0"]})
     study = Study(config)

@@ -53,6 +53,19 @@ IN_SECTIONS = [
     ("defaults.lr", 0, "defaults.lr: must be greater than 0, not 0"),
     ("defaults.lr", float("nan"), "defaults.lr: must be a finite number, not nan"),
     ("defaults.lr", "1e-400", "defaults.lr: must be greater than 0, not '1e-400'"),
+    # numbers that float32, the format of every update, does not hold
+    (
+        "defaults.eps",
+        1e-50,
+        "defaults.eps: 1e-50 is too small for float32, the format of",
+    ),
+    ("defaults.eps", 1e39, "defaults.eps: 1e+39 is too large for float32"),
+    ("defaults.init_std", 1e-39, "defaults.init_std: 1e-39 is too small for float32"),
+    ("defaults.clip", "1e300", "defaults.clip: 1e+300 is too large for float32"),
+    ("defaults.weight_decay", 1e-300, "weight_decay: 1e-300 is too small for float32"),
+    ("defaults.lr", 1e39, "defaults.lr: 1e+39 is too large for float32, the format of the update"),
+    ("defaults.lr", 4e37, "defaults.lr: 4e+37 / (1 - beta1) is too large for float32, the format"),
+    ("defaults", {"lr": 1e30, "beta1": 1 - 1e-10}, "lr: 1e+30 / (1 - beta1) is too large for"),
     ("defaults.weight_decay", float("inf"), "defaults.weight_decay: must be a finite number"),
     ("defaults.beta1", float("nan"), "defaults.beta1: must be less than 1, not nan"),
     ("defaults.beta2", 1.0, "defaults.beta2: must be less than 1, not 1.0"),
@@ -146,7 +159,36 @@ IN_SECTIONS = [
     ("defaults", [1], f"defaults: {MAPPING}, not [1]"),
     ("corpora", "kjv", f"corpora: {MAPPING}, not 'kjv'"),
     ("experiments.regimes.vary", ["lr"], f"experiments.regimes.vary: {MAPPING}, not ['lr']"),
+    # titles that no command line, picture or report can carry
+    (
+        "experiments.regimes.title",
+        "x" * 140_000,
+        "title: 140,000 characters are too many",
+    ),
+    (
+        "experiments.regimes.title",
+        "a\0b",
+        r"title: '\x00' cannot be printed; leave it",
+    ),
+    ("experiments.regimes.title", "a\nb", r"title: '\n' cannot be printed"),
+    ("experiments.regimes.title", "a\ud800", r"title: '\ud800' cannot be printed"),
+    (
+        "experiments.regimes.title",
+        "a</script><img onerror=x>",
+        "title: '</' and '<!--' would end",
+    ),
+    (
+        "experiments.regimes.title",
+        "a <!-- b",
+        "title: '</' and '<!--' would end a part of",
+    ),
     # keys that cannot be
+    (
+        ["experiments", "x" * 81],
+        {},
+        f"experiments.{'x' * 81}: the key must consist of lower-case letters, digits and hyphens, "
+        "at most 80 of them",
+    ),
     (
         ["corpora", "My Text"],
         {"source": "kjv"},
@@ -214,6 +256,33 @@ def test_no_truth_value_passes_for_something_else(key):
     assert re.match(rf"defaults\.{key}(\.\d)?: ", sentence_on(changed(f"defaults.{key}", True)))
 
 
+@pytest.mark.parametrize("lr", [3e37, 1e-37])
+def test_a_learning_rate_that_float32_holds_is_one(lr):
+    (run,) = Study(with_experiment(set={"lr": lr})).runs.values()
+    assert run.lr == lr
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("clip", "null"), ("embedding_std", "null"), ("clip", "1e-3")]
+)
+def test_a_value_that_snakemake_made_text_of_is_a_value(key, value):
+    """``--config 'defaults={clip: null}'`` arrives as text."""
+    (run,) = Study(with_experiment(vary={key: [value]})).runs.values()
+    assert getattr(run, key) == yaml.safe_load("1.0e-3" if value == "1e-3" else value)
+
+
+def test_text_is_a_missing_number_only_where_one_may_be_missing():
+    assert (
+        sentence_on(changed("defaults.lr", "null")) == "defaults.lr: must be a number, not 'null'"
+    )
+
+
+def test_a_title_may_hold_what_shells_and_reports_know():
+    title = "-x --log \"$(echo)\" 'a' <img onerror=x> {b} & ก"
+    study = Study(with_experiment(title=f"  {title}\n"))
+    assert study.experiments["one"].title == title
+
+
 def test_a_truth_value_is_one_where_it_belongs():
     assert not next(iter(Study(with_experiment(set={"tied": False})).runs.values())).tied
 
@@ -258,6 +327,11 @@ def test_a_missing_local_file(tmp_path, monkeypatch):
 
 def test_a_folder_for_a_file(tmp_path):
     assert "is no file" in sentence_on(local_config(str(tmp_path)))
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a\0b"])
+def test_a_file_that_cannot_be(path):
+    assert sentence_on(local_config(path)).startswith("corpora.mine.path: ")
 
 
 def test_an_unreadable_local_file(tmp_path, monkeypatch):

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadtokens.errors import UserError
+from deadtokens.netcdf import write
 from deadtokens.text import census as census_module
 from deadtokens.text import stream as stream_module
 from deadtokens.text.census import count_tokens, readable, take_census, why_dead
-from deadtokens.text.read import read_census
-from deadtokens.text.stream import encode
+from deadtokens.text.read import read_census, read_stream
+from deadtokens.text.stream import encode, labelled
 from deadtokens.text.vocabulary import token_bytes, train_vocabulary
 
 ENGLISH = "the cat — the 'rat'\nthat = sat\n@home +1 -1\n"
@@ -224,6 +225,25 @@ def test_stream_of_another_tokenizer_is_refused(made):
     train_vocabulary([ENGLISH], 260).save(str(made / "tokenizer.json"))
     arguments = ["--tokenizer", str(made / "tokenizer.json"), "--text", str(made / "text.txt")]
     with pytest.raises(UserError, match="the stream was made with another tokenizer"):
+        census_module.main([*arguments, *_outputs(made)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda ids: ids[:-1], lambda ids: ids + 290, lambda ids: ids - 290, lambda ids: ids[None]],
+    ids=["a token less", "above all ids", "below all ids", "a matrix"],
+)
+def test_a_stream_that_does_not_spell_its_text_is_refused(made, change):
+    """With a digest of its own that is right."""
+    ids, attributes = read_stream(made / "stream.nc")
+    attributes = {name: value for name, value in attributes.items() if name != "stream_sha256"}
+    changed = change(ids)
+    stream = labelled(changed.ravel(), attributes)
+    if changed.ndim > 1:
+        stream = stream.expand_dims("row")
+    write(stream, made / "stream.nc")
+    arguments = ["--tokenizer", str(made / "tokenizer.json"), "--text", str(made / "text.txt")]
+    with pytest.raises(UserError, match="does not spell the text"):
         census_module.main([*arguments, *_outputs(made)])
 
 

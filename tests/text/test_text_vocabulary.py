@@ -226,3 +226,64 @@ def test_file_that_holds_no_tokenizer(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match=r"tokenizer\.json holds no tokenizer"):
         read_tokenizer(tmp_path / "tokenizer.json")
+
+
+def edited(change):
+    """A good tokenizer.json after one change."""
+    values = json.loads(train_vocabulary(["abab"], 258).to_str())
+    change(values)
+    return json.dumps(values)
+
+
+def drop_a_byte(values):
+    del values["model"]["vocab"]["Ā"]
+    values["model"]["merges"] = []
+
+
+HOSTILE = {
+    "a token's id far away": lambda values: values["model"]["vocab"].update(ab=4_000_000_000),
+    "two tokens of one id": lambda values: values["model"]["vocab"].update(zz=3),
+    "a token that is no bytes": lambda values: values["model"]["vocab"].update({"漢": 258}),
+    "a byte that is no token": drop_a_byte,
+    "another model": lambda values: values.update(
+        model={"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}
+    ),
+    "a model with a list": lambda values: values.update(
+        model={"type": "Unigram", "unk_id": 0, "vocab": [["a", 0.0]]}
+    ),
+    "chance": lambda values: values["model"].update(dropout=0.5),
+    "capitals are lost": lambda values: values.update(normalizer={"type": "Lowercase"}),
+    "no words": lambda values: values.update(pre_tokenizer=None),
+    "other words": lambda values: values["pre_tokenizer"]["pretokenizers"][1].update(
+        pattern={"Regex": "(a+)+$"}
+    ),
+    "the end is lost": lambda values: values.update(
+        truncation={"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_tokenizer_that_may_lose_something_is_refused(what, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(edited(HOSTILE[what]), encoding="utf-8")
+    with pytest.raises(UserError, match=r"tokenizer\.json holds no tokenizer as deadtokens"):
+        read_tokenizer(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("text", ["", "[", "[]", "null", "[" * 100_000, "\x00", '{"model": {}}'])
+def test_a_file_of_something_else_is_a_sentence(text, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"tokenizer\.json (holds no tokenizer|is empty)"):
+        read_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_a_good_tokenizer_comes_back(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(edited(lambda values: None), encoding="utf-8")
+    read = read_tokenizer(tmp_path / "tokenizer.json")
+    assert read.to_str() == train_vocabulary(["abab"], 258).to_str()
+
+
+@pytest.mark.parametrize("size", [10**12, 10**30])
+def test_more_tokens_than_memory_holds(size):
+    with pytest.raises(UserError, match=rf"258 tokens, not {size}: .* at most 258"):
+        train_vocabulary(["abc"], size)

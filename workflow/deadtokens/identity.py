@@ -185,9 +185,11 @@ def check_vocabulary(path: Path, attributes: Mapping[str, Any]) -> None:
     folder = vocabulary_of(path)
     if folder is None:
         return
-    size = VOCABULARY.fullmatch(folder)["size"]
-    if attributes.get("vocabulary", folder) != folder or f"{attributes['vocabulary_size']}" != size:
-        named = attributes.get("vocabulary", f"of {attributes['vocabulary_size']} tokens")
-        raise UserError(
-            f"{path}: is of the vocabulary {named}, but lies in the folder of {folder}; {PUT_BACK}"
-        )
+    named, size = attributes.get("vocabulary", folder), attributes["vocabulary_size"]
+    if named != folder:
+        problem = f"is of the vocabulary {named}"
+    elif f"{size}" != VOCABULARY.fullmatch(folder)["size"]:
+        problem = f"is of a vocabulary of {size} tokens"
+    else:
+        return
+    raise UserError(f"{path}: {problem}, but lies in the folder of {folder}; {PUT_BACK}")

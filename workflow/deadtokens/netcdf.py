@@ -1,5 +1,9 @@
 """Small NetCDF files: written complete or not at all, read as they were written or not at all."""
 
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import xarray as xr
@@ -43,10 +47,26 @@ def read(path: str | Path, make: str = "make it again") -> xr.Dataset:
     if not path.exists():
         raise UserError(f"{path} does not exist; {make}")
     check_seal(path, required=False)
+    with _ends_quietly():
+        try:
+            return xr.load_dataset(path, engine="h5netcdf")
+        except Exception as error:  # a flipped bit makes the libraries raise anything
+            problem = str(error)
+        gc.collect()
+    raise UserError(f"{path} cannot be read as NetCDF ({problem}); {make}")
+
+
+@contextmanager
+def _ends_quietly() -> Iterator[None]:
+    """Let go, without a word, of what is left of a file that could not be opened.
+
+    h5netcdf closes it when it is forgotten, fails at that, and Python would print how.
+    """
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
-        return xr.load_dataset(path, engine="h5netcdf")
-    except Exception as error:  # a flipped bit makes the libraries raise anything
-        raise UserError(f"{path} cannot be read as NetCDF ({error}); {make}") from error
+        yield
+    finally:
+        sys.unraisablehook = hook
 
 
 def read_derived(path: str | Path, make: str = "make it again") -> xr.Dataset:

@@ -5,6 +5,7 @@ That guards against accidents (interrupted writes, torn copies, failing disks), 
 and is computed faster than a disk delivers; deflated chunks carry checksums of their own besides.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -110,10 +111,19 @@ def _problem(path: Path, required: bool) -> str:
         return "is a folder, where a file should be; remove it and run snakemake again"
     if not path.exists():
         return "missing; run snakemake again, which makes it anew"
-    if not required and not seal_path(path).exists():
+    if not required and not _has_seal(path):
         return ""
     problem = _disagreement(path)
     return f"{problem}; {_remedy(path)}" if problem else ""
+
+
+def _has_seal(path: Path) -> bool:
+    try:
+        return seal_path(path).exists()
+    except OSError as error:  # of a file of the user's whose name leaves no room for the ending
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def _remedy(path: Path) -> str:

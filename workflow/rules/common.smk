@@ -3,14 +3,17 @@
 No rule stands here; the other files have no functions.
 """
 
+import os
+import re
 import sys
 from pathlib import Path
 
 PACKAGE = Path(workflow.basedir, "workflow")
-ENVIRONMENT = Path(workflow.basedir, "envs/environment.yaml")
+ENVIRONMENT = re.sub("[{}]", r"\g<0>\g<0>", f"{workflow.basedir}/envs/environment.yaml")
 SEAL = ".seal.json"  # of deadtokens.seal, which needs more than Snakemake's environment has
 
 sys.path.insert(0, str(PACKAGE))
+os.environ["PYTHONSAFEPATH"] = "1"  # for Snakemake itself, which runs again on a cluster's nodes
 
 from deadtokens.environment import command_of_jobs, has_nvidia_gpu
 from deadtokens.errors import UserError

@@ -14,7 +14,7 @@ from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import MARKERS, strokes
 from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.runs import STEPS, Run, described, experiment, with_steps
+from deadtokens.figures.runs import STEPS, Run, described, experiment, from_file
 
 REPLAY = "the run's own update"
 PROOF = "the same, by checksums"
@@ -48,7 +48,7 @@ def _open(path: Path) -> xr.Dataset:
         raise UserError(f"{path} is no audit of a run: it has no {missing[0]}; make it again")
     about = {name: audit[name] for name in NEEDED}
     about |= {name: audit[key] for name, key in OPTIONAL.items() if key in audit}
-    return with_steps(xr.Dataset(attrs=about), path)
+    return from_file(xr.Dataset(attrs=about), path)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-BINS = 200  # a line that jumps more often than that across a panel is a solid area
+LOG_BINS = 200
+EVEN_BINS = 100  # a line that jumps more often than that across a panel is a solid area
 LOWEST, HIGHEST = "lowest", "highest"
 
 
-def even_starts(last: int, bins: int = BINS) -> np.ndarray:
+def even_starts(last: int, bins: int = EVEN_BINS) -> np.ndarray:
     """Return the first update of each bin, from 1; bins are equally long, the last one excepted.
 
     Parameters
@@ -25,7 +26,7 @@ def even_starts(last: int, bins: int = BINS) -> np.ndarray:
     return np.arange(1, max(last, 1) + 1, max(1, -(-last // bins)))
 
 
-def bin_starts(last: int, bins: int = BINS) -> np.ndarray:
+def bin_starts(last: int, bins: int = LOG_BINS) -> np.ndarray:
     """Return the first update of each bin, from 1; bins are whole updates, evenly long in logs.
 
     Parameters

@@ -2,7 +2,8 @@
 
 import argparse
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,23 +51,25 @@ def make(recipe: Recipe, arguments: Sequence[str]) -> None:
         )
     product = Product(recipe.name, options.output.with_suffix(""))
     product.check_inputs(options.files)
-    table, figure = _drawn(recipe, options.files)
-    product.check_replaceable(table)
-    style.set_title(figure, ": ".join(filter(None, [recipe.title, options.title])))
-    product.write(figure, table)
+    with _blaming(recipe, options.files):
+        table = recipe.table(recipe.open(options.files))
+        figure = recipe.draw(table)
+        style.set_title(figure, ": ".join(filter(None, [recipe.title, options.title])))
+        product.check_replaceable(table)
+        product.write(figure, table)
     log.info("figure %s: %s numbers drawn in %s", recipe.name, f"{len(table):,}", options.output)
 
 
-def _drawn(recipe: Recipe, files: Sequence[Path]) -> tuple[pd.DataFrame, Figure]:
-    """Return the figure and its numbers, which nothing but the files determines.
+@contextmanager
+def _blaming(recipe: Recipe, files: Sequence[Path]) -> Iterator[None]:
+    """Say of whatever goes wrong that it is the files' fault: nothing else determines a figure.
 
-    Whatever a damaged or foreign file makes of the way from one to the other is therefore said as
-    what it is: the fault of the files.
+    What a damaged or a foreign file makes of the way from numbers to pictures cannot be foreseen.
+    Errors of the system, as a full disk, are none of the files.
     """
     try:
-        table = recipe.table(recipe.open(files))
-        return table, recipe.draw(table)
-    except UserError:
+        yield
+    except (UserError, OSError):
         raise
     except Exception as error:
         named = ", ".join(str(file) for file in files)

@@ -17,7 +17,7 @@ from deadtokens.figures.runs import DIVERGED, MEAN
 from deadtokens.figures.style import NEUTRAL, REGIMES, Stroke
 
 BOLD, THIN = 1.1, 0.5
-OPACITY = 0.22  # of the range of a bin
+OPACITY = 0.18  # of the range of a bin
 MARKERS = "os^DvPX"
 MARKERS_PER_LINE = 6
 NEAR = (0.5, 0.22)  # of the axes: the labels of points closer than this would overlap
@@ -77,19 +77,21 @@ def draw_groups(axes: Axes, rows: pd.DataFrame, column: str, strokes: dict[str, 
     strokes : dict of str to Stroke
     """
     averaged = set(rows.loc[rows["series"] == MEAN, "group"])
+    for group, lines in rows[rows["run"] != ""].groupby("group", sort=False):
+        draw_range(axes, lines, strokes[group].color)
     for (group, run), line in rows.groupby(["group", "run"], sort=False):
         bold = run == "" or group not in averaged
         weight = {"linewidth": BOLD, "zorder": 3} if bold else {"linewidth": THIN, "zorder": 2}
         marks = _marks(strokes[group], len(line)) if bold else {}
-        draw_range(axes, line, strokes[group].color)
         axes.plot(middles(line), line[column], **strokes[group].line(), **weight, **marks)
 
 
-def draw_range(axes: Axes, line: pd.DataFrame, color: str) -> None:
-    """Shade the range of each bin of a line's updates, if they were gathered in bins."""
-    if longest_bin(line) > 1:
-        ends = line[LOWEST], line[HIGHEST]
-        axes.fill_between(middles(line), *ends, color=color, alpha=OPACITY, linewidth=0, zorder=1)
+def draw_range(axes: Axes, lines: pd.DataFrame, color: str) -> None:
+    """Shade the range of each bin of updates over all lines, if updates were gathered in bins."""
+    if longest_bin(lines) > 1:
+        bins = lines.groupby(middles(lines)).agg({LOWEST: "min", HIGHEST: "max"})
+        look = {"color": color, "alpha": OPACITY, "linewidth": 0, "zorder": 1}
+        axes.fill_between(bins.index, bins[LOWEST], bins[HIGHEST], **look)
 
 
 def range_entries(table: pd.DataFrame, line: str = "line: their median") -> list[tuple[Patch, str]]:

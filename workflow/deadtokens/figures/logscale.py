@@ -32,6 +32,8 @@ def label_powers(axes: Axes, which: str, label: str) -> None:
     axes.set(**{f"{which}scale": "log", f"{which}label": label})
     axis.set_major_locator(LogLocator(numticks=8))
     axis.set_major_formatter(
-        FuncFormatter(lambda value, _: style.power_of_ten(round(math.log10(value))))
+        FuncFormatter(
+            lambda value, _: style.power_of_ten(round(math.log10(value))) if value else ""
+        )
     )
     axis.set_minor_formatter(NullFormatter())

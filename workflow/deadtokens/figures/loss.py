@@ -156,13 +156,13 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _draw_raw(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
     """Draw each update's loss as a faint line, or the range of each bin of updates."""
-    together = longest_bin(rows) > 1
+    if longest_bin(rows) > 1:
+        for group, lines in rows.groupby("group", sort=False):
+            draw_range(axes, lines, by_group[group].color)
+        return
     for (group, _), line in rows.groupby(["group", "run"], sort=False):
-        color = by_group[group].color
-        if together:
-            draw_range(axes, line, color)
-        else:
-            axes.plot(line["update"], line["loss"], color=color, alpha=0.22, linewidth=0.4)
+        faint = {"color": by_group[group].color, "alpha": 0.22, "linewidth": 0.4, "zorder": 1}
+        axes.plot(line["update"], line["loss"], **faint)
 
 
 def _scale(axes: Axes, loss: pd.Series) -> None:

@@ -1,6 +1,5 @@
 """Figure: the two ways by which gradients reach W, and what sums to zero over the vocabulary."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,20 +31,18 @@ from deadtokens.figures.runs import (
 )
 
 NORM, SUM = "norm of a row's gradient", "sum over the vocabulary"
-WHOLE, INPUT, OUTPUT = "recorded gradient", "input side", "output side"
-BEFORE, AFTER = "before clipping", "after clipping"
+WHOLE, INPUT, OUTPUT = "whole gradient", "input side", "output side"
 SOURCES = {"update": "recorded", "probe": "probed"}
 MARKERS = {INPUT: "v", OUTPUT: "^"}
 DASHES = {WHOLE: "-", INPUT: (0, (1, 1.5)), OUTPUT: (0, (4, 2))}
 STROKES = style.POPULATIONS | {"": style.Stroke(style.NEUTRAL)}
-KIND = ["series", "source", "population"]  # what gives a line its look
+KIND = ["series", "source", "population"]
 NEEDED = ("gradient_norm", "sum_ratio", "side_norm", "output_sum", "probe", "dead")
 TYPES = {
     **NAMES,
     "quantity": "str",
     "series": "str",
     "source": "str",
-    "stage": "str",
     "population": "str",
     **in_bins("value"),
     "diverged_at": "Int64",
@@ -64,12 +61,11 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     -------
     DataFrame
         One row a value: ``quantity`` (root mean square over a population's tokens of the norm of a
-        row's gradient, or |sum over the vocabulary| / sum of norms), ``series`` (the recorded
-        gradient, or one side of it), ``source`` (whether it was recorded or comes from a probe;
-        of sides that are recorded no probes are drawn), ``stage`` (before or after clipping, of
-        norms of a run that clips), ``population``, ``update`` and ``last_update`` of a bin, its
-        median ``value`` with ``lowest`` and ``highest``, and ``diverged_at`` where a diverged run
-        ends. Sides that are zero have no rows.
+        row's gradient before clipping, or |sum over the vocabulary| / sum of norms), ``series``
+        (the whole gradient, or one side of it), ``source`` (whether it was recorded or comes from
+        a probe; of sides that are recorded no probes are drawn), ``population``, ``update`` and
+        ``last_update`` of a bin, its median ``value`` with ``lowest`` and ``highest``, and
+        ``diverged_at`` where a diverged run ends. Sides that are zero have no rows.
     """
     runs = experiment(datasets)
     starts = bin_starts(longest(runs))
@@ -111,13 +107,8 @@ def _line(
     points = _points(values)
     single = points["update"].to_numpy()
     line = gathered(single, starts if axis == "update" else single, "value", points["value"])
-    clipped = quantity == NORM and _clips(run)  # one factor for all rows: no ratio changes
     return line.assign(
-        quantity=quantity,
-        series=series,
-        stage=(AFTER if series == WHOLE else BEFORE) if clipped else "",
-        source=SOURCES[axis],
-        population=population,
+        quantity=quantity, series=series, source=SOURCES[axis], population=population
     )
 
 
@@ -134,11 +125,6 @@ def _points(values: xr.DataArray) -> pd.DataFrame:
     return points[points["value"] > 0]
 
 
-def _clips(run: Run) -> bool:
-    """Whether the run's gradients were clipped, after which they are no sum of their sides."""
-    return json.loads(run.data.attrs["spec"]).get("clip") is not None
-
-
 @style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
@@ -152,7 +138,7 @@ def draw(table: pd.DataFrame) -> Figure:
             _draw_panel(axes, rows[rows["quantity"] == quantity])
             label_log_updates(axes, table)
         titles[pair[0]] = style.as_drawn(rows["label"].iloc[0], 45)
-        label_powers(pair[0], "y", "norm of a row's gradient\n(nat, root mean square)")
+        label_powers(pair[0], "y", "norm of a row's gradient\nbefore clipping (nat, r.m.s.)")
         label_powers(pair[1], "y", "|sum of rows| / sum of norms")
         if run != runs[-1]:
             for axes in pair:
@@ -179,18 +165,12 @@ def _look(series: str, source: str, population: str) -> dict:
 
 
 def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
-    kinds = table[table["series"] != DIVERGED].groupby(KIND, sort=False)["stage"]
+    kinds = table[table["series"] != DIVERGED][KIND].drop_duplicates()
     entries = [
-        (Line2D([], [], **_look(*kind)), f"{kind[2] or 'all'} tokens: {kind[0]}{_stage(stages)}")
-        for kind, stages in kinds
+        (Line2D([], [], **_look(*kind)), f"{kind.population or 'all'} tokens: {kind.series}")
+        for kind in kinds.itertuples(index=False)
     ]
     return [*entries, *range_entries(table), *divergence_entries(table)]
-
-
-def _stage(stages: pd.Series) -> str:
-    """Return what the legend says of clipping: nothing if no run of the figure clips."""
-    known = [stage for stage in stages.unique() if stage]
-    return f" ({known[0]})" if known else ""
 
 
 RECIPE = command.Recipe(

@@ -21,6 +21,7 @@ POINTS_PER_LINE = 2000
 EACH, MEAN, DIVERGED = "each update", "mean of runs", "diverged"
 STATUSES = ("complete", DIVERGED)
 STEPS = "steps"
+SOURCE = "source"  # as xarray calls the file that a dataset was read from
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,15 @@ def open_runs(
         If a file is missing, unreadable or lacks something.
     """
     needed = (axis, *variables), (*ATTRIBUTES, *attributes)
-    return [with_steps(open_dataset(path, *needed), path) for path in paths]
+    return [from_file(open_dataset(path, *needed), path) for path in paths]
 
 
-def with_steps(dataset: xr.Dataset, path: Path) -> xr.Dataset:
-    """Note how many updates of the run the file at `path` is about, if its folder says so."""
+def from_file(dataset: xr.Dataset, path: Path) -> xr.Dataset:
+    """Note which file it is, and of how many updates of the run if its folder says so."""
     folder = re.fullmatch(r"steps-(\d+)", path.resolve().parent.name)
-    return dataset.assign_attrs({STEPS: int(folder[1])}) if folder else dataset
+    named = dataset.assign_attrs({STEPS: int(folder[1])}) if folder else dataset.copy()
+    named.encoding = dataset.encoding | {SOURCE: str(path)}
+    return named
 
 
 def experiment(datasets: Sequence[xr.Dataset]) -> list[Run]:
@@ -127,17 +130,18 @@ def _refuse_repeats(identities: Sequence[str], lengths: Sequence[int]) -> None:
 def _spec(dataset: xr.Dataset) -> dict:
     """Return the settings of a run by flat, dotted key (``record.segment``)."""
     run, status = dataset.attrs["run"], dataset.attrs["status"]
+    file = dataset.encoding.get(SOURCE, f"run {run}")
     try:
         spec = json.loads(dataset.attrs["spec"])
     except (json.JSONDecodeError, TypeError):
         spec = None
     if not isinstance(spec, dict) or not isinstance(run, str):
-        raise UserError(f"the spec of run {run} is no JSON object: make it again")
+        raise UserError(f"{file}: the spec of its run {run} is no JSON object; make it again")
     at = dataset.attrs.get("diverged_at")
     if status not in STATUSES or (status == DIVERGED and not isinstance(at, int | np.integer)):
         raise UserError(
-            f"run {run} does not say whether it diverged (status {status!r}, diverged_at {at!r}): "
-            "make its file again"
+            f"{file}: does not say whether run {run} diverged (status {status!r}, diverged_at "
+            f"{at!r}); make it again"
         )
     return _flat(spec)
 

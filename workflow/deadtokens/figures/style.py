@@ -5,6 +5,7 @@ that a figure can be read by a colour-blind reader and after printing in grey. T
 warm, those with fp32 weights cool.
 """
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -133,14 +134,26 @@ def grow(figure: Figure, lines: int) -> None:
 def as_drawn(text: str, width: int | None = None) -> str:
     """Return hostile text as it can be drawn, all of it.
 
-    With a `width`, it is wrapped at so many characters. A character that is not printable, or not
-    in the font, appears as its escape sequence.
+    With a `width`, it is wrapped at so many characters, within a setting ("weight decay 0.1") only
+    where that alone is longer. A character that is not printable, or not in the font, appears as
+    its escape sequence.
     """
     glyphs = _glyphs()
     drawable = "".join(
         sign if sign.isprintable() and ord(sign) in glyphs else _escaped(sign) for sign in text
     )
-    return drawable if width is None else textwrap.fill(drawable, width, break_on_hyphens=False)
+    return drawable if width is None else _wrapped(drawable, width)
+
+
+def _wrapped(text: str, width: int) -> str:
+    lines = [""]
+    for part in re.split(r"(?<=[,:;]) | (?=\()", text):
+        joined = f"{lines[-1]} {part}" if lines[-1] else part
+        if len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines += textwrap.wrap(part, width, break_on_hyphens=False)
+    return "\n".join(line for line in lines if line)
 
 
 def _escaped(sign: str) -> str:

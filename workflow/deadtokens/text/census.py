@@ -218,6 +218,15 @@ def _require_same_origin(attributes: Mapping, tokenizer_sha256: str, text_sha256
             )
 
 
+def _require_text_of(ids: np.ndarray, tokens: Sequence[bytes], data: bytes) -> None:
+    in_range = ids.ndim == 1 and np.isin(ids, np.arange(len(tokens))).all()
+    if not in_range or b"".join(map(tokens.__getitem__, ids.tolist())) != data:
+        raise UserError(
+            "the stream does not spell the text that it was made from; "
+            "make it again with: deadtokens stream"
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokenizer", type=Path, required=True, metavar="FILE")
@@ -236,6 +245,7 @@ def main(arguments: Sequence[str]) -> None:
     ids, made_from = read_stream(options.stream)
     text_sha256 = hashlib.sha256(data).hexdigest()
     _require_same_origin(made_from, sha256_of(options.tokenizer), text_sha256)
+    _require_text_of(ids, token_bytes(tokenizer), data)
     census = take_census(tokenizer, ids, data.decode("utf-8"), made_from)
     write(census, options.output)
     write_csv(census, options.csv)

@@ -89,7 +89,7 @@ def train_vocabulary(texts: Sequence[str], size: int) -> Tokenizer:
         )
     tokenizer = _untrained()
     trainer = trainers.BpeTrainer(
-        vocab_size=size,
+        vocab_size=min(size, BYTES + 4 * sum(map(len, texts))),  # a merge, at most, for each byte
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -121,20 +121,46 @@ def _require_size(tokenizer: Tokenizer, size: int) -> None:
 
 
 def read_tokenizer(path: str | Path) -> Tokenizer:
-    """Read a ``tokenizer.json``.
+    """Read a ``tokenizer.json`` that `train_vocabulary` has made.
 
     Raises
     ------
     UserError
-        If the file is missing or holds no tokenizer.
+        If the file is missing, holds no tokenizer, or one that may lose something of a text.
     """
     text = read_local(path).decode("utf-8")
     try:
-        return Tokenizer.from_str(text)
+        tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing more specific
         raise UserError(
             f"{path} holds no tokenizer ({error}); remove it and make it again"
         ) from error
+    if not _is_byte_level(tokenizer):
+        raise UserError(
+            f"{path} holds no tokenizer as deadtokens vocabulary makes them: byte-level, every "
+            "byte a token, nothing else in between; remove it and make it again"
+        )
+    return tokenizer
+
+
+def _is_byte_level(tokenizer: Tokenizer) -> bool:
+    """Return whether the tokenizer is `_untrained`, with merges of bytes and ids without a gap."""
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    return (
+        sorted(vocabulary.values()) == list(range(len(vocabulary)))
+        and alphabet <= vocabulary.keys()
+        and alphabet.issuperset("".join(vocabulary))
+        # Last: the library writes a line of JSON for each id up to the largest.
+        and _without_tokens(tokenizer) == _without_tokens(_untrained())
+    )
+
+
+def _without_tokens(tokenizer: Tokenizer) -> dict:
+    values = json.loads(tokenizer.to_str())
+    for name in ("vocab", "merges"):
+        values["model"].pop(name, None)
+    return values
 
 
 def token_bytes(tokenizer: Tokenizer) -> list[bytes]:

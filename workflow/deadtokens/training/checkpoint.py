@@ -171,8 +171,8 @@ def check_tensors(saved: Saved, model: nn.Module, precision: str, path: Path) ->
     for name in {**expected, **found}:
         if found.get(name) != expected.get(name):
             raise UserError(
-                f"{path}: tensor {name!r} is {_said(found.get(name))}, where the run has "
-                f"{_said(expected.get(name))}; remove it to train from the one before"
+                f"{path}: tensor {name!r} is {_said(found.get(name))} in the file and "
+                f"{_said(expected.get(name))} in the run; remove it to train from the one before"
             )
 
 

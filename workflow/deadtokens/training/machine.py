@@ -18,6 +18,7 @@ from deadtokens.errors import UserError
 from deadtokens.training.device import describe_device
 
 DEVICE = "device"
+CPUINFO = Path("/proc/cpuinfo")
 ON_CPU = (
     "ATEN_CPU_CAPABILITY",  # torch's own kernels
     "ONEDNN_MAX_CPU_ISA",  # oneDNN's, by its present and its former name
@@ -138,11 +139,15 @@ def _nvidia_driver() -> str:
         return "unknown"
 
 
-@cache
 def _cpuinfo() -> dict[str, str]:
+    return _first_processor(CPUINFO)
+
+
+@cache
+def _first_processor(path: Path) -> dict[str, str]:
     """Return what Linux says of the first processor, nothing on other systems."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except OSError:
         return {}
     fields = [line.partition(":") for line in text.partition("\n\n")[0].splitlines()]

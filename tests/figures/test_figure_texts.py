@@ -1,0 +1,54 @@
+"""What the documents say of figures and files exists, and no number of one machine stands there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deadtokens.analysis.populations import POPULATIONS
+from deadtokens.figures import style
+from deadtokens.figures.draw import FIGURES
+from deadtokens.gradients import firststep, initial, probe, recorded
+
+ROOT = Path(__file__).parents[2]
+WRITTEN = {
+    "gradients.nc": {*probe.QUANTITIES, *recorded.PER_UPDATE, *firststep.ROWS, "deviation"},
+    "initial.nc": set(initial.QUANTITIES),
+}
+
+
+def rows() -> list[list[str]]:
+    text = (ROOT / "docs" / "gradients.md").read_text(encoding="utf-8")
+    table = text.split("## Where the numbers come out")[1]
+    cells = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in cells[1:]]
+
+
+def test_each_number_named_is_in_the_file_named():
+    assert len(rows()) > 9
+    for _, variables, file, figure in rows():
+        names = re.findall(r"`(\w+)`", variables)
+        assert names
+        assert set(names) <= WRITTEN[file.strip("`")]
+        assert not figure or figure.strip("`") in FIGURES
+
+
+@pytest.mark.parametrize(
+    ("document", "heading"),
+    [
+        ("gradients.md", "## Where the numbers come out"),
+        ("mathematics.md", "Each run's numbers are in its `drift.nc`"),
+    ],
+)
+def test_where_numbers_come_out_none_is_typed(document, heading):
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    assert not re.findall(r"\d[.,]\d|\d %", text.split(heading)[1])
+
+
+def test_every_figure_has_its_caption():
+    captions = {path.stem for path in (ROOT / "workflow" / "report").glob("*.rst")}
+    assert captions == {*FIGURES, "animation", "workflow"}
+
+
+def test_each_population_of_the_files_has_its_stroke():
+    assert tuple(style.POPULATIONS) == POPULATIONS

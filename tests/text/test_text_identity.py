@@ -1,0 +1,179 @@
+"""Texts, streams and censuses are those that their names, and each other, say."""
+
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from deadtokens.errors import UserError
+from deadtokens.gradients import initial
+from deadtokens.netcdf import write
+from deadtokens.seal import seal, seal_path
+from deadtokens.text import census, corpus, stream, vocabulary
+from deadtokens.text.local import read_local
+from deadtokens.text.read import digest, read_census, read_stream, read_vocabulary
+from deadtokens.training.spec import RunSpec
+from deadtokens.training.train import train_segment
+
+TEXT = "the cat sat on the mat, and the rat sat on the cat\n" * 20
+SIZE = 262
+NAMES = [f"bpe-{SIZE}-{digit * 8}" for digit in "ab"]
+
+
+def write_corpus(results, text=TEXT):
+    """Write a text as the workflow does; return its path."""
+    name = f"tale-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    (results / "tale.txt").write_text(text)
+    folder = results / "corpora" / name
+    outputs = ["--text", str(folder / "text.txt"), "--about", str(folder / "corpus.json")]
+    corpus.main(["--path", str(results / "tale.txt"), *outputs])
+    return folder / "text.txt"
+
+
+def make_vocabulary(results, text, name):
+    """Make a vocabulary as the workflow does; return its folder."""
+    folder = results / "vocabularies" / name
+    made = {part: str(folder / part) for part in ("tokenizer.json", "stream.nc", "census.nc")}
+    of_text = ["--tokenizer", made["tokenizer.json"], "--text", str(text)]
+    vocabulary.main([str(text), "--size", str(SIZE), "--output", made["tokenizer.json"]])
+    stream.main([*of_text, "--output", made["stream.nc"]])
+    outputs = ["--output", made["census.nc"], "--csv", str(folder / "census.csv")]
+    census.main([*of_text, "--stream", made["stream.nc"], *outputs])
+    return folder
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Return two vocabularies of one size, on two texts."""
+    texts = TEXT, TEXT.replace("cat", "dog")
+    return [
+        make_vocabulary(tmp_path, write_corpus(tmp_path, text), name)
+        for text, name in zip(texts, NAMES, strict=True)
+    ]
+
+
+def flip_a_letter(path):
+    path.write_text(path.read_text().replace("rat", "bat", 1))
+
+
+COMMANDS = {
+    "vocabulary": lambda text, folder: make_vocabulary(folder, text, NAMES[0]),
+    "read_local": lambda text, _: read_local(text),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_flipped_letter_is_another_text(command, sealed, tmp_path):
+    text = write_corpus(tmp_path)
+    COMMANDS[command](text, tmp_path / "before")
+    flip_a_letter(text)
+    seal_path(text).unlink(missing_ok=True)
+    if sealed:
+        seal(text)
+    with pytest.raises(UserError, match=r"text\.txt: is not the text that the name of its folder"):
+        COMMANDS[command](text, tmp_path / "after")
+
+
+def test_a_text_that_is_not_what_was_sealed_is_told(tmp_path):
+    (tmp_path / "mine.txt").write_text(TEXT)
+    seal(tmp_path / "mine.txt")
+    assert read_local(tmp_path / "mine.txt") == TEXT.encode()
+    flip_a_letter(tmp_path / "mine.txt")
+    with pytest.raises(UserError, match=r"mine\.txt: damaged"):
+        read_local(tmp_path / "mine.txt")
+
+
+def test_a_text_of_the_users_may_lie_anywhere(tmp_path):
+    for name in ("crawl-deadbeef/text.txt", "crawl-20260131/text.txt", "tale-2cf24dba/mine.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(TEXT)
+        assert read_local(path) == TEXT.encode()
+
+
+def test_what_belongs_together_is_read(two):
+    ids, attributes, counted = read_vocabulary(two[0] / "stream.nc", two[0] / "census.nc", NAMES[0])
+    assert attributes["vocabulary"] == counted.attrs["vocabulary"] == NAMES[0]
+    assert counted["count"].values.sum() == len(ids)
+
+
+@pytest.mark.parametrize("name", ["stream.nc", "census.nc"])
+def test_files_of_another_vocabulary_are_told(name, two):
+    read = {"stream.nc": read_stream, "census.nc": read_census}[name]
+    read(two[0] / name)
+    shutil.copy(two[1] / name, two[0] / name)
+    seal(two[0] / name)
+    with pytest.raises(UserError, match=rf"is of the vocabulary {NAMES[1]}, but lies in"):
+        read(two[0] / name)
+    loose = two[0].parent / name
+    shutil.copy(two[1] / name, loose)
+    read(loose)
+
+
+def test_stream_and_census_of_two_vocabularies_are_not_mixed(two):
+    with pytest.raises(UserError, match=r"census\.nc: is the census of another stream"):
+        read_vocabulary(two[0] / "stream.nc", two[1] / "census.nc")
+
+
+def test_a_census_counts_its_stream(two):
+    path = two[0] / "census.nc"
+    counted = read_census(path)
+    seal_path(path).unlink(missing_ok=True)
+    token = int(np.flatnonzero(counted["count"].values)[0])
+    counted["count"][token] -= 1
+    write(counted, path)
+    with pytest.raises(UserError, match=r"census\.nc: its counts are not those of"):
+        read_vocabulary(two[0] / "stream.nc", path)
+
+
+@pytest.mark.parametrize("command", ["train", "initial"])
+def test_a_run_is_trained_on_its_own_vocabulary(command, two, tmp_path):
+    spec = RunSpec(vocabulary=NAMES[0], context=8, batch=2, width=8, layers=1)
+    files = [two[1] / "stream.nc", two[1] / "census.nc"]
+    with pytest.raises(UserError, match=f"vocabulary {NAMES[1]}, but the run is trained on"):
+        if command == "train":
+            outputs = (tmp_path / "segment-000.nc", tmp_path / "c.safetensors")
+            train_segment("run", spec, 0, *files, None, *outputs)
+        else:
+            words = ["--stream", str(files[0]), "--census", str(files[1])]
+            about = [
+                "--name",
+                "run",
+                "--spec",
+                spec.json_text(),
+                "--output",
+                str(tmp_path / "i.nc"),
+            ]
+            initial.main([*about, *words])
+
+
+def test_a_vocabulary_of_another_size_than_its_name_is_told(tmp_path):
+    text = write_corpus(tmp_path)
+    with pytest.raises(UserError, match="of 262 tokens, but lies in the folder of bpe-300-"):
+        make_vocabulary(tmp_path, text, "bpe-300-cccccccc")
+
+
+@pytest.mark.parametrize("name", ["stream.nc", "census.nc"])
+def test_flipped_bits_without_a_seal_end_in_a_sentence_or_the_same_ids(name, two):
+    path = two[0] / name
+    whole, read = path.read_bytes(), {"stream.nc": read_stream, "census.nc": read_census}[name]
+    seal_path(path).unlink(missing_ok=True)
+    generator, refused = np.random.default_rng(7), 0
+    for _ in range(400):
+        damaged = bytearray(whole)
+        damaged[generator.integers(len(whole))] ^= 1 << int(generator.integers(8))
+        path.write_bytes(damaged)
+        try:
+            found = read(path)
+        except UserError as error:
+            refused += 1
+            assert name in str(error)
+        else:
+            if name == "stream.nc":
+                assert digest(found[0]) == found[1]["stream_sha256"]
+            else:
+                assert isinstance(found, xr.Dataset)
+    assert refused > 10
