@@ -10,6 +10,7 @@ from deadtokens.drift.dependence import (
     PAIRED_TOKENS,
     PERMUTATIONS,
     beyond_chance,
+    correlations_of_pairs,
     pairs_alike,
     place_similarity,
     rank_correlation,
@@ -181,3 +182,11 @@ def test_a_sample_is_ascending_and_bounded():
     assert len(chosen) == PAIRED_TOKENS
     assert (np.diff(chosen) > 0).all() and set(chosen) <= set(tokens)
     assert sample(tokens[:5], generator()).tolist() == tokens[:5].tolist()
+
+
+def test_correlations_of_shuffled_pairs_are_those_of_shuffled_matrices():
+    one, other = (half + half.T for half in generator().normal(size=(2, 37, 37)))
+    orders = [generator(seed).permutation(37) for seed in range(4)]
+    apart = ~np.eye(37, dtype=bool)
+    expected = [np.mean((one * other[np.ix_(order, order)])[apart]) for order in orders]
+    assert correlations_of_pairs(one, other, orders) == pytest.approx(expected, rel=1e-12)

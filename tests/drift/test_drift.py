@@ -290,7 +290,7 @@ def test_a_run_that_ends_in_numbers_that_are_not_finite(tmp_path, value):
 
 def test_a_missing_first_segment_is_one_sentence(tmp_path):
     write(tmp_path, positions(), [0, 5, 12])
-    with pytest.raises(UserError, match=r"the first segment is missing.*segment-000\.nc"):
+    with pytest.raises(UserError, match=r"is not the first segment of its run.*segment-000\.nc"):
         measure_drift([tmp_path / "segment-001.nc"])
 
 

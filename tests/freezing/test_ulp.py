@@ -4,14 +4,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deadtokens.freezing.steps import _distances, _in_bfloat16_ulps, values_of
 from deadtokens.ulp import (
-    distances,
     half_ulp_walls,
     half_ulps,
-    in_bfloat16_ulps,
     nearest_bfloat16,
     ordered,
     ordered_bits,
@@ -24,6 +23,7 @@ from deadtokens.ulp import (
 PATTERNS = np.arange(2**16, dtype=np.uint16).view(ml_dtypes.bfloat16)
 FINITE = PATTERNS[np.isfinite(PATTERNS.astype(np.float32))]
 LARGEST = np.float32(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
+COMPILED = settings(deadline=None)  # when it is first called
 SINGLES = st.floats(-(2.0**127), 2.0**127, width=32)  # with a finite neighbour
 
 
@@ -140,7 +140,7 @@ def test_origins_ulps_differ_from_the_distance_across_a_power_of_two():
 
 
 def bits_of(values):
-    return np.asarray(values, np.float32).view(np.uint32)
+    return np.ascontiguousarray(values, np.float32).view(np.uint32)
 
 
 def test_bare_bits_of_all_bfloat16_are_ordered_as_their_values():
@@ -151,44 +151,62 @@ def test_bare_bits_of_all_bfloat16_are_ordered_as_their_values():
     assert ordered(bits).dtype == np.int16
 
 
+def distances(bits):
+    """Return the distances from each pattern to the next, as the compiled loop counts them."""
+    found = np.empty(len(bits) - 1, np.float32)
+    _distances(bits.view(f"i{bits.itemsize}"), found)
+    return found
+
+
 @given(st.integers(0, 2**16 - 1))
+@COMPILED
 def test_distances_from_any_pattern_to_all_others(pattern):
     # NaN patterns too: they are no more than places behind infinity.
-    whole = [(-1 if bits >> 15 else 1) * (bits & 0x7FFF) for bits in range(2**16)]
-    places = ordered(np.arange(2**16, dtype=np.uint16))
-    found = distances(np.full(2**16, places[pattern]), places)
-    assert found.dtype == np.uint16
-    assert (found == np.abs(np.array(whole) - whole[pattern])).all()
+    patterns = np.arange(2**16)
+    whole = np.where(patterns >> 15, -1, 1) * (patterns & 0x7FFF)
+    there_and_back = np.full(2**17, pattern, np.uint16)
+    there_and_back[1::2] = patterns
+    expected = np.abs(whole - whole[pattern])
+    found = distances(there_and_back)
+    assert (found[::2] == expected).all()
+    assert (found[1::2] == expected[:-1]).all()
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+@COMPILED
 def test_distances_of_float32_do_not_wrap(one, other):
     def place(bits):
         return (-1 if bits >> 31 else 1) * (bits & 0x7FFFFFFF)
 
-    places = ordered(np.array([one, other], np.uint32))
-    assert places.tolist() == [place(one), place(other)]
-    assert distances(places[:1], places[1:])[0] == abs(place(one) - place(other))
+    patterns = np.array([one, other], np.uint32)
+    assert ordered(patterns).tolist() == [place(one), place(other)]
+    assert distances(patterns)[0] == np.float32(abs(place(one) - place(other)))
 
 
 @given(SINGLES, st.integers(0, 40), st.booleans())
+@COMPILED
 def test_distance_of_float32_counts_the_steps_of_nextafter(value, steps, upwards):
     start = end = np.float32(value)
     for _ in range(steps):
         end = np.nextafter(end, np.float32(np.inf if upwards else -np.inf))
-    places = ordered(bits_of([start, end]))
-    assert distances(places[:1], places[1:])[0] == steps
+    assert distances(bits_of([start, end]))[0] == steps
+
+
+def in_bfloat16_ulps(displacement, start):
+    found, power = np.empty(len(start), np.float32), np.empty(len(start), np.uint32)
+    _in_bfloat16_ulps(np.ascontiguousarray(displacement), bits_of(start), power, found)
+    return found
 
 
 @given(st.lists(st.tuples(SINGLES, SINGLES), min_size=1, max_size=20))
+@COMPILED
 def test_fast_displacements_in_ulps_are_origins(pairs):
     start, displacement = np.array(pairs, np.float32).T
     expected = origin_ulps(displacement, start, "bfloat16")
     exact = np.abs(expected) < np.finfo(np.float32).max
     exact &= (expected == 0) | (np.abs(expected) > 2.0**-100)  # or float32 has too few bits for it
-    with np.errstate(over="ignore", under="ignore"):
-        found = in_bfloat16_ulps(displacement, bits_of(start))
-        of_bfloat16 = in_bfloat16_ulps(displacement, (bits_of(start) >> 16).astype(np.uint16))
+    kept = values_of((bits_of(start) >> 16).astype(np.uint16))
+    found, of_bfloat16 = (in_bfloat16_ulps(displacement, values) for values in (start, kept))
     assert (found == expected)[exact].all()
     assert (of_bfloat16 == found)[exact].all()
 

@@ -1,8 +1,8 @@
 """The grid of representable numbers: spacing, the walls of rounding, distances in ulps.
 
 Values are float32 arrays; those of bfloat16 are the float32 with the same value. Everything is done
-on bit patterns, so that subnormals and powers of two come out right. What is done to every weight
-of every update has a form that takes the bare bits in their own width: `ordered`, `distances`.
+on bit patterns, so that subnormals and powers of two come out right. These are the definitions;
+what is done to every weight of every update is compiled in `freezing.steps` and held against them.
 
 A float32 value has a place on bfloat16's grid too: the number that it becomes when it is rounded to
 nearest, ties to even, as every cast of torch and every regime that rounds once into its weights
@@ -14,7 +14,6 @@ import numpy as np
 
 MANTISSA = {"bfloat16": 7, "float32": 23}  # bits that a format keeps behind the leading one
 SMALLEST_EXPONENT = -126  # of normal numbers; subnormals share their spacing
-FORMAT = {np.dtype(np.uint16): "bfloat16", np.dtype(np.uint32): "float32"}
 SIGNED = {np.dtype(np.uint16): np.int16, np.dtype(np.uint32): np.int32}
 
 
@@ -38,23 +37,6 @@ def ordered(bits: np.ndarray) -> np.ndarray:
     return magnitude
 
 
-def distances(before: np.ndarray, after: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """Return how many representable numbers apart, in the unsigned type of the same width.
-
-    Parameters
-    ----------
-    before, after : ndarray of int16 or int32, same shape
-        As `ordered` gives them.
-    out : ndarray of their type and shape, optional
-        Memory for the result.
-    """
-    # The larger minus the smaller always fits without a sign, even where it wraps with one.
-    unsigned = np.dtype(f"u{before.itemsize}")
-    larger = np.maximum(before, after, out=out)
-    np.subtract(larger, np.minimum(before, after), out=larger)
-    return larger.view(unsigned)
-
-
 def nearest_bfloat16(bits: np.ndarray) -> np.ndarray:
     """Return the bits of the nearest bfloat16 of float32 values, ties to even.
 
@@ -76,28 +58,6 @@ def nearest_bfloat16(bits: np.ndarray) -> np.ndarray:
     if nan.any():  # the sum may have run over
         rounded[nan] = bits[nan] >> 16 | 0x40
     return rounded.astype(np.uint16)
-
-
-def in_bfloat16_ulps(displacement: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Return displacements in bfloat16's ulps at their starting points, float32.
-
-    The same as `origin_ulps`, for whole blocks: exact but for an overflow, as both are powers of 2.
-
-    Parameters
-    ----------
-    displacement : float32 ndarray
-    start : ndarray of uint16 or uint32, same shape
-        The bits of the starting points, of bfloat16 or float32.
-    """
-    smallest = 1 << MANTISSA[FORMAT[start.dtype]]
-    power = start & smallest * 0xFF
-    np.maximum(power, np.full_like(power, smallest), out=power)  # with a scalar it is far slower
-    if start.itemsize == 2:
-        power = np.left_shift(power, 16, dtype=np.uint32)
-    scaled = power.view(np.float32)
-    np.divide(displacement, scaled, out=scaled)
-    scaled *= 2.0 ** MANTISSA["bfloat16"]
-    return scaled
 
 
 def ordered_bits(values: np.ndarray, format: str) -> np.ndarray:

@@ -6,6 +6,8 @@ other. Offsets from one of the rows are as small as the set is wide, and nothing
 
 import numpy as np
 
+from deadtokens.loops import compiled
+
 
 class Spread:
     """Sums over rows, in float64, of their offsets from the first of them.
@@ -22,15 +24,13 @@ class Spread:
         self.square = np.zeros(steps)
 
     def add(self, rows: np.ndarray) -> None:
-        """Add rows, (rows, components, steps)."""
+        """Add rows, float32 (rows, components, steps)."""
         if not len(rows):
             return
         if not self.rows:
             self.first[:] = rows[0]
-        offset = rows - self.first
         self.rows += len(rows)
-        self.offset += offset.sum(axis=0)
-        self.square += np.einsum("rcs,rcs->s", offset, offset)
+        _add(np.ascontiguousarray(rows), self.first, self.offset, self.square)
 
     @property
     def centroid(self) -> np.ndarray:
@@ -47,3 +47,20 @@ class Spread:
         return (
             np.maximum(self.square - np.square(self.offset).sum(axis=0) / self.rows, 0) / self.rows
         )
+
+
+@compiled
+def _add(rows: np.ndarray, first: np.ndarray, offset: np.ndarray, square: np.ndarray) -> None:
+    for component in range(rows.shape[1]):
+        for row in range(len(rows)):
+            _add_offsets(rows[row, component], first[component], offset[component], square)
+
+
+@compiled
+def _add_offsets(
+    values: np.ndarray, first: np.ndarray, total: np.ndarray, square: np.ndarray
+) -> None:
+    for step in range(len(values)):
+        offset = values[step] - first[step]
+        total[step] += offset
+        square[step] += offset * offset

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deadtokens.analysis.spread import Spread
+from deadtokens.loops import compiled
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,10 @@ class CloudSums:
         W, displacement : float32 ndarray, shape (tokens, components, steps)
             W after each update, and what it was changed by.
         """
-        with np.errstate(all="ignore"):
-            self.place.add(W)
-            self.displacement.add(displacement)
-            moved_squares = np.einsum("tcs,tcs->ts", displacement, displacement)
-            moved = moved_squares > 0
-            inverse = np.where(moved, 1 / np.sqrt(moved_squares), 0)
-            self.movers += moved.sum(axis=0)
-            self.unit += np.einsum("tcs,ts->cs", displacement, inverse)
-            norms = np.sqrt(np.einsum("tcs,tcs->ts", W, W))
-            self.norm += norms.sum(axis=0, dtype=np.float64)
+        self.place.add(W)
+        self.displacement.add(displacement)
+        _add_directions(displacement, self.movers, self.unit)
+        _add_norms(W, self.norm)
 
     def positions(self) -> Positions:
         """Return the cloud at the states after the updates."""
@@ -113,6 +108,38 @@ class CloudSums:
                 resultant,
                 pairwise_cosine(resultant, self.movers),
             )
+
+
+@compiled
+def _add_directions(displacement: np.ndarray, movers: np.ndarray, unit: np.ndarray) -> None:
+    """Count who moved, and add up the displacements divided by their norms."""
+    squares = np.empty(displacement.shape[2], np.float32)
+    for token in displacement:
+        _squares(token, squares)
+        for step in range(len(squares)):
+            movers[step] += squares[step] > 0
+            squares[step] = 1 / np.sqrt(squares[step]) if squares[step] > 0 else 0
+        for component in range(len(token)):
+            for step in range(len(squares)):
+                unit[component, step] += token[component, step] * squares[step]
+
+
+@compiled
+def _add_norms(W: np.ndarray, norm: np.ndarray) -> None:
+    squares = np.empty(W.shape[2], np.float32)
+    for token in W:
+        _squares(token, squares)
+        for step in range(len(squares)):
+            norm[step] += np.sqrt(squares[step])
+
+
+@compiled
+def _squares(row: np.ndarray, squares: np.ndarray) -> None:
+    """Put in the sums of squares over components, (components, steps) to (steps,)."""
+    squares[:] = 0
+    for component in range(len(row)):
+        for step in range(len(squares)):
+            squares[step] += row[component, step] * row[component, step]
 
 
 def covariance_sum(W: np.ndarray, centroid: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ level of 5 %. What counts as beyond chance is therefore decided over all of them
 `beyond_chance`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.stats import false_discovery_control, norm, rankdata
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from deadtokens.drift.directions import unit
+from deadtokens.loops import regrouped
 
 LEVEL = 0.95
 FEWEST = 10
@@ -117,24 +119,23 @@ def variance_between(
     tokens = len(values)
     if tokens < FEWEST or len(names) < 2 or not np.ptp(values):
         return undefined(tokens)
-    found = _eta_squared(values, labels)
-    random = [_eta_squared(values, generator.permutation(labels)) for _ in range(PERMUTATIONS)]
+    centred, sizes = values - values.mean(), np.bincount(labels)
+
+    def eta_squared(labels: np.ndarray) -> float:
+        means = np.bincount(labels, centred) / sizes
+        return float((sizes * means**2).sum() / (centred**2).sum())
+
+    found = eta_squared(labels)
+    random = np.array([eta_squared(generator.permutation(labels)) for _ in range(PERMUTATIONS)])
     return Effect(tokens, found, *_range_of(random), _share_above(found, random))
 
 
-def _eta_squared(values: np.ndarray, labels: np.ndarray) -> float:
-    sizes = np.bincount(labels)
-    centred = values - values.mean()
-    means = np.bincount(labels, centred) / sizes
-    return float((sizes * means**2).sum() / (centred**2).sum())
-
-
-def _share_above(found: float, random: list[float]) -> float:
+def _share_above(found: float, random: np.ndarray) -> float:
     """Return how often chance gives as much, what was found counted among the draws."""
-    return float((1 + np.count_nonzero(np.array(random) >= found)) / (1 + len(random)))
+    return float((1 + np.count_nonzero(random >= found)) / (1 + len(random)))
 
 
-def _range_of(random: list[float]) -> tuple[float, float]:
+def _range_of(random: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(random, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
@@ -158,13 +159,37 @@ def pairs_alike(
     expected, found = _standard(similarity), _standard(_cosines_of_rest(displacement))
     if tokens < FEWEST or expected is None or found is None:
         return undefined(tokens)
-    pairs = tokens * (tokens - 1)
     orders = [generator.permutation(tokens) for _ in range(PERMUTATIONS)]
-    random = [float((expected * found[np.ix_(order, order)]).sum() / pairs) for order in orders]
-    correlation = float((expected * found).sum() / pairs)
-    above = _share_above(correlation, random)
-    below = _share_above(-correlation, [-one for one in random])
+    correlation, *random = correlations_of_pairs(expected, found, [np.arange(tokens), *orders])
+    random = np.array(random)
+    above, below = _share_above(correlation, random), _share_above(-correlation, -random)
     return Effect(tokens, correlation, *_range_of(random), min(1.0, 2 * min(above, below)))
+
+
+def correlations_of_pairs(
+    one: np.ndarray, other: np.ndarray, orders: Sequence[np.ndarray]
+) -> list[float]:
+    """Return the mean product over pairs of two matrices, the tokens of one of them reordered.
+
+    Parameters
+    ----------
+    one, other : float64 ndarray, shape (tokens, tokens)
+        Symmetric, with mean 0 and variance 1 off the diagonal.
+    orders : sequence of ndarray of int64, shape (tokens,)
+        Of the tokens of `other`.
+    """
+    pairs = len(one) * (len(one) - 1) / 2
+    return [_sum_over_pairs(one, other, order) / pairs for order in orders]
+
+
+@regrouped
+def _sum_over_pairs(one: np.ndarray, other: np.ndarray, order: np.ndarray) -> float:
+    total = 0.0
+    for row in range(len(one)):
+        shuffled = other[order[row]]
+        for column in range(row):
+            total += one[row, column] * shuffled[order[column]]
+    return total
 
 
 def beyond_chance(p: np.ndarray) -> np.ndarray:

@@ -119,7 +119,7 @@ def _follow_clouds(
 ) -> None:
     """Add a block to what is known of the clouds; `last` is W before its first state."""
     _, components, steps = W.shape
-    steps_of_draws = np.zeros((len(watch.weights), components * steps), np.float32)
+    of_dead = np.empty((watch.weights.shape[1], components, steps), np.float32)
     for name in POPULATIONS:
         sums = CloudSums(components, steps)
         for tile in watch.tiles(name):
@@ -127,11 +127,10 @@ def _follow_clouds(
             displacement = displacements_of(last[tile], after)
             sums.add(after, displacement)
             if name == "dead":
-                shares = watch.weights[:, sums.tokens - len(tile) : sums.tokens]
-                steps_of_draws += resampled_steps(displacement, shares)
+                of_dead[sums.tokens - len(tile) : sums.tokens] = displacement
         found.positions[name].append(sums.positions())
         found.motion[name].append(sums.motion())
-    found.resampled += outer_products(steps_of_draws.reshape(-1, components, steps))
+    found.resampled += outer_products(resampled_steps(of_dead, watch.weights))
     _find_shapes(found, watch, states, W)
 
 
@@ -153,7 +152,7 @@ def displacements_of(last: np.ndarray, W: np.ndarray) -> np.ndarray:
 
 
 def resampled_steps(displacement: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return what tokens contribute to the steps of resampled centroids.
+    """Return the steps of resampled centroids.
 
     Parameters
     ----------
@@ -162,10 +161,12 @@ def resampled_steps(displacement: np.ndarray, weights: np.ndarray) -> np.ndarray
 
     Returns
     -------
-    float32 ndarray, shape (draws, components * steps)
+    float32 ndarray, shape (draws, components, steps)
     """
+    _, components, steps = displacement.shape
     with np.errstate(all="ignore"):
-        return weights @ displacement.reshape(len(displacement), -1)
+        flat = weights @ displacement.reshape(-1, components * steps)
+    return flat.reshape(-1, components, steps)
 
 
 def outer_products(steps: np.ndarray) -> np.ndarray:

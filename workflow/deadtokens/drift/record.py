@@ -9,7 +9,6 @@ import xarray as xr
 from deadtokens.analysis.populations import DEAD, POPULATIONS, members_of
 from deadtokens.drift.components import resampling_weights
 from deadtokens.drift.follow import Watch
-from deadtokens.errors import UserError
 
 MARKED = 7
 FRAMES = 60
@@ -45,18 +44,7 @@ class Record:
 
 
 def read_record(run: xr.Dataset) -> Record:
-    """Read the small part of a run.
-
-    Raises
-    ------
-    UserError
-        If the run does not begin at state 0.
-    """
-    if run["state"].values[0] != 0:
-        raise UserError(
-            f"run {run.attrs['run']}: the first segment is missing; drift is measured from "
-            "state 0, so give all segments from segment-000.nc on"
-        )
+    """Read the small part of a run."""
     return Record(
         run,
         members_of(run),

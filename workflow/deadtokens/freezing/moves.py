@@ -16,7 +16,6 @@ from deadtokens.freezing.steps import PHASES, Steps, measure_steps, values_of
 from deadtokens.trajectory.windows import Piece
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-ROWS_AT_A_TIME = 16  # what is worked on then stays in the processor's cache
 BFLOAT16, RECORDED = range(2)  # of steps.GRIDS
 Rows = dict[str, np.ndarray]  # by name; axis 0 is the update
 
@@ -29,41 +28,28 @@ class Window:
     ----------
     updates : ndarray of int64, shape (updates,)
     steps : Steps
-    shift : float64 ndarray, shape (populations, components, updates)
-        Sums of the displacements of each population's tokens.
-    place : Spread
-        Of the dead tokens' rows, over the states.
+    places : list of Spread
+        Of each population's rows, over the states.
     """
 
     updates: np.ndarray
     steps: Steps
-    shift: np.ndarray
-    place: Spread
+    places: list[Spread]
 
     @classmethod
     def empty(cls, updates: np.ndarray, members: np.ndarray, components: int) -> "Window":
         """Return a window that `add` fills."""
         length, (populations, tokens) = len(updates), members.shape
-        shift = np.zeros((populations, components, length))
-        return cls(updates, Steps.empty(tokens, length), shift, Spread(components, length + 1))
+        places = [Spread(components, length + 1) for _ in range(populations)]
+        return cls(updates, Steps.none(tokens, length), places)
 
     def add(self, piece: Piece, members: np.ndarray, before: np.ndarray) -> None:
         """Measure a piece; `before`, (tokens, components), goes on to its last displacements."""
-        for start in range(0, len(piece.tokens), ROWS_AT_A_TIME):
-            bits = piece.bits["W"][start : start + ROWS_AT_A_TIME]
-            first = piece.tokens.start + start
-            tokens = slice(first, first + len(bits))
-            W = values_of(bits)
-            steps, displacement = measure_steps(bits, W, before[tokens])
-            before[tokens] = displacement[:, :, -1]
-            self.steps.put(tokens, steps)
-            self._add_to_sums(W, displacement, members[:, tokens])
-
-    def _add_to_sums(self, W: np.ndarray, displacement: np.ndarray, members: np.ndarray) -> None:
-        for shift, chosen in zip(self.shift, members, strict=True):
-            if chosen.any():
-                shift += np.add.reduce(displacement[chosen], axis=0, dtype=np.float64)
-        self.place.add(W[members[DEAD]])
+        bits, tokens = piece.bits["W"], slice(piece.tokens.start, piece.tokens.stop)
+        self.steps.put(tokens, measure_steps(bits, before[tokens]))
+        W = values_of(bits)
+        for place, chosen in zip(self.places, members[:, tokens], strict=True):
+            place.add(W[chosen])
 
 
 @dataclass(frozen=True)
@@ -137,12 +123,11 @@ def summarise(window: Window, members: np.ndarray, velocity: np.ndarray) -> tupl
     """
     each = [_population(window.steps, chosen, velocity.shape[1]) for chosen in members]
     rows = {name: np.stack([one[name] for one in each], axis=1) for name in each[0]}
-    tokens = members.sum(axis=1)
-    steps = window.shift / np.where(tokens, tokens, np.nan)[:, None, None]
+    steps = np.diff([place.centroid for place in window.places])
     steps = np.concatenate([velocity[:, :, None], steps], axis=2)
     rows["centroid_speed"] = np.linalg.norm(steps[:, :, 1:], axis=1).T
     rows["centroid_acceleration"] = np.linalg.norm(np.diff(steps), axis=1).T
-    radius = np.sqrt(window.place.variance)
+    radius = np.sqrt(window.places[DEAD].variance)
     rows |= {"update": window.updates, "radius": radius[1:], "radius_velocity": np.diff(radius)}
     return rows, steps[:, :, -1]
 

@@ -5,16 +5,19 @@ counts as the bfloat16 nearest to it (see `deadtokens.ulp`), so that regimes com
 recorded one.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from deadtokens.ulp import distances, in_bfloat16_ulps, nearest_bfloat16, ordered
+from deadtokens.loops import compiled
+from deadtokens.ulp import MANTISSA, SIGNED, nearest_bfloat16
 
 GRIDS = ("bfloat16", "recorded")
 PHASES = ("early", "midlife", "late", "frozen")
 EARLY, MIDLIFE, LATE, FROZEN = range(4)
+EXPONENT = np.uint32(0x7F800000)  # bits of a float32
+SMALLEST_NORMAL = np.uint32(1 << MANTISSA["float32"])
+ULPS_TO_NEXT_POWER = np.float32(2 ** MANTISSA["bfloat16"])
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ class Steps:
     ulps_linf: np.ndarray
 
     @classmethod
-    def empty(cls, tokens: int, updates: int) -> "Steps":
-        """Return arrays that `put` fills."""
+    def none(cls, tokens: int, updates: int) -> "Steps":
+        """Return the steps of tokens that stand still."""
         on_grids, plain = (len(GRIDS), tokens, updates), (tokens, updates)
         return cls(
-            *(np.empty(on_grids, np.float32) for _ in range(3)),
-            np.empty(on_grids, np.uint16),
-            *(np.empty(plain, np.float32) for _ in range(4)),
+            *(np.zeros(on_grids, np.float32) for _ in range(3)),
+            np.zeros(on_grids, np.uint16),
+            *(np.zeros(plain, np.float32) for _ in range(4)),
         )
 
     def put(self, tokens: slice, part: "Steps") -> None:
@@ -73,66 +76,29 @@ class Steps:
         return phase + (self.linf <= 1) + (self.moved == 0)
 
 
-def measure_steps(bits: np.ndarray, W: np.ndarray, before: np.ndarray) -> tuple[Steps, np.ndarray]:
-    """Return what each update did, and the displacements.
+def measure_steps(bits: np.ndarray, before: np.ndarray) -> Steps:
+    """Return what each update did.
 
     Parameters
     ----------
     bits : ndarray of uint16 or uint32, shape (tokens, components, updates + 1)
         The states of W before, between and after the updates.
-    W : float32 ndarray, same shape
-        Their values.
     before : float32 ndarray, shape (tokens, components)
-        The displacement of the update before the first; NaN if there was none.
-
-    Returns
-    -------
-    Steps
-    displacement : float32 ndarray, shape (tokens, components, updates)
+        The displacement of the update before the first, NaN if there was none; goes on to that of
+        the last.
     """
-    grids = [_distance_norms(bits if bits.itemsize == 2 else nearest_bfloat16(bits))]
-    grids.append(_distance_norms(bits) if bits.itemsize > 2 else grids[0])
-    displacement = _stepwise(np.subtract, W)
-    weights = [l2_norms(displacement), _acceleration(displacement, before)]
-    ulps = _norms_in_ulps(displacement, bits)
-    steps = Steps(
-        *(np.stack(norm) for norm in zip(*grids, strict=True)),
-        *(norm[:, :-1] for norm in (*weights, *ulps)),
-    )
-    return steps, displacement[:, :, :-1]
-
-
-def _acceleration(displacement: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Return the L2 norms of the changes of displacements; `before` is that before the first."""
-    change, flat = np.empty_like(displacement), displacement.reshape(-1)
-    np.subtract(flat[1:], flat[:-1], out=change.reshape(-1)[1:])
-    np.subtract(displacement[:, :, 0], before, out=change[:, :, 0])
-    return l2_norms(change)
-
-
-def _norms_in_ulps(displacement: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return L2 and Linf of displacements in bfloat16's ulps at their starts, given as bits."""
-    in_ulps = in_bfloat16_ulps(displacement, start)
-    return l2_norms(in_ulps), np.abs(in_ulps, out=in_ulps).max(axis=1)
-
-
-def _stepwise(
-    operation: Callable, states: np.ndarray, kind: np.dtype | type | None = None
-) -> np.ndarray:
-    """Return `operation` of each state and the one before it, in the shape of the states.
-
-    The array is taken as one long row: several times faster than as many short ones. Its last
-    column, where one row's end meets the next row's beginning, means nothing.
-    """
-    flat = states.reshape(-1)
-    found = np.zeros(flat.shape, kind or states.dtype)
-    operation(flat[1:], flat[:-1], out=found[:-1])
-    return found.reshape(states.shape)
-
-
-def l2_norms(rows: np.ndarray) -> np.ndarray:
-    """Return the L2 norms along axis 1, float32 of shape (tokens, updates)."""
-    return np.sqrt(np.einsum("tcs,tcs->ts", rows, rows))
+    tokens, _, states = bits.shape
+    steps = Steps.none(tokens, states - 1)
+    on_bfloat16 = bits if bits.itemsize == 2 else nearest_bfloat16(bits)
+    on_grids = (steps.l1, steps.l2, steps.linf, steps.moved)
+    for grid, own in enumerate((on_bfloat16, bits)):
+        norms = [norm[grid] for norm in on_grids]
+        _count_ulps(own.view(SIGNED[own.dtype]), *norms)
+    plain = (steps.displacement, steps.acceleration, steps.ulps_l2, steps.ulps_linf)
+    _measure_weights(values_of(bits), before, *plain)
+    for norm in (steps.l2, steps.displacement, steps.acceleration, steps.ulps_l2):
+        np.sqrt(norm, out=norm)
+    return steps
 
 
 def values_of(bits: np.ndarray) -> np.ndarray:
@@ -142,12 +108,106 @@ def values_of(bits: np.ndarray) -> np.ndarray:
     return bits.view(np.float32)
 
 
-def _distance_norms(bits: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return L1, L2 and Linf in ulps and the number of components that moved, per token."""
-    apart = _stepwise(distances, ordered(bits)).view(bits.dtype)
-    changed = _stepwise(np.not_equal, bits, bool).view(np.uint8)
-    moved = np.add.reduce(changed, axis=1, dtype=np.uint16)
-    linf = apart.max(axis=1).astype(np.float32)
-    apart = apart.astype(np.float32)
-    norms = np.add.reduce(apart, axis=1), l2_norms(apart), linf, moved
-    return tuple(norm[:, :-1] for norm in norms)
+@compiled
+def _count_ulps(
+    bits: np.ndarray, l1: np.ndarray, l2: np.ndarray, linf: np.ndarray, moved: np.ndarray
+) -> None:
+    """Add signed bits (tokens, components, updates + 1) up to norms (tokens, updates), l2 squared.
+
+    One component's updates at a time, in short loops: so they are wide instructions.
+    """
+    apart = np.empty(bits.shape[2] - 1, np.float32)
+    for token in range(bits.shape[0]):
+        for component in range(bits.shape[1]):
+            row = bits[token, component]
+            _distances(row, apart)
+            _add(apart, l1[token])
+            _add_squares(apart, l2[token])
+            _raise(apart, linf[token])
+            _count_changes(row, moved[token])
+
+
+@compiled
+def _measure_weights(
+    W: np.ndarray,
+    before: np.ndarray,
+    displacement: np.ndarray,
+    acceleration: np.ndarray,
+    ulps_l2: np.ndarray,
+    ulps_linf: np.ndarray,
+) -> None:
+    """Add values (tokens, components, updates + 1) up to norms (tokens, updates), L2 squared."""
+    updates = W.shape[2] - 1
+    step, change = np.empty(1 + updates, np.float32), np.empty(updates, np.float32)
+    in_ulps, power = np.empty(updates, np.float32), np.empty(updates, np.uint32)
+    for token in range(W.shape[0]):
+        for component in range(W.shape[1]):
+            row = W[token, component]
+            step[0] = before[token, component]
+            _differences(row, step[1:])
+            _differences(step, change)
+            _in_bfloat16_ulps(step[1:], row.view(np.uint32), power, in_ulps)
+            _add_squares(step[1:], displacement[token])
+            _add_squares(change, acceleration[token])
+            _add_squares(in_ulps, ulps_l2[token])
+            _raise(in_ulps, ulps_linf[token])
+            before[token, component] = step[updates]
+
+
+@compiled
+def _distances(bits: np.ndarray, apart: np.ndarray) -> None:
+    """Count the representable numbers from one to the next."""
+    lowest = -(2 ** (8 * bits.itemsize - 1))
+    for step in range(len(apart)):
+        apart[step] = abs(_place(bits[step + 1], lowest) - _place(bits[step], lowest))
+
+
+@compiled
+def _place(bits: int, lowest: int) -> int:
+    """Return the place among all numbers, in order: a negative one's bits count from the lowest."""
+    return bits if bits >= 0 else lowest - bits
+
+
+@compiled
+def _in_bfloat16_ulps(
+    displacement: np.ndarray, start: np.ndarray, power: np.ndarray, in_ulps: np.ndarray
+) -> None:
+    """Divide by bfloat16's ulp at float32 starts given as bits; `power` is memory.
+
+    Exact but for an overflow: an ulp is the power of two below the start, over 2 ** 7.
+    """
+    for step in range(len(power)):
+        power[step] = max(start[step] & EXPONENT, SMALLEST_NORMAL)
+    below = power.view(np.float32)
+    for step in range(len(power)):
+        in_ulps[step] = displacement[step] / below[step] * ULPS_TO_NEXT_POWER
+
+
+@compiled
+def _differences(values: np.ndarray, found: np.ndarray) -> None:
+    for step in range(len(found)):
+        found[step] = values[step + 1] - values[step]
+
+
+@compiled
+def _add(values: np.ndarray, total: np.ndarray) -> None:
+    for step in range(len(total)):
+        total[step] += values[step]
+
+
+@compiled
+def _add_squares(values: np.ndarray, total: np.ndarray) -> None:
+    for step in range(len(total)):
+        total[step] += values[step] * values[step]
+
+
+@compiled
+def _raise(values: np.ndarray, highest: np.ndarray) -> None:
+    for step in range(len(highest)):
+        highest[step] = np.maximum(highest[step], abs(values[step]))  # NaN stays
+
+
+@compiled
+def _count_changes(bits: np.ndarray, count: np.ndarray) -> None:
+    for step in range(len(count)):
+        count[step] += bits[step + 1] != bits[step]

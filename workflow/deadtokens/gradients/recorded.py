@@ -14,6 +14,7 @@ from deadtokens.gradients.statistics import (
     alignment,
     entropy,
     regime_shares,
+    row_means,
     row_norms,
     sign_shares,
     straight_line,
@@ -128,7 +129,7 @@ def _of_second_moments(
 ) -> dict[str, np.ndarray]:
     """Return what a block of second moments says; `v` itself is corrected for bias."""
     v /= (1 - spec.beta2 ** steps.astype(np.float64)).astype(np.float32)
-    means = v.mean(axis=1, dtype=np.float64)
+    means = row_means(v)
     lines = np.array([straight_line(frequency, mean) for mean in means.T]).reshape(-1, 3)
     shares = [regime_shares(v, chosen, spec.eps) for chosen in members]
     return {

@@ -6,14 +6,24 @@ of the smallest gradients would vanish in float32.
 
 import numpy as np
 
+from deadtokens.loops import compiled
+
 REGIMES = ("sign", "transition", "linear")
-TOKENS_AT_A_TIME = 512  # whose square roots are in memory
 DECADE = 10.0  # sqrt(v_hat) this far above or below eps counts as far
 
 
 def row_norms(values: np.ndarray) -> np.ndarray:
     """Return the L2 norm of each row, float64 of shape (tokens, steps)."""
-    return np.sqrt(np.einsum("tcs,tcs->ts", values, values, dtype=np.float64))
+    squares = np.zeros((len(values), values.shape[2]))
+    _add_squares(values, squares)
+    return np.sqrt(squares, out=squares)
+
+
+def row_means(values: np.ndarray) -> np.ndarray:
+    """Return the mean over components of each row, float64 of shape (tokens, steps)."""
+    sums = np.zeros((len(values), values.shape[2]))
+    _add_components(values, sums)
+    return sums / values.shape[1]
 
 
 def alignment(
@@ -33,7 +43,8 @@ def alignment(
         Cosine of each gradient to h_mean, and |g_i| / (p_i |h_mean|); NaN where one of them is 0.
     """
     norms, h_norm = row_norms(grad), np.linalg.norm(h_mean.astype(np.float64), axis=0)
-    along = np.einsum("tcs,cs->ts", grad, h_mean, dtype=np.float64)
+    along = np.zeros_like(norms)
+    _add_products(grad, h_mean, along)
     with np.errstate(divide="ignore", invalid="ignore"):
         cosine, ratio = along / (norms * h_norm), norms / (probability * h_norm)
     defined = (norms > 0) & (probability > 0) & (h_norm > 0)
@@ -52,15 +63,16 @@ def sign_shares(grad: np.ndarray, h_mean: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     components = max(1, grad.shape[0] * grad.shape[1])
     nothing = np.nan if not grad.size else 0.0
-    positive = np.count_nonzero(grad > 0, axis=(0, 1))
-    agree = np.count_nonzero(((grad > 0) & (h_mean > 0)) | ((grad < 0) & (h_mean < 0)), axis=(0, 1))
+    positive, agree = np.zeros((2, grad.shape[2]), np.int64)
+    _count_signs(grad, h_mean, positive, agree)
     return positive / components + nothing, agree / components + nothing
 
 
 def sum_ratio(grad: np.ndarray) -> np.ndarray:
     """Return |sum_i g_i| / sum_i |g_i| over the vocabulary, float64 of shape (steps,)."""
-    total = np.linalg.norm(grad.sum(axis=0, dtype=np.float64), axis=0)
-    norms = row_norms(grad).sum(axis=0)
+    sums = np.zeros(grad.shape[1:])
+    _add_rows(grad, sums)
+    total, norms = np.linalg.norm(sums, axis=0), row_norms(grad).sum(axis=0)
     return np.divide(total, norms, out=np.full_like(total, np.nan), where=norms > 0)
 
 
@@ -78,16 +90,13 @@ def regime_shares(second_moment: np.ndarray, chosen: np.ndarray, eps: float) -> 
         The population whose components are counted.
     eps : float
     """
-    tokens, components, steps = second_moment.shape
+    _, components, steps = second_moment.shape
     number = components * np.count_nonzero(chosen)
     if not number:
         return np.full((steps, len(REGIMES)), np.nan)
-    sign, linear = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
-    for start in range(0, tokens, TOKENS_AT_A_TIME):
-        part = slice(start, start + TOKENS_AT_A_TIME)
-        root = np.sqrt(second_moment[part][chosen[part]])
-        sign += np.count_nonzero(root >= DECADE * eps, axis=(0, 1))
-        linear += np.count_nonzero(root < eps / DECADE, axis=(0, 1))
+    above, below = np.array([DECADE * eps, eps / DECADE], second_moment.dtype)
+    sign, linear = np.zeros((2, steps), np.int64)
+    _count_regimes(second_moment, np.flatnonzero(chosen), above, below, sign, linear)
     shares = sign / number, linear / number
     return np.stack([shares[0], 1 - shares[0] - shares[1], shares[1]], axis=1)
 
@@ -112,3 +121,65 @@ def entropy(probability: np.ndarray) -> np.ndarray:
     """Return the entropy of distributions (tokens, steps), nats, of shape (steps,)."""
     p = probability.astype(np.float64)
     return -np.sum(p * np.log(np.where(p > 0, p, 1)), axis=0)
+
+
+@compiled
+def _add_squares(values: np.ndarray, squares: np.ndarray) -> None:
+    for token in range(values.shape[0]):
+        for component in range(values.shape[1]):
+            for step in range(values.shape[2]):
+                squares[token, step] += np.float64(values[token, component, step]) ** 2
+
+
+@compiled
+def _add_components(values: np.ndarray, sums: np.ndarray) -> None:
+    for token in range(values.shape[0]):
+        for component in range(values.shape[1]):
+            for step in range(values.shape[2]):
+                sums[token, step] += values[token, component, step]
+
+
+@compiled
+def _add_rows(values: np.ndarray, sums: np.ndarray) -> None:
+    for token in range(values.shape[0]):
+        for component in range(values.shape[1]):
+            for step in range(values.shape[2]):
+                sums[component, step] += values[token, component, step]
+
+
+@compiled
+def _add_products(values: np.ndarray, direction: np.ndarray, products: np.ndarray) -> None:
+    for token in range(values.shape[0]):
+        for component in range(values.shape[1]):
+            for step in range(values.shape[2]):
+                value = np.float64(values[token, component, step])
+                products[token, step] += value * direction[component, step]
+
+
+@compiled
+def _count_signs(
+    grad: np.ndarray, direction: np.ndarray, positive: np.ndarray, agree: np.ndarray
+) -> None:
+    for token in range(grad.shape[0]):
+        for component in range(grad.shape[1]):
+            for step in range(grad.shape[2]):
+                g, h = grad[token, component, step], direction[component, step]
+                positive[step] += g > 0
+                agree[step] += ((g > 0) & (h > 0)) | ((g < 0) & (h < 0))
+
+
+@compiled
+def _count_regimes(
+    v: np.ndarray,
+    tokens: np.ndarray,
+    above: float,
+    below: float,
+    sign: np.ndarray,
+    linear: np.ndarray,
+) -> None:
+    for token in tokens:
+        for component in range(v.shape[1]):
+            for step in range(v.shape[2]):
+                root = np.sqrt(v[token, component, step])
+                sign[step] += root >= above
+                linear[step] += root < below

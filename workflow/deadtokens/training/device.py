@@ -75,7 +75,9 @@ def make_deterministic(threads: int) -> None:
     """Fix everything outside the spec that could change bits: call it before any computation."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # The same as use_deterministic_algorithms(True), without the seconds that this takes to import
+    # torch's compiler.
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs a pass over each matrix
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
