@@ -116,7 +116,8 @@ def _end(run: Run, quantity: str, _: str, values: xr.DataArray, population: str)
     """Return where a line of a diverged run ends: the sum's also if it has no point."""
     points = _points(values)
     ends = end_of(points, run) if len(points) or quantity == SUM else points
-    return ends.assign(quantity=quantity, population=population)
+    about = {"quantity": quantity, "source": SOURCES["update"], "population": population}
+    return ends.assign(**about)
 
 
 def _points(values: xr.DataArray) -> pd.DataFrame:
