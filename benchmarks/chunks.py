@@ -86,7 +86,8 @@ def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     width = tensors["W"].shape[2]
     nothing = {name: torch.zeros(()) for name in ("loss", "lr", "grad_norm")}
     nothing |= {"h_mean": torch.zeros(width), "probability": torch.zeros(len(census.token))}
-    with write_segment(path, 0, UPDATES, width, tuple(tensors), census, {}) as writer:
+    about = {"run": "benchmark", "status": "complete"}
+    with write_segment(path, 0, UPDATES, width, tuple(tensors), census, about) as writer:
         for state in range(UPDATES + 1):
             if state:
                 writer.update(grad=tensors["grad"][state - 1], **nothing)

@@ -85,7 +85,7 @@ def write_text(files: Files, tokens: int) -> None:
         "why_dead": np.where(count, "", "string never occurs"),
     }
     variables = {name: ("token", values) for name, values in columns.items()}
-    xr.Dataset(variables, {"token": np.arange(tokens)}).to_netcdf(files.census)
+    xr.Dataset(variables, {"token": np.arange(tokens)}, about).to_netcdf(files.census)
 
 
 def train_run(files: Files, spec: RunSpec) -> None:

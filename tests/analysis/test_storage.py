@@ -121,8 +121,8 @@ def test_the_command_writes_a_labelled_file(recorded, tmp_path, caplog):
 def test_a_run_that_diverged_at_once_has_no_costs(tmp_path):
     path = tmp_path / "segment-000.nc"
     census = xr.Dataset({"dead": ("token", [True] * 5)}, coords={"token": np.arange(5)})
-    names = list(layout.TENSORS)
-    with write_segment(path, 0, 4, 2, names, census, {"run": "r"}) as writer:
+    names, about = list(layout.TENSORS), {"run": "r", "status": "diverged", "diverged_at": 1}
+    with write_segment(path, 0, 4, 2, names, census, about) as writer:
         writer.state({name: torch.zeros(5, 2) for name in layout.STATE_TENSORS})
     seal(path)
     measured = storage.measure_storage(path)

@@ -93,6 +93,9 @@ def test_one_changed_id_is_noticed(made):
 def test_truncated_file_is_a_sentence(made):
     data = (made / "stream.nc").read_bytes()
     (made / "stream.nc").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"stream\.nc: truncated, it has [\d,]+ of [\d,]+ bytes"):
+        read_stream(made / "stream.nc")
+    (made / "stream.nc.seal.json").unlink()
     with pytest.raises(UserError, match=r"stream\.nc cannot be read as NetCDF"):
         read_stream(made / "stream.nc")
 

@@ -24,7 +24,8 @@ def write(dataset: xr.Dataset, path: str | Path) -> None:
     numeric = (name for name, array in dataset.variables.items() if array.dtype.kind in "biuf")
     encoding = dict.fromkeys(numeric, _COMPRESSION)
     with complete_and_sealed(path) as temporary, steady_file(temporary) as disk:
-        dataset.to_netcdf(disk, engine="h5netcdf", encoding=encoding)
+        # No axis grows: what a dataset was opened from may have had some that did.
+        dataset.to_netcdf(disk, engine="h5netcdf", encoding=encoding, unlimited_dims=[])
 
 
 def read(path: str | Path, make: str = "make it again") -> xr.Dataset:

@@ -43,7 +43,8 @@ RESULTS = {
     "attribution": ("W", "grad", "exp_avg", "exp_avg_sq"),
     "causes": ("W", "grad", "exp_avg", "exp_avg_sq"),
 }
-CARRIED = ("run", "spec", "device", "packages")  # by a segment: what a replay asks for
+# By a segment: what its readers and a replay ask for.
+CARRIED = ("run", "spec", "status", "device", "packages")
 QUANTITIES = {
     "stored_bytes": ("tensors, first states and checksums on disk, per update", "byte"),
     "read_time": ("wall time of reading all that the choice gives, per update", "s"),
