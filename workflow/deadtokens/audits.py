@@ -8,6 +8,9 @@ from deadtokens.errors import UserError
 from deadtokens.identity import check_derived
 from deadtokens.seal import check_seal
 
+KINDS = ("tensors", "checksums", "controls")
+COUNTS = ("compared", "differing")
+
 
 def read_audit(path: Path) -> dict[str, Any]:
     """Return the audit of a run, as `deadtokens.accounting.audit` writes it.
@@ -27,4 +30,17 @@ def read_audit(path: Path) -> dict[str, Any]:
     if not isinstance(audit, dict):
         raise UserError(f"{path} is no audit of a run; make it again")
     check_derived(path, audit)
+    for kind in KINDS:
+        if kind in audit and not _are_tallies(audit[kind]):
+            raise UserError(
+                f"{path} is no audit of a run: {kind!r} holds no tallies; make it again"
+            )
     return audit
+
+
+def _are_tallies(content: Any) -> bool:
+    """Return whether each entry says how much was compared and how much of it differs."""
+    if not isinstance(content, dict) or not all(isinstance(one, dict) for one in content.values()):
+        return False
+    counts = [one.get(count) for one in content.values() for count in COUNTS]
+    return all(isinstance(count, int) and count >= 0 for count in counts)

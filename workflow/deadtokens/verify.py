@@ -114,6 +114,8 @@ def _looker(path: Path) -> Callable[[Path], str]:
 
 def _look_at_segment(path: Path) -> str:
     header = read_header(path)
+    if not header.status:
+        raise UserError(f"{path}: not a readable segment (it does not say that it is complete)")
     check_identity(path)
     if not seal_path(path).exists():
         _read_through(path)

@@ -32,7 +32,7 @@ class Header:
     states, updates : int
         How many are recorded.
     status : str
-        'complete' or 'diverged'.
+        'complete' or 'diverged', '' if the file does not say.
     diverged_at : int or None
         The update whose loss was not finite.
     made_on : tuple of str
@@ -178,7 +178,7 @@ def _known_header(path: Path, _size: int, _changed: int) -> Header:
             int(file["state"][0]) if states else None,
             states,
             file["update"].shape[0],
-            str(attributes["status"]),
+            str(attributes.get("status", "")),
             attributes["diverged_at"].item() if "diverged_at" in attributes else None,
             tuple(str(attributes.get(name, "")) for name in MADE_ON),
         )
