@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deadtokens.freezing.steps import _distances, _in_bfloat16_ulps, values_of
+from deadtokens.freezing.steps import _distances, _find_places, _in_bfloat16_ulps, values_of
 from deadtokens.ulp import (
     half_ulp_walls,
     half_ulps,
@@ -153,8 +153,9 @@ def test_bare_bits_of_all_bfloat16_are_ordered_as_their_values():
 
 def distances(bits):
     """Return the distances from each pattern to the next, as the compiled loop counts them."""
-    found = np.empty(len(bits) - 1, np.float32)
-    _distances(bits.view(f"i{bits.itemsize}"), found)
+    places, found = np.empty(len(bits)), np.empty(len(bits) - 1, np.float32)
+    _find_places(bits.view(f"i{bits.itemsize}"), places)
+    _distances(places, found)
     return found
 
 

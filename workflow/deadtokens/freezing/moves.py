@@ -15,6 +15,7 @@ from deadtokens.freezing.lives import Lives
 from deadtokens.freezing.steps import PHASES, Steps, measure_steps, values_of
 from deadtokens.trajectory.windows import Piece
 
+ROWS_AT_A_TIME = 16  # what is worked on then stays in the processor's cache
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BFLOAT16, RECORDED = range(2)  # of steps.GRIDS
 Rows = dict[str, np.ndarray]  # by name; axis 0 is the update
@@ -45,11 +46,14 @@ class Window:
 
     def add(self, piece: Piece, members: np.ndarray, before: np.ndarray) -> None:
         """Measure a piece; `before`, (tokens, components), goes on to its last displacements."""
-        bits, tokens = piece.bits["W"], slice(piece.tokens.start, piece.tokens.stop)
-        self.steps.put(tokens, measure_steps(bits, before[tokens]))
-        W = values_of(bits)
-        for place, chosen in zip(self.places, members[:, tokens], strict=True):
-            place.add(W[chosen])
+        for start in range(0, len(piece.tokens), ROWS_AT_A_TIME):
+            bits = piece.bits["W"][start : start + ROWS_AT_A_TIME]
+            first = piece.tokens.start + start
+            tokens = slice(first, first + len(bits))
+            self.steps.put(tokens, measure_steps(bits, before[tokens]))
+            W = values_of(bits)
+            for place, chosen in zip(self.places, members[:, tokens], strict=True):
+                place.add(W[chosen])
 
 
 @dataclass(frozen=True)

@@ -89,11 +89,12 @@ def measure_steps(bits: np.ndarray, before: np.ndarray) -> Steps:
     """
     tokens, _, states = bits.shape
     steps = Steps.none(tokens, states - 1)
-    on_bfloat16 = bits if bits.itemsize == 2 else nearest_bfloat16(bits)
     on_grids = (steps.l1, steps.l2, steps.linf, steps.moved)
-    for grid, own in enumerate((on_bfloat16, bits)):
-        norms = [norm[grid] for norm in on_grids]
-        _count_ulps(own.view(SIGNED[own.dtype]), *norms)
+    grids = [nearest_bfloat16(bits), bits] if bits.itemsize == 4 else [bits]
+    for grid, own in enumerate(grids):
+        _count_ulps(own.view(SIGNED[own.dtype]), *(norm[grid] for norm in on_grids))
+    for norm in on_grids:
+        norm[len(grids) :] = norm[0]
     plain = (steps.displacement, steps.acceleration, steps.ulps_l2, steps.ulps_linf)
     _measure_weights(values_of(bits), before, *plain)
     for norm in (steps.l2, steps.displacement, steps.acceleration, steps.ulps_l2):
@@ -116,11 +117,12 @@ def _count_ulps(
 
     One component's updates at a time, in short loops: so they are wide instructions.
     """
-    apart = np.empty(bits.shape[2] - 1, np.float32)
+    places, apart = np.empty(bits.shape[2]), np.empty(bits.shape[2] - 1, np.float32)
     for token in range(bits.shape[0]):
         for component in range(bits.shape[1]):
             row = bits[token, component]
-            _distances(row, apart)
+            _find_places(row, places)
+            _distances(places, apart)
             _add(apart, l1[token])
             _add_squares(apart, l2[token])
             _raise(apart, linf[token])
@@ -155,17 +157,21 @@ def _measure_weights(
 
 
 @compiled
-def _distances(bits: np.ndarray, apart: np.ndarray) -> None:
-    """Count the representable numbers from one to the next."""
+def _find_places(bits: np.ndarray, places: np.ndarray) -> None:
+    """Count the representable numbers in order: bits, or from the lowest if they are negative.
+
+    In float64, which holds each one exactly, and of which processors make float32.
+    """
     lowest = -(2 ** (8 * bits.itemsize - 1))
-    for step in range(len(apart)):
-        apart[step] = abs(_place(bits[step + 1], lowest) - _place(bits[step], lowest))
+    for step in range(len(places)):
+        own = bits[step]
+        places[step] = np.int32(own if own >= 0 else lowest - own)
 
 
 @compiled
-def _place(bits: int, lowest: int) -> int:
-    """Return the place among all numbers, in order: a negative one's bits count from the lowest."""
-    return bits if bits >= 0 else lowest - bits
+def _distances(places: np.ndarray, apart: np.ndarray) -> None:
+    for step in range(len(apart)):
+        apart[step] = abs(places[step + 1] - places[step])
 
 
 @compiled
