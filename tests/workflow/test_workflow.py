@@ -502,7 +502,7 @@ def slurm_jobs(house, device):
 @pytest.mark.parametrize(("device", "gpus"), [("cuda", 1), ("cpu", 0)])
 def test_a_training_asks_slurm_for_what_it_uses(device, gpus, finished):
     jobs = slurm_jobs(finished, device)
-    for resource in (f"gpu={gpus},", "mem_mb=16000", "runtime=6", "cpus_per_task=4"):
+    for resource in (f"gpu={gpus}", "mem_mb=16000", "runtime=6", "cpus_per_task=4"):
         assert resource in jobs["train_segment"]
     assert "gpu" not in jobs["measure_freezing"]
     assert "mem_mb=4000" in jobs["measure_freezing"]
