@@ -16,6 +16,7 @@ from deadtokens.errors import UserError
 from deadtokens.seal import seal
 from deadtokens.training.optimizer import update_W
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.rounding import ON_CPU
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout, updates
 from deadtokens.trajectory.reader import open_run
@@ -183,7 +184,7 @@ class TestPlantedCauses:
         states = {name: [tensor.clone()] for name, tensor in state.items()}
         grads = grads.to(W.dtype)
         for t, grad in enumerate(grads, start=1):
-            update_W(spec, state, grad, t, 0)
+            update_W(spec, state, grad, t, 0, ON_CPU)
             for name, tensor in state.items():
                 states[name].append(tensor.clone())
         tensors = {name: torch.stack(list_) for name, list_ in states.items()} | {"grad": grads}

@@ -24,6 +24,7 @@ from deadtokens.accounting.terms import (
 )
 from deadtokens.training.optimizer import hyperparameters, learning_rate, update_W
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.rounding import ON_CPU
 from deadtokens.training.spec import RunSpec
 from deadtokens.ulp import half_ulps, spacing
 
@@ -55,7 +56,7 @@ def replayed(spec, seed, updates=5):
         grad = (torch.randn(6, 8, generator=generator) * scale).to(weights)
         grad[:, ::5] = 0
         before = {name: tensor.clone() for name, tensor in state.items()}
-        update_W(spec, state, grad, t, 0)
+        update_W(spec, state, grad, t, 0, ON_CPU)
         yield t, before, {name: tensor.clone() for name, tensor in state.items()}, grad
 
 
@@ -137,7 +138,7 @@ def test_the_bound_is_reached_where_the_weight_does_not_move():
     state = {"W": W.clone(), "exp_avg": torch.zeros(1, 1), "exp_avg_sq": torch.zeros(1, 1)}
     before = {name: tensor.clone() for name, tensor in state.items()}
     grad = torch.full((1, 1), -1.0, dtype=torch.bfloat16)
-    update_W(spec, state, grad, 1, 0)
+    update_W(spec, state, grad, 1, 0, ON_CPU)
     vectors, factors, bound = split(spec, 1, before, state, grad)
     assert torch.equal(state["W"], W)
     ratio = (np.abs(vectors[3]) / bound).item()

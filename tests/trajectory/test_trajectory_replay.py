@@ -230,8 +230,8 @@ class TestRefusal:
         )
 
     def test_another_rule_is_refused_with_what_differs(self, runs, monkeypatch):
-        def wrong(spec, state, grad, t, first):
-            own(spec, state, grad, t, first)
+        def wrong(spec, state, grad, t, first, rounding):
+            own(spec, state, grad, t, first, rounding)
             if t == 16 and first == 10:
                 state["exp_avg_sq"][3, 2] *= 1 + 2**-20
 

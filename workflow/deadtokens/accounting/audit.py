@@ -23,6 +23,7 @@ from deadtokens.seal import complete_and_sealed
 from deadtokens.training.device import describe_device
 from deadtokens.training.optimizer import hyperparameters, learning_rate, update_W
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.rounding import Rounding, rounding_of
 from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
@@ -71,11 +72,11 @@ def replay_tile(tile: Tile, state: State, rule: Rule, tallies: Tallies) -> None:
                 tally.compare(replayed, stated, tile.evidence.group, update, tile.tokens.start)
 
 
-def rule_of(spec: RunSpec) -> Rule:
-    """Return the run's own update."""
+def rule_of(spec: RunSpec, rounding: Rounding) -> Rule:
+    """Return the run's own update, as its device rounds."""
 
     def rule(state: State, grad: Tensor, update: int, first: int) -> None:
-        update_W(spec, state, grad, update, first)
+        update_W(spec, state, grad, update, first, rounding)
 
     return rule
 
@@ -89,7 +90,7 @@ def audit_run(segments: Segments) -> dict[str, Any]:
         If the gradients were not recorded.
     """
     run = open_run(segments)
-    spec = read_spec(run.attrs["spec"])
+    spec, rounding = read_spec(run.attrs["spec"]), rounding_of(run.attrs)
     if "grad" not in run:
         raise UserError(
             f"run {run.attrs['run']}: without recorded gradients nothing can be replayed"
@@ -99,18 +100,19 @@ def audit_run(segments: Segments) -> dict[str, Any]:
     controls: dict[str, Any] = {}
     for tile in read_tiles(segments, replay=False):
         tallies = tallies or new_tallies(tile)
-        controls = controls or run_controls(tile, spec)
+        controls = controls or run_controls(tile, spec, rounding)
         state = {
             name: tensor[tile.tokens.start : tile.tokens.stop] for name, tensor in whole.items()
         }
         if tile.updates.start == 1:
             for name, tensor in initial_state(tile, spec).items():
                 state[name].copy_(tensor)
-        replay_tile(tile, state, rule_of(spec), tallies)
+        replay_tile(tile, state, rule_of(spec, rounding), tallies)
     return {
         **run_attributes(run),
         "updates": int(run.sizes["update"]),
         "replayed_on": describe_device(torch.device("cpu")),
+        "update_rounding": asdict(rounding),
         "tensors": _stated(tallies, Tally),
         "checksums": _stated(tallies, ProofTally),
         "identical": all(not tally.differing for tally in tallies.values()),
@@ -123,16 +125,16 @@ def _stated(tallies: Tallies, kind: type) -> dict[str, Any]:
     return {name: asdict(tally) for name, tally in tallies.items() if isinstance(tally, kind)}
 
 
-def run_controls(tile: Tile, spec: RunSpec) -> dict[str, Any]:
+def run_controls(tile: Tile, spec: RunSpec, rounding: Rounding) -> dict[str, Any]:
     """Return what the audit says of replays that are wrong on purpose, over the first updates."""
     tile = _first_updates(tile, CONTROL_UPDATES)
-    faster = spec.model_copy(update={"lr": spec.lr * WRONG_RATE})
+    own, faster = rule_of(spec, rounding), spec.model_copy(update={"lr": spec.lr * WRONG_RATE})
     controls = {
         "textbook formula in float32": _control(tile, spec, textbook(spec), in_float32=True),
-        f"learning rate times {WRONG_RATE}": _control(tile, spec, rule_of(faster)),
-        "gradients one update late": _control(_one_update_late(tile), spec, rule_of(spec)),
+        f"learning rate times {WRONG_RATE}": _control(tile, spec, rule_of(faster, rounding)),
+        "gradients one update late": _control(_one_update_late(tile), spec, own),
     }
-    rule, place = _flipping(tile, spec)
+    rule, place = _flipping(tile, own)
     return controls | {"one flipped bit": _control(tile, spec, rule) | {"planted": place}}
 
 
@@ -171,9 +173,8 @@ def _one_update_late(tile: Tile) -> Tile:
     return replace(tile, grad=torch.cat([none, tile.grad[:-1]]))
 
 
-def _flipping(tile: Tile, spec: RunSpec) -> tuple[Rule, dict[str, int]]:
+def _flipping(tile: Tile, own: Rule) -> tuple[Rule, dict[str, int]]:
     """Return the run's update, but that one lowest bit of W is turned over once, and where."""
-    own = rule_of(spec)
     update = tile.updates[len(tile.updates) // 2 - 1]
     row, component = (length // 2 for length in tile.grad.shape[1:])
 

@@ -17,6 +17,7 @@ import torch
 from deadtokens.training.clipping import clip_scale
 from deadtokens.training.optimizer import hyperparameters, update_W
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.rounding import ON_CPU
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.update import Hyperparameters, adamw_
 
@@ -83,7 +84,7 @@ def replay_tokens(
     for index, p in enumerate(probability):
         gradient = torch.from_numpy(np.outer(p, h_mean[index])).to(W.dtype)
         gradient *= scale[index].to(W.dtype)
-        update_W(spec, state, gradient, index + 1, 0)
+        update_W(spec, state, gradient, index + 1, 0, ON_CPU)
         path.append(_centroid(state["W"]))
     return np.stack(path)
 

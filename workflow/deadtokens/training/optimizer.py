@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from deadtokens.training.noise import Noise
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.replayed import replay_adamw_
+from deadtokens.training.rounding import Rounding
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import Hyperparameters, adamw_, rounded_adamw_
+from deadtokens.training.update import Hyperparameters, round_into_, rounded_adamw_
 
 
 class RoundedAdamW(torch.optim.Optimizer):
@@ -98,8 +100,15 @@ def w_name(spec: RunSpec) -> str:
     return "embedding.weight" if spec.tied else "unembedding.weight"
 
 
-def update_W(spec: RunSpec, state: Mapping[str, Tensor], grad: Tensor, t: int, first: int) -> None:
-    """Take W and its moments from state t - 1 to state t in place, as a run's optimizer does.
+def update_W(
+    spec: RunSpec,
+    state: Mapping[str, Tensor],
+    grad: Tensor,
+    t: int,
+    first: int,
+    rounding: Rounding,
+) -> None:
+    """Take W and its moments from state t - 1 to state t in place, as a run's optimizer did.
 
     Parameters
     ----------
@@ -110,16 +119,19 @@ def update_W(spec: RunSpec, state: Mapping[str, Tensor], grad: Tensor, t: int, f
     t : int
     first : int
         Row of W with which the tensors begin.
+    rounding : Rounding
+        Of the device of the run.
     """
-    moments = (state["W"], grad, state["exp_avg"], state["exp_avg_sq"])
-    arguments = (*moments, t, learning_rate(spec, t), hyperparameters(spec))
-    match REGIMES[spec.precision].update:
-        case "torch":
-            adamw_(*arguments)
-        case "rounded":
-            rounded_adamw_(*arguments)
-        case "stochastic":
-            rounded_adamw_(*arguments, Noise(spec.seed, w_name(spec), first * spec.width))
+    W, moments = state["W"], (state["exp_avg"], state["exp_avg_sq"])
+    rule = t, learning_rate(spec, t), hyperparameters(spec), rounding
+    update = REGIMES[spec.precision].update
+    if update == "torch":
+        replay_adamw_(W, grad, *moments, *rule)
+        return
+    exact = W.float()
+    replay_adamw_(exact, grad.float(), *moments, *rule)
+    noise = Noise(spec.seed, w_name(spec), first * spec.width) if update == "stochastic" else None
+    round_into_(W, exact, t, noise)
 
 
 def learning_rate(spec: RunSpec, update: int) -> float:

@@ -27,6 +27,7 @@ from deadtokens.training.machine import (
 )
 from deadtokens.training.products import describe_products, slow_because
 from deadtokens.training.progress import Progress
+from deadtokens.training.rounding import ATTRIBUTE, Rounding, ask_rounding
 from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.training.trainer import Trainer
 from deadtokens.trajectory import layout
@@ -94,7 +95,9 @@ def train_segment(
         log.info(f"train {name}: expect several times the usual time: {reason}")
     machine = describe_machine(trainer.device)
     _go_on(trainer, segment, origin, machine, previous, elsewhere)
-    attributes = describe_run(name, spec, origin, machine)
+    rounding = ask_rounding(trainer.device)
+    ensure_replayable(spec, rounding)
+    attributes = describe_run(name, spec, origin, machine, rounding)
     # Killed between any two of these lines, the last file has no seal: it is no result.
     record_segment(name, trainer, segment, trajectory, census, attributes, needed)
     seal(trajectory)
@@ -167,8 +170,18 @@ def _sampled(trainer: Trainer, first: int, tokens: int) -> tuple:
     return variable.dims, counts, {"long_name": variable.long_name, "units": variable.units}
 
 
+def ensure_replayable(spec: RunSpec, rounding: Rounding) -> None:
+    """Refuse to leave to a replay what none could give back."""
+    missing, operations = layout.replayed(spec.record.tensors), rounding.unknown()
+    if missing and operations:
+        raise UserError(
+            f"record.tensors: {', '.join(missing)} could not be replayed: this device rounds "
+            f"{', '.join(operations)} in no way that is known; record all four tensors"
+        )
+
+
 def describe_run(
-    name: str, spec: RunSpec, origin: dict[str, str], machine: Machine
+    name: str, spec: RunSpec, origin: dict[str, str], machine: Machine, rounding: Rounding
 ) -> dict[str, str | int]:
     """Return the attributes that make a segment's origin known."""
     packages = [f"{package} {version(package)}" for package in RECORDED_PACKAGES]
@@ -178,6 +191,7 @@ def describe_run(
         "spec": spec.json_text(),
         "stream_sha256": origin["text"],
         "device": machine[DEVICE],
+        ATTRIBUTE: rounding.as_attribute(),
         "products": describe_products(torch.device(machine[DEVICE].split()[0])),
         "machine": as_attribute(machine),
         "python": platform.python_version(),

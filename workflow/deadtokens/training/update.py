@@ -89,6 +89,11 @@ def rounded_adamw_(
     """
     exact = W.float()
     adamw_(exact, grad.float(), exp_avg, exp_avg_sq, t, lr, hyper)
+    round_into_(W, exact, t, noise)
+
+
+def round_into_(W: Tensor, exact: Tensor, t: int, noise: Noise | None) -> None:
+    """Round the float32 result of update t into the bfloat16 W, stochastically with `noise`."""
     W.copy_(exact if noise is None else round_stochastically(exact, noise.bits(t, exact)))
 
 

@@ -39,6 +39,18 @@ def checksums(tensor: Tensor, rows: int) -> Tensor:
     return (groups * multipliers(rows, OF_ROWS, halves.device)).sum(1, dtype=torch.int32)
 
 
+def checksums_differ(tensor: Tensor, stated: Tensor, rows: int) -> Tensor:
+    """Return for each group of rows whether its checksum is not the stated one, bool (groups,).
+
+    A group with a NaN is not compared: which of its patterns a NaN has, each processor chooses.
+    """
+    differs = checksums(tensor, rows) != stated
+    if differs.any():
+        nan = F.pad(tensor.isnan().any(1), (0, -len(tensor) % rows)).view(-1, rows).any(1)
+        differs &= ~nan
+    return differs
+
+
 @cache
 def multipliers(count: int, first: int, device: torch.device) -> Tensor:
     """Return odd numbers of 32 mixed bits, int32 of shape (count,)."""

@@ -17,11 +17,12 @@ from torch import Tensor
 from deadtokens.errors import UserError
 from deadtokens.training.device import describe_device
 from deadtokens.training.optimizer import update_W
+from deadtokens.training.rounding import rounding_of
 from deadtokens.training.spec import read_spec
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.chunks import place
 from deadtokens.trajectory.inflate import UNSIGNED, as_tensor, inflate_now, overlap
-from deadtokens.trajectory.proof import checksums
+from deadtokens.trajectory.proof import checksums_differ
 from deadtokens.trajectory.staging import BITS
 
 TOGETHER = 2**15  # values of a tensor that are replayed together: a core's L2 holds the state
@@ -43,6 +44,7 @@ class Replay:
 
     def __init__(self, file: h5py.File, tokens: range | None = None, grad: Tensor | None = None):
         self.file, self.spec, self.grad = file, read_spec(file.attrs["spec"]), grad
+        self.rounding = rounding_of(file.attrs)
         self.tokens, self.components = file["grad"].shape[:2]
         self.before = int(file["state"][0])
         groups = file["row_group"][...]
@@ -104,8 +106,7 @@ class Replay:
 
     def check(self, name: str, tensor: Tensor, rows: range, position: int) -> None:
         """Raise a UserError if the checksums of rows of a state are not those of training."""
-        found = checksums(tensor, self.group)
-        differs = found != self.stated_of(name, rows)[:, position]
+        differs = checksums_differ(tensor, self.stated_of(name, rows)[:, position], self.group)
         if differs.any():
             row = rows.start + int(differs.nonzero()[0]) * self.group
             self._refuse(name, row, self.before + position)
@@ -175,7 +176,8 @@ class Rows:
         """Take the next update, unless the state is there already."""
         if position > self.position:
             grad, t = self._gradient(self.position), self.replay.before + position
-            update_W(self.replay.spec, self.state, grad, t, self.rows.start)
+            spec, rounding = self.replay.spec, self.replay.rounding
+            update_W(spec, self.state, grad, t, self.rows.start, rounding)
             self.position = position
 
     def _gradient(self, index: int) -> Tensor:

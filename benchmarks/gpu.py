@@ -1,0 +1,208 @@
+"""What a CUDA device makes of the recorded update: bits first, then speed. One table at the end.
+
+Needs no results: ``PYTHONPATH=workflow python benchmarks/gpu.py [--updates N] [--out FOLDER]``.
+Where the machine has no CUDA device it does the same on the CPU, tiny, and so tries itself.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import h5py
+import numpy as np
+import torch
+from arms import ARMS, advance_barely
+from study import describe, with_settings
+from wide import Files, write_text
+
+from deadtokens.text.read import read_census, read_stream
+from deadtokens.training.device import choose_device, keep_freed_memory, make_deterministic
+from deadtokens.training.noise import Noise
+from deadtokens.training.precision import REGIMES
+from deadtokens.training.spec import RunSpec
+from deadtokens.training.train import train_segment
+from deadtokens.training.trainer import Trainer
+from deadtokens.trajectory import layout
+
+PACKAGE = Path(__file__).resolve().parents[1] / "workflow"
+SIZES = {
+    "default": ({"batch": 16, "context": 64}, 4096),
+    "crucible": ({"batch": 128, "context": 128}, 10_000),
+}
+TINY = {"tiny": ({"batch": 3, "context": 8, "width": 16}, 300)}
+PROFILED = 10  # updates
+WARMING = 5
+
+
+def record(folder: Path, files: Files, spec: RunSpec, segments: int) -> list[Path]:
+    """Train and record a run as the command does, and return its segments."""
+    folder.mkdir()
+    paths, previous = [], None
+    for number in range(segments):
+        path = folder / layout.segment_name(number)
+        checkpoint = folder / f"checkpoint-{number:03d}.safetensors"
+        train_segment("gpu", spec, number, files.stream, files.census, previous, path, checkpoint)
+        paths.append(path)
+        previous = checkpoint
+    return paths
+
+
+def differing(paths: Sequence[Path], others: Sequence[Path]) -> dict[str, int] | str:
+    """Count, by variable, the values of two records of the same updates that differ in a bit."""
+    found = {}
+    for name in (*layout.TENSORS, *layout.PER_UPDATE):
+        one, other = (_series(name, some) for some in (paths, others))
+        if different := int((one.view(np.uint32) != other.view(np.uint32)).sum()):
+            found[name] = different
+    return found or "none"
+
+
+def _series(name: str, paths: Sequence[Path]) -> np.ndarray:
+    """Return a variable of a whole run as float32; all but the first segment repeat a state."""
+    parts = []
+    for path in paths:
+        with h5py.File(path) as file:
+            values = file[name][...].astype(np.float32)
+        parts.append(values[..., 1:] if parts and name in layout.STATE_TENSORS else values)
+    return np.concatenate(parts, axis=-1)
+
+
+def audit(paths: Sequence[Path], output: Path) -> str:
+    """Replay the record on this machine's CPU, and return whether all bits agree."""
+    command = [sys.executable, "-P", PACKAGE, "audit", *paths, "--output", output]
+    answer = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if answer.returncode:
+        return (answer.stderr.strip().splitlines() or ["failed without a word"])[-1][:300]
+    found = json.loads(output.read_text())
+    return "identical" if found["identical"] else json.dumps(found["tensors"])[:600]
+
+
+def check_bits(
+    root: Path, files: Files, spec: RunSpec, updates: int, pool: ThreadPoolExecutor
+) -> dict[str, object]:
+    """Compare a run with its repetition, with itself in two segments, and with its replay."""
+    root.mkdir()
+    one, two = with_settings(spec, 2 * updates), with_settings(spec, updates)
+    whole = record(root / "whole", files, one, 1)
+    replayed = pool.submit(audit, whole, root / "audit.json")
+    return {
+        "repeated, what differs": differing(whole, record(root / "again", files, one, 1)),
+        "in two segments, what differs": differing(whole, record(root / "two", files, two, 2)),
+        "replayed on the CPU": replayed,
+    }
+
+
+def noise_differs(device: torch.device) -> int:
+    """Count random bits of stochastic rounding that differ from the CPU's."""
+    noise, like = Noise(7, "embedding.weight", 123), torch.empty(1000, 64)
+    here, there = noise.bits(12, like), noise.bits(12, like.to(device)).cpu()
+    return int((here != there).sum())
+
+
+def speed(arm: str, spec: RunSpec, files: Files, updates: int, folder: Path) -> tuple[float, float]:
+    """Return updates a second of an arm of `arms.ARMS`, and the device's peak memory in MB."""
+    spec, census = with_settings(spec, updates), read_census(files.census)
+    trainer = _trainer(spec, files)
+    begin = time.perf_counter()
+    ARMS[arm](trainer, updates, folder / f"{arm}.nc", census)
+    _wait(trainer)
+    seconds = time.perf_counter() - begin
+    cuda = trainer.device.type == "cuda"
+    return updates / seconds, torch.cuda.max_memory_allocated() / 1e6 if cuda else 0.0
+
+
+def launches(spec: RunSpec, files: Files) -> tuple[float, float]:
+    """Return what one update of the trainer launches on the device, and the milliseconds it is busy."""
+    trainer = _trainer(spec, files)
+    if trainer.device.type != "cuda":
+        return 0.0, 0.0
+    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=kinds) as profile:
+        for _ in range(PROFILED):
+            trainer.advance()
+        _wait(trainer)
+    on_device = [e for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    busy = sum(event.device_time_total for event in on_device) / 1000
+    return len(on_device) / PROFILED, busy / PROFILED
+
+
+def _trainer(spec: RunSpec, files: Files) -> Trainer:
+    """Return a trainer at state 0, when everything that happens once in a process has happened."""
+    stream, about = read_stream(files.stream)
+    device = choose_device(spec.device)
+    make = lambda: Trainer(spec, stream, about["vocabulary_size"], device)  # noqa: E731
+    warm = make()
+    for _ in range(WARMING):
+        warm.advance()
+    _wait(warm)
+    del warm
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    return make()
+
+
+def _wait(trainer: Trainer) -> None:
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def look(root: Path, options: argparse.Namespace) -> Iterator[tuple[str, dict]]:
+    """Yield what was found at each size and in each regime."""
+    cuda = torch.cuda.is_available()
+    with ThreadPoolExecutor(4) as pool:
+        for size, (fields, tokens) in (SIZES if cuda else TINY).items():
+            files = Files.within(root / size)
+            (root / size).mkdir()
+            write_text(files, tokens)
+            for regime in REGIMES:
+                spec = RunSpec(precision=regime, device="cuda" if cuda else "cpu", **fields)
+                found: dict[str, object] = {}
+                try:
+                    if size != "crucible":
+                        folder = root / size / regime
+                        found |= check_bits(folder, files, spec, options.checked, pool)
+                    for arm in ("bare", "unrecorded", "recorded"):
+                        rate, peak = speed(arm, spec, files, options.updates, root / size)
+                        found[f"{arm}, updates/s"] = round(rate, 1)
+                        found[f"{arm}, peak MB"] = round(peak)
+                    number, busy = launches(spec, files)
+                    found |= {"launches an update": number, "busy ms an update": round(busy, 3)}
+                except Exception as error:  # one regime that fails must not hide the others
+                    found["failed"] = f"{type(error).__name__}: {error}"[:500]
+                for name, value in found.items():
+                    found[name] = value.result() if isinstance(value, Future) else value
+                yield f"{size} {regime}", found
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Check, measure, print, and keep the table as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--updates", type=int, default=500, help="timed, of each arm")
+    parser.add_argument("--checked", type=int, default=40, help="of each of two segments")
+    parser.add_argument("--out", type=Path, default=Path())
+    options = parser.parse_args(arguments)
+    make_deterministic(1)
+    keep_freed_memory()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows = {"machine": describe(RunSpec(device=device))}
+    rows["random bits that differ from the CPU's"] = noise_differs(torch.device(device))
+    print(json.dumps(rows, indent=1), flush=True)
+    with TemporaryDirectory() as folder:
+        for key, found in look(Path(folder), options):
+            rows[key] = found
+            print(key, json.dumps(found, indent=1), flush=True)
+    (options.out / "gpu.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)
