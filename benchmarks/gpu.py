@@ -6,19 +6,19 @@ Where the machine has no CUDA device it does the same on the CPU, tiny, and so t
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import h5py
 import numpy as np
 import torch
-from arms import ARMS, advance_barely
+from arms import ARMS
 from study import describe, with_settings
 from wide import Files, write_text
 
@@ -74,29 +74,43 @@ def _series(name: str, paths: Sequence[Path]) -> np.ndarray:
     return np.concatenate(parts, axis=-1)
 
 
-def audit(paths: Sequence[Path], output: Path) -> str:
-    """Replay the record on this machine's CPU, and return whether all bits agree."""
-    command = [sys.executable, "-P", PACKAGE, "audit", *paths, "--output", output]
+def run_command(words: Sequence[object]) -> str:
+    """Run a command of the package, and return the last line that it says."""
+    command = [sys.executable, "-P", PACKAGE, *words]
     answer = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if answer.returncode:
-        return (answer.stderr.strip().splitlines() or ["failed without a word"])[-1][:300]
-    found = json.loads(output.read_text())
-    return "identical" if found["identical"] else json.dumps(found["tensors"])[:600]
+    said = (answer.stderr.strip().splitlines() or ["nothing said"])[-1][:400]
+    return f"{'' if answer.returncode == 0 else 'FAILED: '}{said}"
+
+
+def commands_of_a_run(paths: Sequence[Path], files: Files, folder: Path) -> dict[str, list[object]]:
+    """Return what is done with a recorded run, by name, as command lines."""
+    checkpoints = sorted(paths[0].parent.glob("checkpoint-*.safetensors"))
+    forward = ["--checkpoints", *checkpoints, "--stream", files.stream]
+    alone = ["scalars", "freezing", "sharpening", "drift", "stillness", "attribution"]
+    commands = {name: [name, *paths, "--output", folder / f"{name}.nc"] for name in alone}
+    return commands | {
+        "verify": ["verify", *paths],
+        "audit": ["audit", *paths, "--output", folder / "audit.json"],
+        "gradients": ["gradients", *paths, *forward, "--output", folder / "gradients.nc"],
+        "backprop": ["backprop", *checkpoints, "--stream", files.stream, "--output",
+                     folder / "backprop.nc", "--csv", folder / "backprop.csv"],
+    }  # fmt: skip
 
 
 def check_bits(
     root: Path, files: Files, spec: RunSpec, updates: int, pool: ThreadPoolExecutor
 ) -> dict[str, object]:
-    """Compare a run with its repetition, with itself in two segments, and with its replay."""
+    """Compare a run with its repetition and with itself in two segments; analyse it."""
     root.mkdir()
     one, two = with_settings(spec, 2 * updates), with_settings(spec, updates)
     whole = record(root / "whole", files, one, 1)
-    replayed = pool.submit(audit, whole, root / "audit.json")
+    pieces = record(root / "two", files, two, 2)
+    commands = commands_of_a_run(pieces, files, root)
+    said = {name: pool.submit(run_command, words) for name, words in commands.items()}
     return {
         "repeated, what differs": differing(whole, record(root / "again", files, one, 1)),
-        "in two segments, what differs": differing(whole, record(root / "two", files, two, 2)),
-        "replayed on the CPU": replayed,
-    }
+        "in two segments, what differs": differing(whole, pieces),
+    } | {name: answer.result() for name, answer in said.items()}
 
 
 def noise_differs(device: torch.device) -> int:
@@ -119,7 +133,7 @@ def speed(arm: str, spec: RunSpec, files: Files, updates: int, folder: Path) -> 
 
 
 def launches(spec: RunSpec, files: Files) -> tuple[float, float]:
-    """Return what one update of the trainer launches on the device, and the milliseconds it is busy."""
+    """Return how much an update launches on the device, and the milliseconds that this is busy."""
     trainer = _trainer(spec, files)
     if trainer.device.type != "cuda":
         return 0.0, 0.0
@@ -157,8 +171,9 @@ def _wait(trainer: Trainer) -> None:
 def look(root: Path, options: argparse.Namespace) -> Iterator[tuple[str, dict]]:
     """Yield what was found at each size and in each regime."""
     cuda = torch.cuda.is_available()
-    with ThreadPoolExecutor(4) as pool:
-        for size, (fields, tokens) in (SIZES if cuda else TINY).items():
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for size in options.sizes if cuda else TINY:
+            fields, tokens = (SIZES | TINY)[size]
             files = Files.within(root / size)
             (root / size).mkdir()
             write_text(files, tokens)
@@ -177,8 +192,6 @@ def look(root: Path, options: argparse.Namespace) -> Iterator[tuple[str, dict]]:
                     found |= {"launches an update": number, "busy ms an update": round(busy, 3)}
                 except Exception as error:  # one regime that fails must not hide the others
                     found["failed"] = f"{type(error).__name__}: {error}"[:500]
-                for name, value in found.items():
-                    found[name] = value.result() if isinstance(value, Future) else value
                 yield f"{size} {regime}", found
 
 
@@ -187,6 +200,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--updates", type=int, default=500, help="timed, of each arm")
     parser.add_argument("--checked", type=int, default=40, help="of each of two segments")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--out", type=Path, default=Path())
     options = parser.parse_args(arguments)
     make_deterministic(1)

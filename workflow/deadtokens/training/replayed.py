@@ -90,9 +90,9 @@ def _numbers(
     eps = FLOAT(hyper.eps)
     if narrow and rounding.choices()[OPERATIONS.index("add")] != EPS_AS_FLOAT32:
         eps = FLOAT(torch.tensor(hyper.eps, dtype=torch.bfloat16).item())
-    root = FLOAT(math.sqrt(1 - hyper.beta2**t))
+    root = math.sqrt(1 - hyper.beta2**t)
     factors = (1 - lr * hyper.weight_decay, 1 - hyper.beta1, hyper.beta2, 1 - hyper.beta2)
-    return (*map(FLOAT, factors), root, FLOAT(1) / root, eps, FLOAT(-step_size(t, lr, hyper)))
+    return (*map(FLOAT, (*factors, root, 1 / root)), eps, FLOAT(-step_size(t, lr, hyper)))
 
 
 @compiled
