@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 import yaml
 from house import REPOSITORY, TEXT, TINY
 from tiny import bits, tiny_census, tiny_trainer, write_vocabulary
@@ -17,12 +18,13 @@ from tiny import bits, tiny_census, tiny_trainer, write_vocabulary
 from deadtokens.errors import UserError
 from deadtokens.study.study import Study
 from deadtokens.text.read import read_census, read_stream
-from deadtokens.training.spec import RunSpec
+from deadtokens.training.spec import Record, RunSpec
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 
 import arms
+import gpu
 import overhead
 import reading
 import recording
@@ -181,3 +183,22 @@ def test_measures_take_turns():
 def test_widening_is_exact():
     patterns = np.arange(2**16).astype(np.uint16)
     assert (reading.widened(patterns).view(np.uint32) == patterns.astype(np.uint32) << 16).all()
+
+
+def test_the_bits_of_two_records_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(wide, "TEXT_LENGTH", 3000)
+    files = wide.Files.within(tmp_path)
+    wide.write_text(files, 60)
+    spec = RunSpec(batch=2, context=8, width=8, device="cpu", record=Record(segment=4))
+    halves = spec.model_copy(update={"record": Record(segment=2)})
+    other = spec.model_copy(update={"lr": 0.002})
+    one = gpu.record(tmp_path / "one", files, spec, 1)
+    assert gpu.differing(one, gpu.record(tmp_path / "halves", files, halves, 2)) == "none"
+    found = gpu.differing(one, gpu.record(tmp_path / "other", files, other, 1))
+    assert found["lr"] == 4
+    assert found["W"] > 0
+    assert "h_mean" in found and "loss" in found
+
+
+def test_random_bits_are_those_of_the_cpu():
+    assert gpu.noise_differs(torch.device("cpu")) == 0
