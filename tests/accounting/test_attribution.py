@@ -14,8 +14,8 @@ from deadtokens.accounting import accumulator, attribution
 from deadtokens.accounting.attribution import attribute_motion
 from deadtokens.errors import UserError
 from deadtokens.seal import seal
-from deadtokens.training.optimizer import update_W
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.replayed import update_W
 from deadtokens.training.rounding import ON_CPU
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout, updates

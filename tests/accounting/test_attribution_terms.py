@@ -22,8 +22,9 @@ from deadtokens.accounting.terms import (
     invert_denominator,
     split_displacement,
 )
-from deadtokens.training.optimizer import hyperparameters, learning_rate, update_W
+from deadtokens.training.optimizer import hyperparameters, learning_rate
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.replayed import update_W
 from deadtokens.training.rounding import ON_CPU
 from deadtokens.training.spec import RunSpec
 from deadtokens.ulp import half_ulps, spacing

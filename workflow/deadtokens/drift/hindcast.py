@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from deadtokens.training.clipping import clip_scale
-from deadtokens.training.optimizer import hyperparameters, update_W
+from deadtokens.training.optimizer import hyperparameters
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.replayed import update_W
 from deadtokens.training.rounding import ON_CPU
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.update import Hyperparameters, adamw_

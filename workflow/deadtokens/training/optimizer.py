@@ -7,10 +7,8 @@ from torch import Tensor, nn
 
 from deadtokens.training.noise import Noise
 from deadtokens.training.precision import REGIMES
-from deadtokens.training.replayed import replay_adamw_
-from deadtokens.training.rounding import Rounding
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import Hyperparameters, round_into_, rounded_adamw_
+from deadtokens.training.update import Hyperparameters, rounded_adamw_
 
 
 class RoundedAdamW(torch.optim.Optimizer):
@@ -98,40 +96,6 @@ def build_optimizer(spec: RunSpec, model: nn.Module) -> torch.optim.Optimizer:
 def w_name(spec: RunSpec) -> str:
     """Return the name in the model of the recorded matrix W."""
     return "embedding.weight" if spec.tied else "unembedding.weight"
-
-
-def update_W(
-    spec: RunSpec,
-    state: Mapping[str, Tensor],
-    grad: Tensor,
-    t: int,
-    first: int,
-    rounding: Rounding,
-) -> None:
-    """Take W and its moments from state t - 1 to state t in place, as a run's optimizer did.
-
-    Parameters
-    ----------
-    spec : RunSpec
-    state : mapping of 'W', 'exp_avg', 'exp_avg_sq' to Tensor of shape (tokens, width)
-        All rows of W, or some that follow each other.
-    grad : Tensor of shape (tokens, width)
-    t : int
-    first : int
-        Row of W with which the tensors begin.
-    rounding : Rounding
-        Of the device of the run.
-    """
-    W, moments = state["W"], (state["exp_avg"], state["exp_avg_sq"])
-    rule = t, learning_rate(spec, t), hyperparameters(spec), rounding
-    update = REGIMES[spec.precision].update
-    if update == "torch":
-        replay_adamw_(W, grad, *moments, *rule)
-        return
-    exact = W.float()
-    replay_adamw_(exact, grad.float(), *moments, *rule)
-    noise = Noise(spec.seed, w_name(spec), first * spec.width) if update == "stochastic" else None
-    round_into_(W, exact, t, noise)
 
 
 def learning_rate(spec: RunSpec, update: int) -> float:

@@ -6,6 +6,7 @@ float32 whose lower 16 bits are zero; the result of every operation is rounded t
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -14,8 +15,12 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from deadtokens.loops import compiled
+from deadtokens.training.noise import Noise
+from deadtokens.training.optimizer import hyperparameters, learning_rate, w_name
+from deadtokens.training.precision import REGIMES
 from deadtokens.training.rounding import WAYS, Rounding
-from deadtokens.training.update import Hyperparameters, step_size
+from deadtokens.training.spec import RunSpec
+from deadtokens.training.update import Hyperparameters, round_into_, step_size
 
 STRETCH = 1024  # weights that are taken through all operations together: they stay in L1
 FLOAT = np.float32
@@ -39,6 +44,40 @@ def fma(context, x, y, z):
         return builder.fma(*arguments)
 
     return types.float32(types.float32, types.float32, types.float32), code
+
+
+def update_W(
+    spec: RunSpec,
+    state: Mapping[str, Tensor],
+    grad: Tensor,
+    t: int,
+    first: int,
+    rounding: Rounding,
+) -> None:
+    """Take W and its moments from state t - 1 to state t in place, as a run's optimizer did.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    state : mapping of 'W', 'exp_avg', 'exp_avg_sq' to Tensor of shape (tokens, width)
+        All rows of W, or some that follow each other.
+    grad : Tensor of shape (tokens, width)
+    t : int
+    first : int
+        Row of W with which the tensors begin.
+    rounding : Rounding
+        Of the device of the run.
+    """
+    W, moments = state["W"], (state["exp_avg"], state["exp_avg_sq"])
+    rule = t, learning_rate(spec, t), hyperparameters(spec), rounding
+    update = REGIMES[spec.precision].update
+    if update == "torch":
+        replay_adamw_(W, grad, *moments, *rule)
+        return
+    exact = W.float()
+    replay_adamw_(exact, grad.float(), *moments, *rule)
+    noise = Noise(spec.seed, w_name(spec), first * spec.width) if update == "stochastic" else None
+    round_into_(W, exact, t, noise)
 
 
 def replay_adamw_(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from deadtokens.errors import UserError
 from deadtokens.training.device import describe_device
-from deadtokens.training.optimizer import update_W
+from deadtokens.training.replayed import update_W
 from deadtokens.training.rounding import rounding_of
 from deadtokens.training.spec import read_spec
 from deadtokens.trajectory import layout
