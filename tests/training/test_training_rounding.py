@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from deadtokens.accounting.tally import Tally
 from deadtokens.errors import UserError
 from deadtokens.training import rounding, train
-from deadtokens.training.replayed import STRETCH, replay_adamw_
+from deadtokens.training.replayed import STRETCH, replay_adamw_, replay_moments_
 from deadtokens.training.rounding import ON_CPU, ON_CUDA, WAYS, Rounding, ask_rounding, rounding_of
 from deadtokens.training.spec import RunSpec
 from deadtokens.training.update import Hyperparameters, adamw_, step_size
@@ -231,3 +231,11 @@ class TestNotANumber:
             g[4], g[9] = torch.nan, torch.inf
             replay_adamw_(W, g, m, v, 3, 1e-3, HYPER, ON_CUDA)
             assert torch.isnan(W).nonzero().flatten().tolist() == [4, 9]
+
+
+def test_moments_alone_are_those_of_the_whole_update():
+    W, g, m, v = numbers(4, 300, torch.float32)
+    m_alone, v_alone = m.clone(), v.clone()
+    replay_moments_(g, m_alone, v_alone, 5, HYPER, ON_CUDA)
+    replay_adamw_(W, g, m, v, 5, 1e-3, HYPER, ON_CUDA)
+    assert same([m_alone, v_alone], [m, v])

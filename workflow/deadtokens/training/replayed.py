@@ -110,9 +110,24 @@ def replay_adamw_(
     if narrow:
         _replay_bfloat16(w, g, m, v, choices, numbers)
         return
-    _take_moments(w, g, m, v, choices, numbers, False)
+    _decay(w, numbers, False)
+    _take_moments(g, m, v, choices, numbers, False)
     root = np.sqrt(v) if rounding.sqrt == ROUNDED_ROOT else torch.sqrt(exp_avg_sq).view(-1).numpy()
     _take_step(w, m, root, choices, numbers, False)
+
+
+def replay_moments_(
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    t: int,
+    hyper: Hyperparameters,
+    rounding: Rounding,
+) -> None:
+    """Take both float32 moments from state t - 1 to state t in place, as `replay_adamw_` does."""
+    tensors = [_flat(tensor) for tensor in (grad, exp_avg, exp_avg_sq)]
+    numbers = _numbers(t, 0.0, hyper, rounding, narrow=False)
+    _take_moments(*tensors, rounding.choices(), numbers, False)
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
@@ -147,8 +162,8 @@ def _replay_bfloat16(W, grad, exp_avg, exp_avg_sq, choices, numbers):
         _widen(grad[start:stop], wide_g)
         _widen(exp_avg[start:stop], wide_m)
         _widen(exp_avg_sq[start:stop], wide_v)
-        stretch = wide_W[:size], wide_g[:size], wide_m[:size], wide_v[:size]
-        _take_moments(*stretch, choices, numbers, True)
+        _decay(wide_W[:size], numbers, True)
+        _take_moments(wide_g[:size], wide_m[:size], wide_v[:size], choices, numbers, True)
         for i in range(size):
             root[i] = np.sqrt(wide_v[i])
         _round(root, True)
@@ -159,12 +174,17 @@ def _replay_bfloat16(W, grad, exp_avg, exp_avg_sq, choices, numbers):
 
 
 @compiled
-def _take_moments(W, g, m, v, choices, numbers, narrow):
-    """Let float32 weights decay, and take their moments through the update."""
-    decay, w, beta2, c, _, _, _, _ = numbers
+def _decay(W, numbers, narrow):
+    """Take float32 weights through their decay."""
     for i in range(len(W)):
-        W[i] *= decay
+        W[i] *= numbers[0]
     _round(W, narrow)
+
+
+@compiled
+def _take_moments(g, m, v, choices, numbers, narrow):
+    """Take both moments through the update."""
+    _, w, beta2, c, _, _, _, _ = numbers
     _lerp(m, g, w, choices[LERP])
     _round(m, narrow)
     for i in range(len(v)):
