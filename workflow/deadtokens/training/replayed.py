@@ -7,6 +7,7 @@ float32 whose lower 16 bits are zero; the result of every operation is rounded t
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -105,7 +106,7 @@ def replay_adamw_(
     rounding : Rounding
     """
     narrow = W.dtype == torch.bfloat16
-    choices, numbers = rounding.choices(), _numbers(t, lr, hyper, rounding, narrow)
+    choices, numbers = rounding.choices, _numbers(t, lr, hyper, rounding, narrow)
     w, g, m, v = (_flat(tensor) for tensor in (W, grad, exp_avg, exp_avg_sq))
     if narrow:
         _replay_bfloat16(w, g, m, v, choices, numbers)
@@ -127,7 +128,7 @@ def replay_moments_(
     """Take both float32 moments from state t - 1 to state t in place, as `replay_adamw_` does."""
     tensors = [_flat(tensor) for tensor in (grad, exp_avg, exp_avg_sq)]
     numbers = _numbers(t, 0.0, hyper, rounding, narrow=False)
-    _take_moments(*tensors, rounding.choices(), numbers, False)
+    _take_moments(*tensors, rounding.choices, numbers, False)
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
@@ -137,12 +138,13 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.view(-1).numpy()
 
 
+@lru_cache(4096)  # a run is replayed a few rows at a time: its updates come again and again
 def _numbers(
     t: int, lr: float, hyper: Hyperparameters, rounding: Rounding, narrow: bool
 ) -> tuple[np.float32, ...]:
     """Return the numbers of `_update`, as torch hands them to its kernels."""
     eps = FLOAT(hyper.eps)
-    if narrow and rounding.choices()[OPERATIONS.index("add")] != EPS_AS_FLOAT32:
+    if narrow and rounding.choices[OPERATIONS.index("add")] != EPS_AS_FLOAT32:
         eps = FLOAT(torch.tensor(hyper.eps, dtype=torch.bfloat16).item())
     root = math.sqrt(1 - hyper.beta2**t)
     factors = (1 - lr * hyper.weight_decay, 1 - hyper.beta1, hyper.beta2, 1 - hyper.beta2)

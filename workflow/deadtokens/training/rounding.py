@@ -8,6 +8,7 @@ says how its device does it, so that its replay has its bits on any other.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,6 +108,7 @@ class Rounding:
         """Return what a file says of it."""
         return json.dumps(asdict(self))
 
+    @cached_property
     def choices(self) -> tuple[int, ...]:
         """Return, for each operation, the place of its way in WAYS."""
         return tuple(WAYS[name].index(way) for name, way in asdict(self).items())
