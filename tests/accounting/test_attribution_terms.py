@@ -15,7 +15,6 @@ from deadtokens.accounting.bound import (
     bound_rounding,
     roundings,
 )
-from deadtokens.accounting.quantiles import quantiles_of_finite
 from deadtokens.accounting.terms import (
     coefficients,
     correction,
@@ -190,19 +189,3 @@ def test_ages_sum_to_present_and_momentum():
     present, momentum = generator.normal(size=(2, 4, 3))
     ages = split_by_age(present, momentum, generator.normal(size=(4, 3, 3)), 0.9)
     np.testing.assert_allclose(ages.sum(axis=-2), present + momentum, rtol=1e-13)
-
-
-@given(
-    values=st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(float("nan"))), min_size=1),
-    quantile=st.floats(0, 1),
-)
-def test_quantiles_are_numpys_of_the_finite_values(values, quantile):
-    found = quantiles_of_finite(np.array([values]), [quantile])[0, 0]
-    there = np.array(values)[np.isfinite(values)]
-    expected = np.quantile(there, quantile) if len(there) else np.nan
-    assert found == pytest.approx(expected, rel=1e-12, abs=1e-9, nan_ok=True)
-
-
-def test_quantiles_of_nothing_are_nan():
-    assert np.isnan(quantiles_of_finite(np.zeros((3, 0)), [0.5])).all()
-    assert np.isnan(quantiles_of_finite(np.full((2, 4), np.inf), [0.1, 0.5])).all()

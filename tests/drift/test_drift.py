@@ -323,6 +323,21 @@ def test_blocks_do_not_matter(lengths, noisy):
     assert sorted(state for name, state in found.covariance if name == "live") == [0, 6, 12]
 
 
+@pytest.mark.parametrize("tile", [3, TOKENS])
+def test_resampled_centroids_are_those_of_repeated_tokens(tile, noisy, monkeypatch):
+    monkeypatch.setattr("deadtokens.drift.follow.TILE", tile)
+    W, drawn = noisy[0], np.random.default_rng(1).integers(DEAD.sum(), size=(5, DEAD.sum()))
+    weights = np.stack([np.bincount(one, minlength=DEAD.sum()) for one in drawn]) / DEAD.sum()
+    watch = Watch(
+        partition(DEAD, ~DEAD), set(), set(), set(), np.array([0]), weights.astype(np.float32)
+    )
+    block = Block(np.arange(len(W)), {"W": W.astype(np.float32).transpose(1, 2, 0).copy()})
+    found = follow([block], watch).resampled
+    for one, products in zip(drawn, found, strict=True):
+        steps = np.diff(W[:, DEAD][:, one].mean(axis=1), axis=0)
+        assert products == pytest.approx(steps.T @ steps, rel=1e-4, abs=1e-6)
+
+
 def test_early_states_and_members():
     assert early_states(1500, 7) == [0, 42, 167, 375, 667, 1042, 1500]
     assert early_states(0, 7) == [0]

@@ -185,10 +185,10 @@ def test_what_a_record_says_is_read_back():
     assert rounding_of({"device": "cpu x86_64 AVX2"}) == ON_CPU
 
 
-def test_a_record_that_rounds_in_no_known_way_is_not_replayed():
-    unknown = replace(ON_CPU, div="unknown").as_attribute()
-    with pytest.raises(UserError, match="cannot be replayed: abacus rounds div in no way"):
-        rounding_of({"update_rounding": unknown, "device": "abacus", "run": "r"})
+def test_a_way_that_is_unknown_is_tried_as_the_first():
+    unknown = rounding_of({"update_rounding": replace(ON_CUDA, div="unknown").as_attribute()})
+    assert unknown.unknown() == ["div"]
+    assert unknown.choices == replace(ON_CUDA, div="r / s").choices
 
 
 def test_such_a_device_must_record_all_tensors():

@@ -20,7 +20,7 @@ from tiny import bits
 
 from deadtokens.errors import UserError
 from deadtokens.trajectory import layout
-from deadtokens.trajectory.blocks import load_tensor, read_blocks
+from deadtokens.trajectory.blocks import load_steps, load_tensor, read_blocks
 from deadtokens.trajectory.chunks import decode_chunk, encode_chunk
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
@@ -120,6 +120,15 @@ def test_any_part_of_a_tensor_is_read(data, three_segments):
     tokens, steps = (slice(*pair) for pair in bounds)
     part = load_tensor(folder, name, tokens, steps)
     assert (bits(part) == expected[tokens, :, steps]).all()
+
+
+def test_single_steps_are_read_wherever_they_lie(three_segments):
+    folder, tensors = three_segments
+    steps = [0, 1, 2, 63, 64, 65, 66, 127, 199, 200]
+    read = load_steps(folder, "W", steps)
+    for step, values in zip(steps, read, strict=True):
+        assert (bits(values) == float_bits(tensors["W"][step])).all()
+    assert list(load_steps(folder, "W", [])) == []
 
 
 @pytest.fixture(scope="module")

@@ -21,15 +21,15 @@ and where exact moments move it while the recorded ones do not:
 7. *both together*: neither does: only both exact moments move it.
 """
 
-from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from deadtokens.training.update import Hyperparameters, denominator, step_size
-from deadtokens.ulp import half_ulps
+from deadtokens.accounting.terms import correction
+from deadtokens.loops import compiled
+from deadtokens.training.update import Hyperparameters, step_size
+from deadtokens.ulp import MANTISSA
 
 CAUSES = (
     "no gradient",
@@ -40,23 +40,61 @@ CAUSES = (
     "either",
     "both together",
 )
-LOWEST_BIT = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
+EXPONENT = np.uint32(0x7F800000)  # bits of a float32
+FRACTION = np.uint32((1 << MANTISSA["float32"]) - 1)
+SMALLEST_NORMAL = np.uint32(1 << MANTISSA["float32"])
+BELOW_1 = 1 - 2.0**-53  # the float64 next to it
 
 
-@dataclass(frozen=True)
-class Moments:
-    """First and second moment after an update, of one shape, float64."""
+class Moments(NamedTuple):
+    """First and second moment after an update, float32 ndarray of one shape."""
 
-    first: Tensor
-    second: Tensor
+    first: np.ndarray
+    second: np.ndarray
 
 
-@dataclass(frozen=True)
-class Reach:
+class Numbers(NamedTuple):
+    """The numbers that all components of an update share.
+
+    Attributes
+    ----------
+    step : float
+        By which m over D is multiplied: a.
+    correction, eps : float
+        D is sqrt(v) over the one plus the other.
+    decay : float
+        lr weight_decay.
+    half_ulp : float
+        Of 1, away from zero, in W's format.
+    lowest_bit : uint32
+        Of W's format, in the pattern of the same number as float32.
+    """
+
+    step: float
+    correction: float
+    eps: float
+    decay: float
+    half_ulp: float
+    lowest_bit: np.uint32
+
+
+def numbers_of(t: int, lr: float, hyper: Hyperparameters, format: str) -> Numbers:
+    """Return the numbers of update t, of weights in a format, 'bfloat16' or 'float32'."""
+    return Numbers(
+        step_size(t, lr, hyper),
+        correction(t, hyper),
+        hyper.eps,
+        lr * hyper.weight_decay,
+        2.0 ** -(MANTISSA[format] + 1),
+        np.uint32(1 << MANTISSA["float32"] - MANTISSA[format]),
+    )
+
+
+class Reach(NamedTuple):
     """How far a component's exact change goes, in walls: |change| over half an ulp, towards it.
 
     A change of 1 is a tie. The first letter is the first moment's, the second the second's:
-    r recorded, x exact.
+    r recorded, x exact. All are float64 ndarrays of one shape.
     """
 
     rr: np.ndarray
@@ -65,46 +103,66 @@ class Reach:
     rx: np.ndarray
 
 
-def reaches(
-    W: Tensor, recorded: Moments, exact: Moments, t: int, lr: float, hyper: Hyperparameters
-) -> Reach:
-    """Return the reach of an update with the recorded moments, the exact ones, and one of each.
+@compiled
+def find_reaches(W, recorded, exact, numbers, reach):
+    """Fill in the reach of an update with the recorded moments, the exact ones, and one of each.
 
     Parameters
     ----------
-    W : bfloat16 or float32 Tensor
-        Before the update.
+    W : float32 ndarray of shape (components,)
+        Before the update; of bfloat16 the same values.
     recorded, exact : Moments
         After it, of W's shape.
-    t : int
-        The update.
-    lr : float
-    hyper : Hyperparameters
-
-    Returns
-    -------
-    Reach of float64 ndarrays of W's shape
+    numbers : Numbers
+    reach : Reach
+        Of W's shape, which is filled.
     """
-    weights, step = W.double(), step_size(t, lr, hyper)
-    decay = weights * (lr * hyper.weight_decay)
-    inner, outer = half_ulps(W.float().numpy(), str(W.dtype).removeprefix("torch."))
-    per_outer = torch.from_numpy(1 / outer).copysign_(weights)
-    denser = torch.from_numpy(outer / inner)
-
-    def reach(loss: Tensor, over: Tensor) -> np.ndarray:
-        inward = (loss / over).add_(decay).mul_(per_outer)
-        return torch.maximum(inward * denser, inward.neg_()).numpy()
-
-    loss_r, loss_x = recorded.first * step, exact.first * step  # of W: a change is its negative
-    over_r, over_x = (denominator(moments.second, t, hyper) for moments in (recorded, exact))
-    return Reach(
-        reach(loss_r, over_r), reach(loss_x, over_x), reach(loss_x, over_r), reach(loss_r, over_x)
-    )
+    per_wall, over_r, over_x = np.empty((2, len(W))), np.empty(len(W)), np.empty(len(W))
+    invert_walls(W.view(np.uint32), numbers.half_ulp, per_wall)
+    find_denominator(recorded.second, numbers, over_r)
+    find_denominator(exact.second, numbers, over_x)
+    find_reach(recorded.first, over_r, W, numbers, per_wall, reach.rr)
+    find_reach(exact.first, over_x, W, numbers, per_wall, reach.xx)
+    find_reach(exact.first, over_r, W, numbers, per_wall, reach.xr)
+    find_reach(recorded.first, over_x, W, numbers, per_wall, reach.rx)
 
 
-def is_odd(W: Tensor) -> np.ndarray:
-    """Return whether the lowest bit of the numbers is set: they then lose a tie to a neighbour."""
-    return (W.view(LOWEST_BIT[W.dtype]).numpy() & 1).astype(bool)
+@compiled
+def invert_walls(bits, half_ulp, per_wall):
+    """Fill in 1 over half an ulp of finite float32 patterns, towards zero and away from it.
+
+    What `ulp.half_ulps` defines: they differ at a normal power of two, except at the smallest one,
+    since below it subnormals keep its spacing.
+    """
+    towards_zero, away = per_wall[0], per_wall[1]
+    for i in range(len(bits)):
+        power = np.uint32(max(bits[i] & EXPONENT, SMALLEST_NORMAL))
+        denser = 2.0 if bits[i] & FRACTION == 0 and power > SMALLEST_NORMAL else 1.0
+        away[i] = 1 / (half_ulp * np.float64(power.view(np.float32)))
+        towards_zero[i] = denser * away[i]
+
+
+@compiled
+def find_denominator(second, numbers, over):
+    """Fill in D, float64, from second moments after an update, float32."""
+    for i in range(len(over)):
+        over[i] = np.sqrt(np.float64(second[i])) / numbers.correction + numbers.eps
+
+
+@compiled
+def find_reach(first, over, W, numbers, per_wall, reach):
+    """Fill in the reach with first moments, float32, over their denominators."""
+    towards_zero, away = per_wall[0], per_wall[1]
+    for i in range(len(reach)):
+        loss = first[i] * numbers.step / over[i] + W[i] * numbers.decay  # a change is its negative
+        inward = -loss if W[i] < 0 else loss
+        reach[i] = inward * towards_zero[i] if inward > 0 else -inward * away[i]
+
+
+@compiled
+def is_odd(bits, lowest_bit):
+    """Return whether the lowest bit of a number is set: it then loses a tie to a neighbour."""
+    return bits & lowest_bit != 0
 
 
 def cause_of(without_gradient: bool, rr: bool, xx: bool, xr: bool, rx: bool) -> str:
@@ -134,10 +192,9 @@ ANSWERS = list(product([False, True], repeat=5))
 CAUSE_OF = np.array([CAUSES.index(cause_of(*answers)) for answers in ANSWERS], np.int8)
 
 
-def name_causes(reach: Reach, odd: np.ndarray, without_gradient: np.ndarray) -> np.ndarray:
-    """Return the cause for which each component would stand still, as an index into `CAUSES`.
-
-    Meaningful where the update did leave the component as it was.
+@compiled
+def name_causes(reach, odd, without_gradient, cause):
+    """Fill in why each component would stand still, as an index into `CAUSES`.
 
     Parameters
     ----------
@@ -146,14 +203,11 @@ def name_causes(reach: Reach, odd: np.ndarray, without_gradient: np.ndarray) -> 
         See `is_odd`.
     without_gradient : ndarray of bool
         See `cause_of`.
-
-    Returns
-    -------
-    ndarray of int8, same shape
+    cause : ndarray of int8, of the same shape
     """
-    enough = 1 - odd * 2.0**-53  # an odd number goes at a tie too: at more than the float64 below 1
-    moves = [part > enough for part in (reach.rr, reach.xx, reach.xr, reach.rx)]
-    row = np.zeros(odd.shape, np.uint8)  # of ANSWERS: a binary number of the five
-    for answer in (without_gradient, *moves):
-        row = 2 * row + answer
-    return CAUSE_OF[row]
+    for i in range(len(cause)):
+        enough = BELOW_1 if odd[i] else 1.0  # an odd number goes at a tie too
+        answers = 16 * without_gradient[i]  # the row of ANSWERS: a binary number of the five
+        answers += 8 * (reach.rr[i] > enough) + 4 * (reach.xx[i] > enough)
+        answers += 2 * (reach.xr[i] > enough) + (reach.rx[i] > enough)
+        cause[i] = CAUSE_OF[answers]

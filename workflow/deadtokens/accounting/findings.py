@@ -1,21 +1,31 @@
 """What single updates did to the dead tokens, and the same gathered over a run."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deadtokens.accounting.causes import CAUSES, Moments, is_odd, name_causes, reaches
+from deadtokens.accounting.causes import (
+    CAUSES,
+    Moments,
+    Reach,
+    find_reaches,
+    is_odd,
+    name_causes,
+    numbers_of,
+)
+from deadtokens.accounting.selection import quantiles_of
+from deadtokens.loops import compiled
 from deadtokens.training.optimizer import hyperparameters, learning_rate
+from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory.rows import Update
-from deadtokens.trajectory.staging import BITS
 
 QUANTILES = (0.05, 0.5, 0.95)
 MOMENTS = ("exp_avg", "exp_avg_sq")
+MOVED = len(CAUSES)  # instead of a cause
 
 
 @dataclass(frozen=True)
@@ -24,10 +34,8 @@ class Finding:
 
     Attributes
     ----------
-    still : ndarray of bool, shape (tokens, components)
-        Every bit of W is as before.
-    cause : ndarray of int, same shape
-        Index into `CAUSES`, meaningful where `still`.
+    kind : ndarray of int8, shape (tokens, components)
+        Index into `CAUSES` where every bit of W is as before, else MOVED.
     reach : ndarray of float, shape (2, quantiles)
         |exact change| over half an ulp, with the recorded and with exact moments.
     decreased : float
@@ -38,12 +46,37 @@ class Finding:
         Replayed moments that are not the recorded ones, where those are float32 too.
     """
 
-    still: np.ndarray
-    cause: np.ndarray
+    kind: np.ndarray
     reach: np.ndarray
     decreased: float
     second_moment_ratio: float
     differing: int
+
+
+class State(NamedTuple):
+    """What is recorded at a state: float32 ndarrays of one shape."""
+
+    W: np.ndarray
+    moments: Moments
+
+
+class Measured(NamedTuple):
+    """What is found of every component, ndarrays of shape (tokens, components).
+
+    Attributes
+    ----------
+    kind : int8
+        As in `Finding`.
+    recorded, exact : float64
+        The reach with the recorded moments, and with exact ones.
+    ratio : float64
+        Recorded over exact second moment; 1 where they are equal, zeros too.
+    """
+
+    kind: np.ndarray
+    recorded: np.ndarray
+    exact: np.ndarray
+    ratio: np.ndarray
 
 
 def explain_update(update: Update, exact: dict[str, Tensor], spec: RunSpec) -> Finding:
@@ -57,36 +90,73 @@ def explain_update(update: Update, exact: dict[str, Tensor], spec: RunSpec) -> F
         The moments after the update, replayed from the gradients.
     spec : RunSpec
     """
-    W, t = update.before["W"], update.number
-    recorded, replayed = (
-        Moments(*(state[name].double() for name in MOMENTS)) for state in (update.after, exact)
-    )
-    reach = reaches(W, recorded, replayed, t, learning_rate(spec, t), hyperparameters(spec))
-    without_gradient = (update.grad == 0) & (update.before["exp_avg"] == 0)
+    t, regime = update.number, REGIMES[spec.precision]
+    numbers = numbers_of(t, learning_rate(spec, t), hyperparameters(spec), regime.weights)
+    before, after, grad = _state(update.before), _state(update.after), update.grad.float().numpy()
+    shape = before.W.shape
+    found = Measured(np.empty(shape, np.int8), *(np.empty(shape) for _ in range(3)))
+    measure(before, after, _moments(exact), grad, numbers, found)
     return Finding(
-        (update.after["W"].view(BITS[W.dtype]) == W.view(BITS[W.dtype])).numpy(),
-        name_causes(reach, is_odd(W), without_gradient.numpy()),
-        np.stack([quantiles_of(values, QUANTILES) for values in (reach.rr, reach.xx)]),
-        float((update.after["exp_avg_sq"] < update.before["exp_avg_sq"]).double().mean()),
-        _median_ratio(recorded.second, replayed.second),
+        found.kind,
+        np.stack([quantiles_of(values, QUANTILES) for values in (found.recorded, found.exact)]),
+        np.count_nonzero(after.moments.second < before.moments.second) / grad.size,
+        float(quantiles_of(found.ratio, [0.5])[0]),
         sum(_differing(update.after[name], exact[name]) for name in MOMENTS),
     )
 
 
-def quantiles_of(values: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
-    """Return the smallest values that so large a part of all values does not exceed.
+def _state(tensors: dict[str, Tensor]) -> State:
+    return State(tensors["W"].float().numpy(), _moments(tensors))
 
-    Each is one of the values: nothing is interpolated, between infinities neither. Sorting is
-    several times faster here than numpy's search for three quantiles.
+
+def _moments(tensors: dict[str, Tensor]) -> Moments:
+    return Moments(*(tensors[name].float().numpy() for name in MOMENTS))
+
+
+@compiled
+def measure(before, after, exact, grad, numbers, found):
+    """Fill in what an update did to every component, a token at a time.
+
+    Parameters
+    ----------
+    before, after : State
+    exact : Moments
+        After the update.
+    grad : float32 ndarray of shape (tokens, components)
+    numbers : Numbers
+    found : Measured
     """
-    ordered = np.sort(values, axis=None)
-    return ordered[[max(0, math.ceil(part * ordered.size) - 1) for part in quantiles]]
+    components = grad.shape[1]
+    odd, without_gradient = np.empty((2, components), np.bool_)
+    mixed = np.empty((2, components))
+    for token in range(len(grad)):
+        W, first = before.W[token], before.moments.first[token]
+        recorded = Moments(after.moments.first[token], after.moments.second[token])
+        replayed = Moments(exact.first[token], exact.second[token])
+        reach = Reach(found.recorded[token], found.exact[token], mixed[0], mixed[1])
+        find_reaches(W, recorded, replayed, numbers, reach)
+        for c in range(components):
+            odd[c] = is_odd(W.view(np.uint32)[c], numbers.lowest_bit)
+            without_gradient[c] = (grad[token, c] == 0) & (first[c] == 0)
+        name_causes(reach, odd, without_gradient, found.kind[token])
+        mark_moved(W.view(np.uint32), after.W[token].view(np.uint32), found.kind[token])
+        divide(recorded.second, replayed.second, found.ratio[token])
 
 
-def _median_ratio(recorded: Tensor, exact: Tensor) -> float:
-    """Return the median of recorded over exact; equal values, zeros too, have the ratio 1."""
-    ratio = torch.where(recorded == exact, 1.0, recorded / exact)
-    return float(quantiles_of(ratio.numpy(), [0.5])[0])
+@compiled
+def mark_moved(before, after, kind):
+    """Write MOVED where the bits of W are not as before."""
+    for c in range(len(kind)):
+        if before[c] != after[c]:
+            kind[c] = MOVED
+
+
+@compiled
+def divide(recorded, exact, ratio):
+    """Fill in the ratio of float32 numbers, none below zero; 1 where they are equal."""
+    for c in range(len(ratio)):
+        same = recorded[c] == exact[c]
+        ratio[c] = 1.0 if same else np.float64(recorded[c]) / np.float64(exact[c])
 
 
 def _differing(recorded: Tensor, exact: Tensor) -> int:
@@ -116,15 +186,20 @@ class Stillness:
 
     def add(self, place: int, finding: Finding) -> None:
         """Take in the finding on the update at `place`."""
-        kinds = len(CAUSES) + 1  # the last one: moved
-        kind = np.where(finding.still, finding.cause, len(CAUSES))
-        cells = kind + kinds * np.arange(len(kind))[:, None]
-        table = np.bincount(cells.reshape(-1), minlength=kinds * len(kind))
-        counts = table.reshape(len(kind), kinds)[:, :-1]
-        self.by_token += counts
-        self.by_cause[place] = counts.sum(axis=0)
-        self.still[place] = counts.sum()
+        by_token = np.zeros((len(finding.kind), len(CAUSES) + 1), np.int64)
+        count_kinds(finding.kind, by_token)
+        self.by_token += by_token[:, :MOVED]
+        self.by_cause[place] = by_token[:, :MOVED].sum(axis=0)
+        self.still[place] = self.by_cause[place].sum()
         self.reach[place] = finding.reach
         self.decreased[place] = finding.decreased
         self.second_moment_ratio[place] = finding.second_moment_ratio
         self.differing += finding.differing
+
+
+@compiled
+def count_kinds(kind, by_token):
+    """Count each token's components of every kind."""
+    for token in range(kind.shape[0]):
+        for component in range(kind.shape[1]):
+            by_token[token, kind[token, component]] += 1

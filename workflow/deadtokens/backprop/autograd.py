@@ -115,9 +115,10 @@ def _branch_gradients(seen: Tensors, gradients: Tensors, layers: int) -> Tensors
     found = {}
     for block in range(1, layers + 1):
         for result, start, symbol in BRANCHES:
-            arriving = gradients[block, result]
+            # Of a scalar: given what arrives, torch would first import its compiler.
+            along = (seen[block, result] * gradients[block, result]).sum()
             (found[block, symbol],) = torch.autograd.grad(
-                seen[block, result], seen[block, start], arriving, retain_graph=True
+                along, seen[block, start], retain_graph=True
             )
     return found
 

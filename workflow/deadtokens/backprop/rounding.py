@@ -25,6 +25,7 @@ from deadtokens.backprop.symbols import Tensors
 
 # Far above the 2^-53 of float64, so that its own rounding is lost in it; squares are lost in that.
 COARSE = 2.0**-40
+SLICE = 2**16  # elements that are moved at a time, in the cache
 EXACT = {Tensor.amax}  # like the views, not rounded: these return numbers that they were given
 
 
@@ -39,9 +40,13 @@ class _Coarsely(TorchFunctionMode):
         result = function(*args, **(kwargs or {}))
         if function in EXACT or not _is_new_float(result):
             return result
-        # Drawn in float32: coarse enough for what is only a size, and four times as fast.
-        deviates = torch.empty(result.shape).normal_(std=COARSE, generator=self.generator)
-        return result + result * deviates
+        moved = torch.empty(result.shape, dtype=result.dtype)
+        parts = (tensor.flatten().split(SLICE) for tensor in (result, moved))
+        for exact, part in zip(*parts, strict=True):
+            # Drawn in float32: coarse enough for what is only a size, and four times as fast.
+            deviates = torch.empty(part.shape).normal_(std=COARSE, generator=self.generator)
+            torch.mul(exact, deviates, out=part).add_(exact)
+        return moved
 
 
 def _is_new_float(result: object) -> bool:

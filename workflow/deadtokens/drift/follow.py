@@ -111,6 +111,7 @@ def follow(blocks: Iterable[Block], watch: Watch) -> Followed:
         _follow_clouds(found, watch, block.steps, last, W)
         _keep(found, watch, block.steps, last, W)
         last = W[:, :, -1].copy()
+        del block, W  # before the one after the next is read
     return found
 
 
@@ -119,7 +120,7 @@ def _follow_clouds(
 ) -> None:
     """Add a block to what is known of the clouds; `last` is W before its first state."""
     _, components, steps = W.shape
-    of_dead = np.empty((watch.weights.shape[1], components, steps), np.float32)
+    resampled = np.zeros((len(watch.weights), components, steps), np.float32)
     for name in POPULATIONS:
         sums = CloudSums(components, steps)
         for tile in watch.tiles(name):
@@ -127,10 +128,11 @@ def _follow_clouds(
             displacement = displacements_of(last[tile], after)
             sums.add(after, displacement)
             if name == "dead":
-                of_dead[sums.tokens - len(tile) : sums.tokens] = displacement
+                shares = watch.weights[:, sums.tokens - len(tile) : sums.tokens]
+                add_resampled(displacement, shares, resampled)
         found.positions[name].append(sums.positions())
         found.motion[name].append(sums.motion())
-    found.resampled += outer_products(resampled_steps(of_dead, watch.weights))
+    found.resampled += outer_products(resampled)
     _find_shapes(found, watch, states, W)
 
 
@@ -151,22 +153,18 @@ def displacements_of(last: np.ndarray, W: np.ndarray) -> np.ndarray:
     return displacement
 
 
-def resampled_steps(displacement: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the steps of resampled centroids.
+def add_resampled(displacement: np.ndarray, weights: np.ndarray, steps: np.ndarray) -> None:
+    """Add to the steps of resampled centroids what some of their tokens contribute.
 
     Parameters
     ----------
     displacement : float32 ndarray, shape (tokens, components, steps)
     weights : float32 ndarray, shape (draws, tokens)
-
-    Returns
-    -------
-    float32 ndarray, shape (draws, components, steps)
+    steps : float32 ndarray, shape (draws, components, steps)
+        Which is added to.
     """
-    _, components, steps = displacement.shape
     with np.errstate(all="ignore"):
-        flat = weights @ displacement.reshape(-1, components * steps)
-    return flat.reshape(-1, components, steps)
+        steps += (weights @ displacement.reshape(len(displacement), -1)).reshape(steps.shape)
 
 
 def outer_products(steps: np.ndarray) -> np.ndarray:

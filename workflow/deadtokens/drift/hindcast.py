@@ -47,11 +47,12 @@ def replay_centroid(
     W = torch.tensor(start, dtype=torch.float64)
     gradients = torch.tensor(gradient, dtype=torch.float64)
     exp_avg, exp_avg_sq = torch.zeros_like(W), torch.zeros_like(W)
-    path = [W.numpy().copy()]
+    path = np.empty((len(lr) + 1, len(W)))
+    path[0] = W
     for index, rate in enumerate(lr):
         adamw_(W, gradients[index], exp_avg, exp_avg_sq, index + 1, float(rate), hyper)
-        path.append(W.numpy().copy())
-    return np.stack(path)
+        path[index + 1] = W
+    return path
 
 
 def replay_tokens(
@@ -81,17 +82,21 @@ def replay_tokens(
     moments = getattr(torch, REGIMES[spec.precision].moments)
     zeros = torch.zeros_like(W, dtype=moments)
     state = {"W": W.clone(), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
-    path = [_centroid(W)]
+    # In place: memory that comes and goes at every update costs more than the arithmetic.
+    product = torch.empty(W.shape, dtype=torch.float64)
+    path = np.empty((len(h_mean) + 1, W.shape[1]))
+    path[0] = _centroid(W)
+    gradient = torch.empty_like(W)
     for index, p in enumerate(probability):
-        gradient = torch.from_numpy(np.outer(p, h_mean[index])).to(W.dtype)
-        gradient *= scale[index].to(W.dtype)
+        np.multiply(p[:, None], h_mean[index], out=product.numpy())
+        gradient.copy_(product).mul_(scale[index].to(W.dtype))
         update_W(spec, state, gradient, index + 1, 0, ON_CPU)
-        path.append(_centroid(state["W"]))
-    return np.stack(path)
+        path[index + 1] = _centroid(state["W"])
+    return path
 
 
-def _centroid(W: torch.Tensor) -> np.ndarray:
-    return (W.double().sum(dim=0) / len(W)).numpy()
+def _centroid(W: torch.Tensor) -> torch.Tensor:
+    return W.sum(dim=0, dtype=torch.float64) / len(W)
 
 
 def fraction_explained(centroid: np.ndarray, hindcast: np.ndarray) -> float:

@@ -65,7 +65,7 @@ def predict(logits: Tensor, hidden: Tensor, targets: Tensor) -> Prediction:
         sums += p.T @ both
         labels.index_add_(0, targets[part], both)
         probability += p.sum(0)
-        entropy -= float(torch.special.xlogy(p, p).sum())
+        entropy -= float((p * log_p).sum())
         top += float(p.amax(1).sum())
     rows, sizes = sums.chunk(2, dim=1)
     label_rows, label_sizes = labels.chunk(2, dim=1)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from deadtokens.training.batches import read_batch
 from deadtokens.training.clipping import clip_scale
 from deadtokens.training.optimizer import w_name
 from deadtokens.training.spec import RunSpec
-from deadtokens.trajectory.blocks import load_tensor
+from deadtokens.trajectory.blocks import load_steps
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.staging import BITS
 
@@ -64,26 +65,41 @@ def probe_run(
     """
     rows = torch.from_numpy(members)
     # Each in a call of its own: its logits are gone before the next moment is trained to.
-    probes = [_probe(segments, spec, stream, rows, moment, recorded) for moment in moments]
-    return _label(sorted(filter(None, probes), key=itemgetter("probe")))
+    found = filter(None, (_probe(spec, stream, rows, moment) for moment in moments))
+    probes = sorted(found, key=attrgetter("update"))
+    _compare_weights(probes, segments)
+    _compare_gradients(probes, segments, spec, recorded)
+    return _label(probes)
 
 
-def _probe(
-    segments: Segments,
-    spec: RunSpec,
-    stream: np.ndarray,
-    members: Tensor,
-    moment: Moment,
-    recorded: xr.Dataset,
-) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Probe:
+    """What is found before one update.
+
+    Attributes
+    ----------
+    update : int
+    W, grad : Tensor of shape (vocabulary, width)
+        As computed; the gradient before clipping.
+    values : dict
+        By the names of the variables.
+    """
+
+    update: int
+    W: Tensor
+    grad: Tensor
+    values: dict[str, Any]
+
+
+def _probe(spec: RunSpec, stream: np.ndarray, members: Tensor, moment: Moment) -> Probe | None:
     """Return what is found at one moment, None if its loss is not finite."""
     batch = read_batch(stream, spec.batch, spec.context, spec.seed, moment.update)
     inputs, targets = map(torch.from_numpy, batch)
     one = run_pass(spec, moment.weights, inputs, targets)
     if not math.isfinite(one.loss):
         return None
-    probe = {"probe": moment.update, **examine(one, inputs, members)}
-    return probe | _against_record(one, moment, spec, segments, recorded)
+    W = moment.weights[w_name(spec)]
+    return Probe(moment.update, W, one.grad, examine(one, inputs, members))
 
 
 def examine(one: Pass, inputs: Tensor, members: Tensor) -> dict[str, Any]:
@@ -102,23 +118,27 @@ def examine(one: Pass, inputs: Tensor, members: Tensor) -> dict[str, Any]:
     }
 
 
-def _against_record(
-    one: Pass, moment: Moment, spec: RunSpec, segments: Segments, recorded: xr.Dataset
-) -> dict[str, float]:
-    """Compare bits with the record; NaN where the run has none of that update."""
-    before = moment.update - 1
-    W = moment.weights[w_name(spec)]
-    found = dict.fromkeys(("grad_differing", "grad_difference"), math.nan)
-    found["W_differing"] = _differing(W, _step(segments, "W", before))
-    if moment.update <= recorded.sizes["update"]:
-        grad = _step(segments, "grad", before)
-        norm = torch.from_numpy(recorded["grad_norm"][before].values)
-        clipped = clip(one.grad, norm, spec)
-        off = float((clipped.double() - grad.double()).abs().max())
-        largest = float(grad.abs().max())
-        found["grad_differing"] = _differing(clipped, grad)
-        found["grad_difference"] = off / largest if largest else math.nan
-    return found
+def _compare_weights(probes: Sequence[Probe], segments: Segments) -> None:
+    """Compare W before each update with the record's bits."""
+    recorded = load_steps(segments, "W", [probe.update - 1 for probe in probes])
+    for probe, W in zip(probes, map(torch.from_numpy, recorded), strict=True):
+        probe.values["W_differing"] = _differing(probe.W, W)
+
+
+def _compare_gradients(
+    probes: Sequence[Probe], segments: Segments, spec: RunSpec, run: xr.Dataset
+) -> None:
+    """Compare each gradient with the record; NaN where the run has none of that update."""
+    for probe in probes:
+        probe.values.update(grad_differing=math.nan, grad_difference=math.nan)
+    taken = [probe for probe in probes if probe.update <= run.sizes["update"]]
+    recorded = load_steps(segments, "grad", [probe.update - 1 for probe in taken])
+    for probe, grad in zip(taken, map(torch.from_numpy, recorded), strict=True):
+        norm = torch.from_numpy(run["grad_norm"].sel(update=probe.update).values)
+        clipped = clip(probe.grad, norm, spec)
+        off, largest = float((clipped.double() - grad).abs().max()), float(grad.abs().max())
+        probe.values["grad_differing"] = _differing(clipped, grad)
+        probe.values["grad_difference"] = off / largest if largest else math.nan
 
 
 def clip(grad: Tensor, norm: Tensor, spec: RunSpec) -> Tensor:
@@ -126,20 +146,14 @@ def clip(grad: Tensor, norm: Tensor, spec: RunSpec) -> Tensor:
     return grad * clip_scale(norm, spec.clip).to(grad.dtype)
 
 
-def _step(segments: Segments, name: str, index: int) -> Tensor:
-    """Return one recorded step of a tensor as float32, (vocabulary, width)."""
-    values = load_tensor(segments, name, steps=slice(index, index + 1))[:, :, 0]
-    return torch.from_numpy(np.ascontiguousarray(values))
-
-
 def _differing(computed: Tensor, recorded: Tensor) -> float:
     bits = BITS[torch.float32]
     return float((computed.float().view(bits) != recorded.view(bits)).sum())
 
 
-def _label(probes: Sequence[dict[str, Any]]) -> xr.Dataset:
+def _label(probes: Sequence[Probe]) -> xr.Dataset:
     def variable(name: str, dims: tuple[str, ...], extent: tuple[int, ...], about: dict) -> tuple:
-        values = np.array([probe[name] for probe in probes], np.float64)
+        values = np.array([probe.values[name] for probe in probes], np.float64)
         return ("probe", *dims), values.reshape(len(probes), *extent), about
 
     variables = {
@@ -162,7 +176,7 @@ def _label(probes: Sequence[dict[str, Any]]) -> xr.Dataset:
     tolerances = [TOLERANCES[name] for name in CHECKS]
     about = {"long_name": "largest deviation with which a check holds", "units": "1"}
     about_probe = {"long_name": "update whose batch and weights are probed", "units": "1"}
-    updates = np.array([probe["probe"] for probe in probes], np.int64)
+    updates = np.array([probe.update for probe in probes], np.int64)
     return xr.Dataset(
         variables | {"tolerance": ("check", tolerances, about)},
         {

@@ -7,15 +7,15 @@ import torch
 import xarray as xr
 
 from deadtokens.analysis.populations import DEAD, POPULATIONS
+from deadtokens.analysis.quantiles import quantiles_of_finite
 from deadtokens.gradients.sides import SIDES
 from deadtokens.gradients.statistics import (
     DECADE,
     REGIMES,
     alignment,
     entropy,
-    regime_shares,
-    row_means,
     row_norms,
+    second_moments,
     sign_shares,
     straight_line,
     sum_ratio,
@@ -87,16 +87,16 @@ def _of_gradients(
     scale: np.ndarray,
     members: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    dead = members[DEAD]
-    norms, of_dead = row_norms(grad) / scale, grad[dead]
-    cosine, ratio = alignment(of_dead, h_mean, probability[dead])
+    dead, as_clipped = members[DEAD], row_norms(grad)
+    norms, of_dead = as_clipped / scale, grad[dead]
+    cosine, ratio = alignment(of_dead, as_clipped[dead], h_mean, probability[dead])
     positive, as_hidden = sign_shares(of_dead, h_mean)
     return {
-        "cosine": quantiles(cosine),
-        "norm_ratio": quantiles(ratio / scale),
+        "cosine": quantiles_of_finite(cosine.T, QUANTILES),
+        "norm_ratio": quantiles_of_finite((ratio / scale).T, QUANTILES),
         "positive_share": positive,
         "hidden_sign_share": as_hidden,
-        "sum_ratio": sum_ratio(grad),
+        "sum_ratio": sum_ratio(grad, as_clipped),
         "gradient_norm": np.stack([_rms(norms[chosen]) for chosen in members], axis=1),
         "clip_factor": scale,
         "probability": np.stack([_mean(probability[chosen]) for chosen in members], axis=1),
@@ -127,30 +127,16 @@ def measure_second_moments(
 def _of_second_moments(
     v: np.ndarray, steps: np.ndarray, spec: RunSpec, members: np.ndarray, frequency: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return what a block of second moments says; `v` itself is corrected for bias."""
-    v /= (1 - spec.beta2 ** steps.astype(np.float64)).astype(np.float32)
-    means = row_means(v)
+    """Return what a block of second moments says."""
+    correction = (1 - spec.beta2 ** steps.astype(np.float64)).astype(np.float32)
+    means, shares = second_moments(v, correction, members, spec.eps)
     lines = np.array([straight_line(frequency, mean) for mean in means.T]).reshape(-1, 3)
-    shares = [regime_shares(v, chosen, spec.eps) for chosen in members]
     return {
-        "regime_share": np.stack(shares, axis=1),
+        "regime_share": shares,
         "frequency_slope": lines[:, 0],
         "frequency_r2": lines[:, 2],
         "second_moment": means.T,
     }
-
-
-def quantiles(values: np.ndarray) -> np.ndarray:
-    """Return QUANTILES over tokens of values (tokens, steps), as (steps, quantiles).
-
-    NaN where a step has no finite value; others are left out.
-    """
-    result = np.full((values.shape[1], len(QUANTILES)), np.nan)
-    for step, column in enumerate(values.T):
-        finite = column[np.isfinite(column)]
-        if finite.size:
-            result[step] = np.quantile(finite, QUANTILES)
-    return result
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

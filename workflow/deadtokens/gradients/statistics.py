@@ -19,21 +19,16 @@ def row_norms(values: np.ndarray) -> np.ndarray:
     return np.sqrt(squares, out=squares)
 
 
-def row_means(values: np.ndarray) -> np.ndarray:
-    """Return the mean over components of each row, float64 of shape (tokens, steps)."""
-    sums = np.zeros((len(values), values.shape[2]))
-    _add_components(values, sums)
-    return sums / values.shape[1]
-
-
 def alignment(
-    grad: np.ndarray, h_mean: np.ndarray, probability: np.ndarray
+    grad: np.ndarray, norms: np.ndarray, h_mean: np.ndarray, probability: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compare gradients with p_i h_mean, what mean(p_i h) would be if p_i and h were uncorrelated.
 
     Parameters
     ----------
     grad : float32 ndarray of shape (tokens, components, steps)
+    norms : float64 ndarray of shape (tokens, steps)
+        Of its rows.
     h_mean : ndarray of shape (components, steps)
     probability : ndarray of shape (tokens, steps)
 
@@ -42,7 +37,7 @@ def alignment(
     cosine, ratio : float64 ndarray of shape (tokens, steps)
         Cosine of each gradient to h_mean, and |g_i| / (p_i |h_mean|); NaN where one of them is 0.
     """
-    norms, h_norm = row_norms(grad), np.linalg.norm(h_mean.astype(np.float64), axis=0)
+    h_norm = np.linalg.norm(h_mean.astype(np.float64), axis=0)
     along = np.zeros_like(norms)
     _add_products(grad, h_mean, along)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -68,37 +63,56 @@ def sign_shares(grad: np.ndarray, h_mean: np.ndarray) -> tuple[np.ndarray, np.nd
     return positive / components + nothing, agree / components + nothing
 
 
-def sum_ratio(grad: np.ndarray) -> np.ndarray:
-    """Return |sum_i g_i| / sum_i |g_i| over the vocabulary, float64 of shape (steps,)."""
+def sum_ratio(grad: np.ndarray, norms: np.ndarray) -> np.ndarray:
+    """Return |sum_i g_i| / sum_i |g_i| over the vocabulary, float64 of shape (steps,).
+
+    Parameters
+    ----------
+    grad : float32 ndarray of shape (tokens, components, steps)
+    norms : float64 ndarray of shape (tokens, steps)
+        Of its rows.
+    """
     sums = np.zeros(grad.shape[1:])
     _add_rows(grad, sums)
-    total, norms = np.linalg.norm(sums, axis=0), row_norms(grad).sum(axis=0)
-    return np.divide(total, norms, out=np.full_like(total, np.nan), where=norms > 0)
+    total, sizes = np.linalg.norm(sums, axis=0), norms.sum(axis=0)
+    return np.divide(total, sizes, out=np.full_like(total, np.nan), where=sizes > 0)
 
 
-def regime_shares(second_moment: np.ndarray, chosen: np.ndarray, eps: float) -> np.ndarray:
-    """Return which share of the components Adam treats in which way, (steps, 3).
+def second_moments(
+    v: np.ndarray, correction: np.ndarray, members: np.ndarray, eps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return every row's mean v_hat, and in which way Adam treats the components.
 
     With sqrt(v_hat) at least `DECADE` times eps the update depends on the gradients' signs and
     proportions alone; below eps / `DECADE` it is m_hat / eps, linear in the gradient.
 
     Parameters
     ----------
-    second_moment : ndarray of shape (tokens, components, steps)
-        Corrected for bias: v_hat.
-    chosen : bool ndarray of shape (tokens,)
-        The population whose components are counted.
+    v : float32 ndarray of shape (tokens, components, steps)
+        As recorded.
+    correction : float32 ndarray of shape (steps,)
+        1 - beta2 ** t: v over it is v_hat.
+    members : bool ndarray of shape (populations, tokens)
+        Every token is in one of them.
     eps : float
+
+    Returns
+    -------
+    means : float64 ndarray of shape (tokens, steps)
+        Over components.
+    shares : float64 ndarray of shape (steps, populations, 3)
+        Of a population's components, by `REGIMES`; NaN for a population without tokens.
     """
-    _, components, steps = second_moment.shape
-    number = components * np.count_nonzero(chosen)
-    if not number:
-        return np.full((steps, len(REGIMES)), np.nan)
-    above, below = np.array([DECADE * eps, eps / DECADE], second_moment.dtype)
-    sign, linear = np.zeros((2, steps), np.int64)
-    _count_regimes(second_moment, np.flatnonzero(chosen), above, below, sign, linear)
-    shares = sign / number, linear / number
-    return np.stack([shares[0], 1 - shares[0] - shares[1], shares[1]], axis=1)
+    tokens, components, steps = v.shape
+    sums = np.zeros((tokens, steps))
+    sign, linear = np.zeros((2, len(members), steps), np.int64)
+    above, below = np.array([DECADE * eps, eps / DECADE], np.float32)
+    _sum_and_count(v, correction, members.argmax(axis=0), above, below, sums, sign, linear)
+    number = components * members.sum(axis=1)[:, None]
+    with np.errstate(invalid="ignore"):
+        shares = sign / number, linear / number
+    every = np.stack([shares[0], 1 - shares[0] - shares[1], shares[1]], axis=2)
+    return sums / components, every.transpose(1, 0, 2)
 
 
 def straight_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
@@ -132,14 +146,6 @@ def _add_squares(values: np.ndarray, squares: np.ndarray) -> None:
 
 
 @compiled
-def _add_components(values: np.ndarray, sums: np.ndarray) -> None:
-    for token in range(values.shape[0]):
-        for component in range(values.shape[1]):
-            for step in range(values.shape[2]):
-                sums[token, step] += values[token, component, step]
-
-
-@compiled
 def _add_rows(values: np.ndarray, sums: np.ndarray) -> None:
     for token in range(values.shape[0]):
         for component in range(values.shape[1]):
@@ -169,17 +175,42 @@ def _count_signs(
 
 
 @compiled
-def _count_regimes(
+def _sum_and_count(
     v: np.ndarray,
-    tokens: np.ndarray,
+    correction: np.ndarray,
+    population: np.ndarray,
     above: float,
     below: float,
+    sums: np.ndarray,
     sign: np.ndarray,
     linear: np.ndarray,
 ) -> None:
-    for token in tokens:
+    hat = np.empty(v.shape[2], np.float32)
+    for token in range(v.shape[0]):
+        of_sign, of_linear = sign[population[token]], linear[population[token]]
         for component in range(v.shape[1]):
-            for step in range(v.shape[2]):
-                root = np.sqrt(v[token, component, step])
-                sign[step] += root >= above
-                linear[step] += root < below
+            _divide(v[token, component], correction, hat)
+            _add(hat, sums[token])
+            _count_regimes(hat, above, below, of_sign, of_linear)
+
+
+@compiled
+def _divide(values: np.ndarray, by: np.ndarray, result: np.ndarray) -> None:
+    for step in range(len(result)):
+        result[step] = values[step] / by[step]
+
+
+@compiled
+def _add(values: np.ndarray, sums: np.ndarray) -> None:
+    for step in range(len(sums)):
+        sums[step] += values[step]
+
+
+@compiled
+def _count_regimes(
+    hat: np.ndarray, above: float, below: float, sign: np.ndarray, linear: np.ndarray
+) -> None:
+    for step in range(len(hat)):
+        root = np.sqrt(hat[step])
+        sign[step] += root >= above
+        linear[step] += root < below

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deadtokens.errors import UserError
-
 ATTRIBUTE = "update_rounding"
 UNKNOWN = "unknown"
 LANES = 72  # values in a question: whole vectors of every processor, and some left over
@@ -110,8 +108,9 @@ class Rounding:
 
     @cached_property
     def choices(self) -> tuple[int, ...]:
-        """Return, for each operation, the place of its way in WAYS."""
-        return tuple(WAYS[name].index(way) for name, way in asdict(self).items())
+        """For each operation, the place of its way in WAYS; of an unknown one the first, a try."""
+        ways = asdict(self).items()
+        return tuple(WAYS[name].index(way) if way in WAYS[name] else 0 for name, way in ways)
 
     def unknown(self) -> list[str]:
         """Return the operations that round in none of the known ways."""
@@ -130,23 +129,10 @@ ON_CUDA = Rounding(
 
 
 def rounding_of(attributes: Mapping[str, Any]) -> Rounding:
-    """Return how the update of a record's device rounds; of an older record, as is usual there.
-
-    Raises
-    ------
-    UserError
-        If that is unknown, so that there is no replay.
-    """
-    stated = attributes.get(ATTRIBUTE)
-    if stated is None:
-        return ON_CUDA if str(attributes.get("device", "")).startswith("cuda") else ON_CPU
-    rounding = Rounding(**json.loads(stated))
-    if operations := rounding.unknown():
-        raise UserError(
-            f"run {attributes.get('run')}: cannot be replayed: {attributes.get('device')} rounds "
-            f"{', '.join(operations)} in no way that this program knows"
-        )
-    return rounding
+    """Return how the update of a record's device rounds; of an older record, as is usual there."""
+    if stated := attributes.get(ATTRIBUTE):
+        return Rounding(**json.loads(stated))
+    return ON_CUDA if str(attributes.get("device", "")).startswith("cuda") else ON_CPU
 
 
 def ask_rounding(device: torch.device) -> Rounding:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 
 import h5py
 import numpy as np
@@ -114,6 +115,25 @@ def load_tensor(
         for future in pending:
             future.result()
     return values
+
+
+def load_steps(segments: Segments, name: str, steps: Sequence[int]) -> Iterator[np.ndarray]:
+    """Yield single steps of a tensor, each float32 of shape (tokens, components).
+
+    Those of about one chunk are read at once.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+    name : str
+        Of `layout.TENSORS` or `layout.PATHWAYS`.
+    steps : sequence of int, ascending
+        Positions along the run's states or updates, each counted once.
+    """
+    for _, group in groupby(steps, key=lambda step: step // layout.STEPS_PER_CHUNK):
+        near = list(group)
+        values = load_tensor(segments, name, steps=slice(near[0], near[-1] + 1))
+        yield from (np.ascontiguousarray(values[:, :, step - near[0]]) for step in near)
 
 
 def _parts(headers: Sequence[Header], name: str, steps: slice) -> dict[int, range]:

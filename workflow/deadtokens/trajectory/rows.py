@@ -72,15 +72,18 @@ def _steps(
 ) -> Iterator[dict[str, Tensor]]:
     """Yield the chosen rows of tensors that share their step axis, step by step."""
     steps, length = source.shape(names[0])[2], source.steps_per_chunk(names[0])
-    waiting: _Reading | None = None
+    read: dict[str, Tensor] = {}
     for start in range(0, steps, length):
         part = range(start, min(start + length, steps))
         reading = _Reading(source, names, tokens, part, pool)
-        if waiting is not None:
-            yield from waiting.each_step()
-        waiting = reading
-    if waiting is not None:
-        yield from waiting.each_step()
+        yield from _each_step(read)
+        read = reading.finish()
+    yield from _each_step(read)
+
+
+def _each_step(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    for values in zip(*tensors.values(), strict=True):
+        yield dict(zip(tensors, values, strict=True))
 
 
 class _Reading:
@@ -95,27 +98,32 @@ class _Reading:
         pool: ThreadPoolExecutor,
     ):
         self.formats = {name: tensor_format(source.file, name) for name in names}
-        self.pieces: list[tuple[dict[str, np.ndarray], np.ndarray, list[Future]]] = []
-        components = source.shape(names[0])[1]
+        self.tokens, self.steps, self.components = tokens, steps, source.shape(names[0])[1]
+        self.pieces: list[tuple[dict[str, np.ndarray], range, slice, list[Future]]] = []
         for rows in source.rows():
-            chosen = tokens[slice(*np.searchsorted(tokens, [rows.start, rows.stop]))]
-            if not len(chosen):
+            chosen = slice(*np.searchsorted(tokens, [rows.start, rows.stop]))
+            if chosen.start == chosen.stop:
                 continue
             outs = {
-                name: np.empty((len(rows), components, len(steps)), UNSIGNED[format])
+                name: np.empty((len(rows), self.components, len(steps)), UNSIGNED[format])
                 for name, format in self.formats.items()
             }
-            self.pieces.append((outs, chosen - rows.start, source.begin(outs, rows, steps, pool)))
+            self.pieces.append((outs, rows, chosen, source.begin(outs, rows, steps, pool)))
 
-    def each_step(self) -> Iterator[dict[str, Tensor]]:
-        for _, _, pending in self.pieces:
+    def finish(self) -> dict[str, Tensor]:
+        """Return the chosen rows by tensor, and forget the others."""
+        for *_, pending in self.pieces:
             for future in pending:
                 future.result()
         tensors = {name: self._chosen(name) for name in self.formats}
-        for values in zip(*tensors.values(), strict=True):
-            yield dict(zip(tensors, values, strict=True))
+        self.pieces.clear()
+        return tensors
 
     def _chosen(self, name: str) -> Tensor:
-        """Return the chosen rows, (steps, tokens, components)."""
-        parts = [outs[name][rows].transpose(2, 0, 1) for outs, rows, _ in self.pieces]
-        return as_tensor(np.concatenate(parts, axis=1), self.formats[name])
+        """Return the chosen rows, (steps, tokens, components), each step in one piece of memory."""
+        shape = (len(self.steps), len(self.tokens), self.components)
+        bits = np.empty(shape, UNSIGNED[self.formats[name]])
+        for outs, rows, chosen, _ in self.pieces:
+            of_rows = outs[name][self.tokens[chosen] - rows.start]
+            bits[:, chosen] = of_rows.transpose(2, 0, 1)
+        return as_tensor(bits, self.formats[name])

@@ -21,7 +21,8 @@ def quantiles_of_finite(values: np.ndarray, quantiles: Sequence[float]) -> np.nd
     float64 ndarray of shape (..., quantiles)
         NaN where no value is finite.
     """
-    ordered = np.where(np.isfinite(values), values, np.nan)
+    ordered = np.array(values, order="C")
+    ordered[~np.isfinite(ordered)] = np.nan
     ordered.sort(axis=-1)  # NaN comes last
     present = np.count_nonzero(~np.isnan(ordered), axis=-1)
     positions = np.maximum(present - 1, 0)[..., None] * np.asarray(quantiles)
