@@ -16,7 +16,7 @@ from study import Run, with_settings
 from deadtokens.analysis.storage import StepwiseFile
 from deadtokens.seal import seal
 from deadtokens.training.device import choose_device, keep_freed_memory, make_deterministic
-from deadtokens.training.optimizer import learning_rate
+from deadtokens.training.hyperparameters import learning_rate
 from deadtokens.training.train import record_segment
 from deadtokens.training.trainer import Trainer
 from deadtokens.trajectory import layout

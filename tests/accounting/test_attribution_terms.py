@@ -21,7 +21,7 @@ from deadtokens.accounting.terms import (
     invert_denominator,
     split_displacement,
 )
-from deadtokens.training.optimizer import hyperparameters, learning_rate
+from deadtokens.training.hyperparameters import hyperparameters, learning_rate
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.replayed import update_W
 from deadtokens.training.rounding import ON_CPU

@@ -22,7 +22,8 @@ from deadtokens.accounting.causes import (
     name_causes,
     numbers_of,
 )
-from deadtokens.training.update import Hyperparameters, denominator
+from deadtokens.training.hyperparameters import Hyperparameters
+from deadtokens.training.update import denominator
 from deadtokens.ulp import half_ulps
 
 MANTISSA = {torch.bfloat16: 7, torch.float32: 23}

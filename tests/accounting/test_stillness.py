@@ -19,8 +19,8 @@ from deadtokens.accounting.stillness import explain_stillness
 from deadtokens.errors import UserError
 from deadtokens.seal import seal
 from deadtokens.training.device import describe_device
+from deadtokens.training.hyperparameters import Hyperparameters
 from deadtokens.training.precision import REGIMES
-from deadtokens.training.update import Hyperparameters
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.rows import read_updates
 from deadtokens.trajectory.segments import list_segments

@@ -15,7 +15,7 @@ from deadtokens.drift.hindcast import (
     replay_centroid,
     summed_path,
 )
-from deadtokens.training.optimizer import hyperparameters
+from deadtokens.training.hyperparameters import hyperparameters
 from deadtokens.training.spec import RunSpec
 
 UPDATES, TOKENS, WIDTH = 40, 6, 5

@@ -15,8 +15,8 @@ from deadtokens.gradients.firststep import (
     row_summary,
 )
 from deadtokens.seal import seal
+from deadtokens.training.hyperparameters import Hyperparameters
 from deadtokens.training.train import record_segment
-from deadtokens.training.update import Hyperparameters
 
 ADAM = Hyperparameters(0.9, 0.999, 1e-8, 0.0)
 DEAD = tiny_census().dead.values

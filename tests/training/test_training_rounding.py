@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from deadtokens.accounting.tally import Tally
 from deadtokens.errors import UserError
 from deadtokens.training import rounding, train
+from deadtokens.training.hyperparameters import Hyperparameters, step_size
 from deadtokens.training.replayed import STRETCH, replay_adamw_, replay_moments_
 from deadtokens.training.rounding import ON_CPU, ON_CUDA, WAYS, Rounding, ask_rounding, rounding_of
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import Hyperparameters, adamw_, step_size
+from deadtokens.training.update import adamw_
 from deadtokens.trajectory.proof import checksums, checksums_differ
 
 CPU = torch.device("cpu")

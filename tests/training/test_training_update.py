@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deadtokens.training.hyperparameters import Hyperparameters, learning_rate
 from deadtokens.training.noise import Noise
-from deadtokens.training.optimizer import build_optimizer, learning_rate
+from deadtokens.training.optimizer import build_optimizer
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import Hyperparameters, adamw_, round_stochastically, rounded_adamw_
+from deadtokens.training.update import adamw_, round_stochastically, rounded_adamw_
 
 hypers = st.builds(
     Hyperparameters,

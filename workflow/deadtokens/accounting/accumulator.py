@@ -17,7 +17,7 @@ from deadtokens.accounting.tokens import STATISTICS, closure_of, rest_of, statis
 from deadtokens.analysis.populations import members_of
 from deadtokens.analysis.quantiles import quantiles_of_finite
 from deadtokens.errors import UserError
-from deadtokens.training.optimizer import hyperparameters, learning_rate
+from deadtokens.training.hyperparameters import hyperparameters, learning_rate
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.trajectory.updates import Tile

@@ -21,7 +21,7 @@ from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
 from deadtokens.seal import complete_and_sealed
 from deadtokens.training.device import describe_device
-from deadtokens.training.optimizer import hyperparameters, learning_rate
+from deadtokens.training.hyperparameters import hyperparameters, learning_rate
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.replayed import update_W
 from deadtokens.training.rounding import Rounding, rounding_of

@@ -28,7 +28,7 @@ import numpy as np
 
 from deadtokens.accounting.terms import correction
 from deadtokens.loops import compiled
-from deadtokens.training.update import Hyperparameters, step_size
+from deadtokens.training.hyperparameters import Hyperparameters, step_size
 from deadtokens.ulp import MANTISSA
 
 CAUSES = (

@@ -18,7 +18,7 @@ from deadtokens.accounting.causes import (
 )
 from deadtokens.accounting.selection import quantiles_of
 from deadtokens.loops import compiled
-from deadtokens.training.optimizer import hyperparameters, learning_rate
+from deadtokens.training.hyperparameters import hyperparameters, learning_rate
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory.rows import Update

@@ -23,7 +23,7 @@ from deadtokens.analysis.origin import run_attributes
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
 from deadtokens.training.device import describe_device
-from deadtokens.training.optimizer import hyperparameters
+from deadtokens.training.hyperparameters import hyperparameters
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.replayed import replay_moments_
 from deadtokens.training.rounding import Rounding, rounding_of

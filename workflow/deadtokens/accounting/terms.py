@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from deadtokens.loops import regrouped
-from deadtokens.training.update import Hyperparameters, step_size
+from deadtokens.training.hyperparameters import Hyperparameters, step_size
 
 TERMS = ("decay", "present", "momentum", "rounding")
 DECAY, PRESENT, MOMENTUM, ROUNDING = range(len(TERMS))

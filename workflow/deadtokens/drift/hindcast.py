@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from deadtokens.training.clipping import clip_scale
-from deadtokens.training.optimizer import hyperparameters
+from deadtokens.training.hyperparameters import Hyperparameters, hyperparameters
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.replayed import update_W
 from deadtokens.training.rounding import ON_CPU
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import Hyperparameters, adamw_
+from deadtokens.training.update import adamw_
 
 IN_FORMAT = "optimizer on p h, in the run's formats"
 EXACT = "optimizer on p h, in float64"

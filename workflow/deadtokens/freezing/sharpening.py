@@ -28,7 +28,7 @@ from deadtokens.freezing.forces import (
 )
 from deadtokens.freezing.steps import values_of
 from deadtokens.netcdf import write
-from deadtokens.training.optimizer import hyperparameters
+from deadtokens.training.hyperparameters import hyperparameters
 from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.reader import open_run

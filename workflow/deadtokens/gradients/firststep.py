@@ -9,9 +9,14 @@ import torch
 import xarray as xr
 
 from deadtokens.analysis.populations import POPULATIONS
-from deadtokens.training.optimizer import hyperparameters, learning_rate
+from deadtokens.training.hyperparameters import (
+    Hyperparameters,
+    hyperparameters,
+    learning_rate,
+    step_size,
+)
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import Hyperparameters, adamw_, denominator, step_size
+from deadtokens.training.update import adamw_, denominator
 from deadtokens.trajectory.blocks import load_tensor
 from deadtokens.trajectory.segments import Segments
 

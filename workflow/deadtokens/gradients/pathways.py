@@ -19,9 +19,9 @@ from deadtokens.gradients.sides import SIDES
 from deadtokens.training.clipping import clip_scale
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout
-from deadtokens.trajectory.inflate import as_tensor
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.staging import BITS
+from deadtokens.trajectory.tensors import as_tensor
 from deadtokens.trajectory.windows import read_pieces
 
 NAMES = ("grad", *layout.PATHWAYS)

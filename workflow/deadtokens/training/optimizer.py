@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from deadtokens.training.hyperparameters import Hyperparameters, hyperparameters
 from deadtokens.training.noise import Noise
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import Hyperparameters, rounded_adamw_
+from deadtokens.training.update import rounded_adamw_
 
 
 class RoundedAdamW(torch.optim.Optimizer):
@@ -66,11 +67,6 @@ class RoundedAdamW(torch.optim.Optimizer):
         return self.state[parameter]
 
 
-def hyperparameters(spec: RunSpec) -> Hyperparameters:
-    """Return what AdamW needs of a run's spec."""
-    return Hyperparameters(spec.beta1, spec.beta2, spec.eps, spec.weight_decay)
-
-
 def build_optimizer(spec: RunSpec, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimizer of `spec`'s regime; every parameter of the model decays alike.
 
@@ -96,8 +92,3 @@ def build_optimizer(spec: RunSpec, model: nn.Module) -> torch.optim.Optimizer:
 def w_name(spec: RunSpec) -> str:
     """Return the name in the model of the recorded matrix W."""
     return "embedding.weight" if spec.tied else "unembedding.weight"
-
-
-def learning_rate(spec: RunSpec, update: int) -> float:
-    """Return the learning rate of `update` (from 1): constant after a linear rise."""
-    return spec.lr * min(1.0, update / spec.warmup) if spec.warmup else spec.lr

@@ -16,12 +16,18 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from deadtokens.loops import compiled
+from deadtokens.training.hyperparameters import (
+    Hyperparameters,
+    hyperparameters,
+    learning_rate,
+    step_size,
+)
 from deadtokens.training.noise import Noise
-from deadtokens.training.optimizer import hyperparameters, learning_rate, w_name
+from deadtokens.training.optimizer import w_name
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.rounding import WAYS, Rounding
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import Hyperparameters, round_into_, step_size
+from deadtokens.training.update import round_into_
 
 STRETCH = 1024  # weights that are taken through all operations together: they stay in L1
 FLOAT = np.float32

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from deadtokens.training.batches import read_batch
 from deadtokens.training.clipping import clip_scale
+from deadtokens.training.hyperparameters import learning_rate
 from deadtokens.training.loss import Prediction
 from deadtokens.training.model import Transformer
-from deadtokens.training.optimizer import build_optimizer, learning_rate
+from deadtokens.training.optimizer import build_optimizer
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout

@@ -1,22 +1,12 @@
 """The update rule: AdamW, one formula in one place."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from deadtokens.training.hyperparameters import Hyperparameters, step_size
 from deadtokens.training.noise import Noise
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """What AdamW needs besides the learning rate, which may change from update to update."""
-
-    beta1: float
-    beta2: float
-    eps: float
-    weight_decay: float
 
 
 @torch.no_grad()
@@ -60,11 +50,6 @@ def update_moments_(
     """Take both moments from state t - 1 to state t in place."""
     exp_avg.lerp_(grad, 1 - hyper.beta1)
     exp_avg_sq.mul_(hyper.beta2).addcmul_(grad, grad, value=1 - hyper.beta2)
-
-
-def step_size(t: int, lr: float, hyper: Hyperparameters) -> float:
-    """Return lr / (1 - beta1 ** t), by which update t multiplies m over the denominator."""
-    return lr / (1 - hyper.beta1**t)
 
 
 def denominator(exp_avg_sq: Tensor, t: int, hyper: Hyperparameters) -> Tensor:

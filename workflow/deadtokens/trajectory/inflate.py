@@ -6,13 +6,10 @@ from functools import partial
 
 import h5py
 import numpy as np
-import torch
-from torch import Tensor
 
 from deadtokens.trajectory.chunks import decode_chunk, place
 
 UNSIGNED = {"bfloat16": np.uint16, "float32": np.uint32}
-SIGNED = {"bfloat16": np.int16, "float32": np.int32}
 
 
 def inflate(
@@ -75,8 +72,3 @@ def _place(
 ) -> None:
     bits = decode_chunk(filtered, format, shape)
     place(bits[tokens[0], :, steps[0]], out[tokens[1], :, steps[1]])
-
-
-def as_tensor(bits: np.ndarray, format: str) -> Tensor:
-    """Return bit patterns, uint16 or uint32, as the numbers that they are, in place."""
-    return torch.from_numpy(bits.view(SIGNED[format])).view(getattr(torch, format))

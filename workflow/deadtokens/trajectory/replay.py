@@ -21,9 +21,10 @@ from deadtokens.training.rounding import rounding_of
 from deadtokens.training.spec import read_spec
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.chunks import place
-from deadtokens.trajectory.inflate import UNSIGNED, as_tensor, inflate_now, overlap
+from deadtokens.trajectory.inflate import UNSIGNED, inflate_now, overlap
 from deadtokens.trajectory.proof import checksums_differ
 from deadtokens.trajectory.staging import BITS
+from deadtokens.trajectory.tensors import as_tensor
 
 TOGETHER = 2**15  # values of a tensor that are replayed together: a core's L2 holds the state
 STEPS = layout.STEPS_PER_CHUNK  # that are collected before they are handed out

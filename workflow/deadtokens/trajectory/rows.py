@@ -15,9 +15,10 @@ import numpy as np
 from torch import Tensor
 
 from deadtokens.trajectory import layout
-from deadtokens.trajectory.inflate import UNSIGNED, as_tensor
+from deadtokens.trajectory.inflate import UNSIGNED
 from deadtokens.trajectory.segments import Segments, list_segments
 from deadtokens.trajectory.source import Source, tensor_format
+from deadtokens.trajectory.tensors import as_tensor
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.inflate import inflate
-from deadtokens.trajectory.replay import Replay
+
+if TYPE_CHECKING:
+    from deadtokens.trajectory.replay import Replay
 
 
 class Source:
@@ -22,7 +25,7 @@ class Source:
 
     def __init__(self, file: h5py.File):
         self.file = file
-        self.replay = Replay(file) if layout.replayed(file) and len(file["state"]) else None
+        self.replay = _replay(file) if layout.replayed(file) and len(file["state"]) else None
 
     def shape(self, name: str) -> tuple[int, int, int]:
         """Return the tensor's lengths: tokens, components, steps."""
@@ -72,6 +75,12 @@ class Source:
             else:
                 replayed[name] = out
         return pending + (self.replay.begin(replayed, tokens, steps, pool) if replayed else [])
+
+
+def _replay(file: h5py.File) -> "Replay":
+    from deadtokens.trajectory.replay import Replay  # torch takes seconds, and few records need it
+
+    return Replay(file)
 
 
 def tensor_shape(file: h5py.File, name: str) -> tuple[int, int, int]:
