@@ -405,6 +405,24 @@ def test_figures_are_those_that_the_record_gives(recorded, without, finished):
     }
 
 
+def test_only_what_an_experiment_names_is_drawn_and_measured(finished):
+    config = copy.deepcopy(TINY)
+    config["defaults"]["record"] = {"segment": 3, "tensors": ["W"]}
+    config["experiments"]["regimes"]["figures"] = ["frozen", "animation"]
+    assert finished.would_run(config=config) == {
+        "train_segment": 4,
+        "measure_freezing": 2,
+        "measure_drift": 1,  # of the first run, which is animated
+        "draw_frozen": 1,
+        "draw_animation": 1,
+    }
+    config["experiments"]["regimes"]["figures"] = ["frozen", "shares"]
+    answer = finished.snakemake("--dry-run", config=config)
+    assert answer.returncode == 1
+    assert "experiments.regimes.figures: 'shares' is drawn from the gradients" in answer.stdout
+    assert "Traceback" not in answer.stdout
+
+
 def test_a_missing_segment_is_made_again_from_the_checkpoint_before(house, study):
     folder = run_folder(house, study, "fp32")
     segment = folder / "trajectory" / "segment-001.nc"
