@@ -123,7 +123,7 @@ def test_cosines_are_averaged_over_seeds_only():
     figure = directions.draw(table)
     chosen = {"source": "net displacement", "centring": "raw", "leading": 1}
     expected = np.mean([one.cosine.sel(**chosen).values for one in (first, second)], axis=0)
-    drawn = figure.axes[0].images[0].get_array().filled(np.nan)
+    drawn = figure.axes[0].collections[0].get_array().filled(np.nan)
     assert drawn.shape[1] == 1
     assert drawn[:, 0] == pytest.approx(expected[np.isfinite(expected)])
 
@@ -138,7 +138,7 @@ def test_the_first_component_explains_most():
 
 def test_cells_within_chance_are_grey():
     figure = directions.draw(directions.table([drift(precision="fp32")]))
-    values = figure.axes[0].images[0].get_array()[:, 0]
+    values = figure.axes[0].collections[0].get_array()[:, 0]
     by_chance = drift().attrs["chance_cosine"]
     for text in figure.axes[0].texts:
         row = int(text.get_position()[1])
