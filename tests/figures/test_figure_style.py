@@ -1,3 +1,5 @@
+"""One look for all figures, whatever text they carry and whatever the user's settings say."""
+
 import subprocess
 import sys
 from itertools import combinations
@@ -12,13 +14,6 @@ from matplotlib.colors import to_rgb
 
 from deadtokens.figures import directions, style
 from deadtokens.study.figures import ANIMATION, FIGURES
-
-
-@pytest.fixture(autouse=True)
-def coarse(monkeypatch):
-    """Draw coarsely: fine pictures and whole fonts in PDFs only take longer."""
-    monkeypatch.setattr(style, "DOTS_PER_INCH", 50)
-    monkeypatch.setitem(style.LOOK, "pdf.fonttype", 3)
 
 
 def example() -> style.Figure:

@@ -29,7 +29,7 @@ SCALES = {COSINE: ("PuOr", -1, 1), EXPLAINED: ("Greys", 0, 1)}
 MOST_COLUMNS_WITH_NUMBERS = 6
 LONGEST_NAME = 24  # of a column; if one has more characters, columns are numbered
 ROW = 0.17  # inches
-NEEDED = ("cosine", "explained_alone", "share", "candidate", "dead")
+NEEDED = ("cosine", "explained_alone", "share", "candidate", "leading", "rank", "dead")
 TYPES = {
     **NAMES,
     "source": "str",

@@ -14,7 +14,10 @@ from deadtokens.figures import command, flowchart, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.runs import described, experiment, open_runs
 
-VARIABLES = ("norm", "output_norm", "cosine", "share", "block", "path")
+VARIABLES = (
+    *("norm", "output_norm", "cosine", "share"),
+    *("block", "output", "stream", "branch", "path"),
+)
 MOST_RUNS = 3
 ENDS = {
     "residual path": ["#222222"],
