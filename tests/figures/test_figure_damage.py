@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -50,7 +49,7 @@ def whole(name: str) -> xr.Dataset:
 
 
 def attributes_of_other_types(data: xr.Dataset) -> xr.Dataset:
-    return data.assign_attrs({name: [1.5, -3.0] for name in data.attrs})
+    return data.assign_attrs({name: np.array([1.5, -3.0]) for name in data.attrs})
 
 
 def an_empty_spec(data: xr.Dataset) -> xr.Dataset:
@@ -58,7 +57,7 @@ def an_empty_spec(data: xr.Dataset) -> xr.Dataset:
 
 
 def numbers_as_text(data: xr.Dataset) -> xr.Dataset:
-    return data.map(lambda array: array.astype(str))
+    return data.map(lambda array: array.astype(str).astype(object))
 
 
 def empty_axes(data: xr.Dataset) -> xr.Dataset:
@@ -93,48 +92,45 @@ DAMAGES = (
 )
 
 
-def drawn_from(name: str, data: xr.Dataset, folder: Path) -> bool:
-    """Write the file, draw the figure; return whether there is one."""
-    folder.mkdir()
-    data.to_netcdf(folder / "in.nc", engine="h5netcdf")
-    return drawn(name, folder / "in.nc")
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Return a function that draws a figure of a file as it is read; was there one?
 
+    Anything but a sentence fails the test.
+    """
+    file, output = tmp_path / "in.nc", tmp_path / "out.png"
+    file.touch()
 
-def drawn(name: str, file: Path) -> bool:
-    """Draw the figure; return whether there is one. Anything but a sentence fails the test."""
-    output = file.with_name("out.png")
-    output.unlink(missing_ok=True)
-    try:
-        draw.main([name, str(file), "--output", str(output)])
-    except UserError as error:
-        assert str(file) in str(error) or name == "census"
-        assert not list(file.parent.glob("out.*"))
-        return False
-    return output.exists()
+    def drawn(name: str, data: xr.Dataset) -> bool:
+        monkeypatch.setattr(inputs, "read_derived", lambda *_: data)
+        output.unlink(missing_ok=True)
+        try:
+            draw.main([name, str(file), "--output", str(output)])
+        except UserError as error:
+            assert str(file) in str(error) or name == "census"
+            assert not list(tmp_path.glob("out.*"))
+            return False
+        return output.exists()
+
+    return drawn
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore")  # of numpy, of numbers that no run has
-def test_a_damaged_file_ends_in_a_sentence_or_in_a_figure(name, tmp_path):
+def test_a_damaged_file_ends_in_a_sentence_or_in_a_figure(name, drawn):
     data = whole(name)
-    assert drawn_from(name, data, tmp_path / "whole")
-    found = [drawn_from(name, damage(data), tmp_path / damage.__name__) for damage in DAMAGES]
+    assert drawn(name, data)
+    found = [drawn(name, damage(data)) for damage in DAMAGES]
     assert not all(found)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_variable_that_is_missing_is_told_or_is_not_drawn(name, tables, tmp_path, monkeypatch):
+def test_a_variable_that_is_missing_is_told_or_is_not_drawn(name, drawn, tables, monkeypatch):
     undrawn = replace(MODULES[name].RECIPE, draw=lambda table: style.blank(1))
     monkeypatch.setattr(MODULES[name], "RECIPE", undrawn)
-    file, data = tmp_path / "in.nc", whole(name)
-    file.touch()
-
-    def drawn_without(*variables: str) -> bool:
-        monkeypatch.setattr(inputs, "read_derived", lambda *_: data.drop_vars(variables))
-        return drawn(name, file)
-
-    assert drawn_without()
-    found = [drawn_without(variable) for variable in data.variables]
+    data = whole(name)
+    assert drawn(name, data)
+    found = [drawn(name, data.drop_vars(variable)) for variable in data.variables]
     assert not all(found)
     numbers = set(tables[0].to_csv(index=False).splitlines())
     for table in tables[1:]:

@@ -33,7 +33,7 @@ def test_more_steps_train_only_what_is_missing(house):
     not_by_steps = {"draw_census", "draw_storage", "draw_tensors", "draw_riddle"}
     redrawn = {job: 1 for job in DRAWN if job not in not_by_steps}
     assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
-    longer["experiments"]["regimes"]["figures"] = ["frozen", "audit"]
+    longer["experiments"]["regimes"]["figures"] = ["audit"]
     trajectory = house.run("pure-bf16") / "trajectory"
     before = open_run(trajectory).load()
     answer = house.snakemake(config=longer)
@@ -42,7 +42,7 @@ def test_more_steps_train_only_what_is_missing(house):
     assert after.sizes["update"] == 9
     assert (after.W.sel(state=slice(0, 6)).values == before.W.values).all()
     assert house.would_run(config=longer) == {}
-    assert house.would_run() == {"draw_frozen": 1, "draw_audit": 1}
+    assert house.would_run() == {"draw_audit": 1}
 
 
 def test_a_damaged_segment_stops_what_follows_and_is_made_anew(house):
