@@ -9,7 +9,7 @@ figures: .venv/ready
 	@$(BIN)/snakemake --cores all
 
 test: .venv/ready
-	@$(BIN)/pytest -n auto --dist loadfile
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	@$(BIN)/ruff check .

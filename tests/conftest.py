@@ -8,3 +8,8 @@ from deadtokens.training.device import make_deterministic
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     make_deterministic(threads=1)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest: workers share whole files, in this order."""
+    items.sort(key=lambda item: item.path.parent.name != "workflow")

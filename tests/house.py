@@ -1,14 +1,19 @@
 """Runs the real workflow on a tiny configuration."""
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+from deadtokens.study.figures import ANIMATION, FIGURES
+from deadtokens.study.study import Study
 
 REPOSITORY = Path(__file__).parent.parent
 PARTS = ("Snakefile", "workflow", "config", "profiles", "envs")
@@ -36,6 +41,20 @@ TINY = {
         "record": {"segment": 3, "pathways": True},
     },
     "experiments": {"regimes": {"vary": {"precision": ["pure-bf16", "fp32"]}, "seeds": [0]}},
+}
+
+# How many jobs of each rule draw and analyse the experiment.
+DRAWN = {f"draw_{figure}": 1 for figure in (*FIGURES, ANIMATION)}
+ANALYSED = {
+    "collect_scalars": 2,
+    "measure_freezing": 2,
+    "measure_sharpening": 2,
+    "measure_drift": 2,
+    "audit_replay": 2,
+    "measure_gradients": 2,
+    "attribute_motion": 2,
+    "explain_stillness": 2,
+    "go_back_by_hand": 2,
 }
 
 
@@ -72,6 +91,22 @@ class House:
         if not jobs:
             assert "Nothing to be done" in answer.stdout or "all" in answer.stdout, answer.stdout
         return jobs
+
+    def study(self, config: dict | None = None) -> Study:
+        """Return the study that a configuration asks for here."""
+        with contextlib.chdir(self.work):
+            return Study(config or TINY)
+
+    def run(self, precision: str, config: dict | None = None) -> Path:
+        """Return the folder of the run in a precision regime."""
+        runs = self.study(config).runs
+        (run,) = (name for name, spec in runs.items() if spec.precision == precision)
+        return self.work / "results" / "runs" / run
+
+    def copy(self, folder: Path, copy_function: Callable = shutil.copy2) -> "House":
+        """Return a copy in a folder that is made, by default with the files' times."""
+        shutil.copytree(self.code.parent, folder, copy_function=copy_function)
+        return House(folder / "code", folder / "work")
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace a piece of code, once."""

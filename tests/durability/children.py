@@ -33,6 +33,7 @@ from deadtokens.trajectory import layout
 from deadtokens.trajectory.segments import list_segments
 
 COMMANDS = {"train": train.main, "freezing": measure.main}
+SEGMENTS = 3  # of the run that tests disturb
 FILES_A_SEGMENT = 4  # segment, its seal, checkpoint, its seal: in this order
 
 

@@ -6,10 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from children import train_run
+from children import SEGMENTS, train_run
 from tiny import tiny_spec, write_vocabulary
-
-SEGMENTS = 3
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,6 +11,7 @@ import h5py
 import pytest
 from children import (
     FILES_A_SEGMENT,
+    SEGMENTS,
     assert_same_variables,
     is_done,
     outputs,
@@ -19,7 +20,6 @@ from children import (
     train_run,
     train_until,
 )
-from conftest import SEGMENTS
 from tiny import tiny_spec
 
 from deadtokens.errors import UserError
@@ -29,7 +29,7 @@ from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.verify import verdict
 
-KILLS = 20
+KILLS = 8
 
 
 def test_killed_at_random_moments(spec, vocabulary, undisturbed, tmp_path):

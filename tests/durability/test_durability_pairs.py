@@ -23,7 +23,7 @@ from deadtokens.seal import check_seal, seal, seal_path
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.verify import verdict
 
-PAIRS = 6
+PAIRS = 3
 WRITERS, ROUNDS = 4, 40
 
 

@@ -55,6 +55,15 @@ def freezing(
     )
 
 
+def moving(
+    dead: Sequence[float], live: Sequence[float], run: str = "a", **settings: object
+) -> xr.Dataset:
+    """Return a run whose quantiles are 0.1, 0.5, 1, 2 and 10 times the medians given."""
+    factors = np.array([0.1, 0.5, 1, 2, 10])
+    quantiles = np.stack([np.outer(dead, factors), np.outer(live, factors)], axis=1)
+    return freezing([(0.0, 0.0)] * len(dead), run=run, quantiles=quantiles, **settings)
+
+
 def stillness(
     still: Sequence[float],
     causes: Sequence[Sequence[float]],

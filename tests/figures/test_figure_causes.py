@@ -2,10 +2,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from figures.figure_data import diverged, misplaced_texts, shown_texts, stillness
+from figures.figure_data import diverged, shown_texts, stillness
 
 from deadtokens.accounting.causes import CAUSES
-from deadtokens.figures import causes, style
+from deadtokens.figures import causes
 
 EVEN = [1 / 7] * 7
 NONE = [np.nan] * 7
@@ -103,17 +103,3 @@ def test_a_run_without_anything_to_draw_says_so(data, title):
     figure = causes.draw(causes.table([data, beside]))
     assert title in shown_texts(figure)
     assert [bool(axes.patches) for axes in figure.axes] == [True, False]
-
-
-def test_no_text_overlaps_with_all_regimes_and_hostile_names():
-    runs = [
-        stillness(np.linspace(0, 1, 60), [EVEN] * 60, run=name, precision=name, note=note)
-        for name, note in zip(
-            style.REGIMES, ["$\\frac{", "=cmd()", "<script>", "_", "ก"], strict=True
-        )
-    ]
-    runs[1] = diverged(runs[1], 20)
-    figure = causes.draw(causes.table(runs))
-    style.set_title(figure, "Why components of dead tokens stood still")
-    assert misplaced_texts(figure) == []
-    assert "mixed, note _ 50 % still, over all updates" in shown_texts(figure)

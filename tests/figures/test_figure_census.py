@@ -1,13 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figures.figure_data import census, misplaced_texts, shown_texts
+from figures.figure_data import census, shown_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadtokens.errors import UserError
 from deadtokens.figures import census as figure_census
-from deadtokens.figures import style
 
 ROWS = [
     ("a", "Latin", 50, ""),
@@ -106,12 +105,3 @@ def test_the_folder_names_the_vocabulary(tmp_path):
     pd.testing.assert_frame_equal(
         figure_census.table([dataset]), figure_census.table([census(ROWS, "kjv-4096")])
     )
-
-
-def test_no_text_overlaps():
-    rows = [("x", f"a script named {n}", 5 + n, "") for n in range(12) for _ in range(200 * n + 1)]
-    dead = [("x", "Thai", 0, cause) for cause in ("other script", "byte never used") * 600]
-    both = [census(rows + dead, "one"), census(rows[500:] + dead[700:], "two " * 20)]
-    figure = figure_census.draw(figure_census.table(both))
-    style.set_title(figure, "Dead and live tokens of the vocabulary")
-    assert misplaced_texts(figure) == []

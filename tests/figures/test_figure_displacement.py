@@ -1,18 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figures.figure_data import QUANTILES, diverged, freezing, misplaced_texts, shown_texts
+from figures.figure_data import QUANTILES, diverged, moving, shown_texts
 from matplotlib.figure import Figure
 
 from deadtokens.figures import displacement, style
 from deadtokens.figures.logzero import LogScaleWithZero
-
-
-def moving(dead, live, run="a", **settings):
-    """A run whose quantiles are a tenth, a half, one, two and ten times the medians given."""
-    factors = np.array([0.1, 0.5, 1, 2, 10])
-    quantiles = np.stack([np.outer(dead, factors), np.outer(live, factors)], axis=1)
-    return freezing([(0.0, 0.0)] * len(dead), run=run, quantiles=quantiles, **settings)
 
 
 def median_line(axes, population):
@@ -128,17 +121,3 @@ def test_a_diverged_run_without_updates_and_a_single_update():
     )
     assert "mixed: diverged at update 1" in shown_texts(figure)
     assert figure.axes[1].lines[0].get_marker() == "."
-
-
-@pytest.mark.parametrize("number", [2, 5])
-def test_no_text_overlaps_however_many_runs(number):
-    fall = 10.0 ** -np.linspace(2, 8, 30)
-    fall[20:] = 0
-    runs = [
-        moving(fall, fall + 1e-3, run=f"r{lr}", precision="pure-bf16", learning_rate=lr / 1000)
-        for lr in range(1, number + 1)
-    ]
-    runs[-1] = diverged(runs[-1], 12)
-    figure = displacement.draw(displacement.table(runs))
-    style.set_title(figure, "Displacement of tokens by each update")
-    assert misplaced_texts(figure) == []

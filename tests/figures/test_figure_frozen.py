@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 from figures.figure_data import diverged, freezing, misplaced_texts, shown_texts
 
-from deadtokens.figures import frozen, style
+from deadtokens.figures import frozen
 
 
 def test_fractions_are_those_of_the_file():
@@ -131,15 +131,3 @@ def test_hostile_settings_reach_the_legend():
     table = frozen.table(runs)
     assert set(table["group"]) == {f"c {text}" for text in hostile}
     assert {f"c {text}" for text in hostile} <= set(shown_texts(frozen.draw(table)))
-
-
-def test_no_text_overlaps_with_all_regimes():
-    rising = np.linspace(0, 1, 50)
-    runs = [
-        freezing(np.column_stack([rising * place / 4, 0 * rising]), run=name, precision=name)
-        for place, name in enumerate(style.REGIMES)
-    ]
-    runs[1], runs[2] = diverged(runs[1], 20), diverged(runs[2], 27)
-    figure = frozen.draw(frozen.table(runs))
-    style.set_title(figure, "Frozen tokens")
-    assert misplaced_texts(figure) == []

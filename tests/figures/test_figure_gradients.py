@@ -5,7 +5,7 @@ import pytest
 from figures.figure_data import diverged, misplaced_texts, shown_texts
 from figures.gradient_data import gradients, start
 
-from deadtokens.figures import firststep, pathways, riddle, second_moment, sharpness, style
+from deadtokens.figures import firststep, pathways, riddle, second_moment, sharpness
 
 OVER_RUNS = {
     "firststep": firststep,
@@ -143,6 +143,13 @@ def test_sharpness_averages_seeds():
     assert "(mean of 3 runs)" in " ".join(shown_texts(sharpness.draw(table)))
 
 
+def without_updates():
+    empty = diverged(gradients(run="e", precision="fp32"), at=1).isel(probe=slice(0, 0))
+    for variable in ("first_gradient", "first_intended", "first_realised", "second_moment"):
+        empty[variable] = empty[variable] * np.nan
+    return empty
+
+
 @pytest.mark.parametrize("name", OVER_RUNS)
 def test_a_diverged_run_is_drawn_and_marked(name):
     cut = diverged(gradients(run="d", precision="mixed"), at=4)
@@ -155,11 +162,8 @@ def test_a_diverged_run_is_drawn_and_marked(name):
 
 @pytest.mark.parametrize("name", OVER_RUNS)
 def test_a_run_without_updates_does_not_stop_the_figure(name):
-    empty = diverged(gradients(run="d", precision="mixed"), at=1).isel(probe=slice(0, 0))
-    for variable in ("first_gradient", "first_intended", "first_realised", "second_moment"):
-        empty[variable] = empty[variable] * np.nan
-    drawn(OVER_RUNS[name], gradients(run="c", precision="fp32"), empty)
-    shown_texts(drawn(OVER_RUNS[name], empty))
+    drawn(OVER_RUNS[name], gradients(run="c", precision="mixed"), without_updates())
+    shown_texts(drawn(OVER_RUNS[name], without_updates()))
 
 
 @pytest.mark.parametrize("name", OVER_RUNS)
@@ -169,16 +173,3 @@ def test_a_run_without_dead_tokens_can_be_drawn(name):
         data[variable].loc[{"population": "dead"}] = np.nan
     figure = drawn(OVER_RUNS[name], data)
     assert not any("dead tokens:" in text for text in shown_texts(figure))
-
-
-@pytest.mark.parametrize("name", OVER_RUNS)
-@pytest.mark.parametrize("number", [1, 5])
-def test_no_text_overlaps_however_many_runs(name, number):
-    runs = [gradients(1200, f"r{n}", precision="fp32", learning_rate=n) for n in range(number)]
-    figure = drawn(OVER_RUNS[name], *runs)
-    style.set_title(figure, OVER_RUNS[name].RECIPE.title)
-    assert misplaced_texts(figure) == []
-
-
-def test_no_text_overlaps_in_the_riddle():
-    assert misplaced_texts(drawn(riddle, start())) == []

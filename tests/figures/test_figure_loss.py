@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from figures.figure_data import diverged, misplaced_texts, scalars, shown_texts
+from figures.figure_data import diverged, scalars, shown_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,17 +138,3 @@ def test_a_run_that_diverged_at_once_is_still_named():
 def test_scale_is_logarithmic_only_if_one_run_would_flatten_the_rest(highest, scale):
     figure = loss.draw(loss.table([scalars([highest, 5, 4])]))
     assert figure.axes[0].get_yscale() == scale
-
-
-def test_no_text_overlaps_with_many_runs():
-    regimes = list(style.REGIMES)
-    falling = 4 + 4 * np.exp(-np.arange(300) / 60)
-    runs = [
-        scalars(falling + 0.1 * place, run=f"{name}{lr}", precision=name, lr=lr)
-        for place, name in enumerate(regimes)
-        for lr in (0.001, 0.003)
-    ]
-    runs[3], runs[6] = diverged(runs[3], 120), diverged(runs[6], 150)
-    figure = loss.draw(loss.table(runs))
-    style.set_title(figure, "Training loss")
-    assert misplaced_texts(figure) == []

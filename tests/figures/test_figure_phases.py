@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figures.figure_data import diverged, freezing_in_depth, misplaced_texts, shown_texts
+from figures.figure_data import diverged, freezing_in_depth, shown_texts
 from matplotlib.colors import to_hex
 
 from deadtokens.figures import phases, style
@@ -59,11 +59,3 @@ def test_runs_without_dead_tokens_or_updates_and_diverged_ones():
     assert "mixed: dead (n = 2), diverged at update 7" in texts
     assert "pure-bf16: live (n = 1), diverged at update 1" in texts
     assert pd.isna(table[table["run"] == "c"]["first"]).all()
-
-
-def test_no_text_overlaps_with_all_regimes():
-    runs = [freezing_in_depth(run=name, updates=1500, precision=name) for name in style.REGIMES]
-    runs[1] = diverged(runs[1], 200)
-    figure = phases.draw(phases.table(runs))
-    style.set_title(figure, "Phases of tokens")
-    assert misplaced_texts(figure) == []

@@ -14,14 +14,8 @@ from deadtokens.errors import UserError
 from deadtokens.figures import draw, product, style
 from deadtokens.figures.product import Product
 
+pytestmark = pytest.mark.usefixtures("plain_fonts")
 TABLE = pd.DataFrame({"x": [1, 2], "y": [3, 4]})
-
-
-@pytest.fixture(autouse=True)
-def coarse(monkeypatch):
-    """Draw coarsely: fine pictures and whole fonts in PDFs only take longer."""
-    monkeypatch.setattr(style, "DOTS_PER_INCH", 50)
-    monkeypatch.setitem(style.LOOK, "pdf.fonttype", 3)
 
 
 def example() -> style.Figure:

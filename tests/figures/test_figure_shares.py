@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from figures.figure_data import attribution, diverged, misplaced_texts, shown_texts
+from figures.figure_data import attribution, diverged, shown_texts
 from matplotlib.colors import to_hex
 
-from deadtokens.figures import ages, bands, shares, style
+from deadtokens.figures import ages, bands, shares
 
 HALF = [(0.0, 0.25, 0.75, 0.0)]
 
@@ -85,16 +85,3 @@ def test_runs_without_dead_tokens_or_updates_are_named(figure):
     assert "mixed: diverged at update 1" in texts
     assert "pure-bf16: diverged at update 3" in texts
     figure.draw(figure.table(runs[:1]))
-
-
-@pytest.mark.parametrize("figure", [shares, ages])
-def test_no_text_overlaps_with_all_regimes(figure):
-    generator = np.random.default_rng(0)
-    runs = [
-        attribution(generator.normal(0, 30, (5000, 4)), generator.random(5000), run=name,
-                    ages=generator.normal(0, 30, (5000, 5)), precision=name)
-        for name in style.REGIMES
-    ]  # fmt: skip
-    drawn = figure.draw(figure.table(runs))
-    style.set_title(drawn, figure.RECIPE.title)
-    assert misplaced_texts(drawn) == []

@@ -1,8 +1,7 @@
 import numpy as np
-from figures.figure_data import diverged, misplaced_texts, sharpening, shown_texts
+from figures.figure_data import diverged, sharpening, shown_texts
 
 from deadtokens.figures import sharpening as figure_sharpening
-from deadtokens.figures import style
 from deadtokens.figures.sharpening import LIMIT_COLOR, PANELS
 
 
@@ -68,11 +67,3 @@ def test_runs_without_dead_tokens_or_updates_and_diverged_ones():
     crosses = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "x"]
     assert {line.get_xdata()[0] for line in crosses} == {8}
     assert "mixed: diverged at update 1" in shown_texts(figure)
-
-
-def test_no_text_overlaps_with_all_regimes():
-    runs = [sharpening(run=name, updates=150, precision=name) for name in style.REGIMES]
-    runs[1] = diverged(runs[1], 60)
-    figure = drawn(runs)
-    style.set_title(figure, "From the softmax to the wall")
-    assert misplaced_texts(figure) == []

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
-from figures.figure_data import misplaced_texts, shown_texts, storage
+from figures.figure_data import shown_texts, storage
 from matplotlib.patches import Rectangle
 
 from deadtokens.errors import UserError
 from deadtokens.figures import storage as figure_storage
-from deadtokens.figures import style
 
 # (wall, CPU, stored) x (segment, stepwise) x (W, exp_avg)
 COSTS = np.array(
@@ -58,11 +57,3 @@ def test_a_run_without_updates_is_drawn_empty():
 def test_several_measurements_are_refused():
     with pytest.raises(UserError, match="2 files are given"):
         figure_storage.table([storage(COSTS), storage(COSTS)])
-
-
-def test_no_text_overlaps():
-    costs = np.geomspace(1e-4, 3e6, 24).reshape(3, 2, 4)
-    table = figure_storage.table([storage(costs, run="precision-fp32_lr-0.0003_" + "x" * 60)])
-    figure = figure_storage.draw(table)
-    style.set_title(figure, "What recording costs")
-    assert misplaced_texts(figure) == []

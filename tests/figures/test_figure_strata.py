@@ -1,7 +1,7 @@
 import numpy as np
-from figures.figure_data import diverged, freezing_in_depth, misplaced_texts, shown_texts
+from figures.figure_data import diverged, freezing_in_depth, shown_texts
 
-from deadtokens.figures import strata, style
+from deadtokens.figures import strata
 
 
 def drawn_image(axes):
@@ -57,10 +57,3 @@ def test_runs_without_dead_tokens_or_updates():
     ]
     texts = shown_texts(strata.draw(strata.table(runs)))
     assert sum("no dead tokens, or no update" in text for text in texts) == 2
-
-
-def test_no_text_overlaps_with_all_regimes():
-    runs = [freezing_in_depth(run=name, updates=150, precision=name) for name in style.REGIMES]
-    figure = strata.draw(strata.table(runs))
-    style.set_title(figure, "Lives of dead tokens in layers")
-    assert misplaced_texts(figure) == []

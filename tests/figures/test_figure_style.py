@@ -1,3 +1,7 @@
+"""One look for all figures, whatever text they carry and whatever the user's settings say."""
+
+import subprocess
+import sys
 from itertools import combinations
 
 import numpy as np
@@ -8,14 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
-from deadtokens.figures import style
-
-
-@pytest.fixture(autouse=True)
-def coarse(monkeypatch):
-    """Draw coarsely: fine pictures and whole fonts in PDFs only take longer."""
-    monkeypatch.setattr(style, "DOTS_PER_INCH", 50)
-    monkeypatch.setitem(style.LOOK, "pdf.fonttype", 3)
+from deadtokens.figures import directions, style
+from deadtokens.study.figures import ANIMATION, FIGURES
 
 
 def example() -> style.Figure:
@@ -134,3 +132,12 @@ def test_numbers_in_labels():
     assert style.power_of_ten(-12) == "10⁻¹²"
     assert style.number_of(pd.Series([1012, 1012])) == "1,012"
     assert style.number_of(pd.Series([2249, 1012])) == "1,012–2,249"
+
+
+def test_no_figure_imports_seaborn_but_the_one_that_draws_with_it():
+    """What a figure's process imports is most of its time; scipy comes with seaborn."""
+    others = [name for name in (*FIGURES, ANIMATION) if name != "directions"]
+    modules = ", ".join(f"deadtokens.figures.{name}" for name in others)
+    code = f"import sys, {modules}; print({{'seaborn', 'scipy', 'torch'}} & sys.modules.keys())"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+    assert "seaborn" in vars(directions)

@@ -1,7 +1,7 @@
 import numpy as np
-from figures.figure_data import diverged, freezing_in_depth, misplaced_texts, shown_texts
+from figures.figure_data import diverged, freezing_in_depth, shown_texts
 
-from deadtokens.figures import style, survival
+from deadtokens.figures import survival
 
 
 def test_curves_and_bands_are_those_of_the_file():
@@ -42,12 +42,4 @@ def test_diverged_runs_are_marked():
         (cross,) = [line for line in axes.lines if line.get_marker() == "x"]
         assert (*cross.get_xdata(), *cross.get_ydata()) == (6, 1.0)
     assert "mixed: diverged at update 1" in shown_texts(figure)
-
-
-def test_no_text_overlaps_with_all_regimes():
-    runs = [freezing_in_depth(run=name, updates=150, precision=name) for name in style.REGIMES]
-    runs[1] = diverged(runs[1], 60)
-    figure = survival.draw(survival.table(runs))
-    style.set_title(figure, "Survival of motion")
-    assert misplaced_texts(figure) == []
     assert np.allclose(figure.axes[0].get_ylim(), figure.axes[1].get_ylim())

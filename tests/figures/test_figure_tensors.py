@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-from figures.figure_data import misplaced_texts, shown_texts, tensors
+from figures.figure_data import shown_texts, tensors
 from matplotlib.patches import Rectangle
 
 from deadtokens.errors import UserError
-from deadtokens.figures import style
 from deadtokens.figures import tensors as figure_tensors
 
 # (stored bytes, seconds, compared, differing) x (W; W, grad; grad; all four)
@@ -60,11 +59,3 @@ def test_a_run_without_updates_is_drawn_empty():
 def test_several_measurements_are_refused():
     with pytest.raises(UserError, match="2 files are given"):
         figure_tensors.table([tensors(COSTS), tensors(COSTS)])
-
-
-def test_no_text_overlaps():
-    costs = np.array(COSTS) * np.array([[1.0], [1.0], [1e6], [1e6]])
-    table = figure_tensors.table([tensors(costs, run="precision-fp32_lr-0.0003_" + "x" * 60)])
-    figure = figure_tensors.draw(table)
-    style.set_title(figure, "Which tensors are needed")
-    assert misplaced_texts(figure) == []

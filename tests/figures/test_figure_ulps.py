@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from figures.figure_data import diverged, freezing_in_depth, misplaced_texts, shown_texts
+from figures.figure_data import diverged, freezing_in_depth, shown_texts
 
 from deadtokens.figures import style, ulps
 
@@ -42,11 +42,3 @@ def test_diverged_runs(at):
     ]
     figure = ulps.draw(ulps.table(runs))
     assert f"fp32: diverged at update {at}" in shown_texts(figure)
-
-
-def test_no_text_overlaps_with_all_regimes():
-    runs = [freezing_in_depth(run=name, updates=150, precision=name) for name in style.REGIMES]
-    runs[1] = diverged(runs[1], 60)
-    figure = ulps.draw(ulps.table(runs))
-    style.set_title(figure, "Motion in ulps of bfloat16")
-    assert misplaced_texts(figure) == []

@@ -223,6 +223,8 @@ IN_EXPERIMENTS = [
     ({"vary": {"seed": [1, 2]}}, "vary.seed: seeds stand in the list experiments.one.seeds"),
     ({"set": {"seed": 1}}, "set.seed: seeds stand in the list experiments.one.seeds"),
     ({"vary": {"vocabulary": ["lao"]}}, "vary.vocabulary: 'lao' is not an entry of `vocabularies`"),
+    ({"figures": "frozen"}, "figures: must be a list, not 'frozen'"),
+    ({"figures": ["frosen"]}, "figures.0: must be 'loss', 'frozen', 'displacement', 'phases', "),
     ({"vary": {"context": [5_000_000]}}, "vary.context: 5000000 tokens need a longer text than"),
 ]
 
@@ -269,6 +271,17 @@ def test_a_value_that_snakemake_made_text_of_is_a_value(key, value):
     """``--config 'defaults={clip: null}'`` arrives as text."""
     (run,) = Study(with_experiment(vary={key: [value]})).runs.values()
     assert getattr(run, key) == yaml.safe_load("1.0e-3" if value == "1e-3" else value)
+
+
+@pytest.mark.parametrize(
+    ("config", "near"),
+    [
+        (with_experiment(figures=["loss", "frosen"]), "frozen"),
+        (with_experiment(vary={"precision": ["fp23"]}), "fp32"),
+    ],
+)
+def test_of_a_misspelt_word_the_sentence_says_the_nearest(config, near):
+    assert sentence_on(config).endswith(f"; did you mean {near!r}?")
 
 
 def test_text_is_a_missing_number_only_where_one_may_be_missing():

@@ -20,6 +20,7 @@ from deadtokens.environment import (
 )
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
+from deadtokens.study.figures import ANIMATION
 from deadtokens.study.files import read_configuration
 from deadtokens.study.size import predicted_minutes
 from deadtokens.study.study import Study
@@ -235,8 +236,12 @@ def first_drift(wildcards):
 
 
 def all_animations():
-    """Return the animation of every experiment."""
-    return [f"results/figures/{name}/drift.gif" for name in study.experiments]
+    """Return the animation of every experiment that has it drawn."""
+    return [
+        f"results/figures/{name}/drift.gif"
+        for name, experiment in study.experiments.items()
+        if experiment.draws(ANIMATION)
+    ]
 
 
 def experiment_title(wildcards):
@@ -275,13 +280,28 @@ def all_cores(wildcards):
 
 
 def all_figures():
-    """Return every figure of every experiment whose runs record what it draws, as PNG."""
+    """Return the figures of every experiment, as PNG: those asked for that its record gives."""
     return [
         f"results/figures/{name}/{figure}.png"
         for name, experiment in study.experiments.items()
         for figure, files in FIGURES.items()
-        if files(experiment.members)
+        if experiment.draws(figure) and files(experiment.members)
     ]
+
+
+def refuse_figures_without_record():
+    """End in a sentence if an experiment names a figure for which no run of it has the record."""
+    for name, experiment in study.experiments.items():
+        for figure, files in FIGURES.items():
+            if figure in (experiment.figures or ()) and not files(experiment.members):
+                sys.exit(
+                    f"The configuration is wrong.\nexperiments.{name}.figures: {figure!r} is drawn "
+                    "from the gradients, which no run of the experiment records; add 'grad' to "
+                    "record.tensors"
+                )
+
+
+refuse_figures_without_record()
 
 
 def print_figures():

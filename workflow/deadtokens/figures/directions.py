@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
@@ -28,7 +29,7 @@ SCALES = {COSINE: ("PuOr", -1, 1), EXPLAINED: ("Greys", 0, 1)}
 MOST_COLUMNS_WITH_NUMBERS = 6
 LONGEST_NAME = 24  # of a column; if one has more characters, columns are numbered
 ROW = 0.17  # inches
-NEEDED = ("cosine", "explained_alone", "share", "candidate", "dead")
+NEEDED = ("cosine", "explained_alone", "share", "candidate", "leading", "rank", "dead")
 TYPES = {
     **NAMES,
     "source": "str",
@@ -103,12 +104,12 @@ def draw(table: pd.DataFrame) -> Figure:
     for line, (quantity, part) in zip(panels, _parts(table), strict=True):
         for axes, (panel, title) in zip(line, PANELS.items(), strict=True):
             chosen = part[(part["source"] == panel[0]) & (part["centring"] == panel[1])]
-            image = _draw_map(axes, chosen, rows[quantity], groups, SCALES[quantity])
+            cells = _draw_map(axes, chosen, rows[quantity], groups, SCALES[quantity])
             axes.set_title(title if quantity == COSINE else "")
-            axes.set_xticks(range(len(groups)), names, rotation=0 if numbered else 90)
+            axes.set_xticks(_middles(groups), names, rotation=0 if numbered else 90)
             axes.tick_params(labelbottom=quantity == EXPLAINED, labelleft=axes is line[0], length=0)
         label = {COSINE: "cosine", EXPLAINED: "share explained alone"}[quantity]
-        figure.colorbar(image, ax=list(line), label=label, aspect=15)
+        figure.colorbar(cells, ax=list(line), label=label, aspect=15)
     if numbered:
         style.legend_below(
             figure, [(_no_mark(), f"{n}: {g}") for n, g in zip(names, groups, strict=True)]
@@ -130,25 +131,32 @@ def _draw_map(
     rows: list[str],
     groups: list[str],
     scale: tuple[str, float, float],
-) -> AxesImage:
+) -> QuadMesh:
     """Draw the means over the runs of each group; numbers that chance gives too are grey."""
     values, chance = (
         part.pivot_table(index="candidate", columns="group", values=name)
         .reindex(index=rows, columns=groups)
-        .to_numpy(dtype=float)
+        .astype(float)
         for name in ("value", "by_chance")
     )
     colours, low, high = scale
-    image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
-    axes.set_yticks(range(len(rows)), [style.as_drawn(name, 60) for name in rows])
+    labels = {"xticklabels": False, "yticklabels": False, "cbar": False}
+    seaborn.heatmap(values, ax=axes, cmap=colours, vmin=low, vmax=high, **labels)
+    axes.set(xlabel="", ylabel="")
+    axes.set_yticks(_middles(rows), [style.as_drawn(name, 60) for name in rows])
     if len(groups) <= MOST_COLUMNS_WITH_NUMBERS:
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                _write_number(axes, row, column, value, abs(value) > chance[row, column])
-    return image
+                beyond_chance = abs(value) > chance.iloc[row, column]
+                _write_number(axes, row + 0.5, column + 0.5, value, beyond_chance)
+    return axes.collections[0]
 
 
-def _write_number(axes: Axes, row: int, column: int, value: float, beyond_chance: bool) -> None:
+def _middles(cells: Sequence[str]) -> np.ndarray:
+    return np.arange(len(cells)) + 0.5
+
+
+def _write_number(axes: Axes, row: float, column: float, value: float, beyond_chance: bool) -> None:
     color = "#888888" if not beyond_chance else "white" if abs(value) > 0.6 else "black"
     text = f"{round(value, 2) + 0.0:.2f}".replace("-", "−").replace("0.", ".", 1)
     halo = [] if beyond_chance else [withStroke(linewidth=1.5, foreground="white")]

@@ -9,35 +9,7 @@ import importlib
 from collections.abc import Sequence
 
 from deadtokens.figures import command
-
-FIGURES = (
-    "loss",
-    "frozen",
-    "displacement",
-    "phases",
-    "survival",
-    "ulps",
-    "strata",
-    "sharpening",
-    "path",
-    "scree",
-    "directions",
-    "dependence",
-    "bulk",
-    "census",
-    "audit",
-    "shares",
-    "ages",
-    "causes",
-    "flow",
-    "riddle",
-    "firststep",
-    "pathways",
-    "second_moment",
-    "sharpness",
-    "storage",
-    "tensors",
-)
+from deadtokens.study.figures import FIGURES
 
 
 def main(arguments: Sequence[str]) -> None:

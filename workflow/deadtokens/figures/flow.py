@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,7 +14,10 @@ from deadtokens.figures import command, flowchart, style
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.runs import described, experiment, open_runs
 
-VARIABLES = ("norm", "output_norm", "cosine", "share", "block", "path")
+VARIABLES = (
+    *("norm", "output_norm", "cosine", "share"),
+    *("block", "output", "stream", "branch", "path"),
+)
 MOST_RUNS = 3
 ENDS = {
     "residual path": ["#222222"],
@@ -117,7 +119,7 @@ def path_colors(layers: int) -> dict[tuple[str, int], str]:
     """Give each path its colour, by the branch passed last and its block: later is darker."""
     colors = {("residual path", 0): ENDS["residual path"][0]}
     for branch in ("MLP", "attention"):
-        shades = seaborn.blend_palette(ENDS[branch], max(2, layers)).as_hex()
+        shades = style.shades(ENDS[branch], max(2, layers))
         colors |= {(branch, layers - place): shades[place] for place in range(layers)}
     return colors
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
@@ -14,7 +13,7 @@ from matplotlib.patheffects import withStroke
 
 from deadtokens.figures.bins import HIGHEST, LOWEST, longest_bin, middles
 from deadtokens.figures.runs import DIVERGED, MEAN
-from deadtokens.figures.style import NEUTRAL, REGIMES, Stroke
+from deadtokens.figures.style import NEUTRAL, REGIMES, Stroke, shades
 
 BOLD, THIN = 1.1, 0.5
 OPACITY = 0.18  # of the range of a bin
@@ -55,7 +54,7 @@ def _shades(color: str, number: int) -> list[str]:
     """Go from a dark colour towards white, or from a light one towards black."""
     is_dark = np.mean(to_rgb(color)) < 0.5
     end = "white" if is_dark else "black"
-    return seaborn.blend_palette([color, end], number + 2).as_hex()[:number]
+    return shades([color, end], number + 2)[:number]
 
 
 def draw_runs(axes: Axes, rows: pd.DataFrame, column: str, strokes: dict[str, Stroke]) -> None:

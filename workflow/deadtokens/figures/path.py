@@ -23,7 +23,7 @@ CENTROID, CLOUD, END = "centroid", "cloud", "end"
 COLORS = "viridis"
 DEVIATIONS = 2
 MARGIN = 0.04  # of the widest extent
-NEEDED = ("path", "ellipse", "plane_share", "efficiency", "dead")
+NEEDED = ("path", "ellipse", "plane_share", "efficiency", "marked", "dead")
 TYPES = {
     **NAMES,
     "series": "str",

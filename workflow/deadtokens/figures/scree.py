@@ -24,7 +24,7 @@ PANELS = {
 COMPONENTS = 10
 LOWEST = 1e-4
 NULL_COLOR = "#d9d9d9"
-NEEDED = ("share", "share_band", "null_share", "components_above_null", "dead")
+NEEDED = ("share", "share_band", "null_share", "components_above_null", "rank", "dead")
 TYPES = {
     **NAMES,
     "series": "str",

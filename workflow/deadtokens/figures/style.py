@@ -7,7 +7,7 @@ warm, those with fp32 weights cool.
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -15,8 +15,8 @@ from functools import cache
 import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -29,6 +29,7 @@ DOTS_PER_INCH = 200
 LINE_HEIGHT = 0.17  # inches, of a line of the legend
 CHARACTERS_PER_LINE = 100
 NEUTRAL = "#777777"
+INK = "0.15"  # grey: this and the ticks, marks and patches of LOOK are seaborn's "paper", "ticks"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ PHASES = {"early": "#d9432f", "midlife": "#f2a65a", "late": "#a9d3ea", "frozen":
 LOOK = {
     "font.family": [FONT],
     "font.size": 8,
+    "text.color": INK,
+    "axes.axisbelow": True,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.labelsize": 8,
     "axes.titlesize": 8,
     "axes.titlelocation": "left",
@@ -73,12 +78,25 @@ LOOK = {
     "legend.fontsize": 7.5,
     "legend.frameon": False,
     "legend.handlelength": 4,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
+    **{
+        f"{axis}tick.{part}": value
+        for axis in "xy"
+        for part, value in {
+            "color": INK,
+            "labelsize": 7.5,
+            "major.size": 4.8,
+            "major.width": 0.6,
+            "minor.size": 3.2,
+            "minor.width": 0.8,
+        }.items()
+    },
     "lines.linewidth": 1.2,
+    "lines.markersize": 4.8,
     "lines.scale_dashes": True,
+    "lines.solid_capstyle": "round",
+    "patch.edgecolor": "white",
+    "patch.force_edgecolor": True,
+    "patch.linewidth": 0.8,
     "text.parse_math": False,  # labels come from data: "$" is a character
     "text.usetex": False,
     "pdf.fonttype": 42,
@@ -90,8 +108,6 @@ def look() -> Iterator[None]:
     """Draw with the project's settings whatever the user's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(seaborn.plotting_context("paper"))
-        matplotlib.rcParams.update(seaborn.axes_style("ticks"))
         matplotlib.rcParams.update(LOOK)
         yield
 
@@ -198,6 +214,12 @@ def _gathering(rows: pd.DataFrame) -> str:
 def thousands() -> FuncFormatter:
     """Write a tick as a whole number with separators."""
     return FuncFormatter(lambda value, _: f"{value:,.0f}")
+
+
+def shades(ends: Sequence[str], number: int) -> list[str]:
+    """Return so many colours at even steps from the first of `ends` to the last."""
+    blend = LinearSegmentedColormap.from_list("blend", ends)
+    return [to_hex(color) for color in blend(np.linspace(0, 1, number))]
 
 
 def power_of_ten(exponent: int) -> str:

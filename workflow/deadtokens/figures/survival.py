@@ -27,7 +27,7 @@ from deadtokens.figures.runs import (
     populations,
     thinning,
 )
-from deadtokens.freezing.lives import LASTING
+from deadtokens.freezing.lasting import LASTING
 
 GRID, POPULATION = "recorded", "dead"
 CRITERIA = {

@@ -1,6 +1,6 @@
 """What the variables of ``freezing.nc`` mean."""
 
-from deadtokens.freezing.lives import LASTING
+from deadtokens.freezing.lasting import LASTING
 from deadtokens.freezing.survival import LEVEL
 
 _ULP = "ulp"

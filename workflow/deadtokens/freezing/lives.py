@@ -4,11 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deadtokens.freezing.lasting import LASTING
 from deadtokens.freezing.steps import FROZEN, GRIDS, LATE, PHASES
-
-# Updates over which something must have held at the end of the record to count as for good: as long
-# as Adam's first moment remembers with beta1 = 0.9. Shorter ones are made by a change of sign.
-LASTING = 10
 
 
 @dataclass

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deadtokens.freezing.lives import LASTING
+from deadtokens.freezing.lasting import LASTING
 
 MOSTLY = 0.9
 SLOW = 0.01

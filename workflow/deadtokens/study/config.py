@@ -8,6 +8,7 @@ from unicodedata import category
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from deadtokens.models import Model
+from deadtokens.study.figures import ANIMATION, FIGURES
 from deadtokens.study.validation import DIGEST, NAME
 from deadtokens.text.sources import PINNED
 from deadtokens.training.spec import Count, RunSpec
@@ -125,6 +126,9 @@ class Experiment(Model):
 
     seeds: list[Seed] = []
     """Each run is made with each of these seeds; empty: with the seed of `defaults`."""
+
+    figures: list[Literal[*FIGURES, ANIMATION]] | None = None
+    """What to draw; `null`: everything that the record gives."""
 
     @field_validator("title")
     @classmethod

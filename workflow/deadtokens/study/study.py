@@ -71,10 +71,15 @@ class Member:
 
 @dataclass(frozen=True)
 class ResolvedExperiment:
-    """An experiment's title and runs."""
+    """An experiment's title and runs, and what is drawn of them: everything, if None."""
 
     title: str
     members: tuple[Member, ...]
+    figures: tuple[str, ...] | None
+
+    def draws(self, figure: str) -> bool:
+        """Return whether a figure is asked for."""
+        return self.figures is None or figure in self.figures
 
 
 class Study:
@@ -136,7 +141,8 @@ class Study:
             spec = self._resolve_run(run, vocabularies, place)
             self.runs[spec.identity()] = spec
             members.append(Member(spec.identity(), run.steps))
-        return ResolvedExperiment(experiment.title or name, tuple(dict.fromkeys(members)))
+        figures = None if experiment.figures is None else tuple(experiment.figures)
+        return ResolvedExperiment(experiment.title or name, tuple(dict.fromkeys(members)), figures)
 
     def _resolve_run(
         self, run: RunSettings, vocabularies: Mapping[str, ResolvedVocabulary], place: Place

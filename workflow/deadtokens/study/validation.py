@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -98,7 +99,9 @@ def _reason(mistake: dict, model: type[Model]) -> str:
         case "missing":
             return "this key is missing"
         case "literal_error":
-            return f"must be {mistake['ctx']['expected']}, {given}"
+            expected = mistake["ctx"]["expected"]
+            near = nearest(mistake["input"], re.findall(r"'(.*?)'", expected))
+            return f"must be {expected}, {given}{near}"
         case "too_short":
             return "must have at least one entry"
         case "string_pattern_mismatch":
@@ -134,10 +137,15 @@ def _model_within(annotation: Any) -> type[Model] | None:
 
 def suggestion(key: str, known: Collection[str]) -> str:
     """Return '; did you mean ...?' with the nearest known key, or the list of all."""
-    near = difflib.get_close_matches(key, known, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
+    if near := nearest(key, known):
+        return near
     return f"; known are {', '.join(known)}" if known else "; there are none"
+
+
+def nearest(value: Any, known: Collection[str]) -> str:
+    """Return '; did you mean ...?' with the nearest known word, or nothing if none is near."""
+    near = difflib.get_close_matches(str(value), known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _known_keys(model: type[Model]) -> list[str]:

@@ -1,0 +1,226 @@
+"""What each figure is drawn from in the tests that hold for all of them."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from figures.drift_data import drift, ended
+from figures.figure_data import (
+    attribution,
+    census,
+    diverged,
+    flow,
+    freezing,
+    freezing_in_depth,
+    moving,
+    read_table,
+    scalars,
+    sharpening,
+    stillness,
+    storage,
+    tensors,
+)
+from figures.gradient_data import gradients, start
+from matplotlib.figure import Figure
+
+from deadtokens.figures import draw, style
+from deadtokens.study.figures import FIGURES
+
+NAMES = [name for name in FIGURES if name != "audit"]  # that one reads JSON
+WITHOUT_RUNS = ("census", "storage", "tensors", "riddle")
+DRIFT = ("path", "scree", "directions", "dependence", "bulk")
+GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
+IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
+MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}
+HOSTILE = ["$\\frac{", "=cmd()", "<script>", "_", "ก"]
+
+
+def datasets(name: str) -> list[xr.Dataset]:
+    """Return two runs of hostile settings, one diverged; a vocabulary; or a measurement."""
+    if name == "census":
+        return [census([("a", "=cmd()", 5, ""), ("b", "<script>", 0, "$\\frac{")], "input-0")]
+    if name == "storage":
+        return [storage(np.geomspace(1 / 3, 1e5, 24).reshape(3, 2, 4), run="$\\frac{")]
+    if name == "riddle":
+        return [start()]
+    if name == "tensors":
+        return [tensors(np.geomspace(1 / 3, 1e5, 16).reshape(4, 4), run="$\\frac{")]
+    settings = [{"precision": "fp32", "note": "$\\frac{"}, {"precision": "mixed", "note": "=cmd()"}]
+    if name in DRIFT:
+        first, second = (drift(run=f"r{n}", **setting) for n, setting in enumerate(settings))
+        return [first, ended(second, 9)]
+    if name == "flow":
+        first, second = (flow(run=f"r{n}", **setting) for n, setting in enumerate(settings))
+        return [first, second.assign_attrs(status="diverged", diverged_at=501)]
+    if name == "loss":
+        runs = [
+            scalars([8, 7, 0.1, 5], run=f"r{n}", **setting) for n, setting in enumerate(settings)
+        ]
+    elif name in GRADIENTS:
+        runs = [gradients(run=f"r{n}", **setting) for n, setting in enumerate(settings)]
+    elif name == "causes":
+        runs = [
+            stillness([0, 1 / 3, 0.7, 1], [[1 / 7] * 7] * 4, run=f"r{n}", **setting)
+            for n, setting in enumerate(settings)
+        ]
+    elif name in IN_DEPTH:
+        make = sharpening if name == "sharpening" else freezing_in_depth
+        runs = [make(run=f"r{n}", **setting) for n, setting in enumerate(settings)]
+    elif name in {"shares", "ages"}:
+        terms = [(0, 0.1, 0.8, 0.1), (0, 1 / 3, 9, -25 / 3), (0, 0, 1, 0), (0, 0, 1, 0)]
+        runs = [
+            attribution(terms, [1e-3, 1e-4, 0, 0], run=f"r{n}", **setting)
+            for n, setting in enumerate(settings)
+        ]
+    else:
+        quantiles = np.geomspace(1e-9, 1 / 3, 40).reshape(4, 2, 5)
+        quantiles[2, 0] = 0
+        runs = [
+            freezing([(1 / 3, 0.1)] * 4, run=f"r{n}", quantiles=quantiles, **setting)
+            for n, setting in enumerate(settings)
+        ]
+    return [runs[0], diverged(runs[1], at=3)]
+
+
+def of_each_regime(
+    make: Callable[..., xr.Dataset], at: int | None = None, **fields: object
+) -> list[xr.Dataset]:
+    """Return a run of each regime, the second of which diverged at update `at`."""
+    runs = [make(run=name, precision=name, **fields) for name in style.REGIMES]
+    return runs if at is None else [runs[0], diverged(runs[1], at), *runs[2:]]
+
+
+def falling_runs(number: int) -> list[xr.Dataset]:
+    fall = 10.0 ** -np.linspace(2, 8, 30)
+    fall[20:] = 0
+    rates = range(1, number + 1)
+    runs = [
+        moving(fall, fall + 1e-3, run=f"r{lr}", precision="pure-bf16", learning_rate=lr / 1000)
+        for lr in rates
+    ]
+    return [*runs[:-1], diverged(runs[-1], 12)]
+
+
+def rising_fractions() -> list[xr.Dataset]:
+    rising = np.linspace(0, 1, 50)
+    runs = [
+        freezing(np.column_stack([rising * place / 4, 0 * rising]), run=name, precision=name)
+        for place, name in enumerate(style.REGIMES)
+    ]
+    return [runs[0], diverged(runs[1], 20), diverged(runs[2], 27), *runs[3:]]
+
+
+def falling_losses() -> list[xr.Dataset]:
+    falling = 4 + 4 * np.exp(-np.arange(300) / 60)
+    runs = [
+        scalars(falling + 0.1 * place, run=f"{name}{lr}", precision=name, lr=lr)
+        for place, name in enumerate(style.REGIMES)
+        for lr in (0.001, 0.003)
+    ]
+    runs[3], runs[6] = diverged(runs[3], 120), diverged(runs[6], 150)
+    return runs
+
+
+def causes_with_hostile_names() -> list[xr.Dataset]:
+    runs = [
+        stillness(np.linspace(0, 1, 60), [[1 / 7] * 7] * 60, run=name, precision=name, note=note)
+        for name, note in zip(style.REGIMES, HOSTILE, strict=True)
+    ]
+    return [runs[0], diverged(runs[1], 20), *runs[2:]]
+
+
+def two_vocabularies() -> list[xr.Dataset]:
+    rows = [("x", f"a script named {n}", 5 + n, "") for n in range(12) for _ in range(200 * n + 1)]
+    dead = [("x", "Thai", 0, cause) for cause in ("other script", "byte never used") * 600]
+    return [census(rows + dead, "one"), census(rows[500:] + dead[700:], "two " * 20)]
+
+
+def random_shares() -> list[xr.Dataset]:
+    generator = np.random.default_rng(0)
+    return [
+        attribution(
+            generator.normal(0, 30, (5000, 4)),
+            generator.random(5000),
+            run=name,
+            ages=generator.normal(0, 30, (5000, 5)),
+            precision=name,
+        )
+        for name in style.REGIMES
+    ]
+
+
+def of_rates(number: int) -> list[xr.Dataset]:
+    return [gradients(1200, f"r{n}", precision="fp32", learning_rate=n) for n in range(number)]
+
+
+def of_layers(layers: int) -> list[xr.Dataset]:
+    return [flow(layers, run=name, precision=name) for name in ("pure-bf16", "fp32")]
+
+
+def drifts() -> Sequence[xr.Dataset]:
+    return [
+        drift(run=name, thermal=0.5 + i, precision=name) for i, name in enumerate(style.REGIMES)
+    ]
+
+
+LONG_NAME = "precision-fp32_lr-0.0003_" + "x" * 60
+COSTS = [[2e5, 5e5, 3e5, 9.5e5], [1e-3, 4e-3, 3e-3, 2e-3], [1e9, 4e9, 4e9, 4e9], [0, 0, 7e6, 0]]
+
+# What a figure has to find room for: its name, then what there is much of.
+CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
+    ("loss", "regimes and rates"): falling_losses,
+    ("frozen", "regimes"): rising_fractions,
+    **{("displacement", f"{number} runs"): lambda n=number: falling_runs(n) for number in (2, 5)},
+    ("phases", "regimes"): lambda: of_each_regime(freezing_in_depth, at=200, updates=1500),
+    ("strata", "regimes"): lambda: of_each_regime(freezing_in_depth, updates=150),
+    **{
+        (name, "regimes"): lambda: of_each_regime(freezing_in_depth, at=60, updates=150)
+        for name in ("survival", "ulps")
+    },
+    ("sharpening", "regimes"): lambda: of_each_regime(sharpening, at=60, updates=150),
+    **{(name, "regimes"): drifts for name in DRIFT},
+    ("census", "scripts"): two_vocabularies,
+    **{(name, "regimes"): random_shares for name in ("shares", "ages")},
+    ("causes", "hostile names"): causes_with_hostile_names,
+    **{("flow", f"{number} layers"): lambda n=number: of_layers(n) for number in (1, 2, 5)},
+    ("riddle", "nothing"): lambda: [start()],
+    **{
+        (name, f"{number} runs"): lambda n=number: of_rates(n)
+        for name in GRADIENTS
+        for number in (1, 5)
+    },
+    ("storage", "digits"): lambda: [
+        storage(np.geomspace(1e-4, 3e6, 24).reshape(3, 2, 4), run=LONG_NAME)
+    ],
+    ("tensors", "digits"): lambda: [tensors(np.array(COSTS), run=LONG_NAME)],
+}
+
+
+def inputs(name: str, folder: Path) -> list[str]:
+    """Write the files that a figure is drawn from."""
+    paths = []
+    for place, dataset in enumerate(datasets(name)):
+        paths.append(folder / f"input-{place}" / f"{name}.nc")
+        paths[-1].parent.mkdir(parents=True, exist_ok=True)
+        dataset.to_netcdf(paths[-1], engine="h5netcdf")
+    return [str(path) for path in paths]
+
+
+def picture(figure: Figure, **about: str) -> bytes:
+    """Return a figure as PNG."""
+    buffer = BytesIO()
+    with style.look():
+        figure.savefig(buffer, format="png", dpi=style.DOTS_PER_INCH, metadata=about)
+    return buffer.getvalue()
+
+
+def command(name: str, folder: Path, title: str) -> tuple[dict[str, bytes], pd.DataFrame]:
+    """Draw a figure by its command; return the files by their endings, and its CSV's table."""
+    output = folder / "out" / f"a.b-{name}.png"
+    draw.main([name, "--output", str(output), "--title", title, *inputs(name, folder)])
+    files = {path.suffix: path.read_bytes() for path in output.parent.iterdir()}
+    return files, read_table(output.with_name(f"a.b-{name}.csv"), MODULES[name].TYPES)

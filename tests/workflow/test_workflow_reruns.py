@@ -1,0 +1,212 @@
+"""What the workflow would do, and what makes it do something anew: dry runs."""
+
+import copy
+import os
+import random
+import re
+import shutil
+import time
+
+import pytest
+from house import ANALYSED, DRAWN, TINY
+
+from deadtokens.seal import ENDING, seal
+from deadtokens.study.figures import FIGURES
+
+OF_FREEZING = ("frozen", "displacement", "phases", "survival", "ulps", "strata")
+OF_GRADIENTS = (
+    *("audit", "shares", "ages", "causes"),
+    *("firststep", "pathways", "second_moment", "sharpness"),
+)
+# Of the first run alone, or of none.
+NOT_BY_SEGMENTS_OF_THE_SECOND = {
+    "draw_census", "draw_riddle", "draw_storage", "draw_tensors", "draw_animation",
+}  # fmt: skip
+
+
+def test_a_finished_house_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake("--dry-run").stdout
+
+
+def test_an_edit_reruns_what_follows_from_it(house):
+    """Three edits with nothing in common, then one of the update rule, two imports deep."""
+    package = "workflow/deadtokens"
+    figure = house.code / package / "figures" / "path.py"
+    figure.write_text(figure.read_text() + "\n\nUNUSED = 1\n")
+    house.edit(f"{package}/freezing/moves.py", "QUANTILES = (0.05,", "QUANTILES = (0.06,")
+    house.edit(
+        f"{package}/accounting/terms.py",
+        "displacement[i] = np.float64(after[i]) - before[i]",
+        "displacement[i] = np.float64(after[i]) - 2 * before[i]",
+    )
+    assert house.would_run() == {
+        "measure_freezing": 2,
+        "attribute_motion": 2,
+        **{f"draw_{figure}": 1 for figure in ("path", *OF_FREEZING, "shares", "ages")},
+    }
+    rule = "W.mul_(1 - lr * hyper.weight_decay)"
+    house.edit(f"{package}/training/update.py", rule, rule.replace("decay)", "decay * 2)"))
+    assert house.would_run() == {
+        "train_segment": 4,
+        **ANALYSED,
+        "measure_storage": 1,
+        "measure_tensors": 1,
+        **{job: 1 for job in DRAWN if job not in {"draw_census", "draw_riddle"}},
+    }
+
+
+# Bytes: less than any file that a rule reads, more than its seal.
+ALL_ARE_LARGE = ("--max-checksum-file-size", "200")
+
+
+def files_of(folder):
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def test_the_limit_is_below_every_file_that_is_read(finished):
+    """So that the tests below show what holds for files of any size."""
+    seals = [path for path in files_of(finished.work / "results") if path.name.endswith(ENDING)]
+    assert len(seals) > 20
+    assert all(path.stat().st_size < 200 for path in seals)
+    assert all(
+        path.with_name(path.name.removesuffix(ENDING)).stat().st_size > 200 for path in seals
+    )
+
+
+def test_comments_touches_and_a_copy_elsewhere_rerun_nothing(finished, tmp_path):
+    house = finished.copy(tmp_path / "elsewhere", copy_function=shutil.copy)
+    for path in (house.code / "workflow" / "deadtokens").rglob("*.py"):
+        text = path.read_text()
+        first, rest = text.split("\n", 1) if text else ("", "")
+        path.write_text("# a comment\n" + first.replace('"""', '"""Other words. ', 1) + "\n" + rest)
+    assert house.would_run(*ALL_ARE_LARGE) == {}
+    paths = [*files_of(house.code), *files_of(house.work)]
+    random.Random(0).shuffle(paths)
+    now = time.time() + 10
+    for path in paths:
+        os.utime(path, (now, now))
+        now += 0.01
+    assert house.would_run(*ALL_ARE_LARGE) == {}
+
+
+# Sealed anew one after the other, the later ones behind the earlier: what then reruns.
+RERUN_OF = {
+    ("steps-6/freezing.nc", "steps-6/audit.json"): {
+        **{f"draw_{figure}": 1 for figure in (*OF_FREEZING, "audit")},
+    },
+    ("trajectory/segment-001.nc",): {
+        **dict.fromkeys(ANALYSED.keys() - {"go_back_by_hand"}, 1),
+        **{job: 1 for job in DRAWN if job not in {*NOT_BY_SEGMENTS_OF_THE_SECOND, "draw_flow"}},
+    },
+    ("checkpoints/checkpoint-000.safetensors",): {
+        "train_segment": 1,
+        **dict.fromkeys(ANALYSED, 1),
+        **{job: 1 for job in DRAWN if job not in NOT_BY_SEGMENTS_OF_THE_SECOND},
+    },
+}
+
+
+def test_what_follows_from_a_file_reruns_when_it_is_another(house):
+    """Negative control of the test above."""
+    run = house.run("fp32")
+    for file in sum(RERUN_OF, ()):
+        (run / file).write_bytes((run / file).read_bytes() + b" ")
+    assert house.would_run(*ALL_ARE_LARGE) == {}  # damaged: whoever reads it will say so
+    for files, expected in RERUN_OF.items():
+        for file in files:
+            seal(run / file)
+        assert house.would_run(*ALL_ARE_LARGE) == expected
+
+
+def test_a_renamed_experiment_trains_nothing(finished):
+    renamed = copy.deepcopy(TINY)
+    renamed["experiments"] = {"other": TINY["experiments"]["regimes"]}
+    renamed["vocabularies"] = {"little": TINY["vocabularies"]["small"]}
+    renamed["defaults"] = TINY["defaults"] | {"vocabulary": "little"}
+    assert finished.would_run(config=renamed) == DRAWN
+
+
+def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finished):
+    config = copy.deepcopy(TINY)
+    config["defaults"] |= {"precision": "fp32", "record": {"segment": 3}}
+    only_w = {"set": {"record.tensors": ["W"]}}
+    config["experiments"] = {
+        "gradients": {"set": {"record.tensors": ["grad"]}},
+        "weights": only_w,
+        "two": only_w | {"figures": ["frozen", "animation"]},
+        "regimes": {"figures": []},
+    }
+    jobs = finished.would_run(config=config)
+    assert {job: number for job, number in jobs.items() if job.startswith("draw_")} == {
+        f"draw_{figure}": 1 + (figure not in OF_GRADIENTS) + (figure in {"frozen", "animation"})
+        for figure in (*FIGURES, "animation")
+    }
+    assert (jobs["measure_freezing"], jobs["audit_replay"], jobs["go_back_by_hand"]) == (2, 1, 2)
+
+
+def in_the_model(house):
+    config = copy.deepcopy(TINY)
+    config["defaults"]["heads"] = 3
+    return house.snakemake("--dry-run", config=config)
+
+
+def in_the_file(house):
+    (house.work / "twice.yaml").write_text("defaults:\n  lr: 1\n  lr: 2\n")
+    return house.snakemake("--dry-run", "--configfile", "tiny.yaml", "twice.yaml")
+
+
+def in_what_is_recorded(house):
+    config = copy.deepcopy(TINY)
+    config["defaults"]["record"] = {"segment": 3, "tensors": ["W"]}
+    config["experiments"]["regimes"]["figures"] = ["frozen", "shares"]
+    return house.snakemake("--dry-run", config=config)
+
+
+# Every mistake of the models has its sentence in tests/study.
+MISTAKES = {
+    in_the_model: "defaults.heads: 3 heads do not divide the width 8",
+    in_the_file: "twice.yaml, line 3: the key 'lr' stands in this mapping a second time",
+    in_what_is_recorded: "experiments.regimes.figures: 'shares' is drawn from the gradients",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_configuration_is_one_sentence(mistake, finished):
+    answer = mistake(finished)
+    assert answer.returncode == 1
+    assert MISTAKES[mistake] in answer.stdout
+    assert "Traceback" not in answer.stdout
+
+
+def test_the_graph_is_drawn(finished):
+    answer = finished.snakemake("--dag")
+    assert answer.returncode == 0
+    assert "digraph" in answer.stdout
+
+
+def test_the_report_holds_every_figure(finished, tmp_path):
+    answer = finished.snakemake("--report", str(tmp_path / "report.html"))
+    assert answer.returncode == 0, answer.stdout
+    report = (tmp_path / "report.html").read_text()
+    assert all(f"{figure}.png" in report for figure in FIGURES)
+
+
+def test_a_training_asks_slurm_for_what_it_uses(finished):
+    config = copy.deepcopy(TINY)
+    config["experiments"] = {"devices": {"vary": {"device": ["cpu", "cuda"]}}}
+    answer = finished.snakemake(
+        "--workflow-profile", str(finished.code / "profiles" / "slurm"), "--executor", "local",
+        "--dry-run", "--forceall", "--quiet", "host", config=config,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout
+    gpus = {"cpu": set(), "cuda": set()}
+    for job in re.split(r"\n *rule ", answer.stdout)[1:]:  # those of a group are indented
+        if job.startswith("train_segment:"):
+            for resource in ("mem_mb=16000", "runtime=6", "cpus_per_task=4"):
+                assert resource in job
+            (device,) = (name for name in gpus if f"device-{name}" in job)
+            gpus[device].add(re.search(r"gpu=(\d)", job)[1])
+        elif job.startswith("measure_freezing:"):
+            assert "gpu" not in job
+            assert "mem_mb=4000" in job
+    assert gpus == {"cpu": {"0"}, "cuda": {"1"}}

@@ -1,0 +1,31 @@
+"""Names of what an experiment can have drawn; what draws it is in ``deadtokens.figures``."""
+
+FIGURES = (
+    "loss",
+    "frozen",
+    "displacement",
+    "phases",
+    "survival",
+    "ulps",
+    "strata",
+    "sharpening",
+    "path",
+    "scree",
+    "directions",
+    "dependence",
+    "bulk",
+    "census",
+    "audit",
+    "shares",
+    "ages",
+    "causes",
+    "flow",
+    "riddle",
+    "firststep",
+    "pathways",
+    "second_moment",
+    "sharpness",
+    "storage",
+    "tensors",
+)
+ANIMATION = "animation"
