@@ -19,6 +19,8 @@ from arms import fresh_process
 from memory import CRUCIBLE_TOKENS, ensure_measurable, largest_resident
 from study import Row, alternate, describe, lines, load_average, with_settings
 
+from deadtokens.accounting import attribution, stillness
+from deadtokens.backprop import measure as backprop
 from deadtokens.drift import measure as drift
 from deadtokens.freezing import measure as freezing
 from deadtokens.freezing import sharpening
@@ -29,7 +31,10 @@ from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory import layout
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "attribution": attribution.main,
+    "stillness": stillness.main,
     "gradients": gradients.main,
+    "backprop": backprop.main,
     "freezing": freezing.main,
     "sharpening": sharpening.main,
     "drift": drift.main,
@@ -62,9 +67,12 @@ class Files:
 
     def arguments(self, command: str, output: Path) -> list[str]:
         """Return an analysis's command line."""
-        words = [*self.segments, "--output", output]
+        words = [*(self.checkpoints if command == "backprop" else self.segments)]
+        words += ["--output", output]
         if command == "gradients":
             words += ["--checkpoints", *self.checkpoints, "--stream", self.stream]
+        if command == "backprop":
+            words += ["--stream", self.stream, "--csv", output.with_suffix(".csv")]
         return [str(word) for word in words]
 
 

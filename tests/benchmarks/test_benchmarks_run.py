@@ -103,10 +103,10 @@ def test_the_analyses_of_a_short_run_have_their_rows(monkeypatch):
     monkeypatch.setattr(wide, "print", lambda line, flush: printed.append(line), raising=False)
     monkeypatch.setattr(wide, "TEXT_LENGTH", 3000)
     sizes = ["--tokens", "60", "--updates", "3", "--batch", "2", "--context", "8"]
-    wide.main([*sizes, "--commands", "drift"])
+    wide.main([*sizes, "--commands", "drift", "backprop"])
     assert "6 updates, 60 tokens" in printed[2]
     found = [match for match in map(LINE.match, printed) if match]
-    names = ["training and recording", "drift"]
+    names = ["training and recording", "drift", "backprop"]
     expected = [row for name in names for row in (f"{name}: peak memory", "CPU time")]
     assert [match["what"] for match in found] == expected
     assert all(float(match["value"].replace(",", "")) > 0 for match in found)

@@ -24,11 +24,14 @@ def temperature(logits: Tensor, chosen: Tensor) -> float:
     chosen : bool Tensor of shape (tokens,)
         Those over which the standard deviation is taken.
     """
-    logs = [_spread(part.double()[:, chosen]).log() for part in logits.split(SLICE)]
+    logs = [_spread_(part[:, chosen].double()).log() for part in logits.split(SLICE)]
     return float((-torch.cat(logs).mean()).exp())
 
 
-def _spread(values: Tensor) -> Tensor:
-    """Return the standard deviation of each row; twice as fast as torch's own, which is exact."""
-    off = values - values.mean(dim=1, keepdim=True)
-    return torch.linalg.vector_norm(off, dim=1) / values.shape[1] ** 0.5
+def _spread_(values: Tensor) -> Tensor:
+    """Return the standard deviation of each row, of which its mean is taken out in place.
+
+    With one pass more than torch's own, in half the time.
+    """
+    values -= values.mean(dim=1, keepdim=True)
+    return torch.linalg.vector_norm(values, dim=1) / values.shape[1] ** 0.5

@@ -23,6 +23,8 @@ from deadtokens.trajectory.segments import (
 )
 from deadtokens.trajectory.source import Source, tensor_shape
 
+TOGETHER = 2**24  # bytes of rows of which single steps are read
+
 
 @dataclass(frozen=True)
 class Block:
@@ -120,7 +122,7 @@ def load_tensor(
 def load_steps(segments: Segments, name: str, steps: Sequence[int]) -> Iterator[np.ndarray]:
     """Yield single steps of a tensor, each float32 of shape (tokens, components).
 
-    Those of about one chunk are read at once.
+    Those of about one chunk are read at once, some rows at a time.
 
     Parameters
     ----------
@@ -131,9 +133,21 @@ def load_steps(segments: Segments, name: str, steps: Sequence[int]) -> Iterator[
         Positions along the run's states or updates, each counted once.
     """
     for _, group in groupby(steps, key=lambda step: step // layout.STEPS_PER_CHUNK):
-        near = list(group)
-        values = load_tensor(segments, name, steps=slice(near[0], near[-1] + 1))
-        yield from (np.ascontiguousarray(values[:, :, step - near[0]]) for step in near)
+        yield from _load_near(segments, name, list(group))
+
+
+def _load_near(segments: Segments, name: str, steps: Sequence[int]) -> np.ndarray:
+    """Return steps that lie near each other, float32 of shape (steps, tokens, components)."""
+    with h5py.File(list_segments(segments)[0], "r") as file:
+        tokens, components, _ = tensor_shape(file, name)
+    wanted, span = np.array(steps) - steps[0], slice(steps[0], steps[-1] + 1)
+    found = np.empty((len(steps), tokens, components), np.float32)
+    length = max(1, TOGETHER // (4 * components * (span.stop - span.start)))
+    for start in range(0, tokens, length):
+        rows = slice(start, start + length)
+        values = load_tensor(segments, name, rows, span)
+        found[:, rows] = values[:, :, wanted].transpose(2, 0, 1)
+    return found
 
 
 def _parts(headers: Sequence[Header], name: str, steps: slice) -> dict[int, range]:
