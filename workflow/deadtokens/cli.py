@@ -57,6 +57,9 @@ def deadtokens() -> None:
         print(f"usage: deadtokens {{{','.join(COMMANDS)}}} [--help] ...", file=sys.stderr)
         sys.exit(0 if command in {"-h", "--help"} else 2)
     os.environ["MPLBACKEND"] = "agg"  # no window; what Jupyter sets is a module of its own
+    # Libraries' sums are the same on any number of cores, and no thread waits by spinning; a
+    # training takes its own number of threads besides.
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     arguments, log = _without_log(sys.argv[2:])
     sys.argv = [f"deadtokens {command}", *arguments]
     with _reported(log):
