@@ -17,11 +17,10 @@ from deadtokens.accounting.bound import (
 )
 from deadtokens.accounting.terms import (
     coefficients,
-    correction,
     invert_denominator,
     split_displacement,
 )
-from deadtokens.training.hyperparameters import hyperparameters, learning_rate
+from deadtokens.training.hyperparameters import correction, hyperparameters, learning_rate
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.replayed import update_W
 from deadtokens.training.rounding import ON_CPU

@@ -12,12 +12,12 @@ from torch import Tensor
 from deadtokens.accounting.ages import BORDERS, MEMORY
 from deadtokens.accounting.bound import bound_factors, roundings
 from deadtokens.accounting.sums import VECTORS, Numbers, OfTokens, OverTokens, Record, sum_up
-from deadtokens.accounting.terms import ROUNDING, TERMS, coefficients, correction
+from deadtokens.accounting.terms import ROUNDING, TERMS, coefficients
 from deadtokens.accounting.tokens import STATISTICS, closure_of, rest_of, statistics_of
 from deadtokens.analysis.populations import members_of
 from deadtokens.analysis.quantiles import quantiles_of_finite
 from deadtokens.errors import UserError
-from deadtokens.training.hyperparameters import hyperparameters, learning_rate
+from deadtokens.training.hyperparameters import correction, hyperparameters, learning_rate
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.trajectory.updates import Tile

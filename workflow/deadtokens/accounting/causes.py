@@ -26,9 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deadtokens.accounting.terms import correction
 from deadtokens.loops import compiled
-from deadtokens.training.hyperparameters import Hyperparameters, step_size
+from deadtokens.training.hyperparameters import Hyperparameters, correction, step_size
 from deadtokens.ulp import MANTISSA
 
 CAUSES = (

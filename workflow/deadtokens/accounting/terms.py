@@ -9,8 +9,6 @@ a = lr / (1 - beta1 ** t) and m for the first moment::
     rounding  1                    what is left of W[t] - W[t - 1]
 """
 
-import math
-
 import numpy as np
 
 from deadtokens.loops import regrouped
@@ -25,11 +23,6 @@ def coefficients(t: int, lr: float, hyper: Hyperparameters) -> np.ndarray:
     """Return the numbers by which update t multiplies the vectors of TERMS, shape (4,)."""
     step = step_size(t, lr, hyper)
     return np.array([-lr * hyper.weight_decay, -step * (1 - hyper.beta1), -step * hyper.beta1, 1.0])
-
-
-def correction(t: int, hyper: Hyperparameters) -> float:
-    """Return sqrt(1 - beta2 ** t), which divides sqrt(v) in the denominator of update t."""
-    return math.sqrt(1 - hyper.beta2**t)
 
 
 @regrouped

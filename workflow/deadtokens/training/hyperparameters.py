@@ -1,5 +1,6 @@
 """The numbers of AdamW's update, from a run's spec; its arithmetic, which needs torch, is apart."""
 
+import math
 from dataclasses import dataclass
 
 from deadtokens.training.spec import RunSpec
@@ -28,3 +29,8 @@ def learning_rate(spec: RunSpec, update: int) -> float:
 def step_size(t: int, lr: float, hyper: Hyperparameters) -> float:
     """Return lr / (1 - beta1 ** t), by which update t multiplies m over the denominator."""
     return lr / (1 - hyper.beta1**t)
+
+
+def correction(t: int, hyper: Hyperparameters) -> float:
+    """Return sqrt(1 - beta2 ** t), which divides sqrt(v) in the denominator of update t."""
+    return math.sqrt(1 - hyper.beta2**t)

@@ -5,7 +5,6 @@ cache, in float32, and rounds where the device of the record did (`rounding.Roun
 float32 whose lower 16 bits are zero; the result of every operation is rounded to it.
 """
 
-import math
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from deadtokens.loops import compiled
 from deadtokens.training.hyperparameters import (
     Hyperparameters,
+    correction,
     hyperparameters,
     learning_rate,
     step_size,
@@ -152,7 +152,7 @@ def _numbers(
     eps = FLOAT(hyper.eps)
     if narrow and rounding.choices[OPERATIONS.index("add")] != EPS_AS_FLOAT32:
         eps = FLOAT(torch.tensor(hyper.eps, dtype=torch.bfloat16).item())
-    root = math.sqrt(1 - hyper.beta2**t)
+    root = correction(t, hyper)
     factors = (1 - lr * hyper.weight_decay, 1 - hyper.beta1, hyper.beta2, 1 - hyper.beta2)
     return (*map(FLOAT, (*factors, root, 1 / root)), eps, FLOAT(-step_size(t, lr, hyper)))
 

@@ -1,11 +1,9 @@
 """The update rule: AdamW, one formula in one place."""
 
-import math
-
 import torch
 from torch import Tensor
 
-from deadtokens.training.hyperparameters import Hyperparameters, step_size
+from deadtokens.training.hyperparameters import Hyperparameters, correction, step_size
 from deadtokens.training.noise import Noise
 
 
@@ -54,7 +52,7 @@ def update_moments_(
 
 def denominator(exp_avg_sq: Tensor, t: int, hyper: Hyperparameters) -> Tensor:
     """Return sqrt(v) / sqrt(1 - beta2 ** t) + eps, every operation in the moment's format."""
-    return (exp_avg_sq.sqrt() / math.sqrt(1 - hyper.beta2**t)).add_(hyper.eps)
+    return (exp_avg_sq.sqrt() / correction(t, hyper)).add_(hyper.eps)
 
 
 @torch.no_grad()
