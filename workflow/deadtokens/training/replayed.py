@@ -140,8 +140,8 @@ def replay_moments_(
 def _flat(tensor: Tensor) -> np.ndarray:
     """Return a view of float32 numbers or of the patterns of bfloat16 ones, one axis."""
     if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).view(-1).numpy().view(np.uint16)
-    return tensor.view(-1).numpy()
+        return tensor.view(torch.int16).numpy().view(np.uint16).reshape(-1)
+    return tensor.numpy().reshape(-1)
 
 
 @lru_cache(4096)  # a run is replayed a few rows at a time: its updates come again and again
