@@ -23,7 +23,7 @@ from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.trajectory.updates import Tile
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-WEIGHTS_TOGETHER = 1 << 11  # what is computed of so many stays in a core's cache
+WEIGHTS_TOGETHER = 1 << 12  # what is computed of so many stays in a core's cache
 
 
 class Accumulator:
