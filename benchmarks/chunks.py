@@ -1,7 +1,7 @@
 """Why the chunks are as they are: python benchmarks/chunks.py.
 
-Rewrites the first updates of a recorded W and gradient with chunks of other shapes, in turns, and
-reads them in both ways: one token over all steps, all tokens at one step.
+Rewrites the first updates of a record with chunks of other shapes, in turns, and reads W in both
+ways: one token over all steps, all tokens at one step.
 """
 
 import time
@@ -36,7 +36,7 @@ def main() -> None:
     """Print a line for each shape of chunks."""
     tensors = _recorded_tensors()
     raw = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    print(f"{processor_name()}, load {load_average()}; W and grad, {UPDATES} updates, bfloat16")
+    print(f"{processor_name()}, load {load_average()}; four tensors, {UPDATES} updates, bfloat16")
     print("steps  chunk kB  of raw bits  write s  one token ms  one step ms (W; own reader)")
     seconds: dict = {shape: [] for shape in product(STEPS, CHUNK_BYTES)}
     for _ in range(ROUNDS):
@@ -51,13 +51,14 @@ def main() -> None:
 
 
 def _recorded_tensors() -> dict[str, torch.Tensor]:
-    """Return W, (256, tokens, components), and the gradients between, as they were trained."""
+    """Return the four tensors, each (steps, tokens, components), as they were trained."""
     folders = sorted((REPOSITORY / "results" / "runs").glob("default_*/trajectory"))
     if not folders:
         raise UserError("results/runs holds no default run; run `make figures` first")
     (first, *_) = list_segments(folders[0])
     tensors = {}
-    for name, steps in {"W": UPDATES + 1, "grad": UPDATES}.items():
+    for name in layout.TENSORS:
+        steps = UPDATES + (name in layout.STATE_TENSORS)
         values = load_tensor([first], name, steps=slice(0, steps)).transpose(2, 0, 1)
         tensors[name] = torch.from_numpy(np.ascontiguousarray(values)).bfloat16()
     return tensors
@@ -91,7 +92,7 @@ def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
         for state in range(UPDATES + 1):
             if state:
                 writer.update(grad=tensors["grad"][state - 1], **nothing)
-            writer.state({"W": tensors["W"][state]})
+            writer.state({name: tensors[name][state] for name in layout.STATE_TENSORS})
 
 
 def _seconds(action: Callable[[], object]) -> float:

@@ -19,11 +19,13 @@ from deadtokens.errors import UserError
 from deadtokens.study.study import Study
 from deadtokens.text.read import read_census, read_stream
 from deadtokens.training.spec import Record, RunSpec
+from deadtokens.trajectory import layout
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 
 import arms
+import chunks
 import gpu
 import overhead
 import reading
@@ -202,3 +204,12 @@ def test_the_bits_of_two_records_are_compared(tmp_path, monkeypatch):
 
 def test_random_bits_are_those_of_the_cpu():
     assert gpu.noise_differs(torch.device("cpu")) == 0
+
+
+def test_chunks_of_any_shape_are_written_and_read(monkeypatch):
+    monkeypatch.setattr(chunks, "UPDATES", 9)
+    states = {name: torch.randn(10, 6, 4).bfloat16() for name in layout.STATE_TENSORS}
+    tensors = states | {"grad": torch.randn(9, 6, 4).bfloat16()}
+    stored, *seconds = chunks._measure(tensors, 4, 2**18)
+    assert stored > 10 * 6 * 4 * 2
+    assert min(seconds) > 0
