@@ -1,15 +1,22 @@
 """The replay audit: no bit differs, and it would be seen if one did."""
 
+import os
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
 import torch
-from tiny import LIVE, VOCABULARY, tiny_census, tiny_spec, tiny_trainer
+from house import REPOSITORY
+from tiny import LIVE, VOCABULARY, tiny_census, tiny_spec, tiny_trainer, write_vocabulary
 
+from deadtokens.accounting import audit
 from deadtokens.accounting.audit import audit_run
 from deadtokens.errors import UserError
 from deadtokens.seal import seal
 from deadtokens.training.precision import REGIMES
+from deadtokens.training.rounding import Rounding
 from deadtokens.training.train import record_segment
 from deadtokens.trajectory import updates
 from deadtokens.trajectory.chunks import decode_chunk, encode_chunk
@@ -147,3 +154,31 @@ def test_tiles_of_one_segment_may_differ_from_those_of_the_next(tmp_path, monkey
     monkeypatch.setattr(updates, "token_tiles", tiles)
     assert audit_run(run)["identical"]
     assert next(widths, None) is None
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="this processor has one way only"
+)
+def test_each_segment_is_replayed_as_its_own_processor_rounds(tmp_path, monkeypatch):
+    """The second segment is trained without fused instructions, elsewhere as it were."""
+    write_vocabulary(tmp_path)
+    checkpoints = [tmp_path / f"checkpoint-{number}.safetensors" for number in range(2)]
+    paths = [tmp_path / f"segment-{number:03d}.nc" for number in range(2)]
+    words = ["--name=tiny", f"--spec={tiny_spec(width=16, precision='fp32').json_text()}"]
+    words += [f"--{name}={tmp_path / name}.nc" for name in ("stream", "census")]
+    for number, capability in enumerate(({}, {"ATEN_CPU_CAPABILITY": "default"})):
+        own = [f"--segment={number}", f"--trajectory={paths[number]}", "--elsewhere"]
+        own += [f"--checkpoint={checkpoints[number]}"]
+        own += [f"--previous={checkpoints[0]}"] if number else []
+        command = [sys.executable, "-P", str(REPOSITORY / "workflow"), "train", *words, *own]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | capability)
+    result = audit_run(paths)
+    assert result["identical"]
+    first, second = (Rounding(**one) for one in result["update_rounding"])
+    assert (first.lerp, second.lerp) == ("fma(w, g - m, m)", "m + w (g - m)")
+
+    rule_of = audit.rule_of  # negative control: one way for both segments
+    monkeypatch.setattr(audit, "rule_of", lambda spec, _: rule_of(spec, first))
+    alike = audit_run(paths)
+    assert alike["tensors"]["exp_avg"]["differing"] > 0
+    assert alike["tensors"]["exp_avg"]["first"]["update"] == 5

@@ -24,7 +24,7 @@ from deadtokens.training.device import describe_device
 from deadtokens.training.hyperparameters import hyperparameters, learning_rate
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.replayed import update_W
-from deadtokens.training.rounding import Rounding, rounding_of
+from deadtokens.training.rounding import Rounding
 from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
@@ -91,7 +91,7 @@ def audit_run(segments: Segments) -> dict[str, Any]:
         If the gradients were not recorded.
     """
     run = open_run(segments)
-    spec, rounding = read_spec(run.attrs["spec"]), rounding_of(run.attrs)
+    spec = read_spec(run.attrs["spec"])
     if "grad" not in run:
         raise UserError(
             f"run {run.attrs['run']}: without recorded gradients nothing can be replayed"
@@ -99,21 +99,23 @@ def audit_run(segments: Segments) -> dict[str, Any]:
     tallies: Tallies = {}
     whole = blank_state((run.sizes["token"], run.sizes["component"]), spec)
     controls: dict[str, Any] = {}
+    roundings: list[Rounding] = []
     for tile in read_tiles(segments, replay=False):
         tallies = tallies or new_tallies(tile)
-        controls = controls or run_controls(tile, spec, rounding)
+        controls = controls or run_controls(tile, spec)
         state = {
             name: tensor[tile.tokens.start : tile.tokens.stop] for name, tensor in whole.items()
         }
         if tile.updates.start == 1:
             for name, tensor in initial_state(tile, spec).items():
                 state[name].copy_(tensor)
-        replay_tile(tile, state, rule_of(spec, rounding), tallies)
+        replay_tile(tile, state, rule_of(spec, tile.rounding), tallies)
+        roundings.append(tile.rounding)
     return {
         **run_attributes(run),
         "updates": int(run.sizes["update"]),
         "replayed_on": describe_device(torch.device("cpu")),
-        "update_rounding": asdict(rounding),
+        "update_rounding": [asdict(rounding) for rounding in dict.fromkeys(roundings)],
         "tensors": _stated(tallies, Tally),
         "checksums": _stated(tallies, ProofTally),
         "identical": all(not tally.differing for tally in tallies.values()),
@@ -126,13 +128,13 @@ def _stated(tallies: Tallies, kind: type) -> dict[str, Any]:
     return {name: asdict(tally) for name, tally in tallies.items() if isinstance(tally, kind)}
 
 
-def run_controls(tile: Tile, spec: RunSpec, rounding: Rounding) -> dict[str, Any]:
+def run_controls(tile: Tile, spec: RunSpec) -> dict[str, Any]:
     """Return what the audit says of replays that are wrong on purpose, over the first updates."""
     tile = _first_updates(tile, CONTROL_UPDATES)
-    own, faster = rule_of(spec, rounding), spec.model_copy(update={"lr": spec.lr * WRONG_RATE})
+    own, faster = rule_of(spec, tile.rounding), spec.model_copy(update={"lr": spec.lr * WRONG_RATE})
     controls = {
         "textbook formula in float32": _control(tile, spec, textbook(spec), in_float32=True),
-        f"learning rate times {WRONG_RATE}": _control(tile, spec, rule_of(faster, rounding)),
+        f"learning rate times {WRONG_RATE}": _control(tile, spec, rule_of(faster, tile.rounding)),
         "gradients one update late": _control(_one_update_late(tile), spec, own),
     }
     rule, place = _flipping(tile, own)

@@ -26,7 +26,6 @@ from deadtokens.training.device import describe_device
 from deadtokens.training.hyperparameters import hyperparameters
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.replayed import replay_moments_
-from deadtokens.training.rounding import Rounding, rounding_of
 from deadtokens.training.spec import TENSORS, RunSpec, read_spec
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.rows import Update, read_updates
@@ -75,11 +74,10 @@ def _findings(segments: Segments, dead: np.ndarray, spec: RunSpec) -> Iterator[F
     The moments are replayed one update after the other; the updates are explained in parallel.
     """
     exact: dict[str, Tensor] = {}
-    rounding = rounding_of(open_run(segments).attrs)
     waiting: deque[Future[Finding]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for update in read_updates(segments, dead):
-            exact = _replayed(update, exact, spec, rounding)
+            exact = _replayed(update, exact, spec)
             waiting.append(pool.submit(explain_update, update, exact, spec))
             if len(waiting) > AHEAD:
                 yield waiting.popleft().result()
@@ -87,13 +85,11 @@ def _findings(segments: Segments, dead: np.ndarray, spec: RunSpec) -> Iterator[F
             yield finding.result()
 
 
-def _replayed(
-    update: Update, before: dict[str, Tensor], spec: RunSpec, rounding: Rounding
-) -> dict[str, Tensor]:
+def _replayed(update: Update, before: dict[str, Tensor], spec: RunSpec) -> dict[str, Tensor]:
     """Return the exact moments after an update; they start as zeros."""
     zeros = torch.zeros_like(update.grad, dtype=torch.float32)
     after = {name: before.get(name, zeros).clone() for name in MOMENTS}
-    rule = update.number, hyperparameters(spec), rounding
+    rule = update.number, hyperparameters(spec), update.rounding
     replay_moments_(update.grad.float(), *after.values(), *rule)
     return after
 

@@ -8,7 +8,7 @@ says how its device does it, so that its replay has its bits on any other.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,12 +129,17 @@ ON_CUDA = Rounding(
 
 
 def rounding_of(attributes: Mapping[str, Any]) -> Rounding:
-    """Return how the update of a record's device rounds; of an older record, as is usual there."""
+    """Return how the update of a record's device rounds.
+
+    An older record does not say: then as is usual on CUDA devices, or as this processor does.
+    """
     if stated := attributes.get(ATTRIBUTE):
         return Rounding(**json.loads(stated))
-    return ON_CUDA if str(attributes.get("device", "")).startswith("cuda") else ON_CPU
+    on_cuda = str(attributes.get("device", "")).startswith("cuda")
+    return ON_CUDA if on_cuda else ask_rounding(torch.device("cpu"))
 
 
+@cache
 def ask_rounding(device: torch.device) -> Rounding:
     """Return how torch's kernels on a device round the operations of the update."""
 

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from torch import Tensor
 
+from deadtokens.training.rounding import Rounding, rounding_of
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.inflate import UNSIGNED
 from deadtokens.trajectory.segments import Segments, list_segments
@@ -33,12 +34,15 @@ class Update:
         What it consumed.
     before, after : dict of str to Tensor of shape (tokens, components)
         W and the moments at the states t - 1 and t.
+    rounding : Rounding
+        Of the device that took the update.
     """
 
     number: int
     grad: Tensor
     before: dict[str, Tensor]
     after: dict[str, Tensor]
+    rounding: Rounding
 
 
 def read_updates(segments: Segments, tokens: np.ndarray) -> Iterator[Update]:
@@ -61,10 +65,11 @@ def _updates_of(source: Source, tokens: np.ndarray, pool: ThreadPoolExecutor) ->
     states = _steps(source, list(layout.STATE_TENSORS), tokens, pool)
     gradients = _steps(source, ["grad"], tokens, pool)
     before: dict[str, Tensor] = {}
+    rounding = rounding_of(source.file.attrs)
     for number in source.file["update"][...]:
         before = before or next(states)
         after = next(states)
-        yield Update(int(number), next(gradients)["grad"], before, after)
+        yield Update(int(number), next(gradients)["grad"], before, after, rounding)
         before = after
 
 

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from torch import Tensor
 
+from deadtokens.training.rounding import Rounding, rounding_of
 from deadtokens.trajectory import layout
 from deadtokens.trajectory.inflate import UNSIGNED, inflate
 from deadtokens.trajectory.replay import Replay
@@ -57,6 +58,8 @@ class Tile:
         What each update consumed.
     states : dict of str to Tensor of shape (updates + 1, tokens, components)
         W and the moments; index 0 is the state before the first update.
+    rounding : Rounding
+        Of the device that took the updates.
     evidence : Evidence or None
         Of the state tensors that `states` lacks because nothing was to be replayed.
     """
@@ -65,6 +68,7 @@ class Tile:
     updates: range
     grad: Tensor
     states: dict[str, Tensor]
+    rounding: Rounding
     evidence: Evidence | None = None
 
 
@@ -119,6 +123,7 @@ class _Reading:
     def __init__(self, file: h5py.File, tokens: range, replay: bool, pool: ThreadPoolExecutor):
         first, last = int(file["update"][0]), int(file["update"][-1])
         self.tokens, self.updates = tokens, range(first, last + 1)
+        self.rounding = rounding_of(file.attrs)
         lacking = layout.replayed(file)
         names = [name for name in layout.readable(file) if replay or name not in lacking]
         self.formats = {name: tensor_format(file, name) for name in names}
@@ -154,4 +159,5 @@ class _Reading:
         for future in self.pending:
             future.result()
         states = {name: self._tensor(name) for name in self.bits if name != "grad"}
-        return Tile(self.tokens, self.updates, self._tensor("grad"), states, self.evidence)
+        about = self.rounding, self.evidence
+        return Tile(self.tokens, self.updates, self._tensor("grad"), states, *about)
