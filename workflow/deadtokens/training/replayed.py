@@ -140,15 +140,15 @@ def replay_moments_(
 def _flat(tensor: Tensor) -> np.ndarray:
     """Return a view of float32 numbers or of the patterns of bfloat16 ones, one axis."""
     if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(np.uint16).reshape(-1)
-    return tensor.numpy().reshape(-1)
+        return tensor.view(torch.int16).numpy().view(np.uint16).reshape(-1, copy=False)
+    return tensor.numpy().reshape(-1, copy=False)
 
 
 @lru_cache(4096)  # a run is replayed a few rows at a time: its updates come again and again
 def _numbers(
     t: int, lr: float, hyper: Hyperparameters, rounding: Rounding, narrow: bool
 ) -> tuple[np.float32, ...]:
-    """Return the numbers of `_update`, as torch hands them to its kernels."""
+    """Return the numbers that all weights share, as torch hands them to its kernels."""
     eps = FLOAT(hyper.eps)
     if narrow and rounding.choices[OPERATIONS.index("add")] != EPS_AS_FLOAT32:
         eps = FLOAT(torch.tensor(hyper.eps, dtype=torch.bfloat16).item())
