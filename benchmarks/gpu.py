@@ -12,66 +12,52 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import h5py
 import numpy as np
 import torch
 from arms import ARMS
+from memory import CRUCIBLE_TOKENS, CRUCIBLE_WIDTH
 from study import describe, with_settings
-from wide import Files, write_text
+from wide import Files, train_run, write_text
 
 from deadtokens.text.read import read_census, read_stream
 from deadtokens.training.device import choose_device, keep_freed_memory, make_deterministic
 from deadtokens.training.noise import Noise
 from deadtokens.training.precision import REGIMES
 from deadtokens.training.spec import RunSpec
-from deadtokens.training.train import train_segment
 from deadtokens.training.trainer import Trainer
 from deadtokens.trajectory import layout
+from deadtokens.trajectory.reader import open_run
 
 PACKAGE = Path(__file__).resolve().parents[1] / "workflow"
 SIZES = {
     "default": ({"batch": 16, "context": 64}, 4096),
-    "crucible": ({"batch": 128, "context": 128}, 10_000),
+    "crucible": ({"batch": 128, "context": 128, "width": CRUCIBLE_WIDTH}, CRUCIBLE_TOKENS),
 }
 TINY = {"tiny": ({"batch": 3, "context": 8, "width": 16}, 300)}
 PROFILED = 10  # updates
 WARMING = 5
 
 
-def record(folder: Path, files: Files, spec: RunSpec, segments: int) -> list[Path]:
-    """Train and record a run as the command does, and return its segments."""
+def record(folder: Path, text: Files, spec: RunSpec, segments: int) -> list[Path]:
+    """Train and record a run on a text as the command does, and return its segments."""
     folder.mkdir()
-    paths, previous = [], None
-    for number in range(segments):
-        path = folder / layout.segment_name(number)
-        checkpoint = folder / f"checkpoint-{number:03d}.safetensors"
-        train_segment("gpu", spec, number, files.stream, files.census, previous, path, checkpoint)
-        paths.append(path)
-        previous = checkpoint
-    return paths
+    files = replace(Files.within(folder, segments), stream=text.stream, census=text.census)
+    train_run(files, spec)
+    return files.segments
 
 
 def differing(paths: Sequence[Path], others: Sequence[Path]) -> dict[str, int] | str:
     """Count, by variable, the values of two records of the same updates that differ in a bit."""
-    found = {}
+    runs, found = [open_run(some) for some in (paths, others)], {}
     for name in (*layout.TENSORS, *layout.PER_UPDATE):
-        one, other = (_series(name, some) for some in (paths, others))
-        if different := int((one.view(np.uint32) != other.view(np.uint32)).sum()):
+        one, other = (run[name].values.view(np.uint32) for run in runs)
+        if different := int((one != other).sum()):
             found[name] = different
     return found or "none"
-
-
-def _series(name: str, paths: Sequence[Path]) -> np.ndarray:
-    """Return a variable of a whole run as float32; all but the first segment repeat a state."""
-    parts = []
-    for path in paths:
-        with h5py.File(path) as file:
-            values = file[name][...].astype(np.float32)
-        parts.append(values[..., 1:] if parts and name in layout.STATE_TENSORS else values)
-    return np.concatenate(parts, axis=-1)
 
 
 def run_command(words: Sequence[object]) -> str:

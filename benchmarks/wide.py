@@ -55,9 +55,9 @@ class Files:
     checkpoints: list[Path]
 
     @classmethod
-    def within(cls, folder: Path) -> "Files":
-        """Return the files' paths in a folder."""
-        numbers = range(SEGMENTS)
+    def within(cls, folder: Path, segments: int = SEGMENTS) -> "Files":
+        """Return the files' paths in a folder, of a run of so many segments."""
+        numbers = range(segments)
         return cls(
             folder / "stream.nc",
             folder / "census.nc",
@@ -98,14 +98,14 @@ def write_text(files: Files, tokens: int) -> None:
 
 def train_run(files: Files, spec: RunSpec) -> None:
     """Train and record the run, segment by segment."""
-    for number in range(SEGMENTS):
+    for number, segment in enumerate(files.segments):
         options = {
             "--name": "wide",
             "--spec": spec.json_text(),
             "--segment": number,
             "--stream": files.stream,
             "--census": files.census,
-            "--trajectory": files.segments[number],
+            "--trajectory": segment,
             "--checkpoint": files.checkpoints[number],
         }
         if number:

@@ -37,10 +37,11 @@ SQUARE_FIRST = WAYS["addcmul"].index("fma(c, g g, v)")
 SQUARE_LAST = WAYS["addcmul"].index("fma(c g, g, v)")
 BY_RECIPROCAL = WAYS["div"].index("r (1 / s)")
 EPS_AS_FLOAT32 = WAYS["add"].index("eps in float32")
-ROUNDED_ROOT = "rounded once"
+ROOT_ROUNDED = WAYS["sqrt"].index("rounded once")
 QUOTIENT_FIRST = WAYS["addcdiv"].index("fma(a, m / d, W)")
-OPERATIONS = list(WAYS)
-LERP, ADDCMUL, DIV, ADDCDIV = map(OPERATIONS.index, ("lerp", "addcmul", "div", "addcdiv"))
+LERP, ADDCMUL, SQRT, DIV, ADD, ADDCDIV = map(
+    list(WAYS).index, ("lerp", "addcmul", "sqrt", "div", "add", "addcdiv")
+)
 
 
 @intrinsic
@@ -119,7 +120,7 @@ def replay_adamw_(
         return
     _decay(w, numbers, False)
     _take_moments(g, m, v, choices, numbers, False)
-    root = np.sqrt(v) if rounding.sqrt == ROUNDED_ROOT else torch.sqrt(exp_avg_sq).view(-1).numpy()
+    root = np.sqrt(v) if choices[SQRT] == ROOT_ROUNDED else _flat(torch.sqrt(exp_avg_sq))
     _take_step(w, m, root, choices, numbers, False)
 
 
@@ -150,7 +151,7 @@ def _numbers(
 ) -> tuple[np.float32, ...]:
     """Return the numbers that all weights share, as torch hands them to its kernels."""
     eps = FLOAT(hyper.eps)
-    if narrow and rounding.choices[OPERATIONS.index("add")] != EPS_AS_FLOAT32:
+    if narrow and rounding.choices[ADD] != EPS_AS_FLOAT32:
         eps = FLOAT(torch.tensor(hyper.eps, dtype=torch.bfloat16).item())
     root = correction(t, hyper)
     factors = (1 - lr * hyper.weight_decay, 1 - hyper.beta1, hyper.beta2, 1 - hyper.beta2)

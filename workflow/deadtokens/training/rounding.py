@@ -109,22 +109,24 @@ class Rounding:
     @cached_property
     def choices(self) -> tuple[int, ...]:
         """For each operation, the place of its way in WAYS; of an unknown one the first, a try."""
-        ways = asdict(self).items()
-        return tuple(WAYS[name].index(way) if way in WAYS[name] else 0 for name, way in ways)
+        unknown = self.unknown()
+        return tuple(
+            0 if name in unknown else ways.index(getattr(self, name)) for name, ways in WAYS.items()
+        )
 
     def unknown(self) -> list[str]:
         """Return the operations that round in none of the known ways."""
-        return [name for name, way in asdict(self).items() if way not in WAYS[name]]
+        return [name for name, ways in WAYS.items() if getattr(self, name) not in ways]
 
 
 ON_CPU = Rounding()
 ON_CUDA = Rounding(
-    "fma(w, g - m, m)",
-    "fma(c, g g, v)",
-    "rounded once",
-    "r (1 / s)",
-    "eps in float32",
-    "fma(a, m / d, W)",
+    lerp="fma(w, g - m, m)",
+    addcmul="fma(c, g g, v)",
+    sqrt="rounded once",
+    div="r (1 / s)",
+    add="eps in float32",
+    addcdiv="fma(a, m / d, W)",
 )
 
 

@@ -38,16 +38,9 @@ def adamw_(
     hyper : Hyperparameters
     """
     W.mul_(1 - lr * hyper.weight_decay)
-    update_moments_(grad, exp_avg, exp_avg_sq, hyper)
-    W.addcdiv_(exp_avg, denominator(exp_avg_sq, t, hyper), value=-step_size(t, lr, hyper))
-
-
-def update_moments_(
-    grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, hyper: Hyperparameters
-) -> None:
-    """Take both moments from state t - 1 to state t in place."""
     exp_avg.lerp_(grad, 1 - hyper.beta1)
     exp_avg_sq.mul_(hyper.beta2).addcmul_(grad, grad, value=1 - hyper.beta2)
+    W.addcdiv_(exp_avg, denominator(exp_avg_sq, t, hyper), value=-step_size(t, lr, hyper))
 
 
 def denominator(exp_avg_sq: Tensor, t: int, hyper: Hyperparameters) -> Tensor:
