@@ -18,7 +18,7 @@ include: "workflow/rules/freezing.smk"
 include: "workflow/rules/drift.smk"
 include: "workflow/rules/accounting.smk"
 include: "workflow/rules/gradients.smk"
-include: "workflow/rules/analysis.smk"
+include: "workflow/rules/costs.smk"
 include: "workflow/rules/figures.smk"
 
 

@@ -26,9 +26,9 @@ from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 
 MODULES = {
-    "freezing": "deadtokens.freezing.measure",
+    "freezing": "deadtokens.freezing.freezing",
     "sharpening": "deadtokens.freezing.sharpening",
-    "drift": "deadtokens.drift.measure",
+    "drift": "deadtokens.drift.drift",
 }
 MOST_SECONDS = 40  # of CPU, all together, for the default run
 MOST_MEMORY = 1000  # MB

@@ -13,13 +13,13 @@ import torch
 import xarray as xr
 from study import Run, with_settings
 
-from deadtokens.analysis.storage import StepwiseFile
+from deadtokens.costs.storage import StepwiseFile
+from deadtokens.run import layout
+from deadtokens.run.device import choose_device, keep_freed_memory, make_deterministic
+from deadtokens.run.hyperparameters import learning_rate
 from deadtokens.seal import seal
-from deadtokens.training.device import choose_device, keep_freed_memory, make_deterministic
-from deadtokens.training.hyperparameters import learning_rate
 from deadtokens.training.train import record_segment
 from deadtokens.training.trainer import Trainer
-from deadtokens.trajectory import layout
 
 # What a training job has imported before its first update; the last two by torch and xarray.
 PRELOADED = [

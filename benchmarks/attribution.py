@@ -15,9 +15,9 @@ from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 
 MODULES = {
-    "attribution": "deadtokens.accounting.attribution",
-    "audit": "deadtokens.accounting.audit",
-    "stillness": "deadtokens.accounting.stillness",
+    "attribution": "deadtokens.attribution.attribution",
+    "audit": "deadtokens.audit.audit",
+    "stillness": "deadtokens.stillness.stillness",
 }
 TARGETS = {"attribution": 150, "audit": 150}  # updates a second, two quiet cores, default size
 CORES = 2

@@ -17,10 +17,10 @@ import torch
 import xarray as xr
 from study import load_average
 
-from deadtokens.analysis.storage import processor_name
+from deadtokens.costs.storage import processor_name
 from deadtokens.errors import UserError
+from deadtokens.run import layout
 from deadtokens.seal import seal
-from deadtokens.trajectory import layout
 from deadtokens.trajectory.blocks import load_tensor
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.trajectory.writer import write_segment

@@ -23,13 +23,13 @@ from memory import CRUCIBLE_TOKENS, CRUCIBLE_WIDTH
 from study import describe, with_settings
 from wide import Files, train_run, write_text
 
+from deadtokens.run import layout
+from deadtokens.run.device import choose_device, keep_freed_memory, make_deterministic
+from deadtokens.run.noise import Noise
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import RunSpec
 from deadtokens.text.read import read_census, read_stream
-from deadtokens.training.device import choose_device, keep_freed_memory, make_deterministic
-from deadtokens.training.noise import Noise
-from deadtokens.training.precision import REGIMES
-from deadtokens.training.spec import RunSpec
 from deadtokens.training.trainer import Trainer
-from deadtokens.trajectory import layout
 from deadtokens.trajectory.reader import open_run
 
 PACKAGE = Path(__file__).resolve().parents[1] / "workflow"

@@ -11,7 +11,7 @@ from arms import ARMS, build_trainer, fresh_process
 from study import Row, Run, alternate, block_bytes, with_settings
 
 from deadtokens.errors import UserError
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
 
 CRUCIBLE_TOKENS, CRUCIBLE_WIDTH = 10_000, 64
 STATUS = Path("/proc/self/status")

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 from study import Row, alternate, ratios, seconds
 
-from deadtokens.analysis.storage import StepwiseFile, narrow
+from deadtokens.costs.storage import StepwiseFile, narrow
+from deadtokens.run import layout
 from deadtokens.seal import crc32
-from deadtokens.trajectory import layout
 from deadtokens.trajectory.blocks import load_tensor, read_blocks
 
 NAMES = tuple(layout.TENSORS)

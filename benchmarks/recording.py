@@ -16,7 +16,7 @@ from reading import reading_rows, size_rows
 from study import Run, describe, lines, load_average, load_run
 
 from deadtokens.errors import UserError
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
 from deadtokens.trajectory.segments import list_segments
 
 REPOSITORY = Path(__file__).parents[1]

@@ -13,15 +13,15 @@ import torch
 import xarray as xr
 import yaml
 
-from deadtokens.analysis.storage import processor_name
+from deadtokens.costs.storage import processor_name
 from deadtokens.errors import UserError
+from deadtokens.run import layout
+from deadtokens.run.device import choose_device, describe_device
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import RunSpec
 from deadtokens.study.study import Study
 from deadtokens.text.read import read_census, read_stream
-from deadtokens.training.device import choose_device, describe_device
-from deadtokens.training.precision import REGIMES
 from deadtokens.training.size import BYTES, recorded_formats
-from deadtokens.training.spec import RunSpec
-from deadtokens.trajectory import layout
 
 
 @dataclass(frozen=True)

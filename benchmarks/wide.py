@@ -19,16 +19,16 @@ from arms import fresh_process
 from memory import CRUCIBLE_TOKENS, ensure_measurable, largest_resident
 from study import Row, alternate, describe, lines, load_average, with_settings
 
-from deadtokens.accounting import attribution, stillness
-from deadtokens.backprop import measure as backprop
-from deadtokens.drift import measure as drift
-from deadtokens.freezing import measure as freezing
-from deadtokens.freezing import sharpening
-from deadtokens.gradients import measure as gradients
+from deadtokens.attribution import attribution
+from deadtokens.backprop import backprop
+from deadtokens.drift import drift
+from deadtokens.freezing import freezing, sharpening
+from deadtokens.gradients import gradients
+from deadtokens.run import layout
+from deadtokens.run.spec import RunSpec
+from deadtokens.stillness import stillness
 from deadtokens.text.read import digest
 from deadtokens.training import train
-from deadtokens.training.spec import RunSpec
-from deadtokens.trajectory import layout
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "attribution": attribution.main,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deadtokens.training.device import make_deterministic
+from deadtokens.run.device import make_deterministic
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -50,11 +50,11 @@ ANALYSED = {
     "measure_freezing": 2,
     "measure_sharpening": 2,
     "measure_drift": 2,
-    "audit_replay": 2,
+    "run_audit": 2,
     "measure_gradients": 2,
-    "attribute_motion": 2,
+    "compute_attribution": 2,
     "explain_stillness": 2,
-    "go_back_by_hand": 2,
+    "run_backprop": 2,
 }
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.run import layout
 from deadtokens.seal import seal
-from deadtokens.trajectory import layout
 from deadtokens.trajectory.writer import write_segment
 
 TENSORS = tuple(layout.TENSORS)

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.run.layout import segment_name
+from deadtokens.run.spec import RunSpec
 from deadtokens.text.read import digest
-from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import train_segment
 from deadtokens.training.trainer import Trainer
-from deadtokens.trajectory.layout import segment_name
 
 VOCABULARY = 23
 LIVE = 17

@@ -12,8 +12,8 @@ from deadtokens.backprop.autograd import autograd_gradients, errors
 from deadtokens.backprop.model import backward, forward
 from deadtokens.backprop.rounding import term_sizes
 from deadtokens.backprop.symbols import OUTSIDE, Tensors, parameters_by_symbol
+from deadtokens.run.spec import RunSpec
 from deadtokens.training.model import Transformer
-from deadtokens.training.spec import RunSpec
 
 
 @dataclass

@@ -16,10 +16,10 @@ from house import REPOSITORY, TEXT, TINY
 from tiny import bits, tiny_census, tiny_trainer, write_vocabulary
 
 from deadtokens.errors import UserError
+from deadtokens.run import layout
+from deadtokens.run.spec import Record, RunSpec
 from deadtokens.study.study import Study
 from deadtokens.text.read import read_census, read_stream
-from deadtokens.training.spec import Record, RunSpec
-from deadtokens.trajectory import layout
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 

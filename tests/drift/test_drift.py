@@ -6,16 +6,16 @@ import torch
 import xarray as xr
 from planted import write_run
 
-from deadtokens.analysis.populations import partition
+from deadtokens.drift.drift import main, measure_drift
 from deadtokens.drift.follow import Watch, follow
 from deadtokens.drift.labels import VARIABLES
-from deadtokens.drift.measure import main, measure_drift
 from deadtokens.drift.record import choose_members, early_states
 from deadtokens.errors import UserError
-from deadtokens.freezing.measure import measure_freezing
-from deadtokens.training.spec import RunSpec
-from deadtokens.trajectory import layout
+from deadtokens.freezing.freezing import measure_freezing
+from deadtokens.run import layout
+from deadtokens.run.spec import RunSpec
 from deadtokens.trajectory.blocks import Block
+from deadtokens.trajectory.populations import partition
 
 TOKENS, WIDTH, UPDATES = 30, 4, 12
 DEAD = np.arange(TOKENS) % 3 == 0  # as the planted census says

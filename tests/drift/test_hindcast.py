@@ -15,8 +15,8 @@ from deadtokens.drift.hindcast import (
     replay_centroid,
     summed_path,
 )
-from deadtokens.training.hyperparameters import hyperparameters
-from deadtokens.training.spec import RunSpec
+from deadtokens.run.hyperparameters import hyperparameters
+from deadtokens.run.spec import RunSpec
 
 UPDATES, TOKENS, WIDTH = 40, 6, 5
 

@@ -21,18 +21,18 @@ import numpy as np
 import torch
 
 from deadtokens import cli
-from deadtokens.accounting.audit import audit_run
+from deadtokens.audit.audit import audit_run
 from deadtokens.files import complete_or_absent
-from deadtokens.freezing import measure
+from deadtokens.freezing import freezing
+from deadtokens.run import layout
+from deadtokens.run.device import choose_device
+from deadtokens.run.spec import RunSpec
 from deadtokens.seal import seal
 from deadtokens.training import train
-from deadtokens.training.device import choose_device
-from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import train_segment
-from deadtokens.trajectory import layout
 from deadtokens.trajectory.segments import list_segments
 
-COMMANDS = {"train": train.main, "freezing": measure.main}
+COMMANDS = {"train": train.main, "freezing": freezing.main}
 SEGMENTS = 3  # of the run that tests disturb
 FILES_A_SEGMENT = 4  # segment, its seal, checkpoint, its seal: in this order
 

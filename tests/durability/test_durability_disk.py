@@ -236,7 +236,7 @@ def test_a_process_of_its_own_ends_in_one_sentence(command, small_disk, undistur
     train = run_module("deadtokens.training.train", *command)
     assert re.fullmatch(r"deadtokens: \S+segment-001\.nc: the segment needs about .+\n", train)
     output, segment = small_disk / "freezing.nc", outputs(undisturbed, 0)[0]
-    freezing = run_module("deadtokens.freezing.measure", segment, "--output", output)
+    freezing = run_module("deadtokens.freezing.freezing", segment, "--output", output)
     assert re.fullmatch(SENTENCE + r"\n", freezing)[1] == str(output)
     assert not output.exists()
 

@@ -16,9 +16,9 @@ from writers import WRITERS, said_by, write_as_nobody, write_with_limit
 
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent, ensure_writable, largest_file
+from deadtokens.run.spec import RunSpec
 from deadtokens.training import size
 from deadtokens.training.size import ensure_room
-from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import train_segment
 
 TOO_LARGE = (

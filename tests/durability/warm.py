@@ -8,7 +8,7 @@ import xarray as xr
 from tiny import tiny_census, tiny_trainer
 
 from deadtokens.figures.style import look
-from deadtokens.training.device import make_deterministic
+from deadtokens.run.device import make_deterministic
 
 make_deterministic(threads=1)
 tiny_trainer().advance()

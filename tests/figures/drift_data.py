@@ -10,9 +10,9 @@ import torch
 import xarray as xr
 from planted import write_run
 
-from deadtokens.drift.measure import measure_drift
-from deadtokens.training.spec import RunSpec
-from deadtokens.trajectory import layout
+from deadtokens.drift.drift import measure_drift
+from deadtokens.run import layout
+from deadtokens.run.spec import RunSpec
 
 
 @cache

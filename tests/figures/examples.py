@@ -31,9 +31,9 @@ from deadtokens.figures import draw, style
 from deadtokens.study.figures import FIGURES
 
 NAMES = [name for name in FIGURES if name != "audit"]  # that one reads JSON
-WITHOUT_RUNS = ("census", "storage", "tensors", "riddle")
+WITHOUT_RUNS = ("census", "storage", "tensors", "initial_softmax")
 DRIFT = ("path", "scree", "directions", "dependence", "bulk")
-GRADIENTS = ("firststep", "pathways", "second_moment", "sharpness")
+GRADIENTS = ("firststep", "pathways", "second_moment", "prediction")
 IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
 MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}
 HOSTILE = ["$\\frac{", "=cmd()", "<script>", "_", "ก"]
@@ -45,7 +45,7 @@ def datasets(name: str) -> list[xr.Dataset]:
         return [census([("a", "=cmd()", 5, ""), ("b", "<script>", 0, "$\\frac{")], "input-0")]
     if name == "storage":
         return [storage(np.geomspace(1 / 3, 1e5, 24).reshape(3, 2, 4), run="$\\frac{")]
-    if name == "riddle":
+    if name == "initial_softmax":
         return [start()]
     if name == "tensors":
         return [tensors(np.geomspace(1 / 3, 1e5, 16).reshape(4, 4), run="$\\frac{")]
@@ -53,7 +53,7 @@ def datasets(name: str) -> list[xr.Dataset]:
     if name in DRIFT:
         first, second = (drift(run=f"r{n}", **setting) for n, setting in enumerate(settings))
         return [first, ended(second, 9)]
-    if name == "flow":
+    if name == "gradient_flow":
         first, second = (flow(run=f"r{n}", **setting) for n, setting in enumerate(settings))
         return [first, second.assign_attrs(status="diverged", diverged_at=501)]
     if name == "loss":
@@ -186,8 +186,10 @@ CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
     ("census", "scripts"): two_vocabularies,
     **{(name, "regimes"): random_shares for name in ("shares", "ages")},
     ("causes", "hostile names"): causes_with_hostile_names,
-    **{("flow", f"{number} layers"): lambda n=number: of_layers(n) for number in (1, 2, 5)},
-    ("riddle", "nothing"): lambda: [start()],
+    **{
+        ("gradient_flow", f"{number} layers"): lambda n=number: of_layers(n) for number in (1, 2, 5)
+    },
+    ("initial_softmax", "nothing"): lambda: [start()],
     **{
         (name, f"{number} runs"): lambda n=number: of_rates(n)
         for name in GRADIENTS

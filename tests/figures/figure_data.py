@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from deadtokens.accounting.causes import CAUSES
 from deadtokens.figures.style import look
+from deadtokens.stillness.causes import CAUSES
 
 QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
 

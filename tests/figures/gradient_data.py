@@ -1,4 +1,4 @@
-"""Small datasets of the forms that `deadtokens gradients` and `deadtokens initial` write."""
+"""Small datasets as `deadtokens gradients` and `deadtokens initial_softmax` write them."""
 
 import json
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from figures.figure_data import diverged, shown_texts, stillness
 
-from deadtokens.accounting.causes import CAUSES
 from deadtokens.figures import causes
+from deadtokens.stillness.causes import CAUSES
 
 EVEN = [1 / 7] * 7
 NONE = [np.nan] * 7

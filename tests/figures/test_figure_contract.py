@@ -46,7 +46,7 @@ def two_lengths(name):
     if name in DRIFT:
         return [drift(updates=updates, precision="fp32") for updates in (8, 4)], (4, 8)
     long = datasets(name)[0]
-    axis, last = ("state", 0) if name == "flow" else ("update", 2)
+    axis, last = ("state", 0) if name == "gradient_flow" else ("update", 2)
     short = long.isel({axis: long[axis].values <= last})
     if "strata" in short:
         short = short.isel(column=slice(last))

@@ -5,13 +5,13 @@ import pytest
 from figures.figure_data import diverged, misplaced_texts, shown_texts
 from figures.gradient_data import gradients, start
 
-from deadtokens.figures import firststep, pathways, riddle, second_moment, sharpness
+from deadtokens.figures import firststep, initial_softmax, pathways, prediction, second_moment
 
 OVER_RUNS = {
     "firststep": firststep,
     "pathways": pathways,
     "second_moment": second_moment,
-    "sharpness": sharpness,
+    "prediction": prediction,
 }
 
 
@@ -20,13 +20,13 @@ def drawn(module, *datasets):
 
 
 def test_riddle_sets_the_prediction_beside_the_measurement():
-    table = riddle.table([start()])
+    table = initial_softmax.table([start()])
     tied = table[table["tying"] == "tied"].set_index("embedding_std")
     assert tied["dead_probability"].tolist() == [1e-3, 1e-12]
     assert tied["predicted_gradient_low"].tolist() == [2e-3, 2e-14]
     assert tied["predicted_gradient_high"].tolist() == [8e-3, 1.6e-11]
     assert (table["uniform_gradient"] == 2e-3).all()
-    left, right = riddle.draw(table).axes
+    left, right = initial_softmax.draw(table).axes
     assert left.get_yscale() == right.get_yscale() == left.get_xscale() == "log"
     markers = [line for line in left.lines if line.get_linestyle() == "None"]
     assert [line.get_ydata().tolist() for line in markers] == [
@@ -41,7 +41,7 @@ def test_riddle_sets_the_prediction_beside_the_measurement():
 
 def test_riddle_without_dead_tokens_says_so():
     nothing = start(dead_probability=np.nan, typical_dead_probability=np.nan, dead_gradient=np.nan)
-    figure = drawn(riddle, nothing)
+    figure = drawn(initial_softmax, nothing)
     assert "no dead tokens" in shown_texts(figure)
 
 
@@ -107,21 +107,21 @@ def test_second_moment_draws_dead_tokens_in_the_strip():
 
 
 def test_sharpness_draws_recorded_lines_and_probed_points():
-    table = sharpness.table([gradients()])
-    probed = table[table["of"] == sharpness.OF_EACH]
+    table = prediction.table([gradients()])
+    probed = table[table["of"] == prediction.OF_EACH]
     assert probed["value"].tolist() == [1.6, 1.5, 1.2, 1.0]
-    uniform = table[table["series"] == sharpness.UNIFORM].groupby("quantity")["value"].max()
+    uniform = table[table["series"] == prediction.UNIFORM].groupby("quantity")["value"].max()
     assert uniform.to_dict() == pytest.approx({"entropy": np.log(5), "probability": 0.2})
-    dead = table[table["of"] == sharpness.OF_DEAD]
+    dead = table[table["of"] == prediction.OF_DEAD]
     assert dead["value"].tolist() == pytest.approx(0.2 * np.exp(-np.arange(6) / 2))
 
 
 def test_sharpness_draws_both_temperatures():
-    table = sharpness.table([gradients()])
-    rows = table[table["quantity"] == sharpness.TEMPERATURE].groupby("of")["value"].apply(list)
-    assert rows[sharpness.OF_ALL] == [6.0, 5.0, 2.0, 0.5]
-    assert rows[sharpness.OF_LIVE] == [6.1, 5.1, 2.2, 0.7]
-    middle = sharpness.draw(table).axes[1]
+    table = prediction.table([gradients()])
+    rows = table[table["quantity"] == prediction.TEMPERATURE].groupby("of")["value"].apply(list)
+    assert rows[prediction.OF_ALL] == [6.0, 5.0, 2.0, 0.5]
+    assert rows[prediction.OF_LIVE] == [6.1, 5.1, 2.2, 0.7]
+    middle = prediction.draw(table).axes[1]
     lines = {line.get_linestyle(): line for line in middle.lines}
     assert lines["-"].get_ydata().tolist() == [6.0, 5.0, 2.0, 0.5]
     assert lines["None"].get_ydata().tolist() == [6.1, 5.1, 2.2, 0.7]
@@ -130,17 +130,17 @@ def test_sharpness_draws_both_temperatures():
 def test_an_infinite_temperature_is_not_drawn():
     data = gradients()
     data["temperature"][:] = np.inf
-    table = sharpness.table([data])
-    assert sharpness.OF_ALL not in set(table["of"])
-    sharpness.draw(table)
+    table = prediction.table([data])
+    assert prediction.OF_ALL not in set(table["of"])
+    prediction.draw(table)
 
 
 def test_sharpness_averages_seeds():
     runs = [gradients(run=f"r{seed}", precision="fp32", seed=seed) for seed in range(3)]
-    table = sharpness.table(runs)
-    means = table[(table["run"] == "") & (table["of"] == sharpness.OF_DEAD)]
+    table = prediction.table(runs)
+    means = table[(table["run"] == "") & (table["of"] == prediction.OF_DEAD)]
     assert len(means) == 6
-    assert "(mean of 3 runs)" in " ".join(shown_texts(sharpness.draw(table)))
+    assert "(mean of 3 runs)" in " ".join(shown_texts(prediction.draw(table)))
 
 
 def without_updates():
@@ -155,7 +155,7 @@ def test_a_diverged_run_is_drawn_and_marked(name):
     cut = diverged(gradients(run="d", precision="mixed"), at=4)
     figure = drawn(OVER_RUNS[name], gradients(run="c", precision="fp32"), cut)
     texts = shown_texts(figure)
-    if name in {"pathways", "sharpness"}:
+    if name in {"pathways", "prediction"}:
         assert "mixed: diverged at update 4" in texts
     assert not misplaced_texts(figure)
 

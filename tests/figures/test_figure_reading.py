@@ -9,8 +9,8 @@ from deadtokens.errors import UserError
 from deadtokens.figures import audit
 from deadtokens.figures.inputs import open_dataset
 from deadtokens.netcdf import write
+from deadtokens.run.spec import RunSpec
 from deadtokens.seal import seal, seal_path
-from deadtokens.training.spec import RunSpec
 
 SPEC, OTHER = RunSpec(), RunSpec(seed=1)
 TALLY = {"compared": 10, "differing": 0}

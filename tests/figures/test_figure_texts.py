@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from deadtokens.analysis.populations import POPULATIONS
 from deadtokens.figures import style
 from deadtokens.figures.draw import FIGURES
-from deadtokens.gradients import firststep, initial, probe, recorded
+from deadtokens.gradients import firststep, initial_softmax, probe, recorded
+from deadtokens.trajectory.populations import POPULATIONS
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = {
     "gradients.nc": {*probe.QUANTITIES, *recorded.PER_UPDATE, *firststep.ROWS, "deviation"},
-    "initial.nc": set(initial.QUANTITIES),
+    "initial_softmax.nc": set(initial_softmax.QUANTITIES),
 }
 
 

@@ -7,8 +7,8 @@ import xarray as xr
 from planted import planted, write_run
 
 from deadtokens.freezing import moves
-from deadtokens.freezing.measure import main, measure_freezing
-from deadtokens.trajectory import layout
+from deadtokens.freezing.freezing import main, measure_freezing
+from deadtokens.run import layout
 
 SPEC = {"spec": "{}"}
 

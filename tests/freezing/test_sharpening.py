@@ -17,8 +17,8 @@ from deadtokens.freezing.forces import (
     mean_entropy,
 )
 from deadtokens.freezing.sharpening import main, measure_sharpening, sampled_tokens
-from deadtokens.training.hyperparameters import Hyperparameters
-from deadtokens.training.spec import RunSpec
+from deadtokens.run.hyperparameters import Hyperparameters
+from deadtokens.run.spec import RunSpec
 from deadtokens.ulp import spacing
 
 TOKENS, WIDTH = 7, 4  # the files' census calls 0, 3 and 6 dead

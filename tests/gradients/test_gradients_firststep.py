@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from tiny import tiny_census, tiny_spec, tiny_trainer
 
-from deadtokens.analysis.populations import partition
 from deadtokens.gradients.firststep import (
     EXAMPLES,
     bin_by_gradient,
@@ -14,9 +13,10 @@ from deadtokens.gradients.firststep import (
     multiplier,
     row_summary,
 )
+from deadtokens.run.hyperparameters import Hyperparameters
 from deadtokens.seal import seal
-from deadtokens.training.hyperparameters import Hyperparameters
 from deadtokens.training.train import record_segment
+from deadtokens.trajectory.populations import partition
 
 ADAM = Hyperparameters(0.9, 0.999, 1e-8, 0.0)
 DEAD = tiny_census().dead.values

@@ -6,11 +6,11 @@ import torch
 from planted import WITH_PATHWAYS, planted, write_run
 from tiny import LIVE, VOCABULARY, bits, tiny_spec, tiny_trainer, train_run
 
-from deadtokens.analysis.populations import members_of
-from deadtokens.gradients.measure import measure_anatomy
+from deadtokens.gradients.gradients import measure_anatomy
 from deadtokens.gradients.pathways import PER_UPDATE, measure_pathways
-from deadtokens.training.clipping import clip_scale
-from deadtokens.training.precision import REGIMES
+from deadtokens.run.clipping import clip_scale
+from deadtokens.run.precision import REGIMES
+from deadtokens.trajectory.populations import members_of
 from deadtokens.trajectory.reader import open_run
 
 DEAD = np.arange(VOCABULARY) >= LIVE

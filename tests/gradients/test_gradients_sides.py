@@ -11,8 +11,8 @@ from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass
 from deadtokens.gradients.formulas import predict, sum_over_vocabulary
 from deadtokens.gradients.probe import clip
 from deadtokens.gradients.sides import initial_weights, run_pass
+from deadtokens.run.precision import REGIMES
 from deadtokens.training.batches import read_batch
-from deadtokens.training.precision import REGIMES
 
 DEAD = torch.arange(VOCABULARY) >= LIVE
 

@@ -9,14 +9,14 @@ import torch
 import xarray as xr
 from tiny import VOCABULARY, tiny_spec, tiny_stream, write_vocabulary
 
-from deadtokens.gradients import initial
+from deadtokens.gradients import initial_softmax
 from deadtokens.gradients.draws import draw_probabilities
-from deadtokens.gradients.initial import scan_embedding_std
+from deadtokens.gradients.initial_softmax import scan_embedding_std
 from deadtokens.gradients.sides import initial_weights, run_pass
 from deadtokens.gradients.start import other_std, predict_start
+from deadtokens.run.spec import RunSpec
 from deadtokens.training.batches import read_batch
 from deadtokens.training.model import Transformer
-from deadtokens.training.spec import RunSpec
 
 STDS = (0.005, 0.02, 0.1, 0.2, 0.5, 1.0)
 SPEC = RunSpec(precision="fp32", layers=1, batch=8)
@@ -148,7 +148,7 @@ def test_without_the_own_score_the_prediction_fails():
 def test_the_median_is_taken_over_tokens_and_not_over_positions():
     probability = torch.tensor([0.1, 0.3, 0.5, 0.6, 0.9], dtype=torch.float64)
     inputs = torch.tensor([7, 7, 2, 2, 4])
-    assert initial._behind_median_token(probability, inputs) == pytest.approx(0.55)
+    assert initial_softmax._behind_median_token(probability, inputs) == pytest.approx(0.55)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
@@ -171,12 +171,14 @@ def test_no_dead_tokens_are_no_numbers():
 
 def test_the_command_writes_what_was_scanned(tmp_path):
     write_vocabulary(tmp_path)
-    spec, output = tiny_spec(seed=7), tmp_path / "initial.nc"
+    spec, output = tiny_spec(seed=7), tmp_path / "initial_softmax.nc"
     arguments = {
         "name": "tiny", "spec": spec.json_text(), "stream": tmp_path / "stream.nc",
         "census": tmp_path / "census.nc", "output": output,
     }  # fmt: skip
-    initial.main([word for key, value in arguments.items() for word in (f"--{key}", str(value))])
+    initial_softmax.main(
+        [word for key, value in arguments.items() for word in (f"--{key}", str(value))]
+    )
     written = xr.load_dataset(output, engine="h5netcdf")
     assert json.loads(written.attrs["spec"])["seed"] == 7
     inputs, targets = map(torch.from_numpy, read_batch(tiny_stream(), 3, 6, 7, 1))

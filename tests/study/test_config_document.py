@@ -10,10 +10,10 @@ import pytest
 from config_data import CONFIG, DEFAULT, REPOSITORY, changed
 
 from deadtokens.errors import UserError
+from deadtokens.run.spec import flat
 from deadtokens.study.config import RunSettings
 from deadtokens.study.document import config_schema, main, schema_text, tables, with_tables
 from deadtokens.study.validation import PATTERNS
-from deadtokens.training.spec import flat
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.json"
 README = CONFIG / "README.md"

@@ -10,10 +10,10 @@ from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 from deadtokens.errors import UserError
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import flat
 from deadtokens.study.config import RunSettings, flatten
 from deadtokens.study.study import Study
-from deadtokens.training.precision import REGIMES
-from deadtokens.training.spec import flat
 
 README = (CONFIG / "README.md").read_text(encoding="utf-8")
 EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)]

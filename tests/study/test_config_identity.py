@@ -10,9 +10,9 @@ from config_data import DEFAULT, changed, with_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deadtokens.run.spec import DEFAULTS, RunSpec, flat, read_spec
 from deadtokens.study.config import flatten, nest
 from deadtokens.study.study import CorpusText, Study
-from deadtokens.training.spec import DEFAULTS, RunSpec, flat, read_spec
 
 OTHER = {
     "vocabulary": "bpe-300-01234567",

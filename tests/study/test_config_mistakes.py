@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deadtokens.errors import UserError
+from deadtokens.run.spec import DEFAULTS, flat
 from deadtokens.study.study import Study
 from deadtokens.study.validation import Place, shown
-from deadtokens.training.spec import DEFAULTS, flat
 
 MAPPING = "must be a mapping of keys to values"
 

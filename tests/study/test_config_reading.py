@@ -7,10 +7,10 @@ from config_data import CONFIG, DEFAULT
 from snakemake.common.configfile import load_configfile
 
 from deadtokens.errors import UserError
+from deadtokens.run.spec import RunSpec
 from deadtokens.study.files import read_configuration
 from deadtokens.study.size import START_MINUTES, predicted_minutes
 from deadtokens.study.size import main as size
-from deadtokens.training.spec import RunSpec
 
 
 @pytest.fixture

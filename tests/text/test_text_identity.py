@@ -10,13 +10,13 @@ import pytest
 import xarray as xr
 
 from deadtokens.errors import UserError
-from deadtokens.gradients import initial
+from deadtokens.gradients import initial_softmax
 from deadtokens.netcdf import write
+from deadtokens.run.spec import RunSpec
 from deadtokens.seal import seal, seal_path
 from deadtokens.text import census, corpus, stream, vocabulary
 from deadtokens.text.local import read_local
 from deadtokens.text.read import read_census, read_stream, read_vocabulary
-from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import train_segment
 
 TEXT = "the cat sat on the mat, and the rat sat on the cat\n" * 20
@@ -131,7 +131,7 @@ def test_a_census_counts_its_stream(two):
         read_vocabulary(two[0] / "stream.nc", path)
 
 
-@pytest.mark.parametrize("command", ["train", "initial"])
+@pytest.mark.parametrize("command", ["train", "initial_softmax"])
 def test_a_run_is_trained_on_its_own_vocabulary(command, two, tmp_path):
     spec = RunSpec(vocabulary=NAMES[0], context=8, batch=2, width=8, layers=1)
     files = [two[1] / "stream.nc", two[1] / "census.nc"]
@@ -149,7 +149,7 @@ def test_a_run_is_trained_on_its_own_vocabulary(command, two, tmp_path):
                 "--output",
                 str(tmp_path / "i.nc"),
             ]
-            initial.main([*about, *words])
+            initial_softmax.main([*about, *words])
 
 
 def test_a_vocabulary_of_another_size_than_its_name_is_told(tmp_path):

@@ -9,12 +9,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny import tiny_spec, tiny_stream, tiny_trainer, train_run, write_vocabulary
 
-from deadtokens.analysis.checkpoints import read_checkpoint
 from deadtokens.backprop.states import read_states
 from deadtokens.errors import UserError
 from deadtokens.seal import seal
 from deadtokens.text.read import digest
 from deadtokens.training.checkpoint import load_checkpoint, read_saved
+from deadtokens.training.state import read_checkpoint
 from deadtokens.training.train import train_segment
 
 W = "embedding.weight"

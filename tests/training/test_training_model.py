@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny import VOCABULARY, tiny_spec, tiny_trainer
 
+from deadtokens.run.spec import RunSpec
 from deadtokens.training.model import Transformer
-from deadtokens.training.spec import RunSpec
 
 
 def parameters(spec: RunSpec, vocabulary_size: int) -> int:

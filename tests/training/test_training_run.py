@@ -7,10 +7,10 @@ import xarray as xr
 from tiny import bits, tiny_census, tiny_spec, tiny_trainer, write_vocabulary
 
 from deadtokens.errors import UserError
+from deadtokens.run.clipping import clip_scale
+from deadtokens.run.precision import REGIMES
 from deadtokens.seal import seal
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
-from deadtokens.training.clipping import clip_scale
-from deadtokens.training.precision import REGIMES
 from deadtokens.training.train import train_segment
 from deadtokens.trajectory.reader import open_run
 

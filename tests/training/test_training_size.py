@@ -13,12 +13,12 @@ from tiny import tiny_spec, write_vocabulary
 
 from deadtokens.errors import UserError
 from deadtokens.hdf5 import SteadyFile
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import RunSpec
 from deadtokens.study.size import read_configuration, sizes
 from deadtokens.study.study import Study
 from deadtokens.training import size, train
-from deadtokens.training.precision import REGIMES
 from deadtokens.training.size import ensure_room, predicted_bytes
-from deadtokens.training.spec import RunSpec
 from deadtokens.training.train import record_segment
 from deadtokens.training.trainer import Trainer
 

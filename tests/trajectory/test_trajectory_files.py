@@ -19,7 +19,7 @@ from planted import TENSORS, WITH_PATHWAYS, census, float_bits, planted, write_r
 from tiny import bits
 
 from deadtokens.errors import UserError
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
 from deadtokens.trajectory.blocks import load_steps, load_tensor, read_blocks
 from deadtokens.trajectory.chunks import decode_chunk, encode_chunk
 from deadtokens.trajectory.reader import open_run

@@ -10,17 +10,17 @@ import pytest
 from planted import float_bits, planted, write_run
 from tiny import bits, tiny_spec, train_run
 
-from deadtokens.analysis import scalars
 from deadtokens.errors import UserError
-from deadtokens.freezing import measure as freezing
+from deadtokens.freezing import freezing as freezing
 from deadtokens.identity import check_run
+from deadtokens.run import layout
 from deadtokens.seal import seal, seal_path
-from deadtokens.trajectory import layout
+from deadtokens.trajectory import scalars
 from deadtokens.trajectory.blocks import load_tensor, read_blocks
+from deadtokens.trajectory.pieces import read_pieces
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
-from deadtokens.trajectory.updates import read_tiles
-from deadtokens.trajectory.windows import read_pieces
+from deadtokens.trajectory.tiles import read_tiles
 
 READERS = {
     "list_segments": list_segments,

@@ -9,13 +9,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny import VOCABULARY, bits, tiny_census, tiny_spec, tiny_trainer
 
-from deadtokens.accounting.audit import audit_run
+from deadtokens.audit.audit import audit_run
 from deadtokens.errors import UserError
-from deadtokens.freezing.measure import measure_freezing
+from deadtokens.freezing.freezing import measure_freezing
+from deadtokens.run import layout
+from deadtokens.run.precision import REGIMES
 from deadtokens.seal import seal
-from deadtokens.training.precision import REGIMES
 from deadtokens.training.train import record_segment
-from deadtokens.trajectory import blocks, layout, reader, replay, updates
+from deadtokens.trajectory import blocks, reader, replay, tiles
 from deadtokens.trajectory.proof import Proof, checksums
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.verify import verdict
@@ -103,8 +104,8 @@ def test_blocks_are_those_of_the_record(pair):
 
 
 def test_tiles_are_those_of_the_record(pair, monkeypatch):
-    monkeypatch.setattr(updates, "TILE_BYTES", 10 * 8 * 13 * 16)
-    whole, alone = (list(updates.read_tiles(folder)) for folder in pair)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 10 * 8 * 13 * 16)
+    whole, alone = (list(tiles.read_tiles(folder)) for folder in pair)
     assert len(whole) >= 4
     for one, other in zip(whole, alone, strict=True):
         assert (one.tokens, one.updates) == (other.tokens, other.updates)
@@ -247,7 +248,7 @@ class TestRefusal:
         for read in (
             lambda: reader.open_run(run).exp_avg_sq.sel(state=16).values,
             lambda: blocks.load_tensor(run, "exp_avg_sq", slice(12, 13)),
-            lambda: list(updates.read_tiles(run)),
+            lambda: list(tiles.read_tiles(run)),
         ):
             with pytest.raises(UserError, match="rows 10 to 14, that training had after update 1"):
                 read()

@@ -30,7 +30,7 @@ def test_runs_of_two_lengths_are_two_of_a_figure(house):
 def test_more_steps_train_only_what_is_missing(house):
     longer = copy.deepcopy(TINY)
     longer["defaults"]["steps"] = 9
-    not_by_steps = {"draw_census", "draw_storage", "draw_tensors", "draw_riddle"}
+    not_by_steps = {"draw_census", "draw_storage", "draw_tensors", "draw_initial_softmax"}
     redrawn = {job: 1 for job in DRAWN if job not in not_by_steps}
     assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
     longer["experiments"]["regimes"]["figures"] = ["audit"]

@@ -16,11 +16,11 @@ from deadtokens.study.figures import FIGURES
 OF_FREEZING = ("frozen", "displacement", "phases", "survival", "ulps", "strata")
 OF_GRADIENTS = (
     *("audit", "shares", "ages", "causes"),
-    *("firststep", "pathways", "second_moment", "sharpness"),
+    *("firststep", "pathways", "second_moment", "prediction"),
 )
 # Of the first run alone, or of none.
 NOT_BY_SEGMENTS_OF_THE_SECOND = {
-    "draw_census", "draw_riddle", "draw_storage", "draw_tensors", "draw_animation",
+    "draw_census", "draw_initial_softmax", "draw_storage", "draw_tensors", "draw_animation",
 }  # fmt: skip
 
 
@@ -35,23 +35,23 @@ def test_an_edit_reruns_what_follows_from_it(house):
     figure.write_text(figure.read_text() + "\n\nUNUSED = 1\n")
     house.edit(f"{package}/freezing/moves.py", "QUANTILES = (0.05,", "QUANTILES = (0.06,")
     house.edit(
-        f"{package}/accounting/terms.py",
+        f"{package}/attribution/terms.py",
         "displacement[i] = np.float64(after[i]) - before[i]",
         "displacement[i] = np.float64(after[i]) - 2 * before[i]",
     )
     assert house.would_run() == {
         "measure_freezing": 2,
-        "attribute_motion": 2,
+        "compute_attribution": 2,
         **{f"draw_{figure}": 1 for figure in ("path", *OF_FREEZING, "shares", "ages")},
     }
     rule = "W.mul_(1 - lr * hyper.weight_decay)"
-    house.edit(f"{package}/training/update.py", rule, rule.replace("decay)", "decay * 2)"))
+    house.edit(f"{package}/run/update.py", rule, rule.replace("decay)", "decay * 2)"))
     assert house.would_run() == {
         "train_segment": 4,
         **ANALYSED,
         "measure_storage": 1,
         "measure_tensors": 1,
-        **{job: 1 for job in DRAWN if job not in {"draw_census", "draw_riddle"}},
+        **{job: 1 for job in DRAWN if job not in {"draw_census", "draw_initial_softmax"}},
     }
 
 
@@ -95,8 +95,12 @@ RERUN_OF = {
         **{f"draw_{figure}": 1 for figure in (*OF_FREEZING, "audit")},
     },
     ("trajectory/segment-001.nc",): {
-        **dict.fromkeys(ANALYSED.keys() - {"go_back_by_hand"}, 1),
-        **{job: 1 for job in DRAWN if job not in {*NOT_BY_SEGMENTS_OF_THE_SECOND, "draw_flow"}},
+        **dict.fromkeys(ANALYSED.keys() - {"run_backprop"}, 1),
+        **{
+            job: 1
+            for job in DRAWN
+            if job not in {*NOT_BY_SEGMENTS_OF_THE_SECOND, "draw_gradient_flow"}
+        },
     },
     ("checkpoints/checkpoint-000.safetensors",): {
         "train_segment": 1,
@@ -141,7 +145,7 @@ def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finish
         f"draw_{figure}": 1 + (figure not in OF_GRADIENTS) + (figure in {"frozen", "animation"})
         for figure in (*FIGURES, "animation")
     }
-    assert (jobs["measure_freezing"], jobs["audit_replay"], jobs["go_back_by_hand"]) == (2, 1, 2)
+    assert (jobs["measure_freezing"], jobs["run_audit"], jobs["run_backprop"]) == (2, 1, 2)
 
 
 def in_the_model(house):

@@ -124,7 +124,7 @@ def test_the_gradients_follow_from_the_formulas(precision, finished):
     assert found.probe.values.tolist() == [1, 2, 3, 4, 6, 7]
     assert (found.deviation <= found.tolerance).all()
     assert (found.grad_differing[:-1] == 0).all()
-    start = xr.open_dataset(finished.run("pure-bf16") / "initial.nc")
+    start = xr.open_dataset(finished.run("pure-bf16") / "initial_softmax.nc")
     assert start.dead_probability.sel(embedding_std=0.02, tying="tied") == pytest.approx(
         1 / 290, rel=0.01
     )

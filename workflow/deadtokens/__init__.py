@@ -1,8 +1,9 @@
 """How dead tokens drift through embedding space and freeze.
 
-The folders follow the data: ``text`` (corpora, vocabulary, census), ``training`` (model, optimizer,
-loop), ``trajectory`` (what is recorded, and how it is read back), then what the record says:
-``freezing``, ``drift``, ``accounting``, ``gradients``, ``backprop``, and in ``analysis`` what they
-share; last ``figures``. ``study`` holds the configuration; no other folder reads it. Each folder's
+The folders follow the data: ``text`` (corpora, vocabulary, census), ``run`` (what determines a
+run's numbers), ``trajectory`` (its record, and how that is read back), ``training`` (model, loop);
+then what the record says: ``freezing``, ``drift``, ``audit``, ``attribution``, ``stillness``,
+``gradients``, ``backprop``, with the ``statistics`` that they share, and what recording ``costs``;
+last ``figures``. ``study`` holds the configuration; no other folder reads it. Each folder's
 ``__init__`` is a map of it.
 """

@@ -19,7 +19,7 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
     Parameters
     ----------
     module : str
-        Dotted name, such as ``deadtokens.freezing.measure``.
+        Dotted name, such as ``deadtokens.freezing.freezing``.
     root : Path
         Folder of the package.
 

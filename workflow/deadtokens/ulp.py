@@ -3,7 +3,7 @@
 Values are float32 arrays; those of bfloat16 are the float32 with the same value. Everything is done
 on bit patterns, so that subnormals and powers of two come out right. These are the definitions;
 what is done to every weight of every update is compiled, in `freezing.steps` and
-`accounting.causes`, and held against them.
+`stillness.causes`, and held against them.
 
 A float32 value has a place on bfloat16's grid too: the number that it becomes when it is rounded to
 nearest, ties to even, as every cast of torch and every regime that rounds once into its weights

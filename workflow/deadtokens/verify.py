@@ -8,7 +8,7 @@ from pathlib import Path
 
 import h5py
 
-from deadtokens.audits import read_audit
+from deadtokens.audit.reading import read_audit
 from deadtokens.errors import UserError
 from deadtokens.files import is_temporary
 from deadtokens.identity import CHECKPOINT, SEGMENT

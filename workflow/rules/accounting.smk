@@ -10,36 +10,36 @@ OUTPUTS:
 """
 
 
-rule audit_replay:
+rule run_audit:
     """Replay the optimizer of a run and compare every bit with its record."""
     input:
         **reads(segments=run_segments),
     output:
         **sealed(audit="results/runs/{run}/steps-{steps}/audit.json"),
     log:
-        "logs/audit_replay/{run}/{steps}.log",
+        "logs/run_audit/{run}/{steps}.log",
     conda:
         ENVIRONMENT
     params:
-        code=code("accounting.audit"),
+        code=code("audit.audit"),
     shell:
         """
         deadtokens audit {input.segments:q} --output {output.audit:q} --log {log:q}
         """
 
 
-rule attribute_motion:
+rule compute_attribution:
     """Say what moved the tokens of a run: gradient, momentum, decay or rounding."""
     input:
         **reads(segments=run_segments),
     output:
         **sealed(attribution="results/runs/{run}/steps-{steps}/attribution.nc"),
     log:
-        "logs/attribute_motion/{run}/{steps}.log",
+        "logs/compute_attribution/{run}/{steps}.log",
     conda:
         ENVIRONMENT
     params:
-        code=code("accounting.attribution"),
+        code=code("attribution.attribution"),
     shell:
         """
         deadtokens attribution {input.segments:q} --output {output.attribution:q} --log {log:q}
@@ -57,7 +57,7 @@ rule explain_stillness:
     conda:
         ENVIRONMENT
     params:
-        code=code("accounting.stillness"),
+        code=code("stillness.stillness"),
     shell:
         """
         deadtokens stillness {input.segments:q} --output {output.stillness:q} --log {log:q}

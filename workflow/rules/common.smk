@@ -186,7 +186,7 @@ def of_first_run(file):
 
 def start_of_first_run(members):
     """Return the softmax before training of the first run of an experiment."""
-    return [f"results/runs/{members[0].run}/initial.nc"]
+    return [f"results/runs/{members[0].run}/initial_softmax.nc"]
 
 
 # Each figure, and the files of an experiment that it draws.
@@ -209,12 +209,12 @@ FIGURES = {
     "shares": of_every_run("attribution.nc", needed="grad"),
     "ages": of_every_run("attribution.nc", needed="grad"),
     "causes": of_every_run("stillness.nc", needed="grad"),
-    "flow": of_every_run("backprop.nc"),
-    "riddle": start_of_first_run,
+    "gradient_flow": of_every_run("backprop.nc"),
+    "initial_softmax": start_of_first_run,
     "firststep": of_every_run("gradients.nc", needed="grad"),
     "pathways": of_every_run("gradients.nc", needed="grad"),
     "second_moment": of_every_run("gradients.nc", needed="grad"),
-    "sharpness": of_every_run("gradients.nc", needed="grad"),
+    "prediction": of_every_run("gradients.nc", needed="grad"),
     "storage": of_first_run("storage.nc"),
     "tensors": of_first_run("tensors.nc"),
 }

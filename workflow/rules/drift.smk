@@ -21,7 +21,7 @@ rule measure_drift:
     conda:
         ENVIRONMENT
     params:
-        code=code("drift.measure"),
+        code=code("drift.drift"),
     shell:
         """
         deadtokens drift {input.segments:q} --output {output.drift:q} --log {log:q}

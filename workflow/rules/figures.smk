@@ -3,7 +3,7 @@
 REQUIRED INPUTS:
 
     results/runs/{run}/steps-{steps}/: see FIGURES in common.smk
-    results/runs/{run}/initial.nc
+    results/runs/{run}/initial_softmax.nc
     results/vocabularies/{vocabulary}/census.nc
     results/benchmarks/{run}/storage.nc, tensors.nc
 

@@ -21,7 +21,7 @@ rule measure_freezing:
     conda:
         ENVIRONMENT
     params:
-        code=code("freezing.measure"),
+        code=code("freezing.freezing"),
     shell:
         """
         deadtokens freezing {input.segments:q} --output {output.freezing:q} --log {log:q}

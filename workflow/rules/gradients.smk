@@ -9,28 +9,28 @@ REQUIRED INPUTS:
 OUTPUTS:
 
     results/runs/{run}/steps-{steps}/gradients.nc, backprop.nc, backprop.csv
-    results/runs/{run}/initial.nc
+    results/runs/{run}/initial_softmax.nc
 """
 
 
-rule go_back_by_hand:
+rule run_backprop:
     """Backpropagate by hand at the states of a run and compare with autograd."""
     input:
         **reads(checkpoints=run_checkpoints, stream=run_vocabulary("stream.nc")),
     output:
-        **sealed(flow="results/runs/{run}/steps-{steps}/backprop.nc"),
+        **sealed(backprop="results/runs/{run}/steps-{steps}/backprop.nc"),
         csv="results/runs/{run}/steps-{steps}/backprop.csv",
     log:
-        "logs/go_back_by_hand/{run}/{steps}.log",
+        "logs/run_backprop/{run}/{steps}.log",
     conda:
         ENVIRONMENT
     params:
-        code=code("backprop.measure"),
+        code=code("backprop.backprop"),
     shell:
         """
         deadtokens backprop {input.checkpoints:q} \
             --stream {input.stream:q} \
-            --output {output.flow:q} \
+            --output {output.backprop:q} \
             --csv {output.csv:q} \
             --log {log:q}
         """
@@ -52,7 +52,7 @@ rule measure_gradients:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads
     params:
-        code=code("gradients.measure"),
+        code=code("gradients.gradients"),
     shell:
         """
         deadtokens gradients {input.segments:q} \
@@ -68,7 +68,7 @@ rule scan_initial_softmax:
     input:
         **reads(stream=run_vocabulary("stream.nc"), census=run_vocabulary("census.nc")),
     output:
-        **sealed(initial="results/runs/{run}/initial.nc"),
+        **sealed(initial_softmax="results/runs/{run}/initial_softmax.nc"),
     log:
         "logs/scan_initial_softmax/{run}.log",
     conda:
@@ -76,14 +76,14 @@ rule scan_initial_softmax:
     threads: lambda wildcards: study.runs[wildcards.run].threads
     params:
         spec=lambda wildcards: study.runs[wildcards.run].json_text(),
-        code=code("gradients.initial"),
+        code=code("gradients.initial_softmax"),
     shell:
         """
-        deadtokens initial \
+        deadtokens initial_softmax \
             --name {wildcards.run:q} \
             --spec {params.spec:q} \
             --stream {input.stream:q} \
             --census {input.census:q} \
-            --output {output.initial:q} \
+            --output {output.initial_softmax:q} \
             --log {log:q}
         """

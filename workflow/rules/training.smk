@@ -8,6 +8,7 @@ OUTPUTS:
 
     results/runs/{run}/trajectory/segment-{segment}.nc
     results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors
+    results/runs/{run}/steps-{steps}/scalars.nc
 """
 
 
@@ -52,4 +53,22 @@ rule train_segment:
             --checkpoint {output.checkpoint:q} \
             {params.elsewhere} \
             --log {log:q}
+        """
+
+
+rule collect_scalars:
+    """Collect loss and learning rate of a run."""
+    input:
+        **reads(segments=run_segments),
+    output:
+        **sealed(scalars="results/runs/{run}/steps-{steps}/scalars.nc"),
+    log:
+        "logs/collect_scalars/{run}/{steps}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("trajectory.scalars"),
+    shell:
+        """
+        deadtokens scalars {input.segments:q} --output {output.scalars:q} --log {log:q}
         """

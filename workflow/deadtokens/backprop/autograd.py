@@ -9,8 +9,8 @@ from torch.overrides import TorchFunctionMode
 
 from deadtokens.backprop.layers import split_heads
 from deadtokens.backprop.symbols import INPUT_NAME, OUTSIDE, Tensors, parameters_by_symbol
+from deadtokens.run.spec import RunSpec
 from deadtokens.training.model import Transformer
-from deadtokens.training.spec import RunSpec
 
 TOLERANCE = 1e-10
 # Intermediates that a part of a block gets as its argument, and those that it returns.

@@ -28,7 +28,7 @@ from deadtokens.backprop.layers import (
     sum_rows,
 )
 from deadtokens.backprop.symbols import OUTSIDE, Tensors, in_block, of_block
-from deadtokens.training.spec import RunSpec
+from deadtokens.run.spec import RunSpec
 
 
 def forward(weights: Tensors, inputs: Tensor, targets: Tensor, spec: RunSpec) -> Tensors:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from deadtokens.analysis.checkpoints import State, read_checkpoint
 from deadtokens.errors import UserError
+from deadtokens.run.precision import REGIMES
 from deadtokens.training.model import Transformer
-from deadtokens.training.precision import REGIMES
+from deadtokens.training.state import State, read_checkpoint
 
 
 def read_states(checkpoints: Sequence[Path], text: str) -> list[State]:

@@ -1,6 +1,6 @@
 """Where the cloud of dead tokens goes.
 
-`measure` is the command: it takes the `record`, follows the clouds in one pass (`follow`, sums in
+`drift` is the command: it takes the `record`, follows the clouds in one pass (`follow`, sums in
 `cloud`), describes them (`clouds`), finds principal `components` of several sets
 (`component_sets`), names their `directions`, and asks what a token's drift depends on (`tokens`,
 `dependence`) and what the mean hidden states alone would have done (`hindcast`). `plane` is what

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deadtokens.analysis.spread import Spread
 from deadtokens.loops import compiled
+from deadtokens.statistics.spread import Spread
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from deadtokens.analysis.populations import POPULATIONS
 from deadtokens.drift.cloud import Positions, effective_dimension, follow_path, spectra
 from deadtokens.drift.follow import Followed, joined_motion, joined_positions
+from deadtokens.trajectory.populations import POPULATIONS
 
 
 def describe_clouds(found: Followed, members: np.ndarray) -> dict[str, np.ndarray]:

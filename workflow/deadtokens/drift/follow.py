@@ -5,7 +5,6 @@ from dataclasses import astuple, dataclass, field
 
 import numpy as np
 
-from deadtokens.analysis.populations import POPULATIONS
 from deadtokens.drift.cloud import (
     CloudSums,
     Motion,
@@ -15,6 +14,7 @@ from deadtokens.drift.cloud import (
     spectra,
 )
 from deadtokens.trajectory.blocks import Block
+from deadtokens.trajectory.populations import POPULATIONS
 
 TILE = 64  # tokens: with 64 components and 64 steps a megabyte
 

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import torch
 
-from deadtokens.training.clipping import clip_scale
-from deadtokens.training.hyperparameters import Hyperparameters, hyperparameters
-from deadtokens.training.precision import REGIMES
-from deadtokens.training.replayed import update_W
-from deadtokens.training.rounding import ON_CPU
-from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import adamw_
+from deadtokens.run.clipping import clip_scale
+from deadtokens.run.compiled_update import update_W
+from deadtokens.run.hyperparameters import Hyperparameters, hyperparameters
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.rounding import ON_CPU
+from deadtokens.run.spec import RunSpec
+from deadtokens.run.update import adamw_
 
 IN_FORMAT = "optimizer on p h, in the run's formats"
 EXACT = "optimizer on p h, in float64"

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from deadtokens.analysis.populations import POPULATIONS
 from deadtokens.drift.components import principal_components
 from deadtokens.drift.directions import oriented
 from deadtokens.drift.follow import Followed
+from deadtokens.trajectory.populations import POPULATIONS
 
 AXES = 2
 

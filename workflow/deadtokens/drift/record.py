@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from deadtokens.analysis.populations import DEAD, POPULATIONS, members_of
 from deadtokens.drift.components import resampling_weights
 from deadtokens.drift.follow import Watch
+from deadtokens.trajectory.populations import DEAD, POPULATIONS, members_of
 
 MARKED = 7
 FRAMES = 60

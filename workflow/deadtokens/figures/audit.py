@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from deadtokens.audits import read_audit
+from deadtokens.audit.reading import read_audit
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import NAMES, typed

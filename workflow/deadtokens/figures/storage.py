@@ -43,7 +43,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Parameters
     ----------
     datasets : sequence of one Dataset
-        A run's measurement, as `deadtokens.analysis.storage` makes it.
+        A run's measurement, as `deadtokens.costs.storage` makes it.
 
     Returns
     -------

@@ -41,7 +41,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     Parameters
     ----------
     datasets : sequence of one Dataset
-        A run's measurement, as `deadtokens.analysis.tensors` makes it.
+        A run's measurement, as `deadtokens.costs.tensors` makes it.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from deadtokens.training.hyperparameters import Hyperparameters
+from deadtokens.run.hyperparameters import Hyperparameters
 from deadtokens.ulp import half_ulp_walls
 
 WELL_ABOVE = 10.0  # times eps: there eps changes an update by less than a tenth

@@ -9,11 +9,11 @@ from itertools import groupby
 
 import numpy as np
 
-from deadtokens.analysis.populations import DEAD
-from deadtokens.analysis.spread import Spread
 from deadtokens.freezing.lives import Lives
 from deadtokens.freezing.steps import PHASES, Steps, measure_steps, values_of
-from deadtokens.trajectory.windows import Piece
+from deadtokens.statistics.spread import Spread
+from deadtokens.trajectory.pieces import Piece
+from deadtokens.trajectory.populations import DEAD
 
 ROWS_AT_A_TIME = 16  # what is worked on then stays in the processor's cache
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

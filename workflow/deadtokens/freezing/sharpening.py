@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deadtokens.analysis.origin import run_attributes
 from deadtokens.freezing.forces import (
     FORCES,
     TREND,
@@ -28,12 +27,13 @@ from deadtokens.freezing.forces import (
 )
 from deadtokens.freezing.steps import values_of
 from deadtokens.netcdf import write
-from deadtokens.training.hyperparameters import hyperparameters
-from deadtokens.training.spec import RunSpec, read_spec
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
+from deadtokens.run.hyperparameters import hyperparameters
+from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.pieces import Piece, read_pieces
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
-from deadtokens.trajectory.windows import Piece, read_pieces
 
 SAMPLE = 256  # dead tokens, at least, if there are so many
 UPDATES_AT_A_TIME = 16

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from deadtokens.gradients.start import embedding_std, other_std
-from deadtokens.training.spec import RunSpec
+from deadtokens.run.spec import RunSpec
 
 DRAWS = 39  # their range holds one more draw with probability (39 - 1) / (39 + 1) = 0.95
 

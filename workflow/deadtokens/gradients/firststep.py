@@ -8,16 +8,16 @@ import numpy as np
 import torch
 import xarray as xr
 
-from deadtokens.analysis.populations import POPULATIONS
-from deadtokens.training.hyperparameters import (
+from deadtokens.run.hyperparameters import (
     Hyperparameters,
     hyperparameters,
     learning_rate,
     step_size,
 )
-from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import adamw_, denominator
+from deadtokens.run.spec import RunSpec
+from deadtokens.run.update import adamw_, denominator
 from deadtokens.trajectory.blocks import load_tensor
+from deadtokens.trajectory.populations import POPULATIONS
 from deadtokens.trajectory.segments import Segments
 
 EXAMPLES = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 7.65e-3, 1.79e-10)

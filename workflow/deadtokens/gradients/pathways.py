@@ -13,16 +13,16 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from deadtokens.analysis.populations import POPULATIONS
 from deadtokens.gradients.recorded import over_updates
 from deadtokens.gradients.sides import SIDES
-from deadtokens.training.clipping import clip_scale
-from deadtokens.training.spec import RunSpec
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
+from deadtokens.run.clipping import clip_scale
+from deadtokens.run.spec import RunSpec
+from deadtokens.trajectory.pieces import read_pieces
+from deadtokens.trajectory.populations import POPULATIONS
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.staging import BITS
 from deadtokens.trajectory.tensors import as_tensor
-from deadtokens.trajectory.windows import read_pieces
 
 NAMES = ("grad", *layout.PATHWAYS)
 PER_UPDATE = {

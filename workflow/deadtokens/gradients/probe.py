@@ -11,16 +11,15 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from deadtokens.analysis.populations import DEAD, LIVE, POPULATIONS
 from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass, relative_errors, row_norm
 from deadtokens.gradients.sides import SIDES, Pass, run_pass
 from deadtokens.gradients.states import Moment
 from deadtokens.gradients.temperature import temperature
+from deadtokens.run.clipping import clip_scale
+from deadtokens.run.spec import RunSpec, w_name
 from deadtokens.training.batches import read_batch
-from deadtokens.training.clipping import clip_scale
-from deadtokens.training.optimizer import w_name
-from deadtokens.training.spec import RunSpec
 from deadtokens.trajectory.blocks import load_steps
+from deadtokens.trajectory.populations import DEAD, LIVE, POPULATIONS
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.staging import BITS
 

@@ -6,8 +6,6 @@ import numpy as np
 import torch
 import xarray as xr
 
-from deadtokens.analysis.populations import DEAD, POPULATIONS
-from deadtokens.analysis.quantiles import quantiles_of_finite
 from deadtokens.gradients.sides import SIDES
 from deadtokens.gradients.statistics import (
     DECADE,
@@ -20,9 +18,11 @@ from deadtokens.gradients.statistics import (
     straight_line,
     sum_ratio,
 )
-from deadtokens.training.clipping import clip_scale
-from deadtokens.training.spec import RunSpec
+from deadtokens.run.clipping import clip_scale
+from deadtokens.run.spec import RunSpec
+from deadtokens.statistics.quantiles import quantiles_of_finite
 from deadtokens.trajectory.blocks import read_blocks
+from deadtokens.trajectory.populations import DEAD, POPULATIONS
 from deadtokens.trajectory.segments import Segments
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

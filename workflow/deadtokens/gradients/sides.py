@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import RunSpec
 from deadtokens.training.model import Transformer
-from deadtokens.training.precision import REGIMES
-from deadtokens.training.spec import RunSpec
 
 SIDES = ("input", "output")
 EMBEDDING = "embedding.weight"

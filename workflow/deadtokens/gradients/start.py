@@ -29,8 +29,8 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import chi, norm
 
+from deadtokens.run.spec import RunSpec
 from deadtokens.training.model import EXPANSION
-from deadtokens.training.spec import RunSpec
 
 # E[act(a z)^2] / a^2 of a small normal a z: GELU is x / 2 there, ReLU cuts half of the numbers off.
 PASSED_ON = {"gelu": 1 / 4, "relu": 1 / 2}

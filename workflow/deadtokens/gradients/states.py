@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deadtokens.analysis.checkpoints import read_checkpoint
 from deadtokens.errors import UserError
+from deadtokens.run.spec import RunSpec
 from deadtokens.text.read import digest
-from deadtokens.training.spec import RunSpec
+from deadtokens.training.state import read_checkpoint
 from deadtokens.training.trainer import Trainer
 
 EARLY = (1, 2, 3, 6, 11, 21, 51, 101)  # updates that are reached by training again

@@ -8,10 +8,10 @@ from unicodedata import category
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from deadtokens.models import Model
+from deadtokens.run.spec import Count, RunSpec
 from deadtokens.study.figures import ANIMATION, FIGURES
 from deadtokens.study.validation import DIGEST, NAME
 from deadtokens.text.sources import PINNED
-from deadtokens.training.spec import Count, RunSpec
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Digest = Annotated[str, StringConstraints(pattern=DIGEST)]

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from deadtokens.run.spec import RunSpec
 from deadtokens.study.files import read_configuration
 from deadtokens.study.study import Study
 from deadtokens.training.size import predicted_bytes
-from deadtokens.training.spec import RunSpec
 
 START_MINUTES = 5  # of a job: the libraries from a shared disk, the text, the first update
 SLOW_CORE = 5e9  # operations a second; an idle core of 2021 does four times as many

@@ -12,6 +12,7 @@ from typing import Any
 from deadtokens.errors import UserError
 from deadtokens.files import sha256_of
 from deadtokens.models import short_digest
+from deadtokens.run.spec import RunSpec, flat
 from deadtokens.study.config import (
     Config,
     Corpus,
@@ -23,7 +24,6 @@ from deadtokens.study.config import (
 )
 from deadtokens.study.validation import Place, build, suggestion
 from deadtokens.text.sources import PINNED
-from deadtokens.training.spec import RunSpec, flat
 
 LONGEST_ORIGIN = 80  # bytes: the name of a folder and of a log has 255
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
 from deadtokens.identity import check_run, claim_of, updates_per_segment
+from deadtokens.run.precision import REGIMES
 from deadtokens.seal import check_seal
-from deadtokens.training.precision import REGIMES
 from deadtokens.training.trainer import Trainer
 
 WEIGHT = "weight"

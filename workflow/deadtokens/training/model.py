@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import RunSpec
 from deadtokens.training.loss import Prediction, predict
-from deadtokens.training.precision import REGIMES
 from deadtokens.training.products import Linear, Products
-from deadtokens.training.spec import RunSpec
 
 EXPANSION = 4  # width of the MLP's hidden layer, in units of the model's width
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from deadtokens.training.hyperparameters import Hyperparameters, hyperparameters
-from deadtokens.training.noise import Noise
-from deadtokens.training.precision import REGIMES
-from deadtokens.training.spec import RunSpec
-from deadtokens.training.update import rounded_adamw_
+from deadtokens.run.hyperparameters import Hyperparameters, hyperparameters
+from deadtokens.run.noise import Noise
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import RunSpec
+from deadtokens.run.update import rounded_adamw_
 
 
 class RoundedAdamW(torch.optim.Optimizer):
@@ -87,8 +87,3 @@ def build_optimizer(spec: RunSpec, model: nn.Module) -> torch.optim.Optimizer:
         foreach=False,
         fused=False,
     )
-
-
-def w_name(spec: RunSpec) -> str:
-    """Return the name in the model of the recorded matrix W."""
-    return "embedding.weight" if spec.tied else "unembedding.weight"

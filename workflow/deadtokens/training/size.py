@@ -7,9 +7,9 @@ from pathlib import Path
 
 from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable, largest_file
-from deadtokens.training.precision import REGIMES, Regime
-from deadtokens.training.spec import RunSpec
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
+from deadtokens.run.precision import REGIMES, Regime
+from deadtokens.run.spec import RunSpec
 
 BYTES = {"bfloat16": 2, "float32": 4}
 

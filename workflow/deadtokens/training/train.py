@@ -13,24 +13,24 @@ import xarray as xr
 from deadtokens.commit import git_commit
 from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable
-from deadtokens.seal import seal, seal_path
-from deadtokens.text.read import read_census, read_vocabulary
-from deadtokens.training.batches import count_sampled
-from deadtokens.training.checkpoint import check_end, load_checkpoint, save_checkpoint
-from deadtokens.training.device import choose_device, keep_freed_memory, make_deterministic
-from deadtokens.training.machine import (
+from deadtokens.run import layout
+from deadtokens.run.device import choose_device, keep_freed_memory, make_deterministic
+from deadtokens.run.machine import (
     DEVICE,
     Machine,
     as_attribute,
     check_same_machine,
     describe_machine,
 )
+from deadtokens.run.rounding import ATTRIBUTE, Rounding, ask_rounding
+from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.seal import seal, seal_path
+from deadtokens.text.read import read_census, read_vocabulary
+from deadtokens.training.batches import count_sampled
+from deadtokens.training.checkpoint import check_end, load_checkpoint, save_checkpoint
 from deadtokens.training.products import describe_products, slow_because
 from deadtokens.training.progress import Progress
-from deadtokens.training.rounding import ATTRIBUTE, Rounding, ask_rounding
-from deadtokens.training.spec import RunSpec, read_spec
 from deadtokens.training.trainer import Trainer
-from deadtokens.trajectory import layout
 from deadtokens.trajectory.writer import write_segment
 
 log = logging.getLogger(__name__)

@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deadtokens.run import layout
+from deadtokens.run.clipping import clip_scale
+from deadtokens.run.hyperparameters import learning_rate
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import RunSpec
 from deadtokens.training.batches import read_batch
-from deadtokens.training.clipping import clip_scale
-from deadtokens.training.hyperparameters import learning_rate
 from deadtokens.training.loss import Prediction
 from deadtokens.training.model import Transformer
 from deadtokens.training.optimizer import build_optimizer
-from deadtokens.training.precision import REGIMES
-from deadtokens.training.spec import RunSpec
-from deadtokens.trajectory import layout
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from itertools import groupby
 import h5py
 import numpy as np
 
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
 from deadtokens.trajectory.segments import (
     Header,
     Segments,

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deadtokens.training.noise import mix_
+from deadtokens.run.noise import mix_
 
 WITHIN_ROWS, OF_ROWS = 0, 1 << 30  # where each series of multipliers begins
 

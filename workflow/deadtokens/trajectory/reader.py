@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
 from deadtokens.trajectory.lazy import Stretch, recorded_array, replayed_arrays
 from deadtokens.trajectory.segments import (
     MADE_ON,

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from deadtokens.errors import UserError
-from deadtokens.training.device import describe_device
-from deadtokens.training.replayed import update_W
-from deadtokens.training.rounding import rounding_of
-from deadtokens.training.spec import read_spec
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
+from deadtokens.run.compiled_update import update_W
+from deadtokens.run.device import describe_device
+from deadtokens.run.rounding import rounding_of
+from deadtokens.run.spec import read_spec
 from deadtokens.trajectory.chunks import place
 from deadtokens.trajectory.inflate import UNSIGNED, inflate_now, overlap
 from deadtokens.trajectory.proof import checksums_differ

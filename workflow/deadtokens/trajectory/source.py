@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
 from deadtokens.trajectory.inflate import inflate
 
 if TYPE_CHECKING:

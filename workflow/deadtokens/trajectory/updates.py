@@ -1,8 +1,8 @@
-"""Everything known of some tokens over one segment, in its own number format: for replays.
+"""Everything recorded of chosen tokens, update by update, in its own number format.
 
-A segment holds the state at which it starts, so each gradient finds the states before and after it
-in the same file. The optimizer works element by element, so tokens can be taken a few at a time:
-memory depends on neither the length of the run nor the size of the vocabulary.
+For analyses of a few tokens over a whole run: chunks without a chosen token are not touched, and of
+the others only the chosen rows are kept. Each chunk is inflated once, while the caller works on the
+one before it: memory does not grow with the run.
 """
 
 import os
@@ -14,150 +14,122 @@ import h5py
 import numpy as np
 from torch import Tensor
 
-from deadtokens.training.rounding import Rounding, rounding_of
-from deadtokens.trajectory import layout
-from deadtokens.trajectory.inflate import UNSIGNED, inflate
-from deadtokens.trajectory.replay import Replay
-from deadtokens.trajectory.segments import Segments, list_segments, open_each
-from deadtokens.trajectory.source import tensor_format, tensor_shape
+from deadtokens.run import layout
+from deadtokens.run.rounding import Rounding, rounding_of
+from deadtokens.trajectory.inflate import UNSIGNED
+from deadtokens.trajectory.segments import Segments, list_segments
+from deadtokens.trajectory.source import Source, tensor_format
 from deadtokens.trajectory.tensors import as_tensor
 
-TILE_BYTES = 64 << 20  # of all tensors of a tile; two tiles are in memory at a time
-
 
 @dataclass(frozen=True)
-class Evidence:
-    """What a segment holds of the state tensors that it does not record.
+class Update:
+    """What is recorded of the chosen tokens around one update.
 
     Attributes
     ----------
-    first : dict of str to Tensor of shape (tokens, components)
-        Before the first update.
-    checksums : dict of str to int32 Tensor of shape (groups, updates + 1)
-        Of each state, as `proof.checksums` gives them.
-    group : int
-        Rows in a group.
-    """
-
-    first: dict[str, Tensor]
-    checksums: dict[str, Tensor]
-    group: int
-
-
-@dataclass(frozen=True)
-class Tile:
-    """The record of some tokens over one segment.
-
-    Attributes
-    ----------
-    tokens : range
-        Rows of the vocabulary.
-    updates : range
-        The updates t of the segment.
-    grad : Tensor of shape (updates, tokens, components)
-        What each update consumed.
-    states : dict of str to Tensor of shape (updates + 1, tokens, components)
-        W and the moments; index 0 is the state before the first update.
+    number : int
+        The update t.
+    grad : Tensor of shape (tokens, components)
+        What it consumed.
+    before, after : dict of str to Tensor of shape (tokens, components)
+        W and the moments at the states t - 1 and t.
     rounding : Rounding
-        Of the device that took the updates.
-    evidence : Evidence or None
-        Of the state tensors that `states` lacks because nothing was to be replayed.
+        Of the device that took the update.
     """
 
-    tokens: range
-    updates: range
+    number: int
     grad: Tensor
-    states: dict[str, Tensor]
+    before: dict[str, Tensor]
+    after: dict[str, Tensor]
     rounding: Rounding
-    evidence: Evidence | None = None
 
 
-def read_tiles(segments: Segments, replay: bool = True) -> Iterator[Tile]:
-    """Yield the record tile by tile: all tokens of the first segment, then of the next.
-
-    While the caller works on one tile the next is read. Segments without updates, behind a
-    divergence, are passed over.
+def read_updates(segments: Segments, tokens: np.ndarray) -> Iterator[Update]:
+    """Yield the updates of a run whose record gives all four tensors, from the first.
 
     Parameters
     ----------
     segments : path or sequence of paths
-        Of a run whose gradients are recorded.
-    replay : bool
-        Replay the state tensors that are not recorded, and prove them; else give the evidence.
-
-    Raises
-    ------
-    UserError
-        If a replay does not give the bits that training had.
+    tokens : ndarray of int, shape (tokens,)
+        Rows of the vocabulary, ascending.
     """
-    paths = list_segments(segments)
-    with open_each(paths) as files, ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: _Reading | None = None
-        for file in files:
-            for tokens in token_tiles(file):
-                reading = _Reading(file, tokens, replay, pool)
-                if waiting is not None:
-                    yield waiting.tile()
-                waiting = reading
-        if waiting is not None:
-            yield waiting.tile()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path in list_segments(segments):
+            with h5py.File(path, "r") as file:
+                yield from _updates_of(Source(file), tokens, pool)
 
 
-def token_tiles(file: h5py.File) -> Sequence[range]:
-    """Return the ranges of tokens that are read together: whole chunks, within TILE_BYTES."""
-    updates = file["update"].shape[0]
-    if not updates:
-        return []
-    tokens, components, _ = file["grad"].shape
-    formats = [tensor_format(file, name) for name in layout.readable(file)]
-    item = sum(np.dtype(UNSIGNED[format]).itemsize for format in formats)
-    fitting = TILE_BYTES // (item * components * (updates + 1))
-    rows = file["grad"].chunks[0]
-    step = max(rows, fitting - fitting % rows)
-    return [range(start, min(start + step, tokens)) for start in range(0, tokens, step)]
+def _updates_of(source: Source, tokens: np.ndarray, pool: ThreadPoolExecutor) -> Iterator[Update]:
+    """Yield a segment's updates; one behind a divergence has none."""
+    states = _steps(source, list(layout.STATE_TENSORS), tokens, pool)
+    gradients = _steps(source, ["grad"], tokens, pool)
+    before: dict[str, Tensor] = {}
+    rounding = rounding_of(source.file.attrs)
+    for number in source.file["update"][...]:
+        before = before or next(states)
+        after = next(states)
+        yield Update(int(number), next(gradients)["grad"], before, after, rounding)
+        before = after
+
+
+def _steps(
+    source: Source, names: Sequence[str], tokens: np.ndarray, pool: ThreadPoolExecutor
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the chosen rows of tensors that share their step axis, step by step."""
+    steps, length = source.shape(names[0])[2], source.steps_per_chunk(names[0])
+    read: dict[str, Tensor] = {}
+    for start in range(0, steps, length):
+        part = range(start, min(start + length, steps))
+        reading = _Reading(source, names, tokens, part, pool)
+        yield from _each_step(read)
+        read = reading.finish()
+    yield from _each_step(read)
+
+
+def _each_step(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    for values in zip(*tensors.values(), strict=True):
+        yield dict(zip(tensors, values, strict=True))
 
 
 class _Reading:
-    """A tile whose tensors are being read."""
+    """The chosen rows of consecutive steps, being read."""
 
-    def __init__(self, file: h5py.File, tokens: range, replay: bool, pool: ThreadPoolExecutor):
-        first, last = int(file["update"][0]), int(file["update"][-1])
-        self.tokens, self.updates = tokens, range(first, last + 1)
-        self.rounding = rounding_of(file.attrs)
-        lacking = layout.replayed(file)
-        names = [name for name in layout.readable(file) if replay or name not in lacking]
-        self.formats = {name: tensor_format(file, name) for name in names}
-        self.bits = {name: self._empty(file, name) for name in names}
-        self.pending: list[Future] = []
-        for name in set(names).difference(lacking):
-            out = self.bits[name].transpose(1, 2, 0)
-            self.pending += inflate(file[name], tokens, range(out.shape[2]), out, pool)
-        self.evidence = None
-        if lacking:
-            self._replay(Replay(file, tokens, self._tensor("grad")), lacking, replay, pool)
+    def __init__(
+        self,
+        source: Source,
+        names: Sequence[str],
+        tokens: np.ndarray,
+        steps: range,
+        pool: ThreadPoolExecutor,
+    ):
+        self.formats = {name: tensor_format(source.file, name) for name in names}
+        self.tokens, self.steps, self.components = tokens, steps, source.shape(names[0])[1]
+        self.pieces: list[tuple[dict[str, np.ndarray], range, slice, list[Future]]] = []
+        for rows in source.rows():
+            chosen = slice(*np.searchsorted(tokens, [rows.start, rows.stop]))
+            if chosen.start == chosen.stop:
+                continue
+            outs = {
+                name: np.empty((len(rows), self.components, len(steps)), UNSIGNED[format])
+                for name, format in self.formats.items()
+            }
+            self.pieces.append((outs, rows, chosen, source.begin(outs, rows, steps, pool)))
 
-    def _replay(
-        self, source: Replay, names: Sequence[str], replay: bool, pool: ThreadPoolExecutor
-    ) -> None:
-        if replay:
-            outs = {name: self.bits[name].transpose(1, 2, 0) for name in names}
-            steps = range(len(self.updates) + 1)
-            self.pending += source.begin(outs, self.tokens, steps, pool, after=tuple(self.pending))
-        else:
-            first = {name: source.first(name, self.tokens) for name in names}
-            stated = {name: source.stated_of(name, self.tokens) for name in names}
-            self.evidence = Evidence(first, stated, source.group)
+    def finish(self) -> dict[str, Tensor]:
+        """Return the chosen rows by tensor, and forget the others."""
+        for *_, pending in self.pieces:
+            for future in pending:
+                future.result()
+        tensors = {name: self._chosen(name) for name in self.formats}
+        self.pieces.clear()
+        return tensors
 
-    def _empty(self, file: h5py.File, name: str) -> np.ndarray:
-        _, components, steps = tensor_shape(file, name)
-        return np.empty((steps, len(self.tokens), components), UNSIGNED[self.formats[name]])
-
-    def _tensor(self, name: str) -> Tensor:
-        return as_tensor(self.bits[name], self.formats[name])
-
-    def tile(self) -> Tile:
-        for future in self.pending:
-            future.result()
-        states = {name: self._tensor(name) for name in self.bits if name != "grad"}
-        about = self.rounding, self.evidence
-        return Tile(self.tokens, self.updates, self._tensor("grad"), states, *about)
+    def _chosen(self, name: str) -> Tensor:
+        """Return the chosen rows, (steps, tokens, components), each step in one piece of memory."""
+        shape = (len(self.steps), len(self.tokens), self.components)
+        bits = np.empty(shape, UNSIGNED[self.formats[name]])
+        for outs, rows, chosen, _ in self.pieces:
+            of_rows = outs[name][self.tokens[chosen] - rows.start]
+            bits[:, chosen] = of_rows.transpose(2, 0, 1)
+        return as_tensor(bits, self.formats[name])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from deadtokens.files import complete_or_absent
 from deadtokens.hdf5 import SteadyFile, steady_file
-from deadtokens.trajectory import layout
+from deadtokens.run import layout
 from deadtokens.trajectory.chunks import DEFLATE_LEVEL, encode_chunk
 from deadtokens.trajectory.proof import Proof
 from deadtokens.trajectory.staging import BITS, HostStaging, stage

@@ -1,0 +1,179 @@
+"""The populations' centroids: what moved them, update by update."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from deadtokens.attribution.accumulator import Accumulator
+from deadtokens.attribution.ages import split_by_age
+from deadtokens.attribution.sums import EXP_AVG, GRAD, OLDER
+from deadtokens.attribution.terms import DISPLACEMENT, TERMS
+
+# Name: axes behind update and population, long name, unit.
+CENTROID = {
+    "centroid_displacement": (
+        ("component",),
+        "mean displacement of the population's tokens",
+        "weight",
+    ),
+    "centroid_term": (
+        ("term", "component"),
+        "mean of each term over the population's tokens",
+        "weight",
+    ),
+    "centroid_age": (
+        ("age", "component"),
+        "mean of present + momentum, by the age of the gradients",
+        "weight",
+    ),
+    "centroid_displacement_norm": ((), "norm of the centroid's displacement", "weight"),
+    "centroid_intended_norm": ((), "norm of the centroid's update without rounding", "weight"),
+    "centroid_term_norm": (("term",), "norm of the centroid's terms", "weight"),
+    "centroid_share": (
+        ("term",),
+        "share of each term in the centroid's displacement, along it",
+        "1",
+    ),
+    "centroid_age_share": (
+        ("age",),
+        "share of each age of gradients in the centroid's displacement, along it",
+        "1",
+    ),
+    "centroid_cosine": (
+        ("against",),
+        "cosine of the centroid's displacement to minus the centroid of `against`",
+        "1",
+    ),
+    "cumulated_share": (
+        ("term",),
+        "sum of each term until the update, along the centroid's net displacement",
+        "1",
+    ),
+    "cumulated_age_share": (("age",), "the same for each age of gradients", "1"),
+}
+
+
+@dataclass(frozen=True)
+class Centroids:
+    """Means over a population's tokens, by update.
+
+    Attributes
+    ----------
+    displacement : float64 ndarray of shape (updates, populations, components)
+    terms : float64 ndarray of shape (updates, populations, terms, components)
+    ages : float64 ndarray of shape (updates, populations, ages, components)
+        Of present + momentum, by the age of the gradients.
+    against : float64 ndarray of shape (updates, populations, against, components)
+    """
+
+    displacement: np.ndarray
+    terms: np.ndarray
+    ages: np.ndarray
+    against: np.ndarray
+
+
+def label_centroids(sums: Accumulator, sizes: np.ndarray) -> xr.Dataset:
+    """Return the centroids' motion: vectors, norms, shares, cosines, and sums over the run."""
+    centroids = _centroids(sums, sizes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        net = _net_centroids(sums, sizes)
+    values = _vectors(centroids) | _norms(centroids) | _shares(centroids, net)
+    return xr.Dataset(
+        {
+            name: (("update", "population", *axes), values[name], about(*words))
+            for name, (axes, *words) in CENTROID.items()
+        }
+    )
+
+
+def _centroids(sums: Accumulator, sizes: np.ndarray) -> Centroids:
+    factors = sums.numbers.factors
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (sums.over_tokens.vectors / sizes[:, None]).swapaxes(1, 2)
+    terms = means[:, :, : len(TERMS)] * factors[:, None, :, None]
+    displacement = means[:, :, DISPLACEMENT]
+    h_mean = np.broadcast_to(sums.h_mean[:, None], displacement.shape)
+    against = np.stack([means[:, :, GRAD], means[:, :, EXP_AVG], h_mean], axis=2)
+    return Centroids(displacement, terms, _ages(sums, means, terms, factors), against)
+
+
+def _vectors(centroids: Centroids) -> dict[str, np.ndarray]:
+    return {
+        "centroid_displacement": centroids.displacement,
+        "centroid_term": centroids.terms,
+        "centroid_age": centroids.ages,
+    }
+
+
+def _norms(centroids: Centroids) -> dict[str, np.ndarray]:
+    intended = centroids.terms[:, :, :-1].sum(axis=2)
+    return {
+        "centroid_displacement_norm": norm(centroids.displacement),
+        "centroid_intended_norm": norm(intended),
+        "centroid_term_norm": norm(centroids.terms),
+    }
+
+
+def _shares(centroids: Centroids, net: np.ndarray) -> dict[str, np.ndarray]:
+    """Return shares and cosines; `net`, (populations, components), is the net displacement."""
+    displacement = centroids.displacement
+    return {
+        "centroid_share": shares(centroids.terms, displacement),
+        "centroid_age_share": shares(centroids.ages, displacement),
+        "centroid_cosine": _cosines_against(displacement, centroids.against),
+        "cumulated_share": shares(centroids.terms.cumsum(axis=0), net),
+        "cumulated_age_share": shares(centroids.ages.cumsum(axis=0), net),
+    }
+
+
+def _ages(
+    sums: Accumulator, means: np.ndarray, terms: np.ndarray, factors: np.ndarray
+) -> np.ndarray:
+    """Return the centroids' motion by age, (updates, populations, ages, components)."""
+    _, present, momentum, _ = np.moveaxis(terms, 2, 0)
+    step = factors[:, 1] + factors[:, 2]
+    older = means[:, :, OLDER:] * step[:, None, None, None]
+    ages = split_by_age(present, momentum, older, sums.numbers.beta1)
+    gap = np.abs(ages.sum(axis=2) - present - momentum)
+    if (gap > 1e-12 * np.abs(ages).sum(axis=2)).any():
+        raise AssertionError("the ages do not sum to present and momentum")
+    return ages
+
+
+def _net_centroids(sums: Accumulator, sizes: np.ndarray) -> np.ndarray:
+    """Return the net displacement of the populations' centroids, (populations, components)."""
+    return sums.members @ sums.net_displacement / sizes[:, None]
+
+
+def shares(parts: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+    """Return <part, displacement> / <displacement, displacement>, NaN where nothing moved.
+
+    Parameters
+    ----------
+    parts : ndarray of shape (..., parts, components)
+    displacement : ndarray of shape (..., components)
+
+    Returns
+    -------
+    ndarray of shape (..., parts)
+    """
+    along = np.einsum("...pc,...c->...p", parts, displacement)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return along / np.einsum("...c,...c->...", displacement, displacement)[..., None]
+
+
+def norm(vectors: np.ndarray) -> np.ndarray:
+    """Return the L2 norms along the last axis."""
+    return np.linalg.norm(vectors, axis=-1)
+
+
+def _cosines_against(displacement: np.ndarray, against: np.ndarray) -> np.ndarray:
+    along = -np.einsum("...ac,...c->...a", against, displacement)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return along / (norm(against) * norm(displacement)[..., None])
+
+
+def about(long_name: str, units: str = "1") -> dict[str, str]:
+    """Return the attributes of a variable."""
+    return {"long_name": long_name, "units": units}

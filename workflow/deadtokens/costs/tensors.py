@@ -1,0 +1,219 @@
+"""Which recorded tensors answer which question, at what size, and whether with the same bits.
+
+The first updates of a run are written once more with each choice of tensors, by the project's own
+writer, and all that each choice gives is read back and compared. Bytes are the same on every
+machine; times are what this machine gave.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from deadtokens.costs.storage import UPDATES, describe_machine, narrow, read_options
+from deadtokens.netcdf import write
+from deadtokens.run import layout
+from deadtokens.run.device import make_deterministic
+from deadtokens.seal import seal
+from deadtokens.trajectory.blocks import load_tensor, read_blocks
+from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.staging import BITS
+from deadtokens.trajectory.tiles import read_tiles
+from deadtokens.trajectory.writer import write_segment
+
+CHOICES = {
+    "W": ("W",),
+    "W, grad": ("W", "grad"),
+    "grad": ("grad",),
+    "all four": ("W", "grad", "exp_avg", "exp_avg_sq"),
+}
+RESULTS = {
+    "freezing": ("W",),
+    "drift": ("W",),
+    "audit": ("W", "grad"),
+    "attribution": ("W", "grad", "exp_avg", "exp_avg_sq"),
+    "causes": ("W", "grad", "exp_avg", "exp_avg_sq"),
+}
+# By a segment: what its readers and a replay ask for.
+CARRIED = ("run", "spec", "status", "device", "packages")
+QUANTITIES = {
+    "stored_bytes": ("tensors, first states and checksums on disk, per update", "byte"),
+    "read_time": ("wall time of reading all that the choice gives, per update", "s"),
+    "compared": ("values read back and compared with the run's", "1"),
+    "differing": ("values of them that differ in a bit", "1"),
+}
+
+
+def gives(recorded: Sequence[str], result: str) -> bool:
+    """Return whether a record of these tensors gives a result: whether it gives what it needs."""
+    return set(RESULTS[result]) <= set(layout.readable(recorded))
+
+
+def write_choice(
+    path: Path, recorded: Sequence[str], known: dict[str, Tensor], attributes: dict[str, Any]
+) -> None:
+    """Write a segment of what is known of a run, recording some of the tensors.
+
+    Parameters
+    ----------
+    path : Path
+    recorded : sequence of str
+    known : dict of str to Tensor of shape (steps, tokens, components)
+        The states from the first on; the gradients, if they are known.
+    attributes : dict
+        Of the segment.
+    """
+    states, tokens, width = known["W"].shape
+    nothing = dict.fromkeys(layout.PER_UPDATE, 0.0)
+    nothing |= {"h_mean": torch.zeros(width), "probability": torch.zeros(tokens)}
+    census = xr.Dataset(coords={"token": np.arange(tokens)})
+    with write_segment(path, 0, states - 1, width, recorded, census, attributes) as writer:
+        for step in range(states):
+            if step and "grad" in recorded:
+                writer.update(grad=known["grad"][step - 1], **nothing)
+            writer.state({name: known[name][step] for name in layout.STATE_TENSORS & known.keys()})
+    seal(path)
+
+
+def stored_bytes(path: Path) -> int:
+    """Return the bytes of a segment's tensors, and of what stands for those that are replayed."""
+    with h5py.File(path, "r") as file:
+        names = [name for name in layout.TENSORS | layout.FOR_REPLAY if name in file]
+        return sum(file[name].id.get_storage_size() for name in names)
+
+
+def read_back(path: Path, known: dict[str, Tensor]) -> tuple[float, int, int]:
+    """Read all that a segment gives, and compare it with what is known.
+
+    Returns
+    -------
+    seconds : float
+        Of reading alone, from the page cache.
+    compared, differing : int
+        Values.
+    """
+    seconds, compared, differing = 0.0, 0, 0
+    parts = _read(path, known["W"].dtype)
+    while True:
+        begin = time.perf_counter()
+        part = next(parts, None)
+        seconds += time.perf_counter() - begin
+        if part is None:
+            return seconds, compared, differing
+        first, tokens, tensors = part
+        for name, tensor in tensors.items():
+            expected = known[name][first : first + len(tensor), tokens.start : tokens.stop]
+            bits = BITS[expected.dtype]
+            compared += expected.numel()
+            differing += int((tensor.view(bits) != expected.view(bits)).sum())
+
+
+def _read(path: Path, dtype: torch.dtype) -> Iterator[tuple[int, range, dict[str, Tensor]]]:
+    """Yield parts of all tensors that a segment gives: the first step, the tokens, the values."""
+    with h5py.File(path, "r") as file:
+        has_gradients = "grad" in file
+    if has_gradients:
+        for tile in read_tiles([path]):
+            yield 0, tile.tokens, tile.states | {"grad": tile.grad}
+        return
+    for block in read_blocks([path], ["W"]):
+        W = narrow(block.values["W"], str(dtype).removeprefix("torch."))
+        yield int(block.steps[0]), range(W.shape[1]), {"W": W}
+
+
+def read_known(segment: Path, run: xr.Dataset, updates: int) -> dict[str, Tensor]:
+    """Return what a run's record gives of its first updates, (steps, tokens, components) each."""
+    known = {}
+    for name in layout.TENSORS:
+        if name in run:
+            steps = slice(0, updates + int(name in layout.STATE_TENSORS))
+            known[name] = narrow(
+                load_tensor([segment], name, steps=steps), run[name].attrs["recorded_dtype"]
+            )
+    return known
+
+
+def measure_choice(
+    recorded: Sequence[str], known: dict[str, Tensor], attributes: dict[str, Any]
+) -> list[float]:
+    """Write and read one choice of tensors in a temporary folder; return `QUANTITIES`."""
+    updates = len(known["W"]) - 1
+    with TemporaryDirectory() as folder:
+        path = Path(folder, layout.segment_name(0))
+        write_choice(path, recorded, known, attributes)
+        seconds, compared, differing = read_back(path, known)
+        return [stored_bytes(path) / updates, seconds / updates, compared, differing]
+
+
+def measure_tensors(segment: Path, updates: int = UPDATES) -> xr.Dataset:
+    """Return what each choice of recorded tensors gives, at what size and with which bits.
+
+    Parameters
+    ----------
+    segment : Path
+        The first segment of a run.
+    updates : int
+        How many of its updates are written; all if it has fewer.
+
+    Returns
+    -------
+    Dataset
+        `QUANTITIES` over ``choice``, NaN where the run's record does not give the tensors or has no
+        update; ``gives`` over ``choice`` and ``result``; ``raw_bytes`` of all tensors.
+    """
+    run = open_run([segment])
+    updates = min(updates, run.sizes["update"])
+    known = read_known(segment, run, updates) if updates else {}
+    about = {name: run.attrs[name] for name in CARRIED if name in run.attrs}
+    costs = np.full((len(QUANTITIES), len(CHOICES)), np.nan)
+    for place, recorded in enumerate(CHOICES.values()):
+        if known.keys() >= set(recorded):
+            costs[:, place] = measure_choice(recorded, known, about)
+    raw = sum(tensor[0].nbytes for tensor in known.values()) or np.nan
+    attributes = run_attributes(run) | describe_machine() | {"updates": updates}
+    return label(costs, raw).assign_attrs(attributes)
+
+
+def label(costs: np.ndarray, raw: float) -> xr.Dataset:
+    """Label `costs` (quantities, choices) and the raw bytes of an update."""
+    variables = {
+        quantity: ("choice", values, {"long_name": long_name, "units": units})
+        for values, (quantity, (long_name, units)) in zip(costs, QUANTITIES.items(), strict=True)
+    }
+    answers = [[gives(recorded, result) for result in RESULTS] for recorded in CHOICES.values()]
+    about = {"long_name": "the record gives all tensors that the result needs", "units": "1"}
+    variables["gives"] = (("choice", "result"), np.array(answers), about)
+    about = {"long_name": "bits of all tensors, not compressed, per update", "units": "byte"}
+    variables["raw_bytes"] = ((), raw, about)
+    return xr.Dataset(variables, coords={"choice": list(CHOICES), "result": list(RESULTS)})
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command ``tensors``."""
+    options = read_options("tensors", __doc__, arguments)
+    make_deterministic(threads=1)
+    tensors = measure_tensors(options.segment, options.updates)
+    write(tensors, options.output)
+    sizes = [
+        f"{choice} {float(size) / 1e6:.2f} MB"
+        for choice, size in zip(CHOICES, tensors.stored_bytes, strict=True)
+    ]
+    logging.getLogger(__name__).info(
+        f"tensors {tensors.attrs['run']}: an update takes {', '.join(sizes)}; "
+        f"{int(tensors.differing.sum()):,} of {int(tensors.compared.sum()):,} values differ"
+    )
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

@@ -1,0 +1,202 @@
+"""How the cloud of dead tokens drifts: its path, its coherence, its principal directions.
+
+One pass over W follows the dead and the live tokens; all that is random (resamples, nulls, samples)
+is seeded by the run's name and its first state, so that it comes out the same every time.
+"""
+
+import argparse
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from deadtokens.drift import component_sets, tokens
+from deadtokens.drift.clouds import describe_clouds
+from deadtokens.drift.components import BAND
+from deadtokens.drift.directions import (
+    chance_cosine,
+    decades,
+    hidden_directions,
+    lags,
+    live_directions,
+    persistence,
+    stack,
+)
+from deadtokens.drift.follow import Followed, Watch, follow
+from deadtokens.drift.hindcast import HINDCASTS, describe_hindcasts, hindcast_paths
+from deadtokens.drift.labels import label
+from deadtokens.drift.plane import describe_plane
+from deadtokens.drift.record import Record, dead_probabilities, plan, read_record
+from deadtokens.netcdf import write
+from deadtokens.run.spec import read_spec
+from deadtokens.trajectory.blocks import load_tensor, read_blocks
+from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.populations import LIVE, POPULATIONS, describe_members
+from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.segments import Segments
+
+
+def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[str, np.ndarray]:
+    recorded = getattr(torch, record.run["W"].attrs["recorded_dtype"])
+    W = torch.from_numpy(found.W[0][record.dead]).to(recorded)
+    spec = read_spec(record.run.attrs["spec"])
+    probabilities = dead_probabilities(record)
+    return hindcast_paths(
+        centroid, W, probabilities, record.h_mean, record.lr, record.grad_norm, spec
+    )
+
+
+def candidate_directions(record: Record, found: Followed) -> dict[str, np.ndarray]:
+    """Return the directions to which the drift's directions are compared, by name."""
+    first, last = found.W[0], found.W[len(record.update)]
+    dead, live = record.dead, record.members[LIVE]
+    count = record.run["count"].values[live] if "count" in record.run else None
+    return {
+        **hidden_directions(record.h_mean, record.update),
+        **live_directions(first[live], last[live], count),
+        "initial dead centroid": first[dead].sum(axis=0, dtype=np.float64) / max(dead.sum(), 1),
+        "all ones": np.ones(first.shape[1]),
+    }
+
+
+def describe_hidden(h_mean: np.ndarray) -> dict[str, np.ndarray]:
+    """Return how alike mean hidden states are that lie so many updates apart as `lags` says."""
+    wanted = lags(len(h_mean)).tolist()
+    found = np.array([persistence(h_mean, lag) for lag in wanted]).reshape(-1, 2)
+    return {"hidden_cosine": found[:, 0], "hidden_autocorrelation": found[:, 1]}
+
+
+def sources_of(record: Record, found: Followed, centroid: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the vectors whose principal components are wanted, by name."""
+    dead = record.dead
+    states = _source_states(found)
+    rows = [found.W[state][dead] for state in states]
+    net = rows[-1].astype(np.float64) - rows[0]
+    names = (component_sets.NET, component_sets.STEPS, *component_sets.POSITIONS)
+    return dict(zip(names, (net, np.diff(centroid, axis=0), *rows), strict=True))
+
+
+def _source_states(found: Followed) -> list[int]:
+    states = sorted(found.W)
+    return [states[0], states[len(states) // 2], states[-1]]
+
+
+def measure_drift(segments: Segments) -> xr.Dataset:
+    """Return the drift of a run, read block by block.
+
+    Raises
+    ------
+    UserError
+        If the segments cannot be read, or the first one is missing.
+    """
+    run = open_run(segments)
+    record = read_record(run)
+    first = load_tensor(segments, "W", steps=slice(0, 1))
+    generator = _generator(run.attrs["run"], first)
+    watch = plan(record, generator)
+    found = follow(read_blocks(segments, ["W"]), watch)
+    with np.errstate(all="ignore"):
+        names, candidates = stack(candidate_directions(record, found))
+        values = _values(record, watch, found, candidates, generator)
+    coordinates = _coordinates(record, watch, first.shape[1], names)
+    about = {"chance_cosine": chance_cosine(first.shape[1]), **run_attributes(run)}
+    parts = [label(values, coordinates), describe_members(record.members)]
+    return xr.merge(parts, join="exact", compat="no_conflicts").assign_attrs(about)
+
+
+def _generator(run: str, first: np.ndarray) -> np.random.Generator:
+    digest = hashlib.sha256(run.encode() + first.tobytes()).digest()
+    return np.random.default_rng(np.frombuffer(digest, np.uint32))
+
+
+def _values(
+    record: Record,
+    watch: Watch,
+    found: Followed,
+    candidates: np.ndarray,
+    generator: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    clouds = describe_clouds(found, record.members)
+    centroid = dict(zip(POPULATIONS, clouds["centroid"].transpose(1, 0, 2), strict=True))
+    sources = sources_of(record, found, centroid["dead"])
+    components = component_sets.describe_components(
+        sources, watch.weights, found.resampled, generator
+    )
+    return {
+        **clouds,
+        **components,
+        **component_sets.describe_directions(
+            sources, components["principal_direction"], candidates
+        ),
+        **describe_hidden(record.h_mean),
+        **_tokens(record, found, generator),
+        **describe_hindcasts(centroid["dead"], _hindcasts(record, found, centroid["dead"])),
+        **describe_plane(found, centroid),
+        "source_state": np.array([-1, -1, *_source_states(found)]),
+        "member_dead": record.dead[watch.members],
+    }
+
+
+def _tokens(
+    record: Record, found: Followed, generator: np.random.Generator
+) -> dict[str, np.ndarray]:
+    early = next((chosen for _, chosen in decades(record.update)), record.update > 0)
+    return tokens.describe_tokens(
+        found.W[0],
+        found.W[len(record.update)],
+        record.members,
+        record.run,
+        record.h_mean[early].sum(axis=0),
+        generator,
+    )
+
+
+def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]) -> dict:
+    return {
+        "state": np.arange(len(record.update) + 1),
+        "update": record.update,
+        "token": np.arange(len(record.dead)),
+        "component": np.arange(width),
+        "rank": np.arange(1, width + 1),
+        "leading": np.arange(1, component_sets.LEADING + 1),
+        "marked": sorted(watch.marked),
+        "source": list(component_sets.SOURCES),
+        "centring": list(component_sets.CENTRING),
+        "bound": list(BAND),
+        "null_quantile": list(component_sets.NULL_QUANTILES),
+        "candidate": candidates,
+        "lag": lags(len(record.update)),
+        "property": list(tokens.PROPERTIES),
+        "response": list(tokens.RESPONSES),
+        "likeness": list(tokens.LIKENESSES),
+        "hindcast": list(HINDCASTS),
+        "frame": sorted(watch.frames),
+        "member": watch.members,
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command ``drift``."""
+    parser = argparse.ArgumentParser(prog="deadtokens drift", description=__doc__)
+    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
+    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
+    options = parser.parse_args(arguments)
+    drift = measure_drift(options.segments)
+    write(drift, options.output)
+    end = drift.isel(state=-1).sel(population="dead")
+    first = drift["share"].sel(source=component_sets.NET, centring="raw", rank=1)
+    logging.getLogger(__name__).info(
+        f"drift {drift.attrs['run']}: the dead centroid went {float(end.path_length):.3g} with "
+        f"efficiency {float(end.efficiency):.3g}; the first component explains {float(first):.1%} "
+        "of the net displacements"
+    )
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

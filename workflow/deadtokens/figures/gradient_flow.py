@@ -1,0 +1,167 @@
+"""Figure: the gradient's way back through the blocks, and by which path it reaches the input."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from deadtokens.figures import command, flowchart, style
+from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.runs import described, experiment, open_runs
+
+VARIABLES = (
+    *("norm", "output_norm", "cosine", "share"),
+    *("block", "output", "stream", "branch", "path"),
+)
+MOST_RUNS = 3
+ENDS = {
+    "residual path": ["#222222"],
+    "MLP": ["#7a2f00", "#f0a860"],
+    "attention": ["#0d3b66", "#7fb8e6"],
+}
+DASHES = {"residual path": (), "MLP": (5, 1.5), "attention": (1.5, 1)}
+TYPES = {
+    **NAMES,
+    "status": "str",
+    "state": "int64",
+    "quantity": "str",
+    "block": "int64",
+    "name": "str",
+    "value": "float64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn: of the first run of each of the first settings.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One run's flow each.
+
+    Returns
+    -------
+    DataFrame
+        One row a number: the run's names and ``status``, ``state``, ``quantity`` (norm, cosine,
+        share), ``block`` (0: outside the blocks), ``name`` of the stream, branch or path,
+        ``value``. Norms and cosines are those of the last state.
+    """
+    runs = list({run.group: run for run in reversed(experiment(datasets))}.values())[::-1]
+    rows = pd.concat(
+        described(_rows(run.data), run).assign(status=run.data.attrs["status"])
+        for run in runs[:MOST_RUNS]
+    )
+    return typed(rows, TYPES).reset_index(drop=True)
+
+
+def _rows(data: xr.Dataset) -> pd.DataFrame:
+    last = data.isel(state=[-1])
+    outside = last["output_norm"].rename(output="name").expand_dims(block=[0])
+    parts = {"norm": [outside, last["norm"].rename(stream="name")]}
+    parts["cosine"] = [last["cosine"].rename(branch="name")]
+    frames = [
+        part.rename("value").to_dataframe().reset_index().assign(quantity=quantity)
+        for quantity, arrays in parts.items()
+        for part in arrays
+    ]
+    return pd.concat([*frames, _shares(data["share"])])
+
+
+def _shares(share: xr.DataArray) -> pd.DataFrame:
+    rows = share.rename("value").to_dataframe().reset_index().assign(quantity="share")
+    split = rows["path"].str.extract(r"^(?P<name>.*?)(?: (?P<block>\d+))?$")
+    return rows.drop(columns="path").assign(
+        name=split["name"], block=split["block"].fillna("0").astype(int)
+    )
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    runs = [rows for _, rows in table.groupby("run", sort=False)]
+    heights = [flowchart.height(rows["block"].max()) for rows in runs]
+    figure = style.blank(sum(heights))
+    panels = figure.subplots(len(runs), 2, squeeze=False, height_ratios=heights)
+    colors = path_colors(table["block"].max())
+    shares = table[table["quantity"] == "share"]
+    limits = _limits(shares["value"])
+    titles = {
+        chart: style.as_drawn(_title(rows), 56)
+        for rows, (chart, _) in zip(runs, panels, strict=True)
+    }
+    style.set_titles(figure, titles)
+    for rows, (chart, lines) in zip(runs, panels, strict=True):
+        flowchart.draw(chart, rows[rows["quantity"] != "share"], colors)
+        _draw_shares(lines, shares.loc[shares.index.intersection(rows.index)], colors, limits)
+    style.legend_below(figure, _legend(colors))
+    return figure
+
+
+def _title(rows: pd.DataFrame) -> str:
+    """Return the run's name and the state drawn."""
+    about = rows.iloc[0]
+    status = ", diverged" if about["status"] == "diverged" else ""
+    return f"{about['label']}, state {rows['state'].max():,}{status}"
+
+
+def _limits(values: pd.Series) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    low, high = min(0, finite.min()), max(1, finite.max())
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+
+
+def path_colors(layers: int) -> dict[tuple[str, int], str]:
+    """Give each path its colour, by the branch passed last and its block: later is darker."""
+    colors = {("residual path", 0): ENDS["residual path"][0]}
+    for branch in ("MLP", "attention"):
+        shades = style.shades(ENDS[branch], max(2, layers))
+        colors |= {(branch, layers - place): shades[place] for place in range(layers)}
+    return colors
+
+
+def _draw_shares(
+    axes: Axes,
+    rows: pd.DataFrame,
+    colors: dict[tuple[str, int], str],
+    limits: tuple[float, float],
+) -> None:
+    axes.axhline(0, color=style.NEUTRAL, linewidth=0.5)
+    for path, color in colors.items():
+        line = rows[(rows["name"] == path[0]) & (rows["block"] == path[1])]
+        axes.plot(line["state"], line["value"], **_stroke(path, color))
+    last = max(1, rows["state"].max())
+    axes.set_xlim(-0.03 * last, 1.03 * last)
+    axes.set_ylim(limits)
+    axes.set_xlabel("state (updates applied)")
+    axes.set_ylabel("share of the gradient of the input rows")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(style.thousands())
+
+
+def _stroke(path: tuple[str, int], color: str) -> dict:
+    return style.Stroke(color, DASHES[path[0]]).line() | {"marker": "o", "markersize": 3}
+
+
+def _legend(colors: dict[tuple[str, int], str]) -> list[tuple[Line2D, str]]:
+    return [
+        (Line2D([], [], **_stroke(path, color)), _entry(*path)) for path, color in colors.items()
+    ]
+
+
+def _entry(name: str, block: int) -> str:
+    return f"last through {name} {block}" if block else "residual path only"
+
+
+RECIPE = command.Recipe(
+    name="gradient_flow",
+    title="The gradient's way back",
+    inputs="backprop.nc of each run of the experiment",
+    open=lambda paths: open_runs(paths, VARIABLES, axis="state"),
+    table=table,
+    draw=draw,
+)

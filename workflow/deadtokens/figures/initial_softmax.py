@@ -1,0 +1,154 @@
+"""Figure: dead gradients before training, expected and observed, by the scale of the embedding."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from deadtokens.figures import command, style
+from deadtokens.figures.columns import typed
+from deadtokens.figures.inputs import open_dataset
+from deadtokens.figures.logscale import label_powers
+
+MEASURED = ("dead_probability", "typical_dead_probability", "dead_gradient", "live_gradient")
+PREDICTED = (
+    "predicted_dead_probability",
+    "predicted_dead_probability_low",
+    "predicted_dead_probability_high",
+    "predicted_typical_dead_probability",
+)
+NEEDED = (*MEASURED, *PREDICTED, "mean_hidden", "embedding_std", "tying")
+TYINGS = {
+    "tied": style.Stroke("#8a1c5a", (), "o"),
+    "untied": style.Stroke("#2878b5", (4, 1.5), "s"),
+}
+SIZES = {"tied": 3.5, "untied": 6.5}  # one point must not hide the other
+TYPICAL = {"marker": "v", "markersize": 3}
+THIN = {"linewidth": 0.6}
+DOTTED = {"color": style.NEUTRAL, "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
+TYPES = {
+    "tying": "str",
+    "embedding_std": "float64",
+    **dict.fromkeys(MEASURED, "float64"),
+    **dict.fromkeys(PREDICTED, "float64"),
+    "predicted_gradient_low": "float64",
+    "predicted_gradient_high": "float64",
+    "uniform_probability": "float64",
+    "uniform_gradient": "float64",
+}
+
+
+def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Return the numbers drawn.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One, of the first run of the experiment.
+
+    Returns
+    -------
+    DataFrame
+        One row a ``tying`` and ``embedding_std``: what was measured; the predicted probabilities;
+        the gradients that follow from the lowest one if all positions share it alike
+        (``predicted_gradient_low``: p |h_mean|), and from the highest one if one position has it
+        all (``predicted_gradient_high``: p sqrt(D)); and what a uniform softmax would give.
+    """
+    (start,) = datasets
+    width = json.loads(start.attrs["spec"])["width"]
+    size = int(start.attrs["vocabulary_size"])
+    rows = start[[name for name in NEEDED if name in start.data_vars]].to_dataframe().reset_index()
+    rows["tying"] = pd.Categorical(rows["tying"], list(TYINGS))
+    rows = rows.sort_values(["tying", "embedding_std"], ignore_index=True)
+    lowest, highest = (rows[f"predicted_dead_probability_{end}"] for end in ("low", "high"))
+    rows = rows.assign(
+        predicted_gradient_low=lowest * rows["mean_hidden"],
+        predicted_gradient_high=highest * np.sqrt(width),
+        uniform_probability=1 / size,
+        uniform_gradient=rows["mean_hidden"] / size,
+    )
+    return typed(rows, TYPES)
+
+
+@style.look()
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the figure from its table alone."""
+    figure = style.blank(height=2.9)
+    left, right = figure.subplots(1, 2, sharex=True)
+    _draw_probability(left, table)
+    _draw_gradients(right, table)
+    for axes in (left, right):
+        label_powers(axes, "x", "standard deviation of the embedding at the start")
+    style.legend_below(figure, _legend(table))
+    return figure
+
+
+def _draw_probability(axes: Axes, table: pd.DataFrame) -> None:
+    for tying, rows in table.groupby("tying", sort=False):
+        stroke, std = TYINGS[tying], rows["embedding_std"]
+        ends = (rows[f"predicted_dead_probability_{end}"] for end in ("low", "high"))
+        axes.fill_between(std, *ends, color=stroke.color, alpha=0.15, linewidth=0)
+        axes.plot(std, rows["predicted_dead_probability"], **stroke.line())
+        axes.plot(std, rows["predicted_typical_dead_probability"], **stroke.line(), **THIN)
+        _draw_points(axes, rows, "dead_probability")
+        _draw_points(axes, rows, "typical_dead_probability", **TYPICAL)
+    axes.plot(table["embedding_std"], table["uniform_probability"], **DOTTED)
+    label_powers(axes, "y", "probability of a dead token")
+    if table["dead_probability"].isna().all():
+        axes.set_title("no dead tokens")
+
+
+def _draw_gradients(axes: Axes, table: pd.DataFrame) -> None:
+    for tying, rows in table.groupby("tying", sort=False):
+        stroke = TYINGS[tying]
+        low, high = rows["predicted_gradient_low"], rows["predicted_gradient_high"]
+        axes.fill_between(rows["embedding_std"], low, high, color=stroke.color, alpha=0.15, lw=0)
+        _draw_points(axes, rows, "dead_gradient")
+        _draw_points(axes, rows, "live_gradient", markerfacecolor="none")
+    tied = table[table["tying"] == "tied"]
+    axes.plot(tied["embedding_std"], tied["uniform_gradient"], **DOTTED)
+    label_powers(axes, "y", "norm of a row's gradient (nat)")
+
+
+def _draw_points(axes: Axes, rows: pd.DataFrame, column: str, **look: str | float) -> None:
+    tying = rows["tying"].iloc[0]
+    axes.plot(rows["embedding_std"], rows[column], **_point(tying) | look)
+
+
+def _point(tying: str) -> dict:
+    stroke = TYINGS[tying]
+    look = {"color": stroke.color, "marker": stroke.marker, "markersize": SIZES[tying]}
+    return look | {"linestyle": "", "zorder": 4 if tying == "tied" else 3}
+
+
+def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
+    entries: list[tuple[object, str]] = []
+    for tying, stroke in TYINGS.items():
+        point = _point(tying)
+        entries += [
+            (Line2D([], [], **point), f"{tying}, dead tokens: measured"),
+            (Line2D([], [], **point, markerfacecolor="none"), f"{tying}, live tokens: measured"),
+            (Line2D([], [], **stroke.line()), f"{tying}: p predicted, median"),
+            (Patch(color=stroke.color, alpha=0.2, linewidth=0), f"{tying}: 95 % of seeds"),
+            (Line2D([], [], **stroke.line() | THIN, **TYPICAL), f"{tying}: at the median token"),
+        ]
+    size = 1 / table["uniform_probability"].iloc[0]
+    uniform = (Line2D([], [], **DOTTED), f"uniform softmax, p = 1/{size:,.0f}")
+    half = len(entries) // 2
+    return [*entries[:half], uniform, *entries[half:]]  # a column for each tying
+
+
+RECIPE = command.Recipe(
+    name="initial_softmax",
+    title="Dead gradients before training",
+    inputs="initial_softmax.nc of the first run of the experiment",
+    open=lambda paths: [open_dataset(path, NEEDED, ("spec", "vocabulary_size")) for path in paths],
+    table=table,
+    draw=draw,
+)

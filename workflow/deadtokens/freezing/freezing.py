@@ -1,0 +1,231 @@
+"""When tokens stand still: bitwise, on the recorded values of W.
+
+A token is *frozen at t* if update t left every bit of its row unchanged. One pass over W.
+"""
+
+import argparse
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deadtokens.freezing import labels
+from deadtokens.freezing.lives import Lives
+from deadtokens.freezing.moves import BFLOAT16, QUANTILES, RECORDED, Motion, measure_motion
+from deadtokens.freezing.onset import conditions, onset_of
+from deadtokens.freezing.order import effects, tied_times
+from deadtokens.freezing.properties import token_groups, token_numbers
+from deadtokens.freezing.steps import GRIDS, PHASES
+from deadtokens.freezing.strata import sampled_tokens, sampled_updates
+from deadtokens.freezing.survival import kaplan_meier, time_quantiles
+from deadtokens.netcdf import write
+from deadtokens.trajectory.blocks import load_tensor
+from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.pieces import read_pieces
+from deadtokens.trajectory.populations import DEAD, describe_members, members_of
+from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.segments import Segments
+
+CRITERIA = ("last motion", "settled")
+TRANSITIONS = ("jitter to hops", "hops to stillness", "hops to settled stillness")
+LEVELS = (0.1, 0.5, 0.9)
+
+
+def measure_freezing(segments: Segments) -> xr.Dataset:
+    """Return the freezing of a run: of its populations, its tokens and its cloud, labelled."""
+    run = open_run(segments)
+    members = members_of(run)
+    dead = members[DEAD]
+    sampled = sampled_updates(run.sizes["update"])
+    pieces = read_pieces(segments, ["W"])
+    with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
+        motion = measure_motion(pieces, members, run.sizes["component"], sampled)
+    first = load_tensor(segments, "W", steps=slice(0, 1))[:, :, 0]
+    groups, numbers = token_groups(run), token_numbers(run, first)
+    parts = [
+        label_populations(motion),
+        label_tokens(motion.lives),
+        describe_members(members),
+        estimate_survival(motion, members),
+        measure_transitions(motion.lives, dead),
+        find_onsets(motion, dead),
+        compare_tokens(motion.lives, dead, groups, numbers),
+        draw_strata(motion, dead, sampled),
+    ]
+    return _with_coordinates(xr.merge(parts), motion, dead).assign_attrs(run_attributes(run))
+
+
+def label_populations(motion: Motion) -> xr.Dataset:
+    """Return what moved in every update, of each population."""
+    return _labelled(
+        {
+            name: (("update", *axes), long_name, units)
+            for name, (axes, long_name, units) in labels.PER_UPDATE.items()
+        },
+        motion.rows,
+    )
+
+
+def label_tokens(lives: Lives) -> xr.Dataset:
+    """Return each token's last motion, phases, thaws and stretches of stillness."""
+    names = ("last_motion", "unsettled", "last_jitter", "thaws", "longest_broken", "hops")
+    on_grids = {name: getattr(lives, name).T for name in (*names, "longest_still")}
+    values = on_grids | {
+        "last_change": lives.last_motion[RECORDED],
+        "censored": lives.moving[RECORDED],
+        "last_in_phase": np.moveaxis(lives.last_in_phase, 0, -1),
+    }
+    return _labelled(labels.PER_TOKEN, values)
+
+
+def _censored(lives: Lives) -> tuple[np.ndarray, ...]:
+    """Return who was not seen to freeze, by each criterion, (grids, tokens)."""
+    return lives.moving, lives.unsettled
+
+
+def estimate_survival(motion: Motion, members: np.ndarray) -> xr.Dataset:
+    """Return the Kaplan-Meier estimate of the time of freezing, by each criterion."""
+    lives, updates = motion.lives, motion.rows["update"]
+    curves = [
+        kaplan_meier(lives.last_motion[grid, chosen], censored[grid, chosen], updates)
+        for chosen in members
+        for grid in range(len(GRIDS))
+        for censored in _censored(lives)
+    ]
+    shape = (len(members), len(GRIDS), len(CRITERIA), len(updates))
+    values = {
+        name: np.moveaxis(np.reshape([getattr(one, field) for one in curves], shape), -1, 0)
+        for name, field in zip(labels.SURVIVAL, ("fraction", "low", "high"), strict=True)
+    }
+    return _labelled(labels.SURVIVAL, values)
+
+
+def _passed(lives: Lives) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return when each token made each of TRANSITIONS, and whether it did not for good.
+
+    Each (grids, tokens). For good is what lasted, see `Lives.lasts_since`.
+    """
+    plain = [(times, ~lives.lasts_since(times)) for times in (lives.last_jitter, lives.last_motion)]
+    return [*plain, (lives.last_motion, lives.unsettled)]
+
+
+def measure_transitions(lives: Lives, dead: np.ndarray) -> xr.Dataset:
+    """Return when the dead passed from thermal jitter to hops to stillness, and how sharply."""
+    updates = np.array(
+        [
+            [time_quantiles(times[grid, dead], unknown[grid, dead], LEVELS) for grid in range(2)]
+            for times, unknown in _passed(lives)
+        ]
+    )
+    width = updates[..., -1] - updates[..., 0]
+    return _labelled(labels.TRANSITION, {"transition_update": updates, "transition_width": width})
+
+
+def find_onsets(motion: Motion, dead: np.ndarray) -> xr.Dataset:
+    """Return when Fimbulwinter began, by each definition."""
+    rows = motion.rows
+    last_motion = motion.lives.last_motion[RECORDED, dead]
+    found = conditions(
+        rows["update"], rows["frozen_fraction"][:, DEAD], rows["radius_velocity"], last_motion
+    )
+    onsets = [onset_of(condition, rows["update"]) for condition in found.values()]
+    variables = {
+        name: ("definition", np.array([getattr(one, field) for one in onsets]), _about(*about))
+        for field, (name, *about) in labels.ONSET.items()
+    }
+    return xr.Dataset(variables, coords={"definition": list(found)})
+
+
+def compare_tokens(
+    lives: Lives,
+    dead: np.ndarray,
+    groups: Mapping[str, np.ndarray],
+    numbers: Mapping[str, np.ndarray],
+) -> xr.Dataset:
+    """Return how the dead tokens' times depend on what they are, with intervals."""
+    found = [
+        effects(tied_times(times[BFLOAT16, dead], unknown[BFLOAT16, dead]), groups, numbers)
+        for times, unknown in _passed(lives)
+    ]
+    variables = {
+        name: (
+            ("transition", "property"),
+            np.array([[getattr(effect, field) for effect in row] for row in found]),
+            _about(*about),
+        )
+        for field, (name, *about) in labels.EFFECT.items()
+    }
+    measure = np.array([effect.measure for effect in found[0]], dtype=str)
+    variables["effect_measure"] = ("property", measure, _about("what the effect is"))
+    return xr.Dataset(
+        variables, coords={"property": np.array([one.property for one in found[0]], dtype=str)}
+    )
+
+
+def draw_strata(motion: Motion, dead: np.ndarray, sampled: np.ndarray) -> xr.Dataset:
+    """Return the phases of sampled dead tokens at sampled updates."""
+    chosen = sampled_tokens(motion.lives.last_motion[BFLOAT16, dead])
+    values = {
+        "strata": motion.phases[:, chosen].T,
+        "strata_update": sampled,
+        "strata_token": np.flatnonzero(dead)[chosen],
+    }
+    return _labelled(labels.STRATA, values)
+
+
+def _labelled(about: Mapping[str, tuple], values: Mapping[str, np.ndarray]) -> xr.Dataset:
+    return xr.Dataset(
+        {name: (axes, values[name], _about(*words)) for name, (axes, *words) in about.items()}
+    )
+
+
+def _about(long_name: str, units: str = "1") -> dict[str, str]:
+    return {"long_name": long_name, "units": units}
+
+
+def _with_coordinates(dataset: xr.Dataset, motion: Motion, dead: np.ndarray) -> xr.Dataset:
+    numbers: dict[str, Any] = {
+        "update": motion.rows["update"],
+        "quantile": list(QUANTILES),
+        "level": list(LEVELS),
+        "token": np.arange(len(dead)),
+    }
+    names = {
+        "phase": list(PHASES),
+        "grid": list(GRIDS),
+        "norm": ["L1", "L2", "Linf"],
+        "criterion": list(CRITERIA),
+        "transition": list(TRANSITIONS),
+    }
+    described = {
+        name: (name, values, _about(labels.COORDINATES[name])) for name, values in numbers.items()
+    }
+    named = {
+        name: (name, values, {"long_name": labels.NAMES[name]}) for name, values in names.items()
+    }
+    return dataset.assign_coords(described | named)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command ``freezing``."""
+    parser = argparse.ArgumentParser(prog="deadtokens freezing", description=__doc__)
+    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
+    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
+    options = parser.parse_args(arguments)
+    freezing = measure_freezing(options.segments)
+    write(freezing, options.output)
+    if freezing.sizes["update"]:
+        frozen = float(freezing.frozen_fraction.sel(population="dead")[-1])
+        logging.getLogger(__name__).info(
+            f"freezing {freezing.attrs['run']}: {frozen:.1%} of the dead tokens are frozen at "
+            f"update {freezing['update'].values[-1]:,}"
+        )
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

@@ -1,0 +1,132 @@
+"""The anatomy of the gradient of W: from probabilities to the first update, checked at each step.
+
+Over the whole run, what the recorded gradients and second moments say; at the first update, what
+Adam made of them; at chosen updates, the whole model once more with the two ways to W apart. Where
+both ways are recorded, their sizes and shares at every update.
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from deadtokens.errors import UserError
+from deadtokens.gradients.firststep import measure_first_step, summarise_first_step
+from deadtokens.gradients.pathways import measure_pathways
+from deadtokens.gradients.probe import probe_run
+from deadtokens.gradients.recorded import (
+    QUANTILES,
+    label_run,
+    measure_gradients,
+    measure_second_moments,
+)
+from deadtokens.gradients.states import moments_of_run
+from deadtokens.gradients.statistics import REGIMES
+from deadtokens.netcdf import write
+from deadtokens.run.device import describe_device, keep_freed_memory, make_deterministic
+from deadtokens.run.layout import TENSORS
+from deadtokens.run.spec import read_spec
+from deadtokens.text.read import read_stream
+from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.populations import describe_members, members_of
+from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.segments import Segments
+
+
+def measure_anatomy(segments: Segments, checkpoints: Sequence[Path], stream: Path) -> xr.Dataset:
+    """Return everything about the gradients of a run.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+    checkpoints : sequence of Path
+        Those behind the segments, in order; may be empty.
+    stream : Path
+        The tokens that the run was trained on.
+
+    Raises
+    ------
+    UserError
+        If a tensor was not recorded, or the stream is another one.
+    """
+    run = open_run(segments)
+    spec = read_spec(run.attrs["spec"])
+    missing = [name for name in TENSORS if name not in run]
+    if missing:
+        raise UserError(
+            f"run {run.attrs['run']}: {', '.join(missing)} not recorded; its gradients need all of "
+            f"{', '.join(TENSORS)}"
+        )
+    tokens, about_stream = read_stream(stream)
+    if about_stream["stream_sha256"] != run.attrs["stream_sha256"]:
+        raise UserError(f"{stream}: is not the text that run {run.attrs['run']} was trained on")
+    make_deterministic(spec.threads)
+    keep_freed_memory()
+    members, updates = members_of(run), run.sizes["update"]
+    frequency = run["count"].values / run["count"].values.sum()
+    moments = moments_of_run(spec, tokens, len(frequency), updates, checkpoints)
+    parts = [
+        label_run(
+            measure_gradients(segments, run, spec, members),
+            measure_second_moments(segments, spec, members, frequency),
+            len(frequency),
+        ),
+        describe_members(members),
+        _describe_tokens(frequency),
+        measure_pathways(segments, run, spec, members),
+        probe_run(segments, spec, tokens, members, moments if updates else iter(()), run),
+    ]
+    if updates:
+        parts.append(measure_first_step(segments, spec, members))
+    else:
+        nothing = np.zeros((0, spec.width))
+        parts.append(summarise_first_step(nothing, nothing, nothing, members[:, :0], spec))
+    probed_on = {"probed_on": describe_device(torch.device("cpu"))}
+    merged = xr.merge(parts, compat="no_conflicts", join="exact", combine_attrs="override")
+    return merged.assign_attrs(run_attributes(run) | probed_on)
+
+
+def _describe_tokens(frequency: np.ndarray) -> xr.Dataset:
+    def about(long_name: str) -> dict[str, str]:
+        return {"long_name": long_name, "units": "1"}
+
+    about_quantiles = "quantile over the dead tokens' finite values, linear between two neighbours"
+    return xr.Dataset(
+        {
+            "frequency": ("token", frequency, about("unigram frequency in the training text")),
+        },
+        {
+            "token": ("token", np.arange(len(frequency)), about("row of the vocabulary")),
+            "quantile": ("quantile", list(QUANTILES), about(about_quantiles)),
+            "regime": list(REGIMES),
+        },
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command ``gradients``."""
+    parser = argparse.ArgumentParser(prog="deadtokens gradients", description=__doc__)
+    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
+    parser.add_argument(
+        "--checkpoints", type=Path, nargs="*", default=[], help="those behind the segments"
+    )
+    parser.add_argument("--stream", type=Path, required=True, help="tokens of the corpus")
+    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
+    options = parser.parse_args(arguments)
+    gradients = measure_anatomy(options.segments, options.checkpoints, options.stream)
+    write(gradients, options.output)
+    held = (gradients.deviation <= gradients.tolerance).all("check")
+    logging.getLogger(__name__).info(
+        f"gradients {gradients.attrs['run']}: every formula holds at {int(held.sum())} of "
+        f"{held.size} probed updates"
+    )
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

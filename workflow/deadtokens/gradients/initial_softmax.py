@@ -1,0 +1,170 @@
+"""The riddle of the vanished gradient: the softmax at the start, by the embedding's scale.
+
+One batch forward and back at the initial weights, tied and untied, for standard deviations of the
+embedding from 0.005 to 1; all other weights stay. Nothing is trained.
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from deadtokens.gradients.draws import draw_probabilities
+from deadtokens.gradients.sides import Pass, initial_weights, run_pass
+from deadtokens.gradients.start import predict_start
+from deadtokens.netcdf import write
+from deadtokens.run.device import describe_device, make_deterministic
+from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.text.read import read_vocabulary
+from deadtokens.training.batches import read_batch
+
+EMBEDDING_STDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.35, 0.5, 0.7, 1.0)
+QUANTITIES = {
+    "loss": ("mean cross-entropy of the first batch", "nat"),
+    "dead_probability": ("predicted probability of a dead token, mean over positions", "1"),
+    "typical_dead_probability": ("the same, but behind the median of the input tokens", "1"),
+    "dead_gradient": ("norm of dL/dW of a dead token's row, not clipped, mean over tokens", "nat"),
+    "live_gradient": ("the same of the tokens that stand in the batch, input or label", "nat"),
+    "mean_hidden": ("norm of the mean final hidden state", "1"),
+    "own_score": ("logit of the input token, mean over positions", "nat"),
+    "predicted_loss": ("loss predicted from embedding_std, width and vocabulary", "nat"),
+    "predicted_own_score": ("own_score predicted from the same", "nat"),
+    "predicted_typical_dead_probability": ("typical_dead_probability from the same", "1"),
+    "predicted_dead_probability": ("median of dead_probability over drawn weights", "1"),
+    "predicted_dead_probability_low": ("smallest of those draws: 95 % of seeds lie between", "1"),
+    "predicted_dead_probability_high": ("largest of those draws", "1"),
+}
+
+
+def measure_start(one: Pass, inputs: torch.Tensor, dead: torch.Tensor) -> dict[str, float]:
+    """Return the measured ones of `QUANTITIES`; NaN for an empty population.
+
+    No other batch has been seen: live are the tokens of this one. Those that it lacks receive what
+    dead ones do, however often they occur in the text.
+
+    Parameters
+    ----------
+    one : Pass
+    inputs : int64 Tensor of shape (batch, context)
+    dead : bool Tensor of shape (vocabulary,)
+    """
+    logits, grad = one.logits.double(), one.grad.double().norm(dim=1)
+    live = torch.zeros_like(dead)
+    live[torch.cat([inputs.flatten(), one.targets])] = True
+    own = logits.gather(1, inputs.flatten()[:, None])
+    probability = torch.softmax(logits, 1)[:, dead].mean(1)
+    return {
+        "loss": one.loss,
+        "dead_probability": float(probability.mean()),
+        "typical_dead_probability": _behind_median_token(probability, inputs.flatten()),
+        "dead_gradient": float(grad[dead].mean()),
+        "live_gradient": float(grad[live].mean()),
+        "mean_hidden": float(one.hidden.double().mean(0).norm()),
+        "own_score": float(own.mean()),
+    }
+
+
+def _behind_median_token(probability: torch.Tensor, inputs: torch.Tensor) -> float:
+    """Return the median over input tokens of each one's mean over its positions."""
+    tokens, place, counts = inputs.unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(tokens), dtype=probability.dtype).index_add_(0, place, probability)
+    return float((sums / counts).quantile(0.5))
+
+
+def predict(spec: RunSpec, frequency: np.ndarray, dead: np.ndarray) -> dict[str, float]:
+    """Return the predicted ones of `QUANTITIES`.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    frequency : ndarray of shape (vocabulary,)
+        Unigram frequencies.
+    dead : bool ndarray of shape (vocabulary,)
+    """
+    said = vars(predict_start(spec, len(dead), np.count_nonzero(dead)))
+    drawn = draw_probabilities(spec, frequency, dead)
+    middle = {"": np.median(drawn), "_low": drawn.min(), "_high": drawn.max()}
+    return {f"predicted_{name}": value for name, value in said.items()} | {
+        f"predicted_dead_probability{end}": float(value) for end, value in middle.items()
+    }
+
+
+def scan_embedding_std(
+    spec: RunSpec, stream: np.ndarray, dead: np.ndarray, stds: Sequence[float] = EMBEDDING_STDS
+) -> xr.Dataset:
+    """Return `QUANTITIES` over ``tying`` and ``embedding_std``.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        Of the run whose embedding is varied; its first batch is used.
+    stream : int32 ndarray of shape (tokens,)
+    dead : bool ndarray of shape (vocabulary,)
+    stds : sequence of float
+    """
+    batch = read_batch(stream, spec.batch, spec.context, spec.seed, update=1)
+    inputs, targets = map(torch.from_numpy, batch)
+    frequency = np.bincount(stream, minlength=len(dead)) / len(stream)
+    values = np.empty((len(QUANTITIES), 2, len(stds)))
+    for row, tied in enumerate((True, False)):
+        for column, std in enumerate(stds):
+            varied = spec.model_copy(update={"embedding_std": std, "tied": tied})
+            one = run_pass(varied, initial_weights(varied, len(dead)), inputs, targets)
+            measured = measure_start(one, inputs, torch.from_numpy(dead))
+            measured |= predict(varied, frequency, dead)
+            values[:, row, column] = [measured[name] for name in QUANTITIES]
+    return _labelled(values, stds)
+
+
+def _labelled(values: np.ndarray, stds: Sequence[float]) -> xr.Dataset:
+    dims = ("tying", "embedding_std")
+    about_std = {"long_name": "standard deviation of the rows of W", "units": "weight"}
+    return xr.Dataset(
+        {
+            name: (dims, numbers, {"long_name": long_name, "units": units})
+            for numbers, (name, (long_name, units)) in zip(values, QUANTITIES.items(), strict=True)
+        },
+        coords={
+            "tying": ["tied", "untied"],
+            "embedding_std": ("embedding_std", list(stds), about_std),
+        },
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command ``initial_softmax``."""
+    parser = argparse.ArgumentParser(prog="deadtokens initial_softmax", description=__doc__)
+    parser.add_argument("--name", required=True, help="the run's identity")
+    parser.add_argument("--spec", required=True, help="the run's spec, as JSON")
+    parser.add_argument("--stream", type=Path, required=True, help="tokens of the corpus")
+    parser.add_argument("--census", type=Path, required=True, help="census of the vocabulary")
+    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
+    options = parser.parse_args(arguments)
+    spec = read_spec(options.spec)
+    make_deterministic(spec.threads)
+    stream, _, census = read_vocabulary(options.stream, options.census, spec.vocabulary)
+    dead = census["dead"].values.astype(bool)
+    start = scan_embedding_std(spec, stream, dead)
+    about = {
+        "run": options.name,
+        "spec": spec.json_text(),
+        "vocabulary_size": len(dead),
+        "dead_tokens": int(dead.sum()),
+        "device": describe_device(torch.device("cpu")),
+    }
+    write(start.assign_attrs(about), options.output)
+    first, last = start.dead_gradient.sel(tying="tied")[[0, -1]].values
+    logging.getLogger(__name__).info(
+        f"initial_softmax {options.name}: dead gradients of {first:.2g} with embedding_std "
+        f"{EMBEDDING_STDS[0]}, of {last:.2g} with {EMBEDDING_STDS[-1]}"
+    )
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)

@@ -1,0 +1,225 @@
+"""What determines a run's numbers: its spec, and the identity made from it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+
+from deadtokens.errors import UserError
+from deadtokens.models import Model, canonical_json, short_digest
+from deadtokens.run import layout
+from deadtokens.run.precision import REGIMES
+
+TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
+
+SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # normal numbers of float32
+
+
+def _as_float32(value: float) -> float:
+    """Refuse what would be 0 or infinite in the format of every update."""
+    if value and not SMALLEST <= value <= LARGEST:
+        raise ValueError(
+            f"{value:g} is too {'small' if value < 1 else 'large'} for float32, the format of the "
+            f"update; take a number from {SMALLEST:.2g} to {LARGEST:.2g}"
+        )
+    return value
+
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_as_float32)]
+# abs: 0.0 and -0.0 are one value and must not be two runs.
+NotNegative = Annotated[
+    float, Field(ge=0, allow_inf_nan=False), AfterValidator(abs), AfterValidator(_as_float32)
+]
+Fraction = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
+
+
+class Record(Model):
+    """What is recorded, and in files of which length."""
+
+    tensors: list[Literal[TENSORS]] = list(TENSORS)
+    """Recorded at every update: W, its gradient, Adam's two moments. From `grad` the others are
+    replayed on reading, bit for bit, so that `[grad]` alone gives all."""
+
+    pathways: bool = False
+    """Record also the two parts of a tied gradient, by way of the input embedding and of the
+    logits; their sum is the gradient before clipping, bit for bit."""
+
+    segment: Count = 500
+    """Length of one file; a checkpoint follows it. [updates]"""
+
+    @field_validator("tensors")
+    @classmethod
+    def _in_canonical_order(cls, tensors: list[str]) -> list[str]:
+        if "W" not in tensors and "grad" not in tensors:
+            raise ValueError("must contain 'W', or 'grad', from which W is replayed")
+        return [name for name in TENSORS if name in tensors]
+
+    @model_validator(mode="after")
+    def _whole_beside_its_parts(self) -> "Record":
+        if self.pathways and "grad" not in self.tensors:
+            raise ValueError("pathways: are the parts of 'grad', which `tensors` must contain")
+        return self
+
+    @property
+    def stored(self) -> list[str]:
+        """The tensors of which every update is in the files."""
+        return [*self.tensors, *(layout.PATHWAYS if self.pathways else ())]
+
+    @property
+    def readable(self) -> list[str]:
+        """The tensors that the record gives: those in it, and those that are replayed."""
+        return layout.readable(self.tensors)
+
+
+class RunSpec(Model):
+    """Everything that determines the numbers of one run.
+
+    Each field's description and unit make up config/README.md.
+    """
+
+    vocabulary: str = "english-thai"
+    """Entry of `vocabularies`: what the run trains on."""
+
+    precision: Literal[tuple(REGIMES)] = "pure-bf16"
+    """Number formats of weights, moments and arithmetic: the regime."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the initial weights and of the batches."""
+
+    batch: Count = 16
+    """Sequences in a batch. [sequences]"""
+
+    context: Count = 64
+    """Length of a sequence. [tokens]"""
+
+    width: Count = 64
+    """D, components of an embedding. [components]"""
+
+    layers: Count = 2
+    """Transformer blocks."""
+
+    heads: Count = 2
+    """Attention heads; they divide `width`."""
+
+    activation: Literal["gelu", "relu"] = "gelu"
+    """Activation of the MLP."""
+
+    tied: bool = True
+    """Embedding and unembedding are one matrix W; else W is the unembedding."""
+
+    init_std: Positive = 0.02
+    """Standard deviation of the initial weights. [weight]"""
+
+    embedding_std: Positive | None = None
+    """The same for the rows of W; `null`: as `init_std`. [weight]"""
+
+    lr: Positive = 0.001
+    """Learning rate. [weight per update]"""
+
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Linear rise of the learning rate over so many updates. [updates]"""
+
+    beta1: Fraction = 0.9
+    """Decay of the first moment. [per update]"""
+
+    beta2: Fraction = 0.999
+    """Decay of the second moment. [per update]"""
+
+    eps: Positive = 1e-08
+    """Added to the root of the second moment."""
+
+    weight_decay: NotNegative = 0.0
+    """Decoupled: each update multiplies every weight by 1 - lr * weight_decay."""
+
+    clip: Positive | None = None
+    """Largest norm of the whole gradient; `null`: no clipping."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """`auto` takes CUDA, else Apple's MPS, else the CPU."""
+
+    threads: Count = 1
+    """CPU threads of the training; another number gives other bits."""
+
+    record: Record = Record()
+    """What is recorded."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "RunSpec":
+        if self.width % self.heads:
+            raise ValueError(f"heads: {self.heads} heads do not divide the width {self.width}")
+        return self
+
+    @model_validator(mode="after")
+    def _largest_step_is_finite(self) -> "RunSpec":
+        if self.lr / (1 - self.beta1) > LARGEST:  # of the first update
+            raise ValueError(
+                f"lr: {self.lr:g} / (1 - beta1) is too large for float32, the format of the "
+                f"update; take less than {LARGEST * (1 - self.beta1):.2g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _two_pathways(self) -> "RunSpec":
+        if self.record.pathways and not self.tied:
+            raise ValueError(
+                "tied: must be true where record.pathways is (an untied W has one pathway, and "
+                "`grad` is it)"
+            )
+        return self
+
+    def json_text(self) -> str:
+        """Return the spec as JSON text that depends on its content alone."""
+        return canonical_json(self.model_dump())
+
+    def identity(self) -> str:
+        """Return the run's name: its differences from the package's defaults, and a short hash.
+
+        The hash covers every field; the vocabulary shows only in it.
+        """
+        default = flat(DEFAULTS)
+        words = [
+            f"{name}-{_slug(value)}"
+            for name, value in flat(self).items()
+            if value != default[name] and name != "vocabulary"
+        ]
+        readable = "_".join(words)[:80] or "default"
+        return f"{readable}_{short_digest(self.model_dump())}"
+
+
+def _slug(value: Any) -> str:
+    text = "-".join(value) if isinstance(value, list) else str(value)
+    return "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in text)
+
+
+def flat(spec: Model) -> dict[str, Any]:
+    """Return the fields of a model by flat, dotted key (``record.segment``)."""
+    fields = {}
+    for name, value in spec:
+        nested = flat(value) if isinstance(value, Model) else None
+        if nested is None:
+            fields[name] = value
+        else:
+            fields.update({f"{name}.{key}": item for key, item in nested.items()})
+    return fields
+
+
+def read_spec(text: str) -> RunSpec:
+    """Return the spec written by `RunSpec.json_text`.
+
+    Raises
+    ------
+    UserError
+        If `text` is not the JSON of a spec.
+    """
+    try:
+        return RunSpec.model_validate_json(text)
+    except ValidationError as error:
+        raise UserError(f"the spec is not that of a run: {' '.join(str(error).split())}") from None
+
+
+DEFAULTS = RunSpec()
+
+
+def w_name(spec: RunSpec) -> str:
+    """Return the name in the model of the recorded matrix W."""
+    return "embedding.weight" if spec.tied else "unembedding.weight"

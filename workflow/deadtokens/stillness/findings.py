@@ -1,0 +1,205 @@
+"""What single updates did to the dead tokens, and the same gathered over a run."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deadtokens.loops import compiled
+from deadtokens.run.hyperparameters import hyperparameters, learning_rate
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import RunSpec
+from deadtokens.statistics.selection import quantiles_of
+from deadtokens.stillness.causes import (
+    CAUSES,
+    Moments,
+    Reach,
+    find_reaches,
+    is_odd,
+    name_causes,
+    numbers_of,
+)
+from deadtokens.trajectory.updates import Update
+
+QUANTILES = (0.05, 0.5, 0.95)
+MOMENTS = ("exp_avg", "exp_avg_sq")
+MOVED = len(CAUSES)  # instead of a cause
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one update did to the dead tokens.
+
+    Attributes
+    ----------
+    kind : ndarray of int8, shape (tokens, components)
+        Index into `CAUSES` where every bit of W is as before, else MOVED.
+    reach : ndarray of float, shape (2, quantiles)
+        |exact change| over half an ulp, with the recorded and with exact moments.
+    decreased : float
+        Fraction of the recorded second moments that became smaller.
+    second_moment_ratio : float
+        Median of recorded over exact second moment.
+    differing : int
+        Replayed moments that are not the recorded ones, where those are float32 too.
+    """
+
+    kind: np.ndarray
+    reach: np.ndarray
+    decreased: float
+    second_moment_ratio: float
+    differing: int
+
+
+class State(NamedTuple):
+    """What is recorded at a state: float32 ndarrays of one shape."""
+
+    W: np.ndarray
+    moments: Moments
+
+
+class Measured(NamedTuple):
+    """What is found of every component, ndarrays of shape (tokens, components).
+
+    Attributes
+    ----------
+    kind : int8
+        As in `Finding`.
+    recorded, exact : float64
+        The reach with the recorded moments, and with exact ones.
+    ratio : float64
+        Recorded over exact second moment; 1 where they are equal, zeros too.
+    """
+
+    kind: np.ndarray
+    recorded: np.ndarray
+    exact: np.ndarray
+    ratio: np.ndarray
+
+
+def explain_update(update: Update, exact: dict[str, Tensor], spec: RunSpec) -> Finding:
+    """Explain one update.
+
+    Parameters
+    ----------
+    update : Update
+        Of at least one token.
+    exact : dict of 'exp_avg', 'exp_avg_sq' to float32 Tensor of shape (tokens, components)
+        The moments after the update, replayed from the gradients.
+    spec : RunSpec
+    """
+    t, regime = update.number, REGIMES[spec.precision]
+    numbers = numbers_of(t, learning_rate(spec, t), hyperparameters(spec), regime.weights)
+    before, after, grad = _state(update.before), _state(update.after), update.grad.float().numpy()
+    shape = before.W.shape
+    found = Measured(np.empty(shape, np.int8), *(np.empty(shape) for _ in range(3)))
+    measure(before, after, _moments(exact), grad, numbers, found)
+    return Finding(
+        found.kind,
+        np.stack([quantiles_of(values, QUANTILES) for values in (found.recorded, found.exact)]),
+        np.count_nonzero(after.moments.second < before.moments.second) / grad.size,
+        float(quantiles_of(found.ratio, [0.5])[0]),
+        sum(_differing(update.after[name], exact[name]) for name in MOMENTS),
+    )
+
+
+def _state(tensors: dict[str, Tensor]) -> State:
+    return State(tensors["W"].float().numpy(), _moments(tensors))
+
+
+def _moments(tensors: dict[str, Tensor]) -> Moments:
+    return Moments(*(tensors[name].float().numpy() for name in MOMENTS))
+
+
+@compiled
+def measure(before, after, exact, grad, numbers, found):
+    """Fill in what an update did to every component, a token at a time.
+
+    Parameters
+    ----------
+    before, after : State
+    exact : Moments
+        After the update.
+    grad : float32 ndarray of shape (tokens, components)
+    numbers : Numbers
+    found : Measured
+    """
+    components = grad.shape[1]
+    odd, without_gradient = np.empty((2, components), np.bool_)
+    mixed = np.empty((2, components))
+    for token in range(len(grad)):
+        W, first = before.W[token], before.moments.first[token]
+        recorded = Moments(after.moments.first[token], after.moments.second[token])
+        replayed = Moments(exact.first[token], exact.second[token])
+        reach = Reach(found.recorded[token], found.exact[token], mixed[0], mixed[1])
+        find_reaches(W, recorded, replayed, numbers, reach)
+        for c in range(components):
+            odd[c] = is_odd(W.view(np.uint32)[c], numbers.lowest_bit)
+            without_gradient[c] = (grad[token, c] == 0) & (first[c] == 0)
+        name_causes(reach, odd, without_gradient, found.kind[token])
+        mark_moved(W.view(np.uint32), after.W[token].view(np.uint32), found.kind[token])
+        divide(recorded.second, replayed.second, found.ratio[token])
+
+
+@compiled
+def mark_moved(before, after, kind):
+    """Write MOVED where the bits of W are not as before."""
+    for c in range(len(kind)):
+        if before[c] != after[c]:
+            kind[c] = MOVED
+
+
+@compiled
+def divide(recorded, exact, ratio):
+    """Fill in the ratio of float32 numbers, none below zero; 1 where they are equal."""
+    for c in range(len(ratio)):
+        same = recorded[c] == exact[c]
+        ratio[c] = 1.0 if same else np.float64(recorded[c]) / np.float64(exact[c])
+
+
+def _differing(recorded: Tensor, exact: Tensor) -> int:
+    """Count the bit patterns that differ, where the record is as exact as the replay."""
+    if recorded.dtype != exact.dtype or torch.equal(recorded, exact):
+        return 0
+    return int((recorded.view(torch.int32) != exact.view(torch.int32)).sum())
+
+
+class Stillness:
+    """What all updates did, gathered one by one.
+
+    Parameters
+    ----------
+    updates, tokens : int
+        How many there are.
+    """
+
+    def __init__(self, updates: int, tokens: int):
+        self.still = np.zeros(updates, np.int64)
+        self.by_cause = np.zeros((updates, len(CAUSES)), np.int64)
+        self.by_token = np.zeros((tokens, len(CAUSES)), np.int64)
+        self.reach = np.full((updates, 2, len(QUANTILES)), np.nan)
+        self.decreased = np.full(updates, np.nan)
+        self.second_moment_ratio = np.full(updates, np.nan)
+        self.differing = 0
+
+    def add(self, place: int, finding: Finding) -> None:
+        """Take in the finding on the update at `place`."""
+        by_token = np.zeros((len(finding.kind), len(CAUSES) + 1), np.int64)
+        count_kinds(finding.kind, by_token)
+        self.by_token += by_token[:, :MOVED]
+        self.by_cause[place] = by_token[:, :MOVED].sum(axis=0)
+        self.still[place] = self.by_cause[place].sum()
+        self.reach[place] = finding.reach
+        self.decreased[place] = finding.decreased
+        self.second_moment_ratio[place] = finding.second_moment_ratio
+        self.differing += finding.differing
+
+
+@compiled
+def count_kinds(kind, by_token):
+    """Count each token's components of every kind."""
+    for token in range(kind.shape[0]):
+        for component in range(kind.shape[1]):
+            by_token[token, kind[token, component]] += 1

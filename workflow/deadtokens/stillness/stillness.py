@@ -1,0 +1,197 @@
+"""Why dead tokens stand still: the cause for every component that an update left as it was.
+
+The causes and what they mean stand in `deadtokens.stillness.causes`.
+"""
+
+import argparse
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from deadtokens.errors import UserError
+from deadtokens.netcdf import write
+from deadtokens.run.compiled_update import replay_moments_
+from deadtokens.run.device import describe_device
+from deadtokens.run.hyperparameters import hyperparameters
+from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import TENSORS, RunSpec, read_spec
+from deadtokens.stillness.causes import CAUSES
+from deadtokens.stillness.findings import MOMENTS, QUANTILES, Finding, Stillness, explain_update
+from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.updates import Update, read_updates
+
+AHEAD = 8  # updates being explained at a time
+SETTINGS = ("precision", "lr", "warmup", "beta1", "beta2", "eps", "weight_decay")
+NOT_EXCEEDED = "the smallest value that so large a part of them does not exceed"
+COUNTERFACTUAL = (
+    "along the recorded gradients: what one update would have done with exact moments, not what "
+    "another training would have become"
+)
+
+
+def explain_stillness(segments: Segments) -> xr.Dataset:
+    """Return why the dead tokens of a run stood still, read update by update.
+
+    Raises
+    ------
+    UserError
+        If one of the four tensors was not recorded.
+    """
+    run = open_run(segments)
+    missing = [name for name in TENSORS if name not in run]
+    if missing:
+        raise UserError(
+            f"run {run.attrs['run']}: why a component stood still takes all four tensors, but "
+            f"{', '.join(missing)} was not recorded; add it to `record: tensors:` and train again"
+        )
+    spec = read_spec(run.attrs["spec"])
+    dead = np.flatnonzero(run["dead"].values)
+    stillness = Stillness(run.sizes["update"], len(dead))
+    for place, finding in enumerate(_findings(segments, dead, spec) if len(dead) else ()):
+        stillness.add(place, finding)
+    attributes = run_attributes(run) | {name: getattr(spec, name) for name in SETTINGS}
+    if REGIMES[spec.precision].moments == "float32":
+        attributes |= _verdict(run, stillness.differing)
+    return label(stillness, run["update"].values, dead, run.sizes["component"]).assign_attrs(
+        attributes, counterfactual=COUNTERFACTUAL
+    )
+
+
+def _findings(segments: Segments, dead: np.ndarray, spec: RunSpec) -> Iterator[Finding]:
+    """Yield the finding on each update.
+
+    The moments are replayed one update after the other; the updates are explained in parallel.
+    """
+    exact: dict[str, Tensor] = {}
+    waiting: deque[Future[Finding]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for update in read_updates(segments, dead):
+            exact = _replayed(update, exact, spec)
+            waiting.append(pool.submit(explain_update, update, exact, spec))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        for finding in waiting:
+            yield finding.result()
+
+
+def _replayed(update: Update, before: dict[str, Tensor], spec: RunSpec) -> dict[str, Tensor]:
+    """Return the exact moments after an update; they start as zeros."""
+    zeros = torch.zeros_like(update.grad, dtype=torch.float32)
+    after = {name: before.get(name, zeros).clone() for name in MOMENTS}
+    rule = update.number, hyperparameters(spec), update.rounding
+    replay_moments_(update.grad.float(), *after.values(), *rule)
+    return after
+
+
+def _verdict(run: xr.Dataset, differing: int) -> dict[str, Any]:
+    """Return how the replay of float32 moments compares with the record."""
+    here = describe_device(torch.device("cpu"))
+    same_library = f"torch {torch.__version__}," in run.attrs.get("packages", "")
+    if differing and same_library and run.attrs["device"] == here:
+        raise AssertionError(
+            f"{differing} moments replayed from the gradients are not the recorded ones"
+        )
+    return {"replayed_on": here, "replayed_moments_differing": differing}
+
+
+def label(
+    stillness: Stillness, updates: np.ndarray, dead: np.ndarray, components: int
+) -> xr.Dataset:
+    """Return what was gathered as a labelled dataset; fractions of nothing are NaN."""
+    all_components = np.full(len(updates), len(dead) * components)
+    variables = {
+        "still_components": (
+            ("update",),
+            stillness.still,
+            "components of dead tokens that the update left bitwise unchanged",
+        ),
+        "still_fraction": (
+            ("update",),
+            _over(stillness.still, all_components),
+            "the same as a fraction of all components of dead tokens",
+        ),
+        "cause_fraction": (
+            ("update", "cause"),
+            _over(stillness.by_cause, stillness.still[:, None]),
+            "fraction of the still components with that cause",
+        ),
+        "cause_total": (
+            ("cause",),
+            stillness.by_cause.sum(axis=0),
+            "still components with that cause over all updates",
+        ),
+        "token_cause_total": (
+            ("token", "cause"),
+            stillness.by_token,
+            "still components of the token with that cause over all updates",
+        ),
+        "reach": (
+            ("update", "moments", "quantile"),
+            stillness.reach,
+            "quantiles over dead components of |exact change| over half an ulp of W towards it",
+        ),
+        "second_moment_decreased": (
+            ("update",),
+            stillness.decreased,
+            "fraction of the dead tokens' recorded second moments that the update made smaller",
+        ),
+        "second_moment_ratio": (
+            ("update",),
+            stillness.second_moment_ratio,
+            f"median over dead components of recorded over exact second moment: {NOT_EXCEEDED}",
+        ),
+    }
+    return xr.Dataset(
+        {name: (dims, values, _about(words)) for name, (dims, values, words) in variables.items()},
+        coords={
+            "update": ("update", updates, _about("update t takes state t-1 to state t")),
+            "cause": ("cause", list(CAUSES), {"long_name": "why the component stood still"}),
+            "token": ("token", dead, _about("row of the vocabulary; dead tokens only")),
+            "moments": ["recorded", "exact"],
+            "quantile": ("quantile", list(QUANTILES), _about(f"over components: {NOT_EXCEEDED}")),
+        },
+        attrs={"components": components},
+    )
+
+
+def _over(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _about(long_name: str) -> dict[str, str]:
+    return {"long_name": long_name, "units": "1"}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command ``stillness``."""
+    parser = argparse.ArgumentParser(prog="deadtokens stillness", description=__doc__)
+    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
+    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # the other cores inflate what comes next
+    stillness = explain_stillness(options.segments)
+    write(stillness, options.output)
+    totals = stillness.cause_total.to_series().sort_values(ascending=False)
+    shares = totals[totals > 0] / totals.sum()
+    words = ", ".join(f"{cause} {share:.1%}" for cause, share in shares.items())
+    logging.getLogger(__name__).info(
+        f"stillness {stillness.attrs['run']}: {totals.sum():,} times a component of a dead token "
+        f"stood still{': ' + words if words else ''}"
+    )
+
+
+if __name__ == "__main__":
+    from deadtokens.cli import run
+
+    run(main)
