@@ -12,7 +12,8 @@ replayed by `replay`; `tensors` has it as torch does. Which reader when:
 - `pieces.read_pieces`: the same as bare bits, few tokens and many updates at a time; for what
   looks at every bit
 - `updates.read_updates`: everything of chosen tokens, update by update, in its own format
-- `tiles.read_tiles`: everything of some tokens over a whole segment, in its own format; for replays and attribution
+- `tiles.read_tiles`: everything of some tokens over a whole segment, in its own format; for replays
+  and attribution
 
 Of an opened run: `origin` says what a derived file carries of it, `populations` which tokens are
 dead, live and never sampled, `scalars` (a command) loss and learning rate.
