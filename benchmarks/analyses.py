@@ -6,7 +6,6 @@ machine disturbs least. The bits that a command inflates are counted in a run th
 """
 
 import argparse
-import importlib
 import os
 import subprocess
 import sys
@@ -20,16 +19,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from study import Row, alternate, lines, load_average
 
+from deadtokens.cli import call, reported
 from deadtokens.training.size import BYTES
 from deadtokens.trajectory import inflate
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 
-MODULES = {
-    "freezing": "deadtokens.freezing.freezing",
-    "sharpening": "deadtokens.freezing.sharpening",
-    "drift": "deadtokens.drift.drift",
-}
+COMMANDS = ("freezing", "sharpening", "drift")
 MOST_SECONDS = 40  # of CPU, all together, for the default run
 MOST_MEMORY = 1000  # MB
 
@@ -43,25 +39,29 @@ class Cost:
     memory: int
 
 
-def cost_of(module: str, segments: Sequence[str], cores: int) -> Cost:
+def cost_of(command: str, segments: Sequence[str], cores: int) -> Cost:
     """Run a command on so many cores, one thread for each library."""
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", module, *segments, "--output", str(Path(folder, "result"))]
+        words = [command, *segments, "--output", str(Path(folder, "result"))]
         begin = time.perf_counter()
-        process = subprocess.Popen(command, env=os.environ | threads, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deadtokens", *words],
+            env=os.environ | threads,
+            stderr=subprocess.DEVNULL,
+        )
         os.sched_setaffinity(process.pid, range(cores))
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begin
     if status:
-        raise RuntimeError(f"{module} failed")
+        raise RuntimeError(f"{command} failed")
     return Cost(wall, usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss)
 
 
-def inflated_by(module: str, segments: Sequence[str]) -> int:
+def inflated_by(command: str, segments: Sequence[str]) -> int:
     """Return the bytes of recorded bits that a command inflates."""
     with TemporaryDirectory() as folder, _counting() as sizes:
-        importlib.import_module(module).main([*segments, "--output", str(Path(folder, "result"))])
+        call(command, [*segments, "--output", str(Path(folder, "result"))])
     return sum(sizes)
 
 
@@ -85,13 +85,10 @@ def rows(segments: Sequence[str], repeats: int) -> list[Row]:
     """Return each command's CPU time, passes, speed and memory, measured in turn."""
     run = open_run(segments)
     bits_of_W = run["W"].size * BYTES[run["W"].attrs["recorded_dtype"]]
-    measures = {
-        name: lambda module=module: cost_of(module, segments, cores=1)
-        for name, module in MODULES.items()
-    }
+    measures = {name: lambda name=name: cost_of(name, segments, cores=1) for name in COMMANDS}
     found, table = alternate(measures, repeats), []
     for name, costs in found.items():
-        inflated, seconds = inflated_by(MODULES[name], segments), [cost.cpu for cost in costs]
+        inflated, seconds = inflated_by(name, segments), [cost.cpu for cost in costs]
         speeds = [inflated / 1e6 / second for second in seconds]
         table += [
             Row(f"{name}: CPU time", seconds, "s"),
@@ -118,6 +115,5 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)
+    with reported(log=None):
+        main(sys.argv[1:])

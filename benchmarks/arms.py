@@ -18,7 +18,7 @@ from deadtokens.run import layout
 from deadtokens.run.device import choose_device, keep_freed_memory, make_deterministic
 from deadtokens.run.hyperparameters import learning_rate
 from deadtokens.seal import seal
-from deadtokens.training.train import record_segment
+from deadtokens.training.segment import record_segment
 from deadtokens.training.trainer import Trainer
 
 # What a training job has imported before its first update; the last two by torch and xarray.

@@ -5,30 +5,25 @@ included. The files' checksums are compared too, as always.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from analyses import MOST_MEMORY, cost_of
 from study import Row, alternate, lines, load_average
 
+from deadtokens.cli import reported
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 
-MODULES = {
-    "attribution": "deadtokens.attribution.attribution",
-    "audit": "deadtokens.audit.audit",
-    "stillness": "deadtokens.stillness.stillness",
-}
+COMMANDS = ("attribution", "audit", "stillness")
 TARGETS = {"attribution": 150, "audit": 150}  # updates a second, two quiet cores, default size
 CORES = 2
 
 
 def rows(segments: Sequence[str], updates: int, repeats: int) -> list[Row]:
     """Return speed, CPU time and memory of each command, measured in turn."""
-    measures = {
-        name: lambda module=module: cost_of(module, segments, CORES)
-        for name, module in MODULES.items()
-    }
+    measures = {name: lambda name=name: cost_of(name, segments, CORES) for name in COMMANDS}
     table = []
     for name, costs in alternate(measures, repeats).items():
         speeds = [updates / cost.wall for cost in costs]
@@ -54,6 +49,5 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)
+    with reported(log=None):
+        main(sys.argv[1:])

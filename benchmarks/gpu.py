@@ -23,6 +23,7 @@ from memory import CRUCIBLE_TOKENS, CRUCIBLE_WIDTH
 from study import describe, with_settings
 from wide import Files, train_run, write_text
 
+from deadtokens.cli import reported
 from deadtokens.run import layout
 from deadtokens.run.device import choose_device, keep_freed_memory, make_deterministic
 from deadtokens.run.noise import Noise
@@ -203,6 +204,5 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)
+    with reported(log=None):
+        main(sys.argv[1:])

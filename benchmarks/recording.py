@@ -5,6 +5,7 @@ by round. Shown are medians over the rounds, and the smallest and largest where 
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from overhead import baseline_rows, measure_arms, overhead_rows
 from reading import reading_rows, size_rows
 from study import Run, describe, lines, load_average, load_run
 
+from deadtokens.cli import reported
 from deadtokens.errors import UserError
 from deadtokens.run import layout
 from deadtokens.trajectory.segments import list_segments
@@ -97,6 +99,5 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)
+    with reported(log=None):
+        main(sys.argv[1:])

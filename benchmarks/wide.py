@@ -6,8 +6,10 @@ with the number of updates, so that a short run tells.
 """
 
 import argparse
+import importlib
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,26 +21,15 @@ from arms import fresh_process
 from memory import CRUCIBLE_TOKENS, ensure_measurable, largest_resident
 from study import Row, alternate, describe, lines, load_average, with_settings
 
-from deadtokens.attribution import attribution
-from deadtokens.backprop import backprop
-from deadtokens.drift import drift
-from deadtokens.freezing import freezing, sharpening
-from deadtokens.gradients import gradients
+from deadtokens.cli import COMMANDS, call, reported
 from deadtokens.run import layout
 from deadtokens.run.spec import RunSpec
-from deadtokens.stillness import stillness
 from deadtokens.text.read import digest
-from deadtokens.training import train
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    "attribution": attribution.main,
-    "stillness": stillness.main,
-    "gradients": gradients.main,
-    "backprop": backprop.main,
-    "freezing": freezing.main,
-    "sharpening": sharpening.main,
-    "drift": drift.main,
-}
+ANALYSES = (
+    *("attribution", "stillness", "gradients", "backprop"),
+    *("freezing", "sharpening", "drift"),
+)
 LIVE = 0.63  # of the tokens, as in the Crucible
 TEXT_LENGTH = 400_000
 SEGMENTS = 2
@@ -110,19 +101,20 @@ def train_run(files: Files, spec: RunSpec) -> None:
         }
         if number:
             options["--previous"] = files.checkpoints[number - 1]
-        train.main([str(word) for option in options.items() for word in option])
+        call("train", [str(word) for option in options.items() for word in option])
 
 
-def timed(connection: Connection, action: Callable[..., None], *arguments: object) -> None:
-    """Send the CPU seconds of a call, and this process's largest resident size in bytes."""
+def timed(connection: Connection, command: str, arguments: Sequence[str]) -> None:
+    """Send the CPU seconds of a command, and this process's largest resident size in bytes."""
+    importlib.import_module(f"deadtokens.{COMMANDS[command].module}")
     begin = time.process_time()
-    action(*arguments)
+    call(command, arguments)
     connection.send((time.process_time() - begin, largest_resident()))
 
 
-def measure(action: Callable[..., None], *arguments: object) -> tuple[float, float]:
-    """Return CPU time, in seconds, and peak memory, in bytes, of a call in a fresh process."""
-    connection, join = fresh_process(timed, action, *arguments)
+def measure(command: str, arguments: Sequence[str]) -> tuple[float, float]:
+    """Return CPU time, in seconds, and peak memory, in bytes, of a command in a fresh process."""
+    connection, join = fresh_process(timed, command, arguments)
     answer = connection.recv()
     join()
     return answer
@@ -132,7 +124,7 @@ def rows(files: Files, folder: Path, commands: Sequence[str], repeats: int) -> l
     """Return time and memory of each analysis, measured in turn."""
 
     def one(name: str) -> tuple[float, float]:
-        return measure(COMMANDS[name], files.arguments(name, folder / f"{name}.nc"))
+        return measure(name, files.arguments(name, folder / f"{name}.nc"))
 
     found = alternate({name: lambda name=name: one(name) for name in commands}, repeats)
     table = []
@@ -168,7 +160,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--batch", type=int, default=RunSpec().batch)
     parser.add_argument("--context", type=int, default=RunSpec().context)
     parser.add_argument("--precision", default=RunSpec().precision)
-    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
+    parser.add_argument("--commands", nargs="+", choices=ANALYSES, default=ANALYSES)
     parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args(arguments)
     ensure_measurable()
@@ -178,6 +170,5 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)
+    with reported(log=None):
+        main(sys.argv[1:])

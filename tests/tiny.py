@@ -9,7 +9,7 @@ import xarray as xr
 from deadtokens.run.layout import segment_name
 from deadtokens.run.spec import RunSpec
 from deadtokens.text.read import digest
-from deadtokens.training.train import train_segment
+from deadtokens.training.segment import train_segment
 from deadtokens.training.trainer import Trainer
 
 VOCABULARY = 23

@@ -12,6 +12,7 @@ from tiny import LIVE, VOCABULARY, tiny_spec
 
 from deadtokens.attribution import accumulator, attribution
 from deadtokens.attribution.attribution import attribute_motion
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.run import layout
 from deadtokens.run.compiled_update import update_W
@@ -366,7 +367,7 @@ def test_replayed_moments_change_nothing(tmp_path):
 def test_the_command_writes_units_and_names(tmp_path):
     run = recorded_run(tmp_path)
     output = tmp_path / "attribution.nc"
-    attribution.main([*map(str, list_segments(run)), "--output", str(output)])
+    call("attribution", [*map(str, list_segments(run)), "--output", str(output)])
     found = xr.load_dataset(output)
     assert found.attrs["run"] == "tiny"
     assert all({"units", "long_name"} <= set(found[name].attrs) for name in found.variables)

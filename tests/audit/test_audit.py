@@ -17,7 +17,7 @@ from deadtokens.errors import UserError
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.rounding import Rounding
 from deadtokens.seal import seal
-from deadtokens.training.train import record_segment
+from deadtokens.training.segment import record_segment
 from deadtokens.trajectory import tiles
 from deadtokens.trajectory.chunks import decode_chunk, encode_chunk
 from deadtokens.trajectory.segments import list_segments

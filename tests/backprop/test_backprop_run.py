@@ -12,13 +12,13 @@ from tiny import VOCABULARY, tiny_spec, write_vocabulary
 from deadtokens.backprop import backprop, states
 from deadtokens.backprop import model as by_hand
 from deadtokens.backprop.autograd import TOLERANCE
-from deadtokens.cli import COMMANDS
+from deadtokens.cli import COMMANDS, call
 from deadtokens.errors import UserError
 from deadtokens.seal import seal
 from deadtokens.text.read import digest, read_stream
 from deadtokens.training.batches import read_batch
+from deadtokens.training.segment import train_segment
 from deadtokens.training.state import read_checkpoint
-from deadtokens.training.train import train_segment
 from deadtokens.training.trainer import Trainer
 
 
@@ -50,7 +50,7 @@ def command(checkpoints, vocabulary, folder, stream="stream.nc"):
     """Run the command; return the flow and the table."""
     flow, table = folder / "backprop.nc", folder / "backprop.csv"
     files = ["--stream", vocabulary / stream, "--output", flow, "--csv", table]
-    backprop.main([*map(str, checkpoints), *map(str, files)])
+    call("backprop", [*map(str, checkpoints), *map(str, files)])
     with table.open(newline="", encoding="utf-8") as file:
         return xr.load_dataset(flow, engine="h5netcdf"), list(csv.DictReader(file))
 
@@ -210,7 +210,7 @@ def test_a_damaged_checkpoint_is_told(vocabulary, tmp_path):
 
 
 def test_it_is_a_command_that_says_what_it_found(tiny, vocabulary, tmp_path, caplog):
-    assert COMMANDS["backprop"] == backprop.__name__
+    assert f"deadtokens.{COMMANDS['backprop'].module}" == backprop.__name__
     checkpoints, flow, _ = tiny
     with caplog.at_level("INFO"):
         again, _ = command(checkpoints, vocabulary, tmp_path)

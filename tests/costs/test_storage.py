@@ -8,6 +8,7 @@ import xarray as xr
 from planted import float_bits, planted, write_run
 from tiny import bits
 
+from deadtokens.cli import call
 from deadtokens.costs import storage
 from deadtokens.errors import UserError
 from deadtokens.run import layout
@@ -105,7 +106,7 @@ def test_what_stands_still_shrinks_in_our_file_alone(tmp_path):
 def test_the_command_writes_a_labelled_file(recorded, tmp_path, caplog):
     caplog.set_level("INFO")
     output = tmp_path / "storage.nc"
-    storage.main([str(recorded[0]), "--output", str(output)])
+    call("storage", [str(recorded[0]), "--output", str(output)])
     measured = xr.load_dataset(output)
     assert dict(measured.sizes) == {"writer": 2, "tensor": 4}
     assert measured.attrs["run"] == "planted"
@@ -132,4 +133,4 @@ def test_a_run_that_diverged_at_once_has_no_costs(tmp_path):
 
 def test_a_wrong_number_of_updates_is_refused(recorded, tmp_path):
     with pytest.raises(UserError, match="--updates 0"):
-        storage.main([str(recorded[0]), "--updates", "0", "--output", str(tmp_path / "x.nc")])
+        call("storage", [str(recorded[0]), "--updates", "0", "--output", str(tmp_path / "x.nc")])

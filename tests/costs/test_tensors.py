@@ -9,10 +9,11 @@ import torch
 import xarray as xr
 from tiny import VOCABULARY, tiny_census, tiny_spec, tiny_trainer
 
+from deadtokens.cli import call
 from deadtokens.costs import tensors
 from deadtokens.errors import UserError
 from deadtokens.seal import seal
-from deadtokens.training.train import record_segment
+from deadtokens.training.segment import record_segment
 
 ALL = ("W", "grad", "exp_avg", "exp_avg_sq")
 STATES = ("W", "exp_avg", "exp_avg_sq")
@@ -97,7 +98,7 @@ def test_a_run_of_W_alone_has_one_choice(tmp_path):
 def test_the_command_writes_a_labelled_file(segment, tmp_path, caplog):
     caplog.set_level("INFO")
     output = tmp_path / "tensors.nc"
-    tensors.main([str(segment), "--output", str(output)])
+    call("tensors", [str(segment), "--output", str(output)])
     measured = xr.load_dataset(output)
     assert dict(measured.sizes) == {"choice": 4, "result": 5}
     assert measured.gives.dtype == bool
@@ -107,7 +108,7 @@ def test_the_command_writes_a_labelled_file(segment, tmp_path, caplog):
     assert "tensors tiny: an update takes W 0.00 MB" in caplog.text
     assert "; 0 of " in caplog.text
     with pytest.raises(UserError, match="--updates 0"):
-        tensors.main([str(segment), "--updates", "0", "--output", str(output)])
+        call("tensors", [str(segment), "--updates", "0", "--output", str(output)])
 
 
 def test_a_run_that_diverged_at_once_has_no_numbers(tmp_path):

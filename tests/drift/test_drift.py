@@ -6,7 +6,8 @@ import torch
 import xarray as xr
 from planted import write_run
 
-from deadtokens.drift.drift import main, measure_drift
+from deadtokens.cli import call
+from deadtokens.drift.drift import measure_drift
 from deadtokens.drift.follow import Watch, follow
 from deadtokens.drift.labels import VARIABLES
 from deadtokens.drift.record import choose_members, early_states
@@ -298,7 +299,7 @@ def test_the_command_writes_the_file(tmp_path, caplog):
     write(tmp_path, positions())
     output = tmp_path / "out" / "drift.nc"
     with caplog.at_level("INFO"):
-        main([str(tmp_path / "segment-000.nc"), "--output", str(output)])
+        call("drift", [str(tmp_path / "segment-000.nc"), "--output", str(output)])
     assert xr.load_dataset(output, engine="h5netcdf").attrs["run"] == "planted"
     assert "efficiency 1; the first component explains 100.0%" in caplog.text
 

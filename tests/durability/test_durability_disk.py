@@ -233,17 +233,17 @@ def named_by_the_one_sentence(said):
 
 def test_a_process_of_its_own_ends_in_one_sentence(command, small_disk, undisturbed):
     leave_room(small_disk, 1)
-    train = run_module("deadtokens.training.train", *command)
+    train = run_alone("train", *command)
     assert re.fullmatch(r"deadtokens: \S+segment-001\.nc: the segment needs about .+\n", train)
     output, segment = small_disk / "freezing.nc", outputs(undisturbed, 0)[0]
-    freezing = run_module("deadtokens.freezing.freezing", segment, "--output", output)
+    freezing = run_alone("freezing", segment, "--output", output)
     assert re.fullmatch(SENTENCE + r"\n", freezing)[1] == str(output)
     assert not output.exists()
 
 
-def run_module(module, *arguments):
+def run_alone(command, *arguments):
     """Return what a command says that must fail."""
-    words = [sys.executable, "-m", module, *map(str, arguments)]
+    words = [sys.executable, "-m", "deadtokens", command, *map(str, arguments)]
     answer = subprocess.run(words, capture_output=True, text=True)
     assert answer.returncode == 1
     assert answer.stdout == ""

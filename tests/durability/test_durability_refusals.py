@@ -18,8 +18,8 @@ from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent, ensure_writable, largest_file
 from deadtokens.run.spec import RunSpec
 from deadtokens.training import size
+from deadtokens.training.segment import train_segment
 from deadtokens.training.size import ensure_room
-from deadtokens.training.train import train_segment
 
 TOO_LARGE = (
     r"{folder}/\S+: too large a file: (more than )?[\d,]+ bytes are needed, {limit} are allowed "

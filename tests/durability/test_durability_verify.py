@@ -7,10 +7,11 @@ import pytest
 from planted import planted, write_run
 from tiny import tiny_trainer
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.seal import seal, seal_path
 from deadtokens.training.checkpoint import save_checkpoint
-from deadtokens.verify import main, verdict, verify
+from deadtokens.verify import verdict, verify
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def results(tmp_path):
 
 def command_line(*paths):
     """Return the lines and the exit status."""
-    words = [sys.executable, "-m", "deadtokens.verify", *map(str, paths)]
+    words = [sys.executable, "-m", "deadtokens", "verify", *map(str, paths)]
     answer = subprocess.run(words, capture_output=True, text=True)
     assert answer.stdout == ""
     return answer.stderr.splitlines(), answer.returncode
@@ -64,7 +65,7 @@ def test_bad_files_are_told_in_one_line_each(results):
 
 def test_a_folder_without_files_is_a_mistake(tmp_path):
     with pytest.raises(UserError, match="no segment and no checkpoint is there"):
-        main([str(tmp_path)])
+        call("verify", [str(tmp_path)])
 
 
 def test_files_are_looked_at_once_however_they_are_named(results):

@@ -11,10 +11,11 @@ from planted import planted, write_run
 from tiny import tiny_spec
 
 from deadtokens import verify as module
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
 from deadtokens.seal import seal, seal_path
-from deadtokens.verify import main, verify
+from deadtokens.verify import verify
 
 SPEC = tiny_spec(record={"segment": 4})
 NAME = SPEC.identity()
@@ -131,7 +132,7 @@ def test_a_folder_that_cannot_be_entered_is_bad(results, caplog, monkeypatch):
     assert lines[-1] == f"BAD  {closed}: cannot be entered (Permission denied)"
     assert counts == (2, 1)
     with pytest.raises(UserError, match="1 of 2 files"):
-        main([str(results)])
+        call("verify", [str(results)])
 
 
 def test_a_file_that_cannot_be_read_is_bad(results, caplog, monkeypatch):

@@ -27,7 +27,8 @@ from figures.figure_data import (
 from figures.gradient_data import gradients, start
 from matplotlib.figure import Figure
 
-from deadtokens.figures import draw, style
+from deadtokens.cli import call
+from deadtokens.figures import style
 from deadtokens.study.figures import FIGURES
 
 NAMES = [name for name in FIGURES if name != "audit"]  # that one reads JSON
@@ -223,6 +224,6 @@ def picture(figure: Figure, **about: str) -> bytes:
 def command(name: str, folder: Path, title: str) -> tuple[dict[str, bytes], pd.DataFrame]:
     """Draw a figure by its command; return the files by their endings, and its CSV's table."""
     output = folder / "out" / f"a.b-{name}.png"
-    draw.main([name, "--output", str(output), "--title", title, *inputs(name, folder)])
+    call("figure", [name, "--output", str(output), "--title", title, *inputs(name, folder)])
     files = {path.suffix: path.read_bytes() for path in output.parent.iterdir()}
     return files, read_table(output.with_name(f"a.b-{name}.csv"), MODULES[name].TYPES)

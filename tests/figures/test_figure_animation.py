@@ -5,6 +5,7 @@ import pytest
 from figures.drift_data import drift, exploded, without_dead
 from PIL import Image
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.figures import animation
 
@@ -55,29 +56,29 @@ def test_a_frame_draws_the_positions_of_the_file():
 
 def test_the_command_writes_a_gif_of_all_states(tmp_path):
     output = tmp_path / "out" / "drift.gif"
-    animation.main([write(drift(), tmp_path), "--output", str(output)])
+    call("animation", [write(drift(), tmp_path), "--output", str(output)])
     with Image.open(output) as picture:
         assert picture.format == "GIF"
         assert picture.n_frames >= drift().sizes["frame"]
     again = tmp_path / "again.gif"
-    animation.main([str(tmp_path / "drift.nc"), "--output", str(again)])
+    call("animation", [str(tmp_path / "drift.nc"), "--output", str(again)])
     assert again.read_bytes() == output.read_bytes()
 
 
 @pytest.mark.parametrize("data", [without_dead(), drift(updates=1), exploded()])
 def test_runs_with_nothing_to_show_do_not_fail(data, tmp_path):
     output = tmp_path / "drift.gif"
-    animation.main([write(data, tmp_path), "--output", str(output)])
+    call("animation", [write(data, tmp_path), "--output", str(output)])
     assert output.read_bytes().startswith(b"GIF8")
 
 
 def test_a_large_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(animation, "MOST_BYTES", 100)
     with pytest.raises(UserError, match="more than 100"):
-        animation.main([write(drift(), tmp_path), "--output", str(tmp_path / "drift.gif")])
+        call("animation", [write(drift(), tmp_path), "--output", str(tmp_path / "drift.gif")])
     assert not (tmp_path / "drift.gif").exists()
 
 
 def test_the_output_must_be_named_gif(tmp_path):
     with pytest.raises(UserError, match=r"must end in \.gif"):
-        animation.main([write(drift(), tmp_path), "--output", str(tmp_path / "drift.png")])
+        call("animation", [write(drift(), tmp_path), "--output", str(tmp_path / "drift.png")])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from figures.examples import command, datasets, inputs, picture
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.figures import draw, loss
 
@@ -28,34 +29,38 @@ def test_another_number_gives_another_picture():
 
 def test_output_must_be_named_png(tmp_path):
     with pytest.raises(UserError, match=r"must end in \.png"):
-        draw.main(["loss", "--output", str(tmp_path / "x.pdf"), *inputs("loss", tmp_path)])
+        call("figure", ["loss", "--output", str(tmp_path / "x.pdf"), *inputs("loss", tmp_path)])
 
 
 def test_the_wrong_kind_of_file_is_refused_and_nothing_written(tmp_path):
     output = tmp_path / "out.png"
     with pytest.raises(UserError, match="has no variable"):
-        draw.main(["frozen", "--output", str(output), *inputs("loss", tmp_path)])
+        call("figure", ["frozen", "--output", str(output), *inputs("loss", tmp_path)])
     assert not output.exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["pie"]])
 def test_dispatcher_names_the_figures(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
-        draw.main(arguments)
+        call("figure", arguments)
     assert stop.value.code == 2
     assert "frozen" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("module", "backend"),
+    ("module", "name", "backend"),
     [
-        ("draw", "module://matplotlib_inline.backend_inline"),
-        ("draw", ""),
-        ("animation", "nonsense"),
+        ("draw", "figure", "module://matplotlib_inline.backend_inline"),
+        ("draw", "figure", ""),
+        ("animation", "animation", "nonsense"),
     ],
 )
-def test_no_display_that_the_environment_asks_for_is_loaded(module, backend):
-    command = [sys.executable, "-W", "error", "-m", f"deadtokens.figures.{module}", "--help"]
+def test_no_display_that_the_environment_asks_for_is_loaded(module, name, backend):
+    code = (
+        f"import deadtokens.figures.{module}\n"
+        f"from deadtokens.cli import call\ncall('{name}', ['--help'])"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
     package = str(Path(draw.__file__).parents[2])
     environment = os.environ | {"MPLBACKEND": backend, "PYTHONPATH": package}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -12,8 +12,9 @@ from figures.drift_data import drift
 from figures.examples import DRIFT, MODULES, NAMES, datasets
 from matplotlib.figure import Figure
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
-from deadtokens.figures import draw, inputs, style
+from deadtokens.figures import inputs, style
 from deadtokens.figures.product import Product
 
 
@@ -105,7 +106,7 @@ def drawn(tmp_path, monkeypatch):
         monkeypatch.setattr(inputs, "read_derived", lambda *_: data)
         output.unlink(missing_ok=True)
         try:
-            draw.main([name, str(file), "--output", str(output)])
+            call("figure", [name, str(file), "--output", str(output)])
         except UserError as error:
             assert str(file) in str(error) or name == "census"
             assert not list(tmp_path.glob("out.*"))
@@ -142,7 +143,7 @@ def test_a_damaged_audit_is_refused(content, tmp_path):
     file = tmp_path / "audit.json"
     file.write_bytes(content)
     with pytest.raises(UserError, match="audit"):
-        draw.main(["audit", str(file), "--output", str(tmp_path / "x.png")])
+        call("figure", ["audit", str(file), "--output", str(tmp_path / "x.png")])
 
 
 @pytest.mark.parametrize("part", ["tensors", "checksums", "controls", "status", "run", "spec"])
@@ -152,4 +153,4 @@ def test_a_part_of_an_audit_of_the_wrong_type_is_refused(part, tmp_path):
     file = tmp_path / "audit.json"
     file.write_text(json.dumps(audit | {"controls": {}} | {part: [3]}))
     with pytest.raises(UserError, match="again"):
-        draw.main(["audit", str(file), "--output", str(tmp_path / "x.png")])
+        call("figure", ["audit", str(file), "--output", str(tmp_path / "x.png")])

@@ -10,8 +10,9 @@ from figures.figure_data import census, read_table, scalars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
-from deadtokens.figures import draw, product, style
+from deadtokens.figures import product, style
 from deadtokens.figures.product import Product
 
 pytestmark = pytest.mark.usefixtures("plain_fonts")
@@ -91,10 +92,10 @@ def loss(folder: Path) -> Path:
 def test_a_figure_replaces_its_own_files(tmp_path):
     output = tmp_path / "out.png"
     for title in ("first", "second"):
-        draw.main(["loss", str(loss(tmp_path)), "--output", str(output), "--title", title])
+        call("figure", ["loss", str(loss(tmp_path)), "--output", str(output), "--title", title])
         pictures = {path.name: path.read_bytes() for path in tmp_path.glob("out.*")}
         assert len(pictures) == 3
-    draw.main(["loss", str(loss(tmp_path)), "--output", str(output), "--title", "first"])
+    call("figure", ["loss", str(loss(tmp_path)), "--output", str(output), "--title", "first"])
     assert output.read_bytes() != pictures["out.png"]
 
 
@@ -105,7 +106,7 @@ def test_the_census_beside_the_figure_of_the_census_stays(tmp_path):
     neighbour = tmp_path / "census.csv"
     neighbour.write_text("token,string,count\n0,a,5\n")
     with pytest.raises(UserError, match=r"census\.csv exists and was not written by the figure"):
-        draw.main(["census", str(data), "--output", str(tmp_path / "census.png")])
+        call("figure", ["census", str(data), "--output", str(tmp_path / "census.png")])
     assert neighbour.read_text() == "token,string,count\n0,a,5\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["census.csv", "census.nc"]
 
@@ -149,10 +150,13 @@ def test_an_output_that_is_an_input_is_refused(ending, tmp_path):
     given_file = loss(tmp_path).rename(tmp_path / f"x.{ending}")
     before = given_file.read_bytes()
     with pytest.raises(UserError, match="is what is to be drawn"):
-        draw.main(["loss", str(given_file), "--output", str(tmp_path / "x.png")])
+        call("figure", ["loss", str(given_file), "--output", str(tmp_path / "x.png")])
     assert given_file.read_bytes() == before
 
 
 def test_a_title_that_no_figure_holds_is_refused(tmp_path):
     with pytest.raises(UserError, match="140,000 characters"):
-        draw.main(["loss", "x.nc", "--output", str(tmp_path / "x.png"), "--title", "x" * 140_000])
+        call(
+            "figure",
+            ["loss", "x.nc", "--output", str(tmp_path / "x.png"), "--title", "x" * 140_000],
+        )

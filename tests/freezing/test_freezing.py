@@ -6,8 +6,9 @@ import torch
 import xarray as xr
 from planted import planted, write_run
 
+from deadtokens.cli import call
 from deadtokens.freezing import moves
-from deadtokens.freezing.freezing import main, measure_freezing
+from deadtokens.freezing.freezing import measure_freezing
 from deadtokens.run import layout
 
 SPEC = {"spec": "{}"}
@@ -261,7 +262,7 @@ def test_the_command_writes_a_labelled_file(tmp_path, caplog):
     caplog.set_level("INFO")
     measured(tmp_path, planted_positions())
     output = tmp_path / "freezing.nc"
-    main([str(tmp_path / "segment-000.nc"), "--output", str(output)])
+    call("freezing", [str(tmp_path / "segment-000.nc"), "--output", str(output)])
     freezing = xr.load_dataset(output)
     assert freezing.attrs["run"] == "planted"
     for name in freezing.data_vars:

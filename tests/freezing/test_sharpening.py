@@ -6,6 +6,7 @@ import torch
 import xarray as xr
 from planted import write_run
 
+from deadtokens.cli import call
 from deadtokens.freezing import sharpening as sharpening_module
 from deadtokens.freezing.forces import (
     FORCES,
@@ -16,7 +17,7 @@ from deadtokens.freezing.forces import (
     gradient_decay,
     mean_entropy,
 )
-from deadtokens.freezing.sharpening import main, measure_sharpening, sampled_tokens
+from deadtokens.freezing.sharpening import measure_sharpening, sampled_tokens
 from deadtokens.run.hyperparameters import Hyperparameters
 from deadtokens.run.spec import RunSpec
 from deadtokens.ulp import spacing
@@ -202,7 +203,7 @@ def test_the_command_writes_a_labelled_file(record, tmp_path, caplog):
     caplog.set_level("INFO")
     measured(tmp_path, record, [0, 150])
     output = tmp_path / "sharpening.nc"
-    main([str(tmp_path / "segment-000.nc"), "--output", str(output)])
+    call("sharpening", [str(tmp_path / "segment-000.nc"), "--output", str(output)])
     found = xr.load_dataset(output)
     for name in found.data_vars:
         assert found[name].attrs["long_name"], name

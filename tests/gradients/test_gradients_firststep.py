@@ -15,7 +15,7 @@ from deadtokens.gradients.firststep import (
 )
 from deadtokens.run.hyperparameters import Hyperparameters
 from deadtokens.seal import seal
-from deadtokens.training.train import record_segment
+from deadtokens.training.segment import record_segment
 from deadtokens.trajectory.populations import partition
 
 ADAM = Hyperparameters(0.9, 0.999, 1e-8, 0.0)

@@ -7,8 +7,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny import LIVE, VOCABULARY, tiny_spec, tiny_stream, train_run
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
-from deadtokens.gradients import gradients
 from deadtokens.gradients.gradients import measure_anatomy
 from deadtokens.gradients.states import read_weights
 from deadtokens.seal import seal
@@ -99,7 +99,7 @@ def test_second_moments_are_held_against_frequencies(recorded):
 def test_the_command_writes_a_file_that_explains_itself(recorded, tmp_path):
     (segments, checkpoints, stream), _, found = recorded
     words = [*map(str, segments), "--checkpoints", *map(str, checkpoints)]
-    gradients.main([*words, "--stream", str(stream), "--output", str(tmp_path / "gradients.nc")])
+    call("gradients", [*words, "--stream", str(stream), "--output", str(tmp_path / "gradients.nc")])
     written = xr.load_dataset(tmp_path / "gradients.nc", engine="h5netcdf")
     xr.testing.assert_equal(written, found)
     for name, variable in written.data_vars.items():

@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 from tiny import VOCABULARY, tiny_spec, tiny_stream, write_vocabulary
 
+from deadtokens.cli import call
 from deadtokens.gradients import initial_softmax
 from deadtokens.gradients.draws import draw_probabilities
 from deadtokens.gradients.initial_softmax import scan_embedding_std
@@ -176,8 +177,9 @@ def test_the_command_writes_what_was_scanned(tmp_path):
         "name": "tiny", "spec": spec.json_text(), "stream": tmp_path / "stream.nc",
         "census": tmp_path / "census.nc", "output": output,
     }  # fmt: skip
-    initial_softmax.main(
-        [word for key, value in arguments.items() for word in (f"--{key}", str(value))]
+    call(
+        "initial_softmax",
+        [word for key, value in arguments.items() for word in (f"--{key}", str(value))],
     )
     written = xr.load_dataset(output, engine="h5netcdf")
     assert json.loads(written.attrs["spec"])["seed"] == 7

@@ -10,11 +10,11 @@ import torch
 import xarray as xr
 from tiny import tiny_spec, write_vocabulary
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.run import machine as module
 from deadtokens.run.device import describe_device
 from deadtokens.run.machine import as_attribute, check_same_machine, describe_machine
-from deadtokens.training import train
 from deadtokens.training.checkpoint import read_saved
 from deadtokens.trajectory.reader import open_run
 
@@ -73,7 +73,7 @@ def command(folder, segment, *more):
     }
     if segment:
         words["previous"] = folder / f"checkpoint-{segment - 1:03d}.safetensors"
-    train.main([f"--{name}={value}" for name, value in words.items()] + list(more))
+    call("train", [f"--{name}={value}" for name, value in words.items()] + list(more))
 
 
 def attributes(path):

@@ -21,7 +21,7 @@ from deadtokens.run.hyperparameters import Hyperparameters, step_size
 from deadtokens.run.rounding import ON_CPU, ON_CUDA, WAYS, Rounding, ask_rounding, rounding_of
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.update import adamw_
-from deadtokens.training import train
+from deadtokens.training.segment import ensure_replayable
 from deadtokens.trajectory.proof import checksums, checksums_differ
 
 CPU = torch.device("cpu")
@@ -195,10 +195,10 @@ def test_a_way_that_is_unknown_is_tried_as_the_first():
 
 def test_such_a_device_must_record_all_tensors():
     unknown = replace(ON_CPU, div="unknown")
-    train.ensure_replayable(RunSpec(), unknown)
-    train.ensure_replayable(RunSpec(record={"tensors": ["grad"]}), ON_CPU)
+    ensure_replayable(RunSpec(), unknown)
+    ensure_replayable(RunSpec(record={"tensors": ["grad"]}), ON_CPU)
     with pytest.raises(UserError, match="W, exp_avg, exp_avg_sq could not be"):
-        train.ensure_replayable(RunSpec(record={"tensors": ["grad"]}), unknown)
+        ensure_replayable(RunSpec(record={"tensors": ["grad"]}), unknown)
 
 
 def test_the_attribute_is_plain_json():

@@ -12,6 +12,7 @@ from planted import write_run
 from stillness.test_causes import exact_change, expected_cause, moved_by
 from tiny import LIVE, VOCABULARY, tiny_spec
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.run.device import describe_device
 from deadtokens.run.hyperparameters import Hyperparameters
@@ -259,7 +260,7 @@ def test_a_run_without_dead_tokens_gives_an_empty_result(tmp_path, monkeypatch):
     monkeypatch.setattr("planted.census", lambda tokens: no_dead(tokens))
     run = planted_run(tmp_path / "trajectory", planted_tensors(5))
     output = tmp_path / "stillness.nc"
-    module.main([*map(str, list_segments(run)), "--output", str(output)])
+    call("stillness", [*map(str, list_segments(run)), "--output", str(output)])
     result = module.xr.load_dataset(output)
     assert result.sizes == {
         "update": 5, "cause": 7, "token": 0, "moments": 2, "quantile": 3

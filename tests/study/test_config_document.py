@@ -9,10 +9,11 @@ import jsonschema
 import pytest
 from config_data import CONFIG, DEFAULT, REPOSITORY, changed
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.run.spec import flat
 from deadtokens.study.config import RunSettings
-from deadtokens.study.document import config_schema, main, schema_text, tables, with_tables
+from deadtokens.study.document import config_schema, schema_text, tables, with_tables
 from deadtokens.study.validation import PATTERNS
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.json"
@@ -27,7 +28,7 @@ def copies(tmp_path):
 
 
 def document(schema, readme, *options) -> None:
-    main(["--schema", str(schema), "--readme", str(readme), *options])
+    call("config", ["--schema", str(schema), "--readme", str(readme), *options])
 
 
 def edit(path, old: str, new: str) -> None:

@@ -12,10 +12,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
-from deadtokens.text import census as census_module
-from deadtokens.text import stream as stream_module
 from deadtokens.text.census import count_tokens, readable, take_census, why_dead
 from deadtokens.text.read import read_census, read_stream
 from deadtokens.text.stream import encode, labelled
@@ -160,8 +159,8 @@ def made(tmp_path):
     TOKENIZER.save(str(tmp_path / "tokenizer.json"))
     tokenizer = ["--tokenizer", str(tmp_path / "tokenizer.json")]
     text = ["--text", str(tmp_path / "text.txt")]
-    stream_module.main([*tokenizer, *text, "--output", str(tmp_path / "stream.nc")])
-    census_module.main([*tokenizer, *text, *_outputs(tmp_path)])
+    call("stream", [*tokenizer, *text, "--output", str(tmp_path / "stream.nc")])
+    call("census", [*tokenizer, *text, *_outputs(tmp_path)])
     return tmp_path
 
 
@@ -218,14 +217,14 @@ def test_table_shows_strings_as_literals(made):
 def test_stream_of_another_text_is_refused(made):
     arguments = ["--tokenizer", str(made / "tokenizer.json"), "--text", str(made / "other.txt")]
     with pytest.raises(UserError, match="the stream was made with another text"):
-        census_module.main([*arguments, *_outputs(made)])
+        call("census", [*arguments, *_outputs(made)])
 
 
 def test_stream_of_another_tokenizer_is_refused(made):
     train_vocabulary([ENGLISH], 260).save(str(made / "tokenizer.json"))
     arguments = ["--tokenizer", str(made / "tokenizer.json"), "--text", str(made / "text.txt")]
     with pytest.raises(UserError, match="the stream was made with another tokenizer"):
-        census_module.main([*arguments, *_outputs(made)])
+        call("census", [*arguments, *_outputs(made)])
 
 
 @pytest.mark.parametrize(
@@ -244,7 +243,7 @@ def test_a_stream_that_does_not_spell_its_text_is_refused(made, change):
     write(stream, made / "stream.nc")
     arguments = ["--tokenizer", str(made / "tokenizer.json"), "--text", str(made / "text.txt")]
     with pytest.raises(UserError, match="does not spell the text"):
-        census_module.main([*arguments, *_outputs(made)])
+        call("census", [*arguments, *_outputs(made)])
 
 
 def _rows(folder):

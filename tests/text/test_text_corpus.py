@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
-from deadtokens.text.corpus import describe, main
+from deadtokens.text.corpus import describe
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ def test_local_text_is_copied_byte_for_byte(tmp_path):
     (tmp_path / "mine.txt").write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
     text, about = tmp_path / "out" / "text.txt", tmp_path / "out" / "about.json"
-    main([*_local(tmp_path, text, about), "--sha256", digest])
+    call("corpus", [*_local(tmp_path, text, about), "--sha256", digest])
     assert text.read_bytes() == data
     assert json.loads(about.read_text()) == {
         "name": "mine.txt",
@@ -45,7 +46,7 @@ def test_where_a_text_lay_leaves_no_trace(tmp_path):
         folder.mkdir(parents=True)
         (folder / "mine.txt").write_text("the same text\n")
         text, about = folder / "text.txt", folder / "about.json"
-        main(_local(folder, text, about))
+        call("corpus", _local(folder, text, about))
         made.append((text.read_bytes(), about.read_bytes()))
     assert made[0] == made[1]
     assert str(tmp_path).encode() not in b"".join(made[0])
@@ -63,14 +64,14 @@ def test_where_a_text_lay_leaves_no_trace(tmp_path):
 def test_any_file_name_is_told(name, shown, tmp_path):
     (tmp_path / name).write_text("abc")
     text, about = tmp_path / "text.txt", tmp_path / "about.json"
-    main(["--path", str(tmp_path / name), "--text", str(text), "--about", str(about)])
+    call("corpus", ["--path", str(tmp_path / name), "--text", str(text), "--about", str(about)])
     note = json.loads(about.read_text(encoding="utf-8"))
     assert (note["name"], note["origin"]) == (shown, {"file": shown})
 
 
 def test_pinned_source_states_its_package(tmp_path):
     text, about = tmp_path / "text.txt", tmp_path / "about.json"
-    main(["--source", "thai-words", "--text", str(text), "--about", str(about)])
+    call("corpus", ["--source", "thai-words", "--text", str(text), "--about", str(about)])
     note = json.loads(about.read_text())
     assert note["origin"] == {
         "package": "newmm-tokenizer",
@@ -85,14 +86,13 @@ def test_nothing_is_written_after_a_wrong_digest(tmp_path):
     (tmp_path / "mine.txt").write_bytes(b"abc")
     text, about = tmp_path / "out" / "text.txt", tmp_path / "out" / "about.json"
     with pytest.raises(UserError, match="expected was 00"):
-        main([*_local(tmp_path, text, about), "--sha256", "00"])
+        call("corpus", [*_local(tmp_path, text, about), "--sha256", "00"])
     assert not (tmp_path / "out").exists()
 
 
-def test_a_digest_does_not_go_with_a_pinned_source(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        main(["--source", "kjv", "--sha256", "00", "--text", "t", "--about", "a"])
-    assert "--sha256 belongs to --path" in capsys.readouterr().err
+def test_a_digest_does_not_go_with_a_pinned_source():
+    with pytest.raises(UserError, match="--sha256 belongs to --path"):
+        call("corpus", ["--source", "kjv", "--sha256", "00", "--text", "t", "--about", "a"])
 
 
 def _local(folder, text, about):

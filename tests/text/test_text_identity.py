@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
-from deadtokens.gradients import initial_softmax
 from deadtokens.netcdf import write
 from deadtokens.run.spec import RunSpec
 from deadtokens.seal import seal, seal_path
-from deadtokens.text import census, corpus, stream, vocabulary
 from deadtokens.text.local import read_local
 from deadtokens.text.read import read_census, read_stream, read_vocabulary
-from deadtokens.training.train import train_segment
+from deadtokens.training.segment import train_segment
 
 TEXT = "the cat sat on the mat, and the rat sat on the cat\n" * 20
 SIZE = 262
@@ -30,7 +29,7 @@ def write_corpus(results, text=TEXT):
     (results / "tale.txt").write_text(text)
     folder = results / "corpora" / name
     outputs = ["--text", str(folder / "text.txt"), "--about", str(folder / "corpus.json")]
-    corpus.main(["--path", str(results / "tale.txt"), *outputs])
+    call("corpus", ["--path", str(results / "tale.txt"), *outputs])
     return folder / "text.txt"
 
 
@@ -39,10 +38,10 @@ def make_vocabulary(results, text, name):
     folder = results / "vocabularies" / name
     made = {part: str(folder / part) for part in ("tokenizer.json", "stream.nc", "census.nc")}
     of_text = ["--tokenizer", made["tokenizer.json"], "--text", str(text)]
-    vocabulary.main([str(text), "--size", str(SIZE), "--output", made["tokenizer.json"]])
-    stream.main([*of_text, "--output", made["stream.nc"]])
+    call("vocabulary", [str(text), "--size", str(SIZE), "--output", made["tokenizer.json"]])
+    call("stream", [*of_text, "--output", made["stream.nc"]])
     outputs = ["--output", made["census.nc"], "--csv", str(folder / "census.csv")]
-    census.main([*of_text, "--stream", made["stream.nc"], *outputs])
+    call("census", [*of_text, "--stream", made["stream.nc"], *outputs])
     return folder
 
 
@@ -149,7 +148,7 @@ def test_a_run_is_trained_on_its_own_vocabulary(command, two, tmp_path):
                 "--output",
                 str(tmp_path / "i.nc"),
             ]
-            initial_softmax.main([*about, *words])
+            call("initial_softmax", [*about, *words])
 
 
 def test_a_vocabulary_of_another_size_than_its_name_is_told(tmp_path):

@@ -6,7 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from deadtokens.text import census, corpus, stream, vocabulary
+from deadtokens.cli import call
+from deadtokens.text import vocabulary
 from deadtokens.text.read import read_census, read_stream
 
 
@@ -17,13 +18,13 @@ def made(tmp_path_factory):
         str(folder / name) for name in ("kjv.txt", "thai.txt", "tokenizer.json")
     )
     stream_file, census_file = str(folder / "stream.nc"), str(folder / "census.nc")
-    corpus.main(["--source", "kjv", "--text", kjv, "--about", str(folder / "kjv.json")])
-    corpus.main(["--source", "thai-words", "--text", thai, "--about", str(folder / "thai.json")])
-    vocabulary.main(["--size", "4096", "--output", tokenizer, kjv, thai])
+    call("corpus", ["--source", "kjv", "--text", kjv, "--about", str(folder / "kjv.json")])
+    call("corpus", ["--source", "thai-words", "--text", thai, "--about", str(folder / "thai.json")])
+    call("vocabulary", ["--size", "4096", "--output", tokenizer, kjv, thai])
     made_from = ["--tokenizer", tokenizer, "--text", kjv]
-    stream.main([*made_from, "--output", stream_file])
+    call("stream", [*made_from, "--output", stream_file])
     outputs = ["--output", census_file, "--csv", str(folder / "census.csv")]
-    census.main([*made_from, "--stream", stream_file, *outputs])
+    call("census", [*made_from, "--stream", stream_file, *outputs])
     return folder
 
 

@@ -9,10 +9,11 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
 from deadtokens.text.read import digest, read_stream
-from deadtokens.text.stream import encode, labelled, main
+from deadtokens.text.stream import encode, labelled
 from deadtokens.text.vocabulary import train_vocabulary
 
 # Spaces before newlines, often enough that " \n" becomes a token: where a text is cut then shows.
@@ -59,7 +60,7 @@ def made(tmp_path):
     TOKENIZER.save(str(tmp_path / "tokenizer.json"))
     tokenizer = ["--tokenizer", str(tmp_path / "tokenizer.json")]
     text = ["--text", str(tmp_path / "text.txt")]
-    main([*tokenizer, *text, "--output", str(tmp_path / "stream.nc")])
+    call("stream", [*tokenizer, *text, "--output", str(tmp_path / "stream.nc")])
     return tmp_path
 
 

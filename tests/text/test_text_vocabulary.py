@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 import deadtokens
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.text.sources import PINNED, ensure
 from deadtokens.text.stream import encode
 from deadtokens.text.vocabulary import (
     LONGEST_WORD,
     lines,
-    main,
     merge_ranks,
     pieces,
     read_tokenizer,
@@ -215,10 +215,10 @@ def test_command_writes_what_it_trained(tmp_path):
     (tmp_path / "two.txt").write_text("กา", encoding="utf-8")
     output = tmp_path / "out" / "tokenizer.json"
     texts = [str(tmp_path / "one.txt"), str(tmp_path / "two.txt")]
-    main(["--size", "258", "--output", str(output), *texts])
+    call("vocabulary", ["--size", "258", "--output", str(output), *texts])
     assert read_tokenizer(output).to_str() == train_vocabulary(["abab", "กา"], 258).to_str()
     first = hashlib.sha256(output.read_bytes()).hexdigest()
-    main(["--size", "258", "--output", str(output), *texts])
+    call("vocabulary", ["--size", "258", "--output", str(output), *texts])
     assert hashlib.sha256(output.read_bytes()).hexdigest() == first
 
 

@@ -14,8 +14,8 @@ from deadtokens.errors import UserError
 from deadtokens.seal import seal
 from deadtokens.text.read import digest
 from deadtokens.training.checkpoint import load_checkpoint, read_saved
+from deadtokens.training.segment import train_segment
 from deadtokens.training.state import read_checkpoint
-from deadtokens.training.train import train_segment
 
 W = "embedding.weight"
 

@@ -11,7 +11,7 @@ from deadtokens.run.clipping import clip_scale
 from deadtokens.run.precision import REGIMES
 from deadtokens.seal import seal
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
-from deadtokens.training.train import train_segment
+from deadtokens.training.segment import train_segment
 from deadtokens.trajectory.reader import open_run
 
 ORIGIN = {"spec": "s", "text": "t", "device": "cpu", "torch": "2"}

@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from tiny import tiny_spec, write_vocabulary
 
+from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.hdf5 import SteadyFile
 from deadtokens.run.precision import REGIMES
@@ -18,8 +19,8 @@ from deadtokens.run.spec import RunSpec
 from deadtokens.study.size import read_configuration, sizes
 from deadtokens.study.study import Study
 from deadtokens.training import size, train
+from deadtokens.training.segment import record_segment
 from deadtokens.training.size import ensure_room, predicted_bytes
-from deadtokens.training.train import record_segment
 from deadtokens.training.trainer import Trainer
 
 TOKENS = 1500
@@ -85,6 +86,7 @@ def test_the_prediction_reaches_the_sentence_on_a_full_disk(tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     write_vocabulary(tmp_path)
+    monkeypatch.setattr(train, "ensure_room", lambda *_: 123_456)
     monkeypatch.setattr(SteadyFile, "check", full)
     options = {
         "name": "run",
@@ -97,7 +99,7 @@ def test_the_prediction_reaches_the_sentence_on_a_full_disk(tmp_path, monkeypatc
     }
     arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     with pytest.raises(UserError, match=r"000\.nc: the disk is full: 123,456 bytes are needed"):
-        train.main(arguments, ensure_room=lambda *_: 123_456)
+        call("train", arguments)
     assert not (tmp_path / "segment-000.nc").exists()
 
 

@@ -11,7 +11,7 @@ from deadtokens.errors import UserError
 from deadtokens.freezing.freezing import measure_freezing
 from deadtokens.run import layout
 from deadtokens.training.batches import batch_starts, count_sampled
-from deadtokens.training.train import record_segment
+from deadtokens.training.segment import record_segment
 from deadtokens.training.trainer import Trainer
 from deadtokens.trajectory.populations import describe_members, members_of
 from deadtokens.trajectory.reader import open_run

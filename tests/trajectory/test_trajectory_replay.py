@@ -15,7 +15,7 @@ from deadtokens.freezing.freezing import measure_freezing
 from deadtokens.run import layout
 from deadtokens.run.precision import REGIMES
 from deadtokens.seal import seal
-from deadtokens.training.train import record_segment
+from deadtokens.training.segment import record_segment
 from deadtokens.trajectory import blocks, reader, replay, tiles
 from deadtokens.trajectory.proof import Proof, checksums
 from deadtokens.trajectory.segments import list_segments

@@ -219,11 +219,13 @@ def run(monkeypatch):
 
     def run(main, *arguments) -> int | str | None:
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["deadtokens", *map(str, arguments)])
+            patch.setattr(sys, "argv", ["deadtokens", "size", *map(str, arguments)])
+            patch.setattr(cli, "call", lambda command, others: main(others))
+            patch.setattr(os, "environ", dict(os.environ))
             patch.setattr(logging.root, "handlers", [])
             patch.setattr(logging, "raiseExceptions", True)
             try:
-                return cli.run(main)
+                return cli.deadtokens()
             except SystemExit as end:
                 return end.code
             finally:
@@ -256,12 +258,13 @@ def test_a_mistake_of_the_user_is_a_sentence_in_the_log(run, tmp_path):
     assert (tmp_path / "a.log").read_text() == "deadtokens: what to do\n"
 
 
-def test_only_the_log_is_taken_out_of_the_arguments(run, tmp_path):
+def test_only_the_log_is_taken_out_of_the_arguments(run, tmp_path, capsys):
     seen = []
     given = ["--title=--log", "--log", tmp_path / "a.log", "--logs", "-x", "--title=-x"]
     assert run(seen.extend, *given) is None
     assert seen == ["--title=--log", "--logs", "-x", "--title=-x"]
-    assert "needs a file name" in run(seen.extend, "--log")
+    assert run(seen.extend, "--log") == 2
+    assert "argument --log: expected one argument" in capsys.readouterr().err
 
 
 PINS = re.compile(r"^([a-z0-9._-]+)==([^\s;\\]+)( ; [^\\]+[^\\ ])?", re.MULTILINE)

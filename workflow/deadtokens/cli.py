@@ -1,74 +1,107 @@
-"""The command line: what is common to all commands, and ``deadtokens COMMAND ...`` itself.
+"""The command line: ``deadtokens COMMAND ...``, for rules and for people.
 
-Each stage's module has a ``main(arguments)``; rules and people run it by its name in `COMMANDS`.
+A command's module says what it takes (``add_arguments(parser)``) and does it (``main(options)``).
 All take ``--log FILE`` besides.
 """
 
+import importlib
 import logging
 import os
-import runpy
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from argparse import ArgumentParser, HelpFormatter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from deadtokens.errors import UserError
 
+
+class Command(NamedTuple):
+    """A command: the module that has it, and what it does, in a line."""
+
+    module: str
+    about: str
+
+
 COMMANDS = {
-    "corpus": "deadtokens.text.corpus",
-    "vocabulary": "deadtokens.text.vocabulary",
-    "stream": "deadtokens.text.stream",
-    "census": "deadtokens.text.census",
-    "train": "deadtokens.training.train",
-    "verify": "deadtokens.verify",
-    "scalars": "deadtokens.trajectory.scalars",
-    "freezing": "deadtokens.freezing.freezing",
-    "sharpening": "deadtokens.freezing.sharpening",
-    "audit": "deadtokens.audit.audit",
-    "drift": "deadtokens.drift.drift",
-    "animation": "deadtokens.figures.animation",
-    "stillness": "deadtokens.stillness.stillness",
-    "attribution": "deadtokens.attribution.attribution",
-    "backprop": "deadtokens.backprop.backprop",
-    "gradients": "deadtokens.gradients.gradients",
-    "initial_softmax": "deadtokens.gradients.initial_softmax",
-    "tensors": "deadtokens.costs.tensors",
-    "storage": "deadtokens.costs.storage",
-    "figure": "deadtokens.figures.draw",
-    "config": "deadtokens.study.document",
-    "size": "deadtokens.study.size",
+    "corpus": Command("text.corpus", "read a text out of a pinned package or a file"),
+    "vocabulary": Command("text.vocabulary", "train a tokenizer on texts"),
+    "stream": Command("text.stream", "encode a text into tokens"),
+    "census": Command("text.census", "count every token; say why each dead one is dead"),
+    "train": Command("training.train", "train and record one segment of a run"),
+    "scalars": Command("trajectory.scalars", "collect loss and learning rate of a run"),
+    "freezing": Command("freezing.freezing", "measure when tokens stand still"),
+    "sharpening": Command("freezing.sharpening", "measure what drives the dead tokens"),
+    "drift": Command("drift.drift", "follow the clouds of tokens; find their directions"),
+    "audit": Command("audit.audit", "replay the optimizer and compare every bit"),
+    "attribution": Command("attribution.attribution", "split every motion into its causes"),
+    "stillness": Command("stillness.stillness", "say why components stand still"),
+    "gradients": Command("gradients.gradients", "hold the gradients against their formulas"),
+    "initial_softmax": Command("gradients.initial_softmax", "scan the softmax before training"),
+    "backprop": Command("backprop.backprop", "backpropagate by hand, beside autograd"),
+    "storage": Command("costs.storage", "measure the formats of a record"),
+    "tensors": Command("costs.tensors", "measure the choices of recorded tensors"),
+    "figure": Command("figures.draw", "draw a figure: PNG, PDF, and its numbers as CSV"),
+    "animation": Command("figures.animation", "draw the drifting cloud as GIF"),
+    "verify": Command("verify", "check that results are what was written"),
+    "size": Command("study.size", "predict the size of a study's records"),
+    "config": Command("study.document", "write schema and tables of the configuration"),
 }
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Run a stage's `main` with the process's arguments; end in one sentence if the user can help.
-
-    ``--log FILE`` is taken out of the arguments: the log lines go to standard error and there.
-    """
-    arguments, log = _without_log(sys.argv[1:])
-    with _reported(log):
-        main(arguments)
-
-
 def deadtokens() -> None:
-    """Run ``deadtokens COMMAND ARGUMENTS...``."""
-    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    """Run ``deadtokens COMMAND ARGUMENTS...``; end in one sentence if the user can help."""
+    command, *arguments = sys.argv[1:] or ["--help"]
     if command not in COMMANDS:
-        print(f"usage: deadtokens {{{','.join(COMMANDS)}}} [--help] ...", file=sys.stderr)
-        sys.exit(0 if command in {"-h", "--help"} else 2)
+        _list_of_commands().parse_args([command])
     os.environ["MPLBACKEND"] = "agg"  # no window; what Jupyter sets is a module of its own
     # Libraries' sums are the same on any number of cores, and no thread waits by spinning; a
     # training takes its own number of threads besides.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    arguments, log = _without_log(sys.argv[2:])
-    sys.argv = [f"deadtokens {command}", *arguments]
-    with _reported(log):
-        runpy.run_module(COMMANDS[command], run_name="__main__")
+    # First, so that the log has whatever goes wrong with the other arguments.
+    own, others = _log_option().parse_known_args(arguments)
+    with reported(own.log):
+        call(command, others)
+
+
+def call(command: str, arguments: Sequence[str]) -> None:
+    """Run a command in this process.
+
+    Raises
+    ------
+    UserError
+        If the command cannot do what is asked.
+    """
+    module = importlib.import_module(f"deadtokens.{COMMANDS[command].module}")
+    name = f"deadtokens {command}"
+    about = module.__doc__.partition("\n\n")[0]
+    parser = ArgumentParser(prog=name, description=about, parents=[_log_option()])
+    module.add_arguments(parser)
+    module.main(parser.parse_args(arguments))
+
+
+def _list_of_commands() -> ArgumentParser:
+    parser = ArgumentParser(
+        "deadtokens",
+        description="How dead tokens drift and freeze.",
+        formatter_class=lambda prog: HelpFormatter(prog, max_help_position=28),
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.about)
+    return parser
+
+
+def _log_option() -> ArgumentParser:
+    option = ArgumentParser(add_help=False, allow_abbrev=False)
+    option.add_argument("--log", type=Path, metavar="FILE", help="write what is said there too")
+    return option
 
 
 @contextmanager
-def _reported(log: Path | None) -> Iterator[None]:
-    """Tell standard error and the log what happens, and how it ends."""
+def reported(log: Path | None) -> Iterator[None]:
+    """Tell standard error and the log what happens, and how it ends; leave with an exit status."""
     _start_logging(log)
     try:
         yield
@@ -101,18 +134,4 @@ def _log_file(path: Path) -> logging.Handler:
 
 
 def _is_ours_or_serious(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING or record.name.startswith(("deadtokens", "__main__"))
-
-
-def _without_log(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
-    """Take ``--log FILE`` or ``--log=FILE`` out of the arguments."""
-    log, others, remaining = None, [], iter(arguments)
-    for argument in remaining:
-        name, equals, file = argument.partition("=")
-        if name != "--log":
-            others.append(argument)
-            continue
-        log = file if equals else next(remaining, "")
-        if not log:
-            sys.exit("deadtokens: --log needs a file name")
-    return others, Path(log) if log else None
+    return record.levelno >= logging.WARNING or record.name.startswith("deadtokens")

@@ -13,8 +13,7 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
     """Return 12 hexadecimal digits that change with the code of a module or of what it imports.
 
     All project modules that `module` imports, directly or not, are covered. Comments, docstrings
-    and formatting do not count, nor does what stands under ``if __name__ == "__main__"``: it starts
-    the program and does not change its numbers.
+    and formatting do not count.
 
     Parameters
     ----------
@@ -78,7 +77,6 @@ def _code(file: Path) -> str:
 @cache
 def _tree(file: Path) -> ast.Module:
     tree = ast.parse(file.read_bytes())
-    tree.body = [node for node in tree.body if not _starts_program(node)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]
@@ -91,7 +89,3 @@ def _is_docstring(node: ast.stmt) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
-
-
-def _starts_program(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"

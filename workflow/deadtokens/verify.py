@@ -1,8 +1,8 @@
 """Check results: complete, undamaged, of the run that their folder names; one line each."""
 
-import argparse
 import logging
 import os
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -171,20 +171,17 @@ def _look_at_others(path: Path) -> str:
     return f"{path.stat().st_size:,} bytes"
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command ``verify``."""
-    parser = argparse.ArgumentParser(prog="deadtokens verify", description=__doc__)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
     parser.add_argument(
         "paths", type=Path, nargs="+", metavar="PATH", help="file, or folder to search"
     )
-    files, bad = verify(parser.parse_args(arguments).paths)
+
+
+def main(options: Namespace) -> None:
+    """Run the command ``verify``."""
+    files, bad = verify(options.paths)
     if not files:
         raise UserError("no segment and no checkpoint is there")
     if bad:
         raise UserError(f"{bad:,} of {files:,} files are missing, damaged or no result")
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -39,7 +39,7 @@ rule train_segment:
             ["--previous", input.previous] if input.previous else []
         ),
         elsewhere=elsewhere,
-        code=code("training.train"),
+        code=code("training.segment"),
     shell:
         """
         deadtokens train \

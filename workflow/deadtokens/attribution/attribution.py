@@ -4,14 +4,13 @@ Every recorded displacement W[t] - W[t - 1] is a sum of four terms (`attribution
 which is what the other three leave, is held against a bound of its own (`attribution.bound`).
 """
 
-import argparse
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from argparse import ArgumentParser, Namespace
 
 import torch
 import xarray as xr
 
+from deadtokens.arguments import add_output, add_run
 from deadtokens.attribution.accumulator import Accumulator
 from deadtokens.attribution.motion import summarise
 from deadtokens.errors import UserError
@@ -64,12 +63,14 @@ def checks(accumulator: Accumulator) -> dict[str, float | int]:
     return attributes
 
 
-def main(arguments: Sequence[str]) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_run(parser)
+    add_output(parser)
+
+
+def main(options: Namespace) -> None:
     """Run the command ``attribution``."""
-    parser = argparse.ArgumentParser(prog="deadtokens attribution", description=__doc__)
-    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
-    options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # the other cores inflate what comes next
     motion = attribute_motion(options.segments)
     write(motion, options.output)
@@ -78,9 +79,3 @@ def main(arguments: Sequence[str]) -> None:
         f"the sum of their terms; rounding reaches {motion.attrs['worst_bound_ratio']:.3f} of its "
         "bound"
     )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -5,17 +5,17 @@ recorded W, exp_avg and exp_avg_sq back; of those that are not recorded, the che
 took of every state. Negative controls show that the comparison can fail.
 """
 
-import argparse
 import json
 import logging
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from deadtokens.arguments import add_output, add_run
 from deadtokens.audit.tally import ProofTally, Tally
 from deadtokens.errors import UserError
 from deadtokens.run.compiled_update import update_W
@@ -192,12 +192,14 @@ def _flipping(tile: Tile, own: Rule) -> tuple[Rule, dict[str, int]]:
     return rule, {"update": update, "token": tile.tokens[row], "component": component}
 
 
-def main(arguments: Sequence[str]) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_run(parser)
+    add_output(parser, "JSON file to write")
+
+
+def main(options: Namespace) -> None:
     """Run the command ``audit``."""
-    parser = argparse.ArgumentParser(prog="deadtokens audit", description=__doc__)
-    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
-    options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # the other cores inflate what comes next
     result = audit_run(options.segments)
     with complete_and_sealed(options.output) as temporary:
@@ -215,9 +217,3 @@ def _summary(result: dict[str, Any]) -> str:
         if compared:
             parts.append(f"{differing:,} of {compared:,} {what} differ on replay")
     return ", ".join(parts) or "no update was recorded"
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

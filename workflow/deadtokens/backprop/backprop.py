@@ -3,9 +3,9 @@
 At its start and at each of its checkpoints, on the batch that the run consumes next.
 """
 
-import argparse
 import csv
 import logging
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from deadtokens.arguments import add_output, add_stream
 from deadtokens.backprop.autograd import TOLERANCE, autograd_gradients, errors, norm_of
 from deadtokens.backprop.model import backward, forward
 from deadtokens.backprop.rounding import term_sizes
@@ -196,14 +197,16 @@ def write_table(rows: Sequence[tuple[str | int | float, ...]], path: Path) -> No
         writer.writerows(rows)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command ``backprop``."""
-    parser = argparse.ArgumentParser(prog="deadtokens backprop", description=__doc__)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
     parser.add_argument("checkpoints", type=Path, nargs="+", help="checkpoints of the run")
-    parser.add_argument("--stream", type=Path, required=True, help="tokens of the corpus")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF: the flow, every state")
+    add_stream(parser)
+    add_output(parser, "NetCDF: the flow, every state")
     parser.add_argument("--csv", type=Path, required=True, help="table: the last state's gradients")
-    options = parser.parse_args(arguments)
+
+
+def main(options: Namespace) -> None:
+    """Run the command ``backprop``."""
     make_deterministic(threads=1)
     stream, about = read_stream(options.stream)
     states = read_states(options.checkpoints, about["stream_sha256"])
@@ -218,9 +221,3 @@ def main(arguments: Sequence[str]) -> None:
         f"backprop {state.spec.identity()}: {len(gradients)} gradients by hand at {len(states)} "
         f"states; the largest error to autograd is {largest:.1e}"
     )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

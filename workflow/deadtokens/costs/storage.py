@@ -5,10 +5,10 @@ tensor's compressed chunks and the same on every machine; times are what this ma
 the page cache taking the bytes.
 """
 
-import argparse
 import logging
 import os
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from deadtokens.errors import UserError
+from deadtokens.arguments import add_first_segment, add_output
 from deadtokens.netcdf import write
 from deadtokens.run import layout
 from deadtokens.run.device import keep_freed_memory, make_deterministic
@@ -195,33 +195,14 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def read_options(command: str, about: str, arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options of a command that measures on a run's first segment.
-
-    Parameters
-    ----------
-    command, about : str
-        Its name, and what it does.
-    arguments : sequence of str
-
-    Raises
-    ------
-    UserError
-        If no update is to be written.
-    """
-    parser = argparse.ArgumentParser(prog=f"deadtokens {command}", description=about)
-    parser.add_argument("segment", type=Path, help="first segment of the run")
-    parser.add_argument("--updates", type=int, default=UPDATES, help="of which so many are written")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
-    options = parser.parse_args(arguments)
-    if options.updates < 1:
-        raise UserError(f"--updates {options.updates}: must be at least 1")
-    return options
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_first_segment(parser, UPDATES)
+    add_output(parser)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(options: Namespace) -> None:
     """Run the command ``storage``."""
-    options = read_options("storage", __doc__, arguments)
     make_deterministic(threads=1)  # as in a training
     keep_freed_memory()
     storage = measure_storage(options.segment, options.updates)
@@ -238,9 +219,3 @@ def _summary(storage: xr.Dataset) -> str:
     return (
         f"storage {storage.attrs['run']}: an update takes {parts[0]}, one step at a time {parts[1]}"
     )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

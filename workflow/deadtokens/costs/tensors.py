@@ -7,6 +7,7 @@ machine; times are what this machine gave.
 
 import logging
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from deadtokens.costs.storage import UPDATES, describe_machine, narrow, read_options
+from deadtokens.arguments import add_first_segment, add_output
+from deadtokens.costs.storage import UPDATES, describe_machine, narrow
 from deadtokens.netcdf import write
 from deadtokens.run import layout
 from deadtokens.run.device import make_deterministic
@@ -197,9 +199,14 @@ def label(costs: np.ndarray, raw: float) -> xr.Dataset:
     return xr.Dataset(variables, coords={"choice": list(CHOICES), "result": list(RESULTS)})
 
 
-def main(arguments: Sequence[str]) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_first_segment(parser, UPDATES)
+    add_output(parser)
+
+
+def main(options: Namespace) -> None:
     """Run the command ``tensors``."""
-    options = read_options("tensors", __doc__, arguments)
     make_deterministic(threads=1)
     tensors = measure_tensors(options.segment, options.updates)
     write(tensors, options.output)
@@ -211,9 +218,3 @@ def main(arguments: Sequence[str]) -> None:
         f"tensors {tensors.attrs['run']}: an update takes {', '.join(sizes)}; "
         f"{int(tensors.differing.sum()):,} of {int(tensors.compared.sum()):,} values differ"
     )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -4,16 +4,15 @@ One pass over W follows the dead and the live tokens; all that is random (resamp
 is seeded by the run's name and its first state, so that it comes out the same every time.
 """
 
-import argparse
 import hashlib
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from argparse import ArgumentParser, Namespace
 
 import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.arguments import add_output, add_run
 from deadtokens.drift import component_sets, tokens
 from deadtokens.drift.clouds import describe_clouds
 from deadtokens.drift.components import BAND
@@ -179,12 +178,14 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
     }
 
 
-def main(arguments: Sequence[str]) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_run(parser)
+    add_output(parser)
+
+
+def main(options: Namespace) -> None:
     """Run the command ``drift``."""
-    parser = argparse.ArgumentParser(prog="deadtokens drift", description=__doc__)
-    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
-    options = parser.parse_args(arguments)
     drift = measure_drift(options.segments)
     write(drift, options.output)
     end = drift.isel(state=-1).sel(population="dead")
@@ -194,9 +195,3 @@ def main(arguments: Sequence[str]) -> None:
         f"efficiency {float(end.efficiency):.3g}; the first component explains {float(first):.1%} "
         "of the net displacements"
     )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -1,8 +1,7 @@
 """Animation: the dead tokens' cloud as it drifts and freezes, in the plane of its path."""
 
-import argparse
 import logging
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import numpy as np
@@ -143,13 +142,15 @@ def save(drift: xr.Dataset, title: str, path: Path) -> None:
             )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Draw the animation from a run's ``drift.nc``."""
-    parser = argparse.ArgumentParser(prog="deadtokens animation", description=__doc__)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
     parser.add_argument("drift", type=Path, help="drift.nc of a run")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.gif")
     parser.add_argument("--title", default="", help="stands above it")
-    options = parser.parse_args(arguments)
+
+
+def main(options: Namespace) -> None:
+    """Draw the animation from a run's ``drift.nc``."""
     if options.output.suffix != ".gif":
         raise UserError(f"--output {options.output} must end in .gif")
     drift = open_drift(options.drift)
@@ -160,9 +161,3 @@ def main(arguments: Sequence[str]) -> None:
         f"{options.output.stat().st_size:,}",
         options.output,
     )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -1,7 +1,7 @@
 """The command line that all figures share."""
 
-import argparse
 import logging
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Recipe:
     draw: Callable[[pd.DataFrame], Figure]
 
 
-def make(recipe: Recipe, arguments: Sequence[str]) -> None:
+def make(recipe: Recipe, options: Namespace) -> None:
     """Draw a figure from its input files and write it as PNG, PDF and CSV.
 
     Raises
@@ -41,7 +41,6 @@ def make(recipe: Recipe, arguments: Sequence[str]) -> None:
         If the output does not end in .png, would replace a file that is not this figure's, or an
         input cannot be used.
     """
-    options = _options(recipe, arguments)
     if options.output.suffix != ".png":
         raise UserError(f"--output {options.output} must end in .png (.pdf and .csv go beside it)")
     if len(options.title) > LONGEST_TITLE:
@@ -77,13 +76,3 @@ def _blaming(recipe: Recipe, files: Sequence[Path]) -> Iterator[None]:
             f"{named}: cannot be drawn as {recipe.name} ({type(error).__name__}: {error}), which "
             f"takes {recipe.inputs}; if they are that, make them again"
         ) from error
-
-
-def _options(recipe: Recipe, arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=f"deadtokens figure {recipe.name}")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=recipe.inputs)
-    parser.add_argument(
-        "--output", required=True, type=Path, metavar="STEM.png", help=".pdf and .csv go beside it"
-    )
-    parser.add_argument("--title", default="", help=f'stands after "{recipe.title}:"')
-    return parser.parse_args(arguments)

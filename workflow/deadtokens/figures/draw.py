@@ -1,27 +1,28 @@
-"""``deadtokens figure NAME ...``: draw one figure, for a rule or by hand.
+"""Draw one figure: a PNG, a PDF, and the numbers that it shows as CSV.
 
 A rule's fingerprint is that of the figure's own module, so that the edit of one figure redraws that
 one alone: what changes a picture has no place here.
 """
 
-import argparse
 import importlib
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from deadtokens.figures import command
 from deadtokens.study.figures import FIGURES
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Draw the figure that the first argument names from the files that the others name."""
-    parser = argparse.ArgumentParser(prog="deadtokens figure")
-    parser.add_argument("name", choices=FIGURES, help="then: --help for what this figure takes")
-    name = parser.parse_args(arguments[:1]).name
-    figure = importlib.import_module(f"deadtokens.figures.{name}")
-    command.make(figure.RECIPE, arguments[1:])
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("name", choices=FIGURES, help="of the figure")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what it is drawn from")
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="STEM.png", help=".pdf and .csv go beside it"
+    )
+    parser.add_argument("--title", default="", help="stands after the figure's own")
 
 
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)
+def main(options: Namespace) -> None:
+    """Draw the figure that is named from the files that are."""
+    figure = importlib.import_module(f"deadtokens.figures.{options.name}")
+    command.make(figure.RECIPE, options)

@@ -3,15 +3,15 @@
 A token is *frozen at t* if update t left every bit of its row unchanged. One pass over W.
 """
 
-import argparse
 import logging
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from deadtokens.arguments import add_output, add_run
 from deadtokens.freezing import labels
 from deadtokens.freezing.lives import Lives
 from deadtokens.freezing.moves import BFLOAT16, QUANTILES, RECORDED, Motion, measure_motion
@@ -209,12 +209,14 @@ def _with_coordinates(dataset: xr.Dataset, motion: Motion, dead: np.ndarray) -> 
     return dataset.assign_coords(described | named)
 
 
-def main(arguments: Sequence[str]) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_run(parser)
+    add_output(parser)
+
+
+def main(options: Namespace) -> None:
     """Run the command ``freezing``."""
-    parser = argparse.ArgumentParser(prog="deadtokens freezing", description=__doc__)
-    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
-    options = parser.parse_args(arguments)
     freezing = measure_freezing(options.segments)
     write(freezing, options.output)
     if freezing.sizes["update"]:
@@ -223,9 +225,3 @@ def main(arguments: Sequence[str]) -> None:
             f"freezing {freezing.attrs['run']}: {frozen:.1%} of the dead tokens are frozen at "
             f"update {freezing['update'].values[-1]:,}"
         )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -6,15 +6,15 @@ root of the second moment stays well above eps. Here is, for every update, what 
 over a sample of the dead tokens, read in one pass over those chunks of the record that hold it.
 """
 
-import argparse
 import logging
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from deadtokens.arguments import add_output, add_run
 from deadtokens.freezing.forces import (
     FORCES,
     TREND,
@@ -227,21 +227,17 @@ def _meanings() -> dict[str, tuple[str, str]]:
     }
 
 
-def main(arguments: Sequence[str]) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_run(parser)
+    add_output(parser)
+
+
+def main(options: Namespace) -> None:
     """Run the command ``sharpening``."""
-    parser = argparse.ArgumentParser(prog="deadtokens sharpening", description=__doc__)
-    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
-    options = parser.parse_args(arguments)
     sharpening = measure_sharpening(options.segments)
     write(sharpening, options.output)
     logging.getLogger(__name__).info(
         f"sharpening {sharpening.attrs['run']}: {len(sharpening.data_vars)} quantities over "
         f"{sharpening.sizes['update']:,} updates"
     )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

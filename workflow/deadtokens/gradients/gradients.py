@@ -5,8 +5,8 @@ Adam made of them; at chosen updates, the whole model once more with the two way
 both ways are recorded, their sizes and shares at every update.
 """
 
-import argparse
 import logging
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.arguments import add_output, add_run, add_stream
 from deadtokens.errors import UserError
 from deadtokens.gradients.firststep import measure_first_step, summarise_first_step
 from deadtokens.gradients.pathways import measure_pathways
@@ -107,16 +108,18 @@ def _describe_tokens(frequency: np.ndarray) -> xr.Dataset:
     )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command ``gradients``."""
-    parser = argparse.ArgumentParser(prog="deadtokens gradients", description=__doc__)
-    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_run(parser)
     parser.add_argument(
         "--checkpoints", type=Path, nargs="*", default=[], help="those behind the segments"
     )
-    parser.add_argument("--stream", type=Path, required=True, help="tokens of the corpus")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
-    options = parser.parse_args(arguments)
+    add_stream(parser)
+    add_output(parser)
+
+
+def main(options: Namespace) -> None:
+    """Run the command ``gradients``."""
     gradients = measure_anatomy(options.segments, options.checkpoints, options.stream)
     write(gradients, options.output)
     held = (gradients.deviation <= gradients.tolerance).all("check")
@@ -124,9 +127,3 @@ def main(arguments: Sequence[str]) -> None:
         f"gradients {gradients.attrs['run']}: every formula holds at {int(held.sum())} of "
         f"{held.size} probed updates"
     )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -4,15 +4,15 @@ One batch forward and back at the initial weights, tied and untied, for standard
 embedding from 0.005 to 1; all other weights stay. Nothing is trained.
 """
 
-import argparse
 import logging
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.arguments import add_output, add_untrained_run
 from deadtokens.gradients.draws import draw_probabilities
 from deadtokens.gradients.sides import Pass, initial_weights, run_pass
 from deadtokens.gradients.start import predict_start
@@ -135,15 +135,14 @@ def _labelled(values: np.ndarray, stds: Sequence[float]) -> xr.Dataset:
     )
 
 
-def main(arguments: Sequence[str]) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_untrained_run(parser)
+    add_output(parser)
+
+
+def main(options: Namespace) -> None:
     """Run the command ``initial_softmax``."""
-    parser = argparse.ArgumentParser(prog="deadtokens initial_softmax", description=__doc__)
-    parser.add_argument("--name", required=True, help="the run's identity")
-    parser.add_argument("--spec", required=True, help="the run's spec, as JSON")
-    parser.add_argument("--stream", type=Path, required=True, help="tokens of the corpus")
-    parser.add_argument("--census", type=Path, required=True, help="census of the vocabulary")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
-    options = parser.parse_args(arguments)
     spec = read_spec(options.spec)
     make_deterministic(spec.threads)
     stream, _, census = read_vocabulary(options.stream, options.census, spec.vocabulary)
@@ -162,9 +161,3 @@ def main(arguments: Sequence[str]) -> None:
         f"initial_softmax {options.name}: dead gradients of {first:.2g} with embedding_std "
         f"{EMBEDDING_STDS[0]}, of {last:.2g} with {EMBEDDING_STDS[-1]}"
     )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

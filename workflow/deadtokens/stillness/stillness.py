@@ -3,13 +3,12 @@
 The causes and what they mean stand in `deadtokens.stillness.causes`.
 """
 
-import argparse
 import logging
 import os
+from argparse import ArgumentParser, Namespace
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from deadtokens.arguments import add_output, add_run
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
 from deadtokens.run.compiled_update import replay_moments_
@@ -173,12 +173,14 @@ def _about(long_name: str) -> dict[str, str]:
     return {"long_name": long_name, "units": "1"}
 
 
-def main(arguments: Sequence[str]) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_run(parser)
+    add_output(parser)
+
+
+def main(options: Namespace) -> None:
     """Run the command ``stillness``."""
-    parser = argparse.ArgumentParser(prog="deadtokens stillness", description=__doc__)
-    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
-    options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # the other cores inflate what comes next
     stillness = explain_stillness(options.segments)
     write(stillness, options.output)
@@ -189,9 +191,3 @@ def main(arguments: Sequence[str]) -> None:
         f"stillness {stillness.attrs['run']}: {totals.sum():,} times a component of a dead token "
         f"stood still{': ' + words if words else ''}"
     )
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -4,11 +4,11 @@ The string under a field is its description, with the unit last in brackets; typ
 from the annotations. Nothing about a key is written a second time by hand.
 """
 
-import argparse
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,15 +155,17 @@ def _check(texts: Mapping[Path, str]) -> None:
         )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command ``config``."""
-    parser = argparse.ArgumentParser(prog="deadtokens config", description=__doc__)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
     parser.add_argument("--schema", type=Path, required=True, help="JSON schema to write")
     parser.add_argument("--readme", type=Path, required=True, help="README with generated tables")
     parser.add_argument(
         "--check", action="store_true", help="write nothing, fail if a file differs"
     )
-    options = parser.parse_args(arguments)
+
+
+def main(options: Namespace) -> None:
+    """Run the command ``config``."""
     texts = {options.schema: schema_text(), options.readme: with_tables(_read(options.readme))}
     if options.check:
         _check(texts)
@@ -172,9 +174,3 @@ def main(arguments: Sequence[str]) -> None:
         with complete_or_absent(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     log.info("config: %s and the tables of %s are written", options.schema, options.readme)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

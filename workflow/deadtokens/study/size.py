@@ -1,9 +1,9 @@
 """Say how much disk space a study's records will take, before anything runs."""
 
-import argparse
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 from deadtokens.run.spec import RunSpec
@@ -44,13 +44,15 @@ def predicted_minutes(spec: RunSpec, tokens: int) -> int:
     return START_MINUTES + math.ceil(operations / SLOW_CORE / 60)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command ``size``."""
-    parser = argparse.ArgumentParser(prog="deadtokens size", description=__doc__)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
     parser.add_argument(
         "configuration", type=Path, nargs="+", help="config/config.yaml and overlays, in order"
     )
-    options = parser.parse_args(arguments)
+
+
+def main(options: Namespace) -> None:
+    """Run the command ``size``."""
     total = 0
     for run, segments, size in sizes(Study(read_configuration(options.configuration))):
         total += segments * size
@@ -58,9 +60,3 @@ def main(arguments: Sequence[str]) -> None:
             f"{run}: {segments} segments of {size / 1e6:,.0f} MB, {segments * size / 1e9:.2f} GB"
         )
     logging.getLogger(__name__).info(f"all records: {total / 1e9:.2f} GB")
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -1,9 +1,9 @@
 """Count every token in the training stream, and say of each dead one why it is dead."""
 
-import argparse
 import csv
 import hashlib
 import logging
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from tokenizers import Tokenizer
 
+from deadtokens.arguments import add_output
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent, sha256_of
 from deadtokens.netcdf import write
@@ -227,19 +228,17 @@ def _require_text_of(ids: np.ndarray, tokens: Sequence[bytes], data: bytes) -> N
         )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
     parser.add_argument("--tokenizer", type=Path, required=True, metavar="FILE")
     parser.add_argument("--stream", type=Path, required=True, metavar="FILE")
     parser.add_argument("--text", type=Path, required=True, metavar="FILE", help="training text")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="NetCDF to make")
+    add_output(parser)
     parser.add_argument("--csv", type=Path, required=True, metavar="FILE", help="table to make")
-    return parser
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(options: Namespace) -> None:
     """Take the census and write it as NetCDF and as CSV."""
-    options = _parser().parse_args(arguments)
     tokenizer = read_tokenizer(options.tokenizer)
     data = read_local(options.text)
     ids, made_from = read_stream(options.stream)
@@ -250,9 +249,3 @@ def main(arguments: Sequence[str]) -> None:
     write(census, options.output)
     write_csv(census, options.csv)
     log.info("census: %d of %d tokens are dead", census.attrs["dead_tokens"], census.sizes["token"])
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

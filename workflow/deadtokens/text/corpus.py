@@ -1,13 +1,13 @@
 """Obtain one corpus: its text, and a note on where it comes from."""
 
-import argparse
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
 from deadtokens.seal import complete_and_sealed
 from deadtokens.text.local import read_local
@@ -60,23 +60,20 @@ def _local(path: Path, sha256: str | None) -> tuple[bytes, dict]:
     return data, describe(data, name, {"file": name}, None)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
     origin = parser.add_mutually_exclusive_group(required=True)
     origin.add_argument("--source", choices=sorted(PINNED), help="a text of a pinned package")
     origin.add_argument("--path", type=Path, metavar="FILE", help="a UTF-8 text file of yours")
     parser.add_argument("--sha256", metavar="HEX", help="digest that the file at --path must have")
     parser.add_argument("--text", type=Path, required=True, metavar="FILE", help="text to write")
     parser.add_argument("--about", type=Path, required=True, metavar="FILE", help="JSON to write")
-    return parser
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(options: Namespace) -> None:
     """Write the text and the note about it."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
     if options.source and options.sha256:
-        parser.error("--sha256 belongs to --path; a pinned source has its own digest")
+        raise UserError("--sha256 belongs to --path; a pinned source has its own digest")
     if options.source:
         data, about = _pinned(PINNED[options.source])
     else:
@@ -86,9 +83,3 @@ def main(arguments: Sequence[str]) -> None:
     with complete_or_absent(options.about) as path:
         path.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     log.info("corpus %s: %d bytes, %d lines", about["name"], about["bytes"], about["lines"])
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -1,9 +1,9 @@
 """Encode the training corpus: the stream of token ids that training reads."""
 
-import argparse
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from tokenizers import Tokenizer
 
+from deadtokens.arguments import add_output
 from deadtokens.files import sha256_of
 from deadtokens.identity import check_vocabulary, vocabulary_of
 from deadtokens.netcdf import write
@@ -74,17 +75,15 @@ def labelled(ids: np.ndarray, attributes: Mapping[str, str | int]) -> xr.Dataset
     return xr.Dataset({"token": token}, attrs={**attributes, "stream_sha256": digest(ids)})
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
     parser.add_argument("--tokenizer", type=Path, required=True, metavar="FILE")
     parser.add_argument("--text", type=Path, required=True, metavar="FILE", help="training text")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="NetCDF to make")
-    return parser
+    add_output(parser)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(options: Namespace) -> None:
     """Encode the text and write the stream."""
-    options = _parser().parse_args(arguments)
     tokenizer = read_tokenizer(options.tokenizer)
     data = read_local(options.text)
     ids = encode(tokenizer, data.decode("utf-8"))
@@ -99,9 +98,3 @@ def main(arguments: Sequence[str]) -> None:
     check_vocabulary(options.output, made_from)
     write(labelled(ids, made_from), options.output)
     log.info("stream: %d tokens from %d bytes", ids.size, len(data))
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

@@ -17,17 +17,18 @@ Training is deterministic, with one thread and with many: pairs of equal count a
 order of their ids, so the order in which threads deliver their counts has no influence.
 """
 
-import argparse
 import io
 import json
 import logging
 import re
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from deadtokens.arguments import add_output
 from deadtokens.errors import UserError
 from deadtokens.seal import complete_and_sealed
 from deadtokens.text.local import read_local
@@ -199,25 +200,17 @@ def merge_ranks(tokenizer: Tokenizer) -> np.ndarray:
     return ranks
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Train a byte-level BPE vocabulary.")
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
     parser.add_argument("texts", nargs="+", type=Path, metavar="TEXT", help="UTF-8 text file")
     parser.add_argument("--size", type=int, required=True, metavar="N", help="number of tokens")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="tokenizer.json")
-    return parser
+    add_output(parser, "tokenizer.json to write")
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(options: Namespace) -> None:
     """Train on the given files and write ``tokenizer.json``."""
-    options = _parser().parse_args(arguments)
     texts = [read_local(path).decode("utf-8") for path in options.texts]
     tokenizer = train_vocabulary(texts, options.size)
     with complete_and_sealed(options.output) as path:
         tokenizer.save(str(path))
     log.info("vocabulary: %d tokens from %d texts", options.size, len(texts))
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)

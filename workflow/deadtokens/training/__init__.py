@@ -1,7 +1,7 @@
 """The loop that trains and records a run.
 
 `batches` says what is read, `model`, `products` and `loss` what is predicted, `optimizer` how the
-weights change. `trainer` goes from update to update, `train` is the command, `checkpoint` what a
-segment leaves to the next one, `state` the model as a checkpoint has it; `progress` and `size` are
-what is said meanwhile and before.
+weights change. `trainer` goes from update to update. `train` is the command, `segment` what it
+does; `checkpoint` is what a segment leaves to the next one, `state` the model as a checkpoint has
+it; `progress` and `size` are what is said meanwhile and before.
 """

@@ -1,11 +1,10 @@
 """The per-update scalars of a run, in one small file."""
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
+from argparse import ArgumentParser, Namespace
 
 import xarray as xr
 
+from deadtokens.arguments import add_output, add_run
 from deadtokens.netcdf import write
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
@@ -21,16 +20,12 @@ def collect_scalars(segments: Segments) -> xr.Dataset:
     return scalars.drop_attrs(deep=False).assign_attrs(run_attributes(run))
 
 
-def main(arguments: Sequence[str]) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_run(parser)
+    add_output(parser)
+
+
+def main(options: Namespace) -> None:
     """Run the command ``scalars``."""
-    parser = argparse.ArgumentParser(prog="deadtokens scalars", description=__doc__)
-    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
-    parser.add_argument("--output", type=Path, required=True, help="NetCDF file to write")
-    options = parser.parse_args(arguments)
     write(collect_scalars(options.segments), options.output)
-
-
-if __name__ == "__main__":
-    from deadtokens.cli import run
-
-    run(main)
