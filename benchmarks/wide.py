@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,6 +34,9 @@ LIVE = 0.63  # of the tokens, as in the Crucible
 TEXT_LENGTH = 400_000
 SEGMENTS = 2
 MOST_MEMORY = 1000  # MB
+
+for analysis in ANALYSES:  # in each process, before its clock starts
+    importlib.import_module(f"deadtokens.{COMMANDS[analysis].module}")
 
 
 @dataclass(frozen=True)
@@ -104,17 +107,16 @@ def train_run(files: Files, spec: RunSpec) -> None:
         call("train", [str(word) for option in options.items() for word in option])
 
 
-def timed(connection: Connection, command: str, arguments: Sequence[str]) -> None:
-    """Send the CPU seconds of a command, and this process's largest resident size in bytes."""
-    importlib.import_module(f"deadtokens.{COMMANDS[command].module}")
+def timed(connection: Connection, action: Callable[..., None], *arguments: object) -> None:
+    """Send the CPU seconds of a call, and this process's largest resident size in bytes."""
     begin = time.process_time()
-    call(command, arguments)
+    action(*arguments)
     connection.send((time.process_time() - begin, largest_resident()))
 
 
-def measure(command: str, arguments: Sequence[str]) -> tuple[float, float]:
-    """Return CPU time, in seconds, and peak memory, in bytes, of a command in a fresh process."""
-    connection, join = fresh_process(timed, command, arguments)
+def measure(action: Callable[..., None], *arguments: object) -> tuple[float, float]:
+    """Return CPU time, in seconds, and peak memory, in bytes, of a call in a fresh process."""
+    connection, join = fresh_process(timed, action, *arguments)
     answer = connection.recv()
     join()
     return answer
@@ -124,7 +126,7 @@ def rows(files: Files, folder: Path, commands: Sequence[str], repeats: int) -> l
     """Return time and memory of each analysis, measured in turn."""
 
     def one(name: str) -> tuple[float, float]:
-        return measure(name, files.arguments(name, folder / f"{name}.nc"))
+        return measure(call, name, files.arguments(name, folder / f"{name}.nc"))
 
     found = alternate({name: lambda name=name: one(name) for name in commands}, repeats)
     table = []
