@@ -18,6 +18,8 @@ rule run_audit:
         **sealed(audit="results/runs/{run}/steps-{steps}/audit.json"),
     log:
         "logs/run_audit/{run}/{steps}.log",
+    benchmark:
+        "logs/run_audit/{run}/{steps}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -36,6 +38,8 @@ rule compute_attribution:
         **sealed(attribution="results/runs/{run}/steps-{steps}/attribution.nc"),
     log:
         "logs/compute_attribution/{run}/{steps}.log",
+    benchmark:
+        "logs/compute_attribution/{run}/{steps}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -54,6 +58,8 @@ rule explain_stillness:
         **sealed(stillness="results/runs/{run}/steps-{steps}/stillness.nc"),
     log:
         "logs/explain_stillness/{run}/{steps}.log",
+    benchmark:
+        "logs/explain_stillness/{run}/{steps}.tsv"
     conda:
         ENVIRONMENT
     params:

@@ -18,6 +18,8 @@ rule read_corpus:
         about="results/corpora/{corpus}/corpus.json",
     log:
         "logs/read_corpus/{corpus}.log",
+    benchmark:
+        "logs/read_corpus/{corpus}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -40,6 +42,8 @@ rule train_vocabulary:
         **sealed(tokenizer="results/vocabularies/{vocabulary}/tokenizer.json"),
     log:
         "logs/train_vocabulary/{vocabulary}.log",
+    benchmark:
+        "logs/train_vocabulary/{vocabulary}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -65,6 +69,8 @@ rule encode_stream:
         **sealed(stream="results/vocabularies/{vocabulary}/stream.nc"),
     log:
         "logs/encode_stream/{vocabulary}.log",
+    benchmark:
+        "logs/encode_stream/{vocabulary}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -92,6 +98,8 @@ rule take_census:
         csv="results/vocabularies/{vocabulary}/census.csv",
     log:
         "logs/take_census/{vocabulary}.log",
+    benchmark:
+        "logs/take_census/{vocabulary}.tsv"
     conda:
         ENVIRONMENT
     params:

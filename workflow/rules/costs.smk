@@ -18,6 +18,8 @@ rule measure_storage:
         **sealed(storage="results/benchmarks/{run}/storage.nc"),
     log:
         "logs/measure_storage/{run}.log",
+    benchmark:
+        "logs/measure_storage/{run}.tsv"
     conda:
         ENVIRONMENT
     threads: all_cores
@@ -37,6 +39,8 @@ rule measure_tensors:
         **sealed(tensors="results/benchmarks/{run}/tensors.nc"),
     log:
         "logs/measure_tensors/{run}.log",
+    benchmark:
+        "logs/measure_tensors/{run}.tsv"
     conda:
         ENVIRONMENT
     threads: all_cores

@@ -18,6 +18,8 @@ rule measure_drift:
         **sealed(drift="results/runs/{run}/steps-{steps}/drift.nc"),
     log:
         "logs/measure_drift/{run}/{steps}.log",
+    benchmark:
+        "logs/measure_drift/{run}/{steps}.tsv"
     conda:
         ENVIRONMENT
     params:

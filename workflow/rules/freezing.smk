@@ -18,6 +18,8 @@ rule measure_freezing:
         **sealed(freezing="results/runs/{run}/steps-{steps}/freezing.nc"),
     log:
         "logs/measure_freezing/{run}/{steps}.log",
+    benchmark:
+        "logs/measure_freezing/{run}/{steps}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -36,6 +38,8 @@ rule measure_sharpening:
         **sealed(sharpening="results/runs/{run}/steps-{steps}/sharpening.nc"),
     log:
         "logs/measure_sharpening/{run}/{steps}.log",
+    benchmark:
+        "logs/measure_sharpening/{run}/{steps}.tsv"
     conda:
         ENVIRONMENT
     params:

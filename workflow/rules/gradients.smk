@@ -22,6 +22,8 @@ rule run_backprop:
         csv="results/runs/{run}/steps-{steps}/backprop.csv",
     log:
         "logs/run_backprop/{run}/{steps}.log",
+    benchmark:
+        "logs/run_backprop/{run}/{steps}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -48,6 +50,8 @@ rule measure_gradients:
         **sealed(gradients="results/runs/{run}/steps-{steps}/gradients.nc"),
     log:
         "logs/measure_gradients/{run}/{steps}.log",
+    benchmark:
+        "logs/measure_gradients/{run}/{steps}.tsv"
     conda:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads
@@ -71,6 +75,8 @@ rule scan_initial_softmax:
         **sealed(initial_softmax="results/runs/{run}/initial_softmax.nc"),
     log:
         "logs/scan_initial_softmax/{run}.log",
+    benchmark:
+        "logs/scan_initial_softmax/{run}.tsv"
     conda:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads

@@ -27,6 +27,8 @@ rule train_segment:
         ),
     log:
         "logs/train_segment/{run}/{segment}.log",
+    benchmark:
+        "logs/train_segment/{run}/{segment}.tsv"
     conda:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads
@@ -64,6 +66,8 @@ rule collect_scalars:
         **sealed(scalars="results/runs/{run}/steps-{steps}/scalars.nc"),
     log:
         "logs/collect_scalars/{run}/{steps}.log",
+    benchmark:
+        "logs/collect_scalars/{run}/{steps}.tsv"
     conda:
         ENVIRONMENT
     params:
