@@ -24,10 +24,12 @@ from torch import Tensor
 from deadtokens.arguments import add_first_segment, add_output
 from deadtokens.netcdf import write
 from deadtokens.run import layout
+from deadtokens.run.bits import bits_of, unsigned
 from deadtokens.run.device import keep_freed_memory, make_deterministic
 from deadtokens.run.machine import processor_name
-from deadtokens.trajectory.blocks import load_tensor
+from deadtokens.run.outcome import Outcome
 from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.source import tensor_format
 from deadtokens.trajectory.writer import write_segment
@@ -74,7 +76,7 @@ class StepwiseFile:
 def _storable(tensor: Tensor) -> np.ndarray:
     tensor = tensor.detach().cpu()
     if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(np.uint16)
+        return unsigned(bits_of(tensor))
     return tensor.numpy()
 
 
@@ -90,15 +92,13 @@ def rewrite_segment(path: Path, name: str, steps: Tensor) -> None:
     """Write a tensor, (steps, tokens, components), as a segment that holds nothing else of size."""
     _, tokens, width = steps.shape
     is_state = name in layout.STATE_TENSORS
-    nothing = dict.fromkeys(layout.PER_UPDATE, 0.0)
-    nothing |= {"h_mean": torch.zeros(width), "probability": torch.zeros(tokens)}
     census = xr.Dataset(coords={"token": np.arange(tokens)})
     with write_segment(path, int(is_state), len(steps), width, [name], census, {}) as writer:
         for tensor in steps:
             if is_state:
                 writer.state({name: tensor})
             else:
-                writer.update(**{name: tensor}, **nothing)
+                writer.update(Outcome.of_gradient(tensor))
 
 
 WRITERS = {"segment": rewrite_segment, "stepwise": rewrite_stepwise}

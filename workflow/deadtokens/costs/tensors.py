@@ -23,12 +23,14 @@ from deadtokens.arguments import add_first_segment, add_output
 from deadtokens.costs.storage import UPDATES, describe_machine, narrow
 from deadtokens.netcdf import write
 from deadtokens.run import layout
+from deadtokens.run.bits import bits_of, format_of
 from deadtokens.run.device import make_deterministic
+from deadtokens.run.outcome import Outcome
 from deadtokens.seal import seal
-from deadtokens.trajectory.blocks import load_tensor, read_blocks
+from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.reader import open_run
-from deadtokens.trajectory.staging import BITS
 from deadtokens.trajectory.tiles import read_tiles
 from deadtokens.trajectory.writer import write_segment
 
@@ -75,13 +77,11 @@ def write_choice(
         Of the segment.
     """
     states, tokens, width = known["W"].shape
-    nothing = dict.fromkeys(layout.PER_UPDATE, 0.0)
-    nothing |= {"h_mean": torch.zeros(width), "probability": torch.zeros(tokens)}
     census = xr.Dataset(coords={"token": np.arange(tokens)})
     with write_segment(path, 0, states - 1, width, recorded, census, attributes) as writer:
         for step in range(states):
             if step and "grad" in recorded:
-                writer.update(grad=known["grad"][step - 1], **nothing)
+                writer.update(Outcome.of_gradient(known["grad"][step - 1]))
             writer.state({name: known[name][step] for name in layout.STATE_TENSORS & known.keys()})
     seal(path)
 
@@ -114,9 +114,8 @@ def read_back(path: Path, known: dict[str, Tensor]) -> tuple[float, int, int]:
         first, tokens, tensors = part
         for name, tensor in tensors.items():
             expected = known[name][first : first + len(tensor), tokens.start : tokens.stop]
-            bits = BITS[expected.dtype]
             compared += expected.numel()
-            differing += int((tensor.view(bits) != expected.view(bits)).sum())
+            differing += int((bits_of(tensor) != bits_of(expected)).sum())
 
 
 def _read(path: Path, dtype: torch.dtype) -> Iterator[tuple[int, range, dict[str, Tensor]]]:
@@ -128,7 +127,7 @@ def _read(path: Path, dtype: torch.dtype) -> Iterator[tuple[int, range, dict[str
             yield 0, tile.tokens, tile.states | {"grad": tile.grad}
         return
     for block in read_blocks([path], ["W"]):
-        W = narrow(block.values["W"], str(dtype).removeprefix("torch."))
+        W = narrow(block.values["W"], format_of(dtype))
         yield int(block.steps[0]), range(W.shape[1]), {"W": W}
 
 

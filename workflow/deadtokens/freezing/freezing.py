@@ -14,7 +14,7 @@ import xarray as xr
 from deadtokens.arguments import add_output, add_run
 from deadtokens.freezing import labels
 from deadtokens.freezing.lives import Lives
-from deadtokens.freezing.moves import BFLOAT16, QUANTILES, RECORDED, Motion, measure_motion
+from deadtokens.freezing.moves import BFLOAT16, QUANTILES, RECORDED, Moves, measure_moves
 from deadtokens.freezing.onset import conditions, onset_of
 from deadtokens.freezing.order import effects, tied_times
 from deadtokens.freezing.properties import token_groups, token_numbers
@@ -22,8 +22,8 @@ from deadtokens.freezing.steps import GRIDS, PHASES
 from deadtokens.freezing.strata import sampled_tokens, sampled_updates
 from deadtokens.freezing.survival import kaplan_meier, time_quantiles
 from deadtokens.netcdf import write
-from deadtokens.trajectory.blocks import load_tensor
 from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.pieces import read_pieces
 from deadtokens.trajectory.populations import DEAD, describe_members, members_of
 from deadtokens.trajectory.reader import open_run
@@ -42,30 +42,30 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
     sampled = sampled_updates(run.sizes["update"])
     pieces = read_pieces(segments, ["W"])
     with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
-        motion = measure_motion(pieces, members, run.sizes["component"], sampled)
+        moves = measure_moves(pieces, members, run.sizes["component"], sampled)
     first = load_tensor(segments, "W", steps=slice(0, 1))[:, :, 0]
     groups, numbers = token_groups(run), token_numbers(run, first)
     parts = [
-        label_populations(motion),
-        label_tokens(motion.lives),
+        label_populations(moves),
+        label_tokens(moves.lives),
         describe_members(members),
-        estimate_survival(motion, members),
-        measure_transitions(motion.lives, dead),
-        find_onsets(motion, dead),
-        compare_tokens(motion.lives, dead, groups, numbers),
-        draw_strata(motion, dead, sampled),
+        estimate_survival(moves, members),
+        measure_transitions(moves.lives, dead),
+        find_onsets(moves, dead),
+        compare_tokens(moves.lives, dead, groups, numbers),
+        draw_strata(moves, dead, sampled),
     ]
-    return _with_coordinates(xr.merge(parts), motion, dead).assign_attrs(run_attributes(run))
+    return _with_coordinates(xr.merge(parts), moves, dead).assign_attrs(run_attributes(run))
 
 
-def label_populations(motion: Motion) -> xr.Dataset:
+def label_populations(moves: Moves) -> xr.Dataset:
     """Return what moved in every update, of each population."""
     return _labelled(
         {
             name: (("update", *axes), long_name, units)
             for name, (axes, long_name, units) in labels.PER_UPDATE.items()
         },
-        motion.rows,
+        moves.rows,
     )
 
 
@@ -86,9 +86,9 @@ def _censored(lives: Lives) -> tuple[np.ndarray, ...]:
     return lives.moving, lives.unsettled
 
 
-def estimate_survival(motion: Motion, members: np.ndarray) -> xr.Dataset:
+def estimate_survival(moves: Moves, members: np.ndarray) -> xr.Dataset:
     """Return the Kaplan-Meier estimate of the time of freezing, by each criterion."""
-    lives, updates = motion.lives, motion.rows["update"]
+    lives, updates = moves.lives, moves.rows["update"]
     curves = [
         kaplan_meier(lives.last_motion[grid, chosen], censored[grid, chosen], updates)
         for chosen in members
@@ -124,10 +124,10 @@ def measure_transitions(lives: Lives, dead: np.ndarray) -> xr.Dataset:
     return _labelled(labels.TRANSITION, {"transition_update": updates, "transition_width": width})
 
 
-def find_onsets(motion: Motion, dead: np.ndarray) -> xr.Dataset:
-    """Return when Fimbulwinter began, by each definition."""
-    rows = motion.rows
-    last_motion = motion.lives.last_motion[RECORDED, dead]
+def find_onsets(moves: Moves, dead: np.ndarray) -> xr.Dataset:
+    """Return when the dead tokens' freezing began, by each definition."""
+    rows = moves.rows
+    last_motion = moves.lives.last_motion[RECORDED, dead]
     found = conditions(
         rows["update"], rows["frozen_fraction"][:, DEAD], rows["radius_velocity"], last_motion
     )
@@ -165,11 +165,11 @@ def compare_tokens(
     )
 
 
-def draw_strata(motion: Motion, dead: np.ndarray, sampled: np.ndarray) -> xr.Dataset:
+def draw_strata(moves: Moves, dead: np.ndarray, sampled: np.ndarray) -> xr.Dataset:
     """Return the phases of sampled dead tokens at sampled updates."""
-    chosen = sampled_tokens(motion.lives.last_motion[BFLOAT16, dead])
+    chosen = sampled_tokens(moves.lives.last_motion[BFLOAT16, dead])
     values = {
-        "strata": motion.phases[:, chosen].T,
+        "strata": moves.phases[:, chosen].T,
         "strata_update": sampled,
         "strata_token": np.flatnonzero(dead)[chosen],
     }
@@ -186,9 +186,9 @@ def _about(long_name: str, units: str = "1") -> dict[str, str]:
     return {"long_name": long_name, "units": units}
 
 
-def _with_coordinates(dataset: xr.Dataset, motion: Motion, dead: np.ndarray) -> xr.Dataset:
+def _with_coordinates(dataset: xr.Dataset, moves: Moves, dead: np.ndarray) -> xr.Dataset:
     numbers: dict[str, Any] = {
-        "update": motion.rows["update"],
+        "update": moves.rows["update"],
         "quantile": list(QUANTILES),
         "level": list(LEVELS),
         "token": np.arange(len(dead)),

@@ -15,13 +15,13 @@ from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass, relative
 from deadtokens.gradients.sides import SIDES, Pass, run_pass
 from deadtokens.gradients.states import Moment
 from deadtokens.gradients.temperature import temperature
+from deadtokens.run.bits import bits_of
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.spec import RunSpec, w_name
 from deadtokens.training.batches import read_batch
-from deadtokens.trajectory.blocks import load_steps
+from deadtokens.trajectory.parts import load_steps
 from deadtokens.trajectory.populations import DEAD, LIVE, POPULATIONS
 from deadtokens.trajectory.segments import Segments
-from deadtokens.trajectory.staging import BITS
 
 QUANTITIES = {
     "probe_loss": ("cross-entropy of the update's batch", "nat"),
@@ -146,8 +146,7 @@ def clip(grad: Tensor, norm: Tensor, spec: RunSpec) -> Tensor:
 
 
 def _differing(computed: Tensor, recorded: Tensor) -> float:
-    bits = BITS[torch.float32]
-    return float((computed.float().view(bits) != recorded.view(bits)).sum())
+    return float((bits_of(computed.float()) != bits_of(recorded)).sum())
 
 
 def _label(probes: Sequence[Probe]) -> xr.Dataset:

@@ -6,9 +6,8 @@ The causes and what they mean stand in `deadtokens.stillness.causes`.
 import logging
 import os
 from argparse import ArgumentParser, Namespace
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,15 @@ from torch import Tensor
 from deadtokens.arguments import add_output, add_run
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
+from deadtokens.run import layout
 from deadtokens.run.compiled_update import replay_moments_
 from deadtokens.run.device import describe_device
 from deadtokens.run.hyperparameters import hyperparameters
 from deadtokens.run.precision import REGIMES
-from deadtokens.run.spec import TENSORS, RunSpec, read_spec
+from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.stillness.causes import CAUSES
 from deadtokens.stillness.findings import MOMENTS, QUANTILES, Finding, Stillness, explain_update
+from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
@@ -49,7 +50,7 @@ def explain_stillness(segments: Segments) -> xr.Dataset:
         If one of the four tensors was not recorded.
     """
     run = open_run(segments)
-    missing = [name for name in TENSORS if name not in run]
+    missing = [name for name in layout.TENSORS if name not in run]
     if missing:
         raise UserError(
             f"run {run.attrs['run']}: why a component stood still takes all four tensors, but "
@@ -73,16 +74,18 @@ def _findings(segments: Segments, dead: np.ndarray, spec: RunSpec) -> Iterator[F
 
     The moments are replayed one update after the other; the updates are explained in parallel.
     """
-    exact: dict[str, Tensor] = {}
-    waiting: deque[Future[Finding]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for update in read_updates(segments, dead):
-            exact = _replayed(update, exact, spec)
-            waiting.append(pool.submit(explain_update, update, exact, spec))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        for finding in waiting:
-            yield finding.result()
+        yield from ahead(_begun(segments, dead, spec, pool), AHEAD)
+
+
+def _begun(
+    segments: Segments, dead: np.ndarray, spec: RunSpec, pool: ThreadPoolExecutor
+) -> Iterator[Callable[[], Finding]]:
+    """Begin to explain one update after the other; yield what waits for each finding."""
+    exact: dict[str, Tensor] = {}
+    for update in read_updates(segments, dead):
+        exact = _replayed(update, exact, spec)
+        yield pool.submit(explain_update, update, exact, spec).result
 
 
 def _replayed(update: Update, before: dict[str, Tensor], spec: RunSpec) -> dict[str, Tensor]:
