@@ -8,7 +8,8 @@ from deadtokens.attribution.ages import AGES
 from deadtokens.attribution.centroids import about, label_centroids, norm, shares
 from deadtokens.attribution.terms import TERMS
 from deadtokens.attribution.tokens import AGAINST
-from deadtokens.trajectory.populations import describe_members
+from deadtokens.labels import label
+from deadtokens.trajectory.populations import MEMBERS, describe_members
 
 COORDINATES = {
     "update": "update t takes state t-1 to state t",
@@ -34,7 +35,11 @@ def summarise(sums: Accumulator) -> xr.Dataset:
     """
     sizes = sums.members.sum(axis=1)
     dataset = xr.merge(
-        [label_centroids(sums, sizes), _tokens(sums), describe_members(sums.members)],
+        [
+            label_centroids(sums, sizes),
+            _tokens(sums),
+            label(describe_members(sums.members), MEMBERS),
+        ],
         join="exact",
         compat="no_conflicts",
     )

@@ -26,6 +26,7 @@ from deadtokens.freezing.forces import (
     mean_entropy,
 )
 from deadtokens.freezing.steps import values_of
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run import layout
 from deadtokens.run.hyperparameters import hyperparameters
@@ -38,6 +39,44 @@ from deadtokens.trajectory.segments import Segments
 SAMPLE = 256  # dead tokens, at least, if there are so many
 UPDATES_AT_A_TIME = 16
 WINDOW_BYTES = 2**27  # of the sampled tokens' bits, all tensors together
+_OF_ALL = "over all components of the sampled dead tokens"
+_ABOVE = f"sqrt(v') above {WELL_ABOVE:g} eps"
+# Name: axes, long name, unit.
+VARIABLES = {
+    f"{name}_median": (("update",), f"median {_OF_ALL} of {long_name}", units)
+    for name, (_, long_name, units) in FORCES.items()
+} | {
+    "displacement_mean": (("update",), f"mean {_OF_ALL} of |W[t] - W[t-1]|", "weight"),
+    "above_eps_fraction": (("update",), f"fraction {_OF_ALL} with {_ABOVE}", "1"),
+    "gradient_decay": (
+        ("update",),
+        f"minus the slope of the least-squares line through ln gradient_median of the last "
+        f"{TREND} updates, over the update; NaN: not so many yet, or a zero among them",
+        "per update",
+    ),
+    "fastest_decay": (
+        ("update",),
+        f"rate at which sqrt(v') would have fallen over the last {TREND} updates in exact "
+        "arithmetic without any gradient: it can fall no faster",
+        "per update",
+    ),
+    "probability_median": (
+        ("update",),
+        "median over dead tokens of the batch's mean predicted probability",
+        "1",
+    ),
+    "dead_probability_sum": (
+        ("update",),
+        "sum over dead tokens of the batch's mean predicted probability: that of any of them",
+        "1",
+    ),
+    "entropy_of_mean": (
+        ("update",),
+        "entropy of the batch's mean prediction: at least the mean entropy of its predictions",
+        "nat",
+    ),
+    "eps": ((), "eps of Adam", "nat"),
+}
 Medians = dict[str, np.ndarray]  # by name, each of shape (updates,)
 
 
@@ -166,7 +205,9 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
         "sampled_tokens": np.count_nonzero(chosen),
         "left_out": _left_out(names),
     }
-    return _labelled(values, updates, spec).assign_attrs(run_attributes(run) | about)
+    known = {"update": updates, **values, "eps": spec.eps}
+    variables = {name: VARIABLES[name] for name in known if name != "update"}
+    return label(known, variables).assign_attrs(run_attributes(run) | about)
 
 
 def _left_out(names: Sequence[str]) -> str:
@@ -179,52 +220,6 @@ def _left_out(names: Sequence[str]) -> str:
     if missing:
         own.append(f"{', '.join(missing)}: {', '.join(tensors)} not recorded")
     return "; ".join(own)
-
-
-def _labelled(values: Medians, updates: np.ndarray, spec: RunSpec) -> xr.Dataset:
-    about = _meanings()
-    variables = {
-        name: ("update", array, {"long_name": about[name][0], "units": about[name][1]})
-        for name, array in values.items()
-    }
-    variables["eps"] = ((), spec.eps, {"long_name": "eps of Adam", "units": "nat"})
-    coordinate = {"long_name": "update t takes state t-1 to state t", "units": "1"}
-    return xr.Dataset(variables, coords={"update": ("update", updates, coordinate)})
-
-
-def _meanings() -> dict[str, tuple[str, str]]:
-    """Return long name and unit of every variable along the updates."""
-    of_all = "over all components of the sampled dead tokens"
-    above = f"sqrt(v') above {WELL_ABOVE:g} eps"
-    return {
-        f"{name}_median": (f"median {of_all} of {long_name}", units)
-        for name, (_, long_name, units) in FORCES.items()
-    } | {
-        "displacement_mean": (f"mean {of_all} of |W[t] - W[t-1]|", "weight"),
-        "above_eps_fraction": (f"fraction {of_all} with {above}", "1"),
-        "gradient_decay": (
-            f"minus the slope of the least-squares line through ln gradient_median of the last "
-            f"{TREND} updates, over the update; NaN: not so many yet, or a zero among them",
-            "per update",
-        ),
-        "fastest_decay": (
-            f"rate at which sqrt(v') would have fallen over the last {TREND} updates in exact "
-            "arithmetic without any gradient: it can fall no faster",
-            "per update",
-        ),
-        "probability_median": (
-            "median over dead tokens of the batch's mean predicted probability",
-            "1",
-        ),
-        "dead_probability_sum": (
-            "sum over dead tokens of the batch's mean predicted probability: that of any of them",
-            "1",
-        ),
-        "entropy_of_mean": (
-            "entropy of the batch's mean prediction: at least the mean entropy of its predictions",
-            "nat",
-        ),
-    }
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deadtokens.gradients.recorded import over_updates
 from deadtokens.gradients.sides import SIDES
+from deadtokens.labels import label
 from deadtokens.run import layout
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.spec import RunSpec
@@ -25,22 +26,31 @@ from deadtokens.trajectory.staging import BITS
 from deadtokens.trajectory.tensors import as_tensor
 
 NAMES = ("grad", *layout.PATHWAYS)
+# Name: axes, long name, unit.
 PER_UPDATE = {
     "pathway_norm": (
-        ("population", "side"),
+        ("update", "population", "side"),
         "norm of a row's gradient by way of one side, before clipping, root mean square over "
         "tokens",
         "nat",
     ),
     "pathway_share": (
-        ("population", "side"),
+        ("update", "population", "side"),
         "part of one side along the whole gradient: <side, sum> / <sum, sum> over the rows",
         "1",
     ),
-    "pathway_cosine": (("population",), "cosine of input side to output side, over the rows", "1"),
-    "pathway_sum": (("side",), "|sum of one side over the vocabulary| / sum of rows' norms", "1"),
+    "pathway_cosine": (
+        ("update", "population"),
+        "cosine of input side to output side, over the rows",
+        "1",
+    ),
+    "pathway_sum": (
+        ("update", "side"),
+        "|sum of one side over the vocabulary| / sum of rows' norms",
+        "1",
+    ),
     "pathway_differing": (
-        (),
+        ("update",),
         "values in which the sum of both sides, clipped, is not the recorded gradient's bits",
         "1",
     ),
@@ -63,12 +73,9 @@ def measure_pathways(
     if not spec.record.pathways:
         return xr.Dataset()
     parts = list(_parts(segments, run, spec, members))
-    variables = {}
-    for name, (dims, long_name, units) in PER_UPDATE.items():
-        about = {"long_name": long_name, "units": units}
-        variables[name] = ("update", *dims), over_updates(parts, name, dims), about
-    axes = {"population": list(POPULATIONS), "side": list(SIDES)}
-    return xr.Dataset(variables, {"update": run["update"].values} | axes)
+    values = {name: over_updates(parts, name, axes) for name, (axes, *_) in PER_UPDATE.items()}
+    axes = {"update": run["update"].values, "population": list(POPULATIONS), "side": list(SIDES)}
+    return label(axes | values, PER_UPDATE, {"side": ()})
 
 
 def _parts(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deadtokens.gradients.statistics import (
+from deadtokens.gradients.summaries import (
     alignment,
     entropy,
     row_norms,
