@@ -6,17 +6,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ulps import ordered, ordered_bits, origin_ulps, ulp_distance
 
 from deadtokens.freezing.steps import _distances, _find_places, _in_bfloat16_ulps, values_of
 from deadtokens.ulp import (
     half_ulp_walls,
     half_ulps,
     nearest_bfloat16,
-    ordered,
-    ordered_bits,
-    origin_ulps,
     spacing,
-    ulp_distance,
 )
 
 # All 65,536 patterns but NaN and infinities.

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from deadtokens.attribution.ages import advance, split_by_age
 from deadtokens.attribution.bound import (
     SMALLEST,
-    UNIT,
     binade,
     bound_factors,
     bound_rounding,
@@ -21,6 +20,7 @@ from deadtokens.attribution.terms import (
     split_displacement,
 )
 from deadtokens.run.compiled_update import update_W
+from deadtokens.run.formats import UNIT_ROUNDOFF
 from deadtokens.run.hyperparameters import correction, hyperparameters, learning_rate
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.rounding import ON_CPU
@@ -155,7 +155,7 @@ def test_half_ulps_by_bits_are_those_of_the_definition(format, kind):
     values = values[values.isfinite() & (values.float().abs() >= float(SMALLEST))]
     assert len(values) > 10_000
     _, away = half_ulps(values.float().numpy(), format)
-    fast = np.array([binade(value) for value in values.float().numpy()]) * UNIT[format]
+    fast = np.array([binade(value) for value in values.float().numpy()]) * UNIT_ROUNDOFF[format]
     assert (fast == away).all()
     assert (fast == spacing(values.float().numpy(), format) / 2).all()
 

@@ -35,7 +35,7 @@ def test_error_is_a_mean_over_positions():
     torch.testing.assert_close(whole, each / 4)
 
 
-def test_the_unembedding_as_in_the_seed():
+def test_the_unembedding_as_derived_by_hand():
     """dL/dW = g h^T, dL/db = g, dL/dh = W^T g, for one position."""
     W, h = numbers([1.0, 2.0], [3.0, 4.0], [5.0, 6.0]), numbers([10.0, -1.0])
     g = numbers([0.5, -1.0, 0.25])

@@ -166,7 +166,7 @@ def without_the_deviation(g_y, x, gain):
 
 
 def shared_weights(direct, branch):
-    """The seed's doubt: two paths to the loss, as if each counted for half."""
+    """The handwritten derivation's doubt: two paths to the loss, as if each counted for half."""
     return (direct + branch) / 2
 
 

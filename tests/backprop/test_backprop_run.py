@@ -73,7 +73,7 @@ def test_every_gradient_has_its_row(tied, vocabulary, tmp_path):
     assert len(by_place) == len(rows) == 33 + (9 if tied else 8)
     W = by_place["", "W"]
     assert W["parameter"] == ("embedding.weight" if tied else "unembedding.weight")
-    assert (W["seed_symbol"], W["shape"]) == ("W_vocab", f"{VOCABULARY}x8")
+    assert (W["by_hand"], W["shape"]) == ("W_vocab", f"{VOCABULARY}x8")
     assert by_place["1", "Wk"]["parameter"] == (
         "blocks.0.attention.query_key_value.weight, third 2 of 3"
     )

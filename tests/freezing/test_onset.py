@@ -1,4 +1,4 @@
-"""Fimbulwinter's onset: planted stretches of stillness."""
+"""The onset of freezing: planted stretches of stillness."""
 
 import numpy as np
 import pytest

@@ -4,9 +4,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from ulps import origin_ulps, ulp_distance
 
 from deadtokens.freezing.steps import EARLY, FROZEN, LATE, MIDLIFE, measure_steps
-from deadtokens.ulp import origin_ulps, ulp_distance
 
 BFLOAT16, RECORDED = 0, 1
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numba
 from numba.core import caching
+from numba.extending import register_jitable
 
 from deadtokens.fingerprint import fingerprint
 
@@ -30,6 +31,12 @@ def compiled(function: Callable) -> Callable:
 def regrouped(function: Callable) -> Callable:
     """Compile a function whose sums may be taken in any order: faster where bits do not count."""
     return _compile(function, fastmath=REGROUPED)
+
+
+@cache
+def inlined(function: Callable) -> Callable:
+    """Let compiled functions call a plain one as if its body stood in theirs, and return it."""
+    return register_jitable(inline="always")(function)
 
 
 def _compile(function: Callable, **options: Any) -> Callable:

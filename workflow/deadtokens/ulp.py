@@ -1,4 +1,4 @@
-"""The grid of representable numbers: spacing, the walls of rounding, distances in ulps.
+"""The grid of representable numbers: nearest ones, spacing, the walls of rounding.
 
 Values are float32 arrays; those of bfloat16 are the float32 with the same value. Everything is done
 on bit patterns, so that subnormals and powers of two come out right. These are the definitions;
@@ -13,29 +13,9 @@ have moved, such as autocast makes for every product.
 
 import numpy as np
 
-MANTISSA = {"bfloat16": 7, "float32": 23}  # bits that a format keeps behind the leading one
+from deadtokens.run.formats import EXPONENT, MANTISSA, SMALLEST_NORMAL, UNIT_ROUNDOFF
+
 SMALLEST_EXPONENT = -126  # of normal numbers; subnormals share their spacing
-SIGNED = {np.dtype(np.uint16): np.int16, np.dtype(np.uint32): np.int32}
-
-
-def ordered(bits: np.ndarray) -> np.ndarray:
-    """Return integers that count the representable numbers in order; both zeros are 0.
-
-    Parameters
-    ----------
-    bits : ndarray of uint16 (bfloat16) or uint32 (float32)
-        The bare bits; those of a NaN count as beyond infinity.
-
-    Returns
-    -------
-    ndarray of int16 or int32, same shape
-    """
-    signed = bits.view(SIGNED[bits.dtype])
-    sign = signed >> (8 * bits.itemsize - 1)  # 0 or -1, and x ^ -1 - -1 is -x
-    magnitude = signed & np.iinfo(signed.dtype).max
-    magnitude ^= sign
-    magnitude -= sign
-    return magnitude
 
 
 def nearest_bfloat16(bits: np.ndarray) -> np.ndarray:
@@ -59,36 +39,6 @@ def nearest_bfloat16(bits: np.ndarray) -> np.ndarray:
     if nan.any():  # the sum may have run over
         rounded[nan] = bits[nan] >> 16 | 0x40
     return rounded.astype(np.uint16)
-
-
-def ordered_bits(values: np.ndarray, format: str) -> np.ndarray:
-    """Return integers that count the representable numbers in order; both zeros are 0.
-
-    Parameters
-    ----------
-    values : float32 ndarray, without NaN
-    format : {'bfloat16', 'float32'}
-
-    Returns
-    -------
-    ndarray of int64, same shape
-    """
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    if format == "bfloat16":
-        bits = nearest_bfloat16(bits)
-    return ordered(bits).astype(np.int64)
-
-
-def ulp_distance(before: np.ndarray, after: np.ndarray, format: str) -> np.ndarray:
-    """Return how many representable numbers apart two values are, int64; exact across powers of 2.
-
-    Parameters
-    ----------
-    before, after : float32 ndarray, broadcastable, without NaN
-    format : {'bfloat16', 'float32'}
-        The grid on which to count. Values between two of its numbers count as the nearest one.
-    """
-    return np.abs(ordered_bits(after, format) - ordered_bits(before, format))
 
 
 def spacing(values: np.ndarray, format: str) -> np.ndarray:
@@ -135,16 +85,8 @@ def half_ulp_walls(values: np.ndarray) -> np.ndarray:
     values : float32 ndarray, finite
     """
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    power = np.maximum(bits & 0x7F800000, np.uint32(1 << MANTISSA["float32"]))
-    return power.view(np.float32) * np.float32(2.0 ** -(MANTISSA["bfloat16"] + 1))
-
-
-def origin_ulps(displacement: np.ndarray, start: np.ndarray, format: str) -> np.ndarray:
-    """Return a displacement in ulps of its starting point, float64: not exact across powers of 2.
-
-    Kept for comparison with the notebooks that this project comes from; see `ulp_distance`.
-    """
-    return np.asarray(displacement, np.float64) / spacing(start, format)
+    power = np.maximum(bits & EXPONENT, SMALLEST_NORMAL)
+    return power.view(np.float32) * np.float32(UNIT_ROUNDOFF["bfloat16"])
 
 
 def _exponent(values: np.ndarray) -> np.ndarray:

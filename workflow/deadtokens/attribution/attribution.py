@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from deadtokens.attribution.accumulator import Accumulator
-from deadtokens.attribution.motion import summarise
+from deadtokens.attribution.summary import summarise
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
 from deadtokens.run import layout
@@ -24,7 +24,7 @@ from deadtokens.trajectory.tiles import read_tiles
 
 
 def attribute_motion(segments: Segments) -> xr.Dataset:
-    """Return what moved the tokens of a run, update by update; see `motion.summarise`.
+    """Return what moved the tokens of a run, update by update; see `summary.summarise`.
 
     Raises
     ------
@@ -59,8 +59,8 @@ def checks(accumulator: Accumulator) -> dict[str, float | int]:
         place = int(over_tokens.bound_ratio.argmax())
         token, component = accumulator.place_of(place)
         names = ("update", "token", "component")
-        worst = zip(names, (place + 1, token, component), strict=True)
-        attributes |= {f"worst_bound_{name}": value for name, value in worst}
+        largest = zip(names, (place + 1, token, component), strict=True)
+        attributes |= {f"worst_bound_{name}": value for name, value in largest}
     return attributes
 
 

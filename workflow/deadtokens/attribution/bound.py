@@ -9,12 +9,11 @@ import numpy as np
 
 from deadtokens.attribution.terms import DECAY, MOMENTUM, PRESENT
 from deadtokens.loops import regrouped
+from deadtokens.run.formats import EXPONENT, UNIT_ROUNDOFF
 from deadtokens.run.precision import Regime
 
-# Largest relative error of one rounding to nearest: half an ulp of 1.
-UNIT = {"bfloat16": 2.0**-8, "float32": 2.0**-24}
-SINGLE = UNIT["float32"]  # bfloat16 operations compute in float32 inside; scalars are float32
-EXPONENT = np.uint32(0x7F800000)
+# bfloat16 operations compute in float32 inside; scalars are float32
+SINGLE = UNIT_ROUNDOFF["float32"]
 # Smaller numbers count as this one: above whatever the operations lose by underflow.
 SMALLEST = np.float32(2.0**-64)
 
@@ -37,12 +36,12 @@ class Roundings:
 
 def roundings(regime: Regime) -> Roundings:
     """Return what the update of a regime rounds."""
-    into_weights = UNIT[regime.weights]
+    into_weights = UNIT_ROUNDOFF[regime.weights]
     if regime.weights == "bfloat16":
         into_weights += 4 * SINGLE  # the sum was a float32 before
     match regime.update:
         case "torch":
-            return Roundings(UNIT[regime.weights], into_weights)
+            return Roundings(UNIT_ROUNDOFF[regime.weights], into_weights)
         case "rounded":
             return Roundings(SINGLE, into_weights)
         case "stochastic":
@@ -84,7 +83,7 @@ def bound_factors(factors: np.ndarray, units: Roundings) -> np.ndarray:
 def binade(value):
     """Return 2 ** E for a float32 of 1.x * 2 ** E, of any sign; at least SMALLEST.
 
-    Half an ulp of a value is that times the UNIT of its format.
+    Half an ulp of a value is that times the unit roundoff of its format.
     """
     exponent = np.uint32(np.float32(value).view(np.uint32) & EXPONENT)
     return max(exponent.view(np.float32), SMALLEST)

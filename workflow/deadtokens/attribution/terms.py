@@ -11,12 +11,13 @@ a = lr / (1 - beta1 ** t) and m for the first moment::
 
 import numpy as np
 
-from deadtokens.loops import regrouped
-from deadtokens.run.hyperparameters import Hyperparameters, step_size
+from deadtokens.loops import inlined, regrouped
+from deadtokens.run.hyperparameters import Hyperparameters, denominator_of, step_size
 
 TERMS = ("decay", "present", "momentum", "rounding")
 DECAY, PRESENT, MOMENTUM, ROUNDING = range(len(TERMS))
 DISPLACEMENT = len(TERMS)
+inlined(denominator_of)
 
 
 def coefficients(t: int, lr: float, hyper: Hyperparameters) -> np.ndarray:
@@ -29,7 +30,7 @@ def coefficients(t: int, lr: float, hyper: Hyperparameters) -> np.ndarray:
 def invert_denominator(exp_avg_sq, correction, eps, inverse):
     """Fill `inverse`, float64, with 1 / D, from second moments after an update, float32."""
     for i in range(len(inverse)):
-        inverse[i] = 1 / (np.sqrt(np.float64(exp_avg_sq[i])) / correction + eps)
+        inverse[i] = 1 / denominator_of(np.sqrt(np.float64(exp_avg_sq[i])), correction, eps)
 
 
 @regrouped

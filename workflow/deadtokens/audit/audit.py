@@ -18,6 +18,7 @@ from torch import Tensor
 
 from deadtokens.audit.tally import ProofTally, Tally
 from deadtokens.errors import UserError
+from deadtokens.run.bits import bits_of
 from deadtokens.run.compiled_update import update_W
 from deadtokens.run.device import describe_device
 from deadtokens.run.hyperparameters import hyperparameters, learning_rate
@@ -28,7 +29,6 @@ from deadtokens.seal import complete_and_sealed
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
-from deadtokens.trajectory.staging import BITS
 from deadtokens.trajectory.tiles import Tile, read_tiles
 
 CONTROL_UPDATES = 64
@@ -182,7 +182,7 @@ def _flipping(tile: Tile, own: Rule) -> tuple[Rule, dict[str, int]]:
     row, component = (length // 2 for length in tile.grad.shape[1:])
 
     def rule(state: State, grad: Tensor, t: int, first: int) -> None:
-        bits = state["W"].view(BITS[state["W"].dtype])
+        bits = bits_of(state["W"])
         if t == update + 1:
             bits[row, component] ^= 1
         own(state, grad, t, first)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deadtokens.run.bits import bits_of
 from deadtokens.trajectory.proof import checksums_differ
-from deadtokens.trajectory.staging import BITS
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,9 @@ class Tally:
     def compare(self, replayed: Tensor, recorded: Tensor, update: int, first_token: int) -> None:
         """Compare the tensors, (tokens, components), after an update."""
         self.compared += recorded.numel()
-        bits = BITS[recorded.dtype]
-        if torch.equal(replayed.view(bits), recorded.view(bits)):
+        if torch.equal(bits_of(replayed), bits_of(recorded)):
             return
-        differs = replayed.view(bits) != recorded.view(bits)
+        differs = bits_of(replayed) != bits_of(recorded)
         differs &= ~(replayed.isnan() & recorded.isnan())  # its pattern is the processor's choice
         if not differs.any():
             return

@@ -49,7 +49,7 @@ from deadtokens.training.state import State
 MOST_LOGITS = 2**24  # of float64, and a few times that are needed: a large batch is cut
 QUANTILES = (0.25, 0.5, 0.75)
 AT_OUTPUT = ("z", "h")
-COLUMNS = ("block", "symbol", "seed_symbol", "meaning", "parameter", "shape", "norm", "error")
+COLUMNS = ("block", "symbol", "by_hand", "meaning", "parameter", "shape", "norm", "error")
 # Name: axes, long name, unit.
 VARIABLES = {
     "loss": (("state",), "mean cross-entropy of the batch that comes next", "nat"),
@@ -191,7 +191,7 @@ def _names(block: int, symbol: str, tied: bool) -> tuple[str | int, ...]:
         parameter = f"blocks.{block - 1}.{parameter}"
     if about.third is not None:
         parameter += f", third {about.third + 1} of 3"
-    return (block or "", symbol, about.seed, about.meaning, parameter)
+    return (block or "", symbol, about.by_hand, about.meaning, parameter)
 
 
 def _shape(tensor: Tensor) -> str:

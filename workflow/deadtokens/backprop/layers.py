@@ -23,7 +23,7 @@ def affine_backward(g_y: Tensor, x: Tensor, W: Tensor) -> tuple[Tensor, Tensor, 
     """Go back through y = W x + b.
 
     dy_i / dx_j = W_ij, so g_x = W^T g_y; dy_i / dW_ij = x_j, so g_W = g_y x^T; dy_i / db_i = 1, so
-    g_b = g_y. Of the unembedding, with the error g, these are the seed's dL/dh = W^T g,
+    g_b = g_y. Of the unembedding, with the error g, these are dL/dh = W^T g,
     dL/dW = g h^T and dL/db = g.
 
     Parameters
@@ -64,10 +64,10 @@ def cross_entropy(z: Tensor, targets: Tensor) -> Tensor:
 
 
 def error(z: Tensor, targets: Tensor) -> Tensor:
-    """Return the seed's error vector g = dL/dz = p - y of every position, over their number.
+    """Return the error vector g = dL/dz = p - y of every position, over their number.
 
     d(-ln p_y) / dz_i = p_i - 1[i = y], since ln p_y = z_y - ln sum_k exp(z_k). The loss is the mean
-    over the positions; the seed has one.
+    over the positions; the handwritten derivation has one.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def layer_norm(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
 
 
 def layer_norm_backward(g_y: Tensor, x: Tensor, gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Go back through LN: the seed's LN*(g_y), the transposed derivative of LN at x times g_y.
+    """Go back through LN: LN*(g_y), the transposed derivative of LN at x times g_y.
 
     x moves n_i by itself, by the mean and by s: dn_i / dx_j = (1[i = j] - 1/D - n_i n_j / D) / s.
     This matrix is symmetric. With g_n = gain g_y,

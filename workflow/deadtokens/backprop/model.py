@@ -131,7 +131,7 @@ def backward_block(
     """Go back through one block, from x2 = x1 + m to x0.
 
     A sum passes its gradient on to both of its terms unchanged, the residual path's and the
-    branch's: g_m = g_x2 (the seed: g_x1 = g_m = g_h) and g_a = g_x1.
+    branch's: g_m = g_x2 (by hand: g_x1 = g_m = g_h) and g_a = g_x1.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def backward_block(
     """
     g = {"x2": g_x2, "m": g_x2}
     g |= backward_mlp(g["m"], seen, w, activation)
-    g["x1"] = join_paths(g["x2"], g["x1 by MLP"])  # the seed: g_x1 = g_h + LN2*(g_v)
+    g["x1"] = join_paths(g["x2"], g["x1 by MLP"])  # by hand: g_x1 = g_h + LN2*(g_v)
     g["a"] = g["x1"]
     g |= backward_attention(g["a"], seen, w)
     g["x0"] = join_paths(g["x1"], g["x0 by attention"])

@@ -2,8 +2,8 @@
 
 A tensor, and the gradient of the loss with respect to it, is found by (block, symbol): blocks count
 from 1 at the input, and 0 means outside the blocks. The derivation that this package makes
-executable is an older, handwritten one, called the seed here. What the seed calls h is two tensors:
-the result x2 of a block, and h, which is x2 of the last block after the final LayerNorm.
+executable is an older, handwritten one. What that calls h is two tensors: the result x2 of a block,
+and h, which is x2 of the last block after the final LayerNorm.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class Symbol:
 
     Attributes
     ----------
-    seed : str
-        What the seed calls it; empty where it has no name there.
+    by_hand : str
+        What the handwritten derivation calls it; empty where it has no name there.
     meaning : str
     name : str
         The model's parameter that holds it, inside its block; empty for what is no parameter.
@@ -31,7 +31,7 @@ class Symbol:
         Which third of that parameter's rows it is, if not all of it.
     """
 
-    seed: str
+    by_hand: str
     meaning: str
     name: str = ""
     third: int | None = None

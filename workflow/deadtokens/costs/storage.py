@@ -25,6 +25,7 @@ from deadtokens.errors import UserError
 from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run import layout
+from deadtokens.run.bits import bits_of, unsigned
 from deadtokens.run.device import keep_freed_memory, make_deterministic
 from deadtokens.run.machine import processor_name
 from deadtokens.trajectory.blocks import load_tensor
@@ -81,7 +82,7 @@ class StepwiseFile:
 def _storable(tensor: Tensor) -> np.ndarray:
     tensor = tensor.detach().cpu()
     if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(np.uint16)
+        return unsigned(bits_of(tensor))
     return tensor.numpy()
 
 

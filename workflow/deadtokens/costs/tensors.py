@@ -22,12 +22,12 @@ from deadtokens.costs.storage import UPDATES, describe_machine, narrow, read_opt
 from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run import layout
+from deadtokens.run.bits import bits_of, format_of
 from deadtokens.run.device import make_deterministic
 from deadtokens.seal import seal
 from deadtokens.trajectory.blocks import load_tensor, read_blocks
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
-from deadtokens.trajectory.staging import BITS
 from deadtokens.trajectory.tiles import read_tiles
 from deadtokens.trajectory.writer import write_segment
 
@@ -127,9 +127,8 @@ def read_back(path: Path, known: dict[str, Tensor]) -> tuple[float, int, int]:
         first, tokens, tensors = part
         for name, tensor in tensors.items():
             expected = known[name][first : first + len(tensor), tokens.start : tokens.stop]
-            bits = BITS[expected.dtype]
             compared += expected.numel()
-            differing += int((tensor.view(bits) != expected.view(bits)).sum())
+            differing += int((bits_of(tensor) != bits_of(expected)).sum())
 
 
 def _read(path: Path, dtype: torch.dtype) -> Iterator[tuple[int, range, dict[str, Tensor]]]:
@@ -141,7 +140,7 @@ def _read(path: Path, dtype: torch.dtype) -> Iterator[tuple[int, range, dict[str
             yield 0, tile.tokens, tile.states | {"grad": tile.grad}
         return
     for block in read_blocks([path], ["W"]):
-        W = narrow(block.values["W"], str(dtype).removeprefix("torch."))
+        W = narrow(block.values["W"], format_of(dtype))
         yield int(block.steps[0]), range(W.shape[1]), {"W": W}
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from deadtokens.freezing import labels
 from deadtokens.freezing.lives import Lives
-from deadtokens.freezing.moves import BFLOAT16, QUANTILES, RECORDED, Motion, measure_motion
+from deadtokens.freezing.moves import BFLOAT16, QUANTILES, RECORDED, Moves, measure_moves
 from deadtokens.freezing.onset import conditions, onset_of
 from deadtokens.freezing.order import effects, tied_times
 from deadtokens.freezing.properties import token_groups, token_numbers
@@ -51,18 +51,18 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
     sampled = sampled_updates(run.sizes["update"])
     pieces = read_pieces(segments, ["W"])
     with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
-        motion = measure_motion(pieces, members, run.sizes["component"], sampled)
+        moves = measure_moves(pieces, members, run.sizes["component"], sampled)
     first = load_tensor(segments, "W", steps=slice(0, 1))[:, :, 0]
     groups, numbers = token_groups(run), token_numbers(run, first)
     values = {
-        **motion.rows,
-        **describe_tokens(motion.lives),
+        **moves.rows,
+        **describe_tokens(moves.lives),
         **describe_members(members),
-        **estimate_survival(motion, members),
-        **measure_transitions(motion.lives, dead),
-        **find_onsets(motion, dead),
-        **compare_tokens(motion.lives, dead, groups, numbers),
-        **draw_strata(motion, dead, sampled),
+        **estimate_survival(moves, members),
+        **measure_transitions(moves.lives, dead),
+        **find_onsets(moves, dead),
+        **compare_tokens(moves.lives, dead, groups, numbers),
+        **draw_strata(moves, dead, sampled),
         **COORDINATES,
     }
     dataset = label(values, labels.VARIABLES, labels.COORDINATES)
@@ -88,9 +88,9 @@ def _censored(lives: Lives) -> tuple[np.ndarray, ...]:
     return lives.moving, lives.unsettled
 
 
-def estimate_survival(motion: Motion, members: np.ndarray) -> dict[str, np.ndarray]:
+def estimate_survival(moves: Moves, members: np.ndarray) -> dict[str, np.ndarray]:
     """Return the Kaplan-Meier estimate of the time of freezing, by each criterion."""
-    lives, updates = motion.lives, motion.rows["update"]
+    lives, updates = moves.lives, moves.rows["update"]
     curves = [
         kaplan_meier(lives.last_motion[grid, chosen], censored[grid, chosen], updates)
         for chosen in members
@@ -127,10 +127,10 @@ def measure_transitions(lives: Lives, dead: np.ndarray) -> dict[str, np.ndarray]
     return {"transition_update": updates, "transition_width": width}
 
 
-def find_onsets(motion: Motion, dead: np.ndarray) -> dict[str, np.ndarray]:
-    """Return when Fimbulwinter began, by each definition."""
-    rows = motion.rows
-    last_motion = motion.lives.last_motion[RECORDED, dead]
+def find_onsets(moves: Moves, dead: np.ndarray) -> dict[str, np.ndarray]:
+    """Return when the dead tokens' freezing began, by each definition."""
+    rows = moves.rows
+    last_motion = moves.lives.last_motion[RECORDED, dead]
     found = conditions(
         rows["update"], rows["frozen_fraction"][:, DEAD], rows["radius_velocity"], last_motion
     )
@@ -168,11 +168,11 @@ def compare_tokens(
     }
 
 
-def draw_strata(motion: Motion, dead: np.ndarray, sampled: np.ndarray) -> dict[str, np.ndarray]:
+def draw_strata(moves: Moves, dead: np.ndarray, sampled: np.ndarray) -> dict[str, np.ndarray]:
     """Return the phases of sampled dead tokens at sampled updates."""
-    chosen = sampled_tokens(motion.lives.last_motion[BFLOAT16, dead])
+    chosen = sampled_tokens(moves.lives.last_motion[BFLOAT16, dead])
     return {
-        "strata": motion.phases[:, chosen].T,
+        "strata": moves.phases[:, chosen].T,
         "strata_update": sampled,
         "strata_token": np.flatnonzero(dead)[chosen],
     }

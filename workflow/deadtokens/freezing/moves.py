@@ -57,7 +57,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Motion:
+class Moves:
     """What one pass over a run's W gathers.
 
     Attributes
@@ -75,10 +75,10 @@ class Motion:
     phases: np.ndarray
 
 
-def measure_motion(
+def measure_moves(
     pieces: Iterable[Piece], members: np.ndarray, components: int, sampled: np.ndarray
-) -> Motion:
-    """Measure the motion over the pieces of W of a whole run, as `read_pieces` yields them.
+) -> Moves:
+    """Measure the moves over the pieces of W of a whole run, as `read_pieces` yields them.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def measure_motion(
         parts.append(rows)
         columns.append(phase[BFLOAT16][np.ix_(dead, np.isin(window.updates, sampled))].T)
     whole = {name: np.concatenate([part[name] for part in parts]) for name in rows}
-    return Motion(whole, lives, np.concatenate(columns))
+    return Moves(whole, lives, np.concatenate(columns))
 
 
 def _gather(pieces: Iterable[Piece], members: np.ndarray, before: np.ndarray) -> Window:

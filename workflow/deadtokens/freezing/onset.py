@@ -1,4 +1,4 @@
-"""When Fimbulwinter began, in the ways in which its onset has been defined.
+"""When the dead tokens' freezing began, in the ways in which its onset has been defined.
 
 Each definition is a condition that holds at an update or does not. It is reported with its first
 update, how long it then held, and whether the record ended before the condition did: a duration

@@ -10,13 +10,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from deadtokens.loops import compiled
-from deadtokens.ulp import MANTISSA, SIGNED, nearest_bfloat16
+from deadtokens.run.formats import EXPONENT, MANTISSA, SMALLEST_NORMAL, signed
+from deadtokens.ulp import nearest_bfloat16
 
 GRIDS = ("bfloat16", "recorded")
 PHASES = ("early", "midlife", "late", "frozen")
 EARLY, MIDLIFE, LATE, FROZEN = range(4)
-EXPONENT = np.uint32(0x7F800000)  # bits of a float32
-SMALLEST_NORMAL = np.uint32(1 << MANTISSA["float32"])
 ULPS_TO_NEXT_POWER = np.float32(2 ** MANTISSA["bfloat16"])
 
 
@@ -92,7 +91,7 @@ def measure_steps(bits: np.ndarray, before: np.ndarray) -> Steps:
     on_grids = (steps.l1, steps.l2, steps.linf, steps.moved)
     grids = [nearest_bfloat16(bits), bits] if bits.itemsize == 4 else [bits]
     for grid, own in enumerate(grids):
-        _count_ulps(own.view(SIGNED[own.dtype]), *(norm[grid] for norm in on_grids))
+        _count_ulps(signed(own), *(norm[grid] for norm in on_grids))
     for norm in on_grids:
         norm[len(grids) :] = norm[0]
     plain = (steps.displacement, steps.acceleration, steps.ulps_l2, steps.ulps_linf)

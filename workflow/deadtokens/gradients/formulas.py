@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deadtokens.run.bits import format_of
+from deadtokens.run.formats import UNIT_ROUNDOFF
+
 SLICE = 256  # positions that are in memory at a time
-UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-8, torch.float32: 2.0**-24}
 SMALLEST_NORMAL = 2.0**-126  # of both formats
 
 
@@ -96,7 +98,7 @@ def rounding_bound(exact: Tensor, terms: Tensor, logits: Tensor) -> Tensor:
     """
     positions, vocabulary = logits.shape
     spread = float(logits.max()) - float(logits.min())
-    unit, float32 = UNIT_ROUNDOFF[logits.dtype], UNIT_ROUNDOFF[torch.float32]
+    unit, float32 = UNIT_ROUNDOFF[format_of(logits.dtype)], UNIT_ROUNDOFF["float32"]
     operations = positions + vocabulary + 4 * spread + 8
     before_rounding = (unit + operations * float32) * terms
     return before_rounding + unit * (exact.abs() + before_rounding) + SMALLEST_NORMAL

@@ -17,13 +17,12 @@ from deadtokens.gradients.recorded import over_updates
 from deadtokens.gradients.sides import SIDES
 from deadtokens.labels import label
 from deadtokens.run import layout
+from deadtokens.run.bits import as_tensor, bits_of
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.spec import RunSpec
 from deadtokens.trajectory.pieces import read_pieces
 from deadtokens.trajectory.populations import POPULATIONS
 from deadtokens.trajectory.segments import Segments
-from deadtokens.trajectory.staging import BITS
-from deadtokens.trajectory.tensors import as_tensor
 
 NAMES = ("grad", *layout.PATHWAYS)
 # Name: axes, long name, unit.
@@ -138,8 +137,7 @@ def differing(
     int64 Tensor of shape (steps,)
     """
     whole = (grad_input + grad_output) * clip_scale(norms, clip).to(grad.dtype)
-    bits = BITS[whole.dtype]
-    return (whole.view(bits) != grad.view(bits)).sum((0, 1))
+    return (bits_of(whole) != bits_of(grad)).sum((0, 1))
 
 
 def describe(sums: dict[str, Tensor], members: np.ndarray) -> dict[str, np.ndarray]:

@@ -16,13 +16,13 @@ from deadtokens.gradients.sides import SIDES, Pass, run_pass
 from deadtokens.gradients.states import Moment
 from deadtokens.gradients.temperature import temperature
 from deadtokens.labels import label
+from deadtokens.run.bits import bits_of
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.spec import RunSpec, w_name
 from deadtokens.training.batches import read_batch
 from deadtokens.trajectory.blocks import load_steps
 from deadtokens.trajectory.populations import DEAD, LIVE, POPULATIONS
 from deadtokens.trajectory.segments import Segments
-from deadtokens.trajectory.staging import BITS
 
 # Name: axes, long name, unit.
 QUANTITIES = {
@@ -186,8 +186,7 @@ def clip(grad: Tensor, norm: Tensor, spec: RunSpec) -> Tensor:
 
 
 def _differing(computed: Tensor, recorded: Tensor) -> float:
-    bits = BITS[torch.float32]
-    return float((computed.float().view(bits) != recorded.view(bits)).sum())
+    return float((bits_of(computed.float()) != bits_of(recorded)).sum())
 
 
 def _label(probes: Sequence[Probe]) -> xr.Dataset:

@@ -1,8 +1,8 @@
 """A run: what determines its numbers, apart from how it is trained and how it is recorded.
 
 `spec` has every setting, `precision` the regimes, `hyperparameters` the numbers of the update;
-`layout` names the axes, tensors and chunks of its record. The update of a weight: `clipping`,
-`update` (in torch), `noise` (of stochastic rounding), and `compiled_update`, the same on any
-processor, rounded as the device says that it rounds (`rounding`). `device` chooses it, `machine`
-describes it.
+`layout` names the axes, tensors and chunks of its record; `formats` has the two number formats, and
+`bits` the same for torch's tensors. The update of a weight: `clipping`, `update` (in torch),
+`noise` (of stochastic rounding), and `compiled_update`, the same on any processor, rounded as the
+device says that it rounds (`rounding`). `device` chooses it, `machine` describes it.
 """

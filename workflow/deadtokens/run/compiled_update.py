@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from deadtokens.loops import compiled
+from deadtokens.run.bits import bits_of, unsigned
 from deadtokens.run.hyperparameters import (
     Hyperparameters,
     correction,
@@ -140,7 +141,7 @@ def replay_moments_(
 def _flat(tensor: Tensor) -> np.ndarray:
     """Return a view of float32 numbers or of the patterns of bfloat16 ones, one axis."""
     if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(np.uint16).reshape(-1, copy=False)
+        return unsigned(bits_of(tensor)).reshape(-1, copy=False)
     return tensor.numpy().reshape(-1, copy=False)
 
 

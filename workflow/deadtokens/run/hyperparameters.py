@@ -34,3 +34,17 @@ def step_size(t: int, lr: float, hyper: Hyperparameters) -> float:
 def correction(t: int, hyper: Hyperparameters) -> float:
     """Return sqrt(1 - beta2 ** t), which divides sqrt(v) in the denominator of update t."""
     return math.sqrt(1 - hyper.beta2**t)
+
+
+def denominator_of(root, correction, eps):
+    """Return D = sqrt(v) / sqrt(1 - beta2 ** t) + eps, in the format of the root.
+
+    Of numbers, of numpy's arrays and torch's tensors, and within compiled loops (`loops.inlined`).
+
+    Parameters
+    ----------
+    root : float, ndarray or Tensor
+        sqrt(v), with v after update t.
+    correction, eps : float
+    """
+    return root / correction + eps

@@ -9,7 +9,7 @@ from deadtokens.models import Model, canonical_json, short_digest
 from deadtokens.run import layout
 from deadtokens.run.precision import REGIMES
 
-TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
+TENSORS = tuple(layout.TENSORS)
 
 SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # normal numbers of float32
 

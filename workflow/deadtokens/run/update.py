@@ -3,7 +3,12 @@
 import torch
 from torch import Tensor
 
-from deadtokens.run.hyperparameters import Hyperparameters, correction, step_size
+from deadtokens.run.hyperparameters import (
+    Hyperparameters,
+    correction,
+    denominator_of,
+    step_size,
+)
 from deadtokens.run.noise import Noise
 
 
@@ -45,7 +50,7 @@ def adamw_(
 
 def denominator(exp_avg_sq: Tensor, t: int, hyper: Hyperparameters) -> Tensor:
     """Return sqrt(v) / sqrt(1 - beta2 ** t) + eps, every operation in the moment's format."""
-    return (exp_avg_sq.sqrt() / correction(t, hyper)).add_(hyper.eps)
+    return denominator_of(exp_avg_sq.sqrt(), correction(t, hyper), hyper.eps)
 
 
 @torch.no_grad()

@@ -26,9 +26,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deadtokens.loops import compiled
-from deadtokens.run.hyperparameters import Hyperparameters, correction, step_size
-from deadtokens.ulp import MANTISSA
+from deadtokens.loops import compiled, inlined
+from deadtokens.run.formats import (
+    EXPONENT,
+    FRACTION,
+    MANTISSA,
+    SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
+)
+from deadtokens.run.hyperparameters import (
+    Hyperparameters,
+    correction,
+    denominator_of,
+    step_size,
+)
 
 CAUSES = (
     "no gradient",
@@ -39,10 +50,8 @@ CAUSES = (
     "either",
     "both together",
 )
-EXPONENT = np.uint32(0x7F800000)  # bits of a float32
-FRACTION = np.uint32((1 << MANTISSA["float32"]) - 1)
-SMALLEST_NORMAL = np.uint32(1 << MANTISSA["float32"])
 BELOW_1 = 1 - 2.0**-53  # the float64 next to it
+inlined(denominator_of)
 
 
 class Moments(NamedTuple):
@@ -84,7 +93,7 @@ def numbers_of(t: int, lr: float, hyper: Hyperparameters, format: str) -> Number
         correction(t, hyper),
         hyper.eps,
         lr * hyper.weight_decay,
-        2.0 ** -(MANTISSA[format] + 1),
+        UNIT_ROUNDOFF[format],
         np.uint32(1 << MANTISSA["float32"] - MANTISSA[format]),
     )
 
@@ -145,7 +154,8 @@ def invert_walls(bits, half_ulp, per_wall):
 def find_denominator(second, numbers, over):
     """Fill in D, float64, from second moments after an update, float32."""
     for i in range(len(over)):
-        over[i] = np.sqrt(np.float64(second[i])) / numbers.correction + numbers.eps
+        root = np.sqrt(np.float64(second[i]))
+        over[i] = denominator_of(root, numbers.correction, numbers.eps)
 
 
 @compiled

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from deadtokens.loops import compiled
+from deadtokens.run.bits import bits_of
 from deadtokens.run.hyperparameters import hyperparameters, learning_rate
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
@@ -163,7 +164,7 @@ def _differing(recorded: Tensor, exact: Tensor) -> int:
     """Count the bit patterns that differ, where the record is as exact as the replay."""
     if recorded.dtype != exact.dtype or torch.equal(recorded, exact):
         return 0
-    return int((recorded.view(torch.int32) != exact.view(torch.int32)).sum())
+    return int((bits_of(recorded) != bits_of(exact)).sum())
 
 
 class Stillness:

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
+from deadtokens.run import layout
 from deadtokens.run.compiled_update import replay_moments_
 from deadtokens.run.device import describe_device
 from deadtokens.run.hyperparameters import hyperparameters
 from deadtokens.run.precision import REGIMES
-from deadtokens.run.spec import TENSORS, RunSpec, read_spec
+from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.stillness.causes import CAUSES
 from deadtokens.stillness.findings import MOMENTS, QUANTILES, Finding, Stillness, explain_update
 from deadtokens.trajectory.origin import run_attributes
@@ -49,7 +50,7 @@ def explain_stillness(segments: Segments) -> xr.Dataset:
         If one of the four tensors was not recorded.
     """
     run = open_run(segments)
-    missing = [name for name in TENSORS if name not in run]
+    missing = [name for name in layout.TENSORS if name not in run]
     if missing:
         raise UserError(
             f"run {run.attrs['run']}: why a component stood still takes all four tensors, but "

@@ -18,8 +18,12 @@ from deadtokens.run.precision import REGIMES
 from deadtokens.seal import check_seal
 from deadtokens.training.trainer import Trainer
 
-WEIGHT = "weight"
-MOMENTS = ("exp_avg", "exp_avg_sq")
+WEIGHT, *MOMENTS = KINDS = ("weight", "exp_avg", "exp_avg_sq")
+
+
+def _name(parameter: str, kind: str) -> str:
+    """Return what a parameter's weights, or one of its moments, are called in the file."""
+    return f"{parameter}/{kind}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,15 @@ class Saved:
     machine: dict[str, str]
     tensors: dict[str, Tensor]
 
+    def of_kind(self, kind: str) -> dict[str, Tensor]:
+        """Return all weights, or one moment of all, by the model's names of its parameters."""
+        ending = _name("", kind)
+        return {
+            name.removesuffix(ending): tensor
+            for name, tensor in self.tensors.items()
+            if name.endswith(ending)
+        }
+
 
 def save_checkpoint(
     trainer: Trainer,
@@ -64,9 +77,8 @@ def save_checkpoint(
     """
     tensors = {}
     for name, parameter in trainer.model.named_parameters():
-        tensors[f"{name}/{WEIGHT}"] = parameter.detach()
-        state = trainer.optimizer.state.get(parameter, {})
-        tensors |= {f"{name}/{moment}": state[moment] for moment in MOMENTS if state}
+        held = {WEIGHT: parameter.detach()} | trainer.optimizer.state.get(parameter, {})
+        tensors |= {_name(name, kind): held[kind] for kind in KINDS if kind in held}
     about = {
         "update": trainer.update,
         "diverged_at": trainer.diverged_at,
@@ -183,7 +195,7 @@ def _expected(
     formats = {WEIGHT: regime.weights} | (dict.fromkeys(MOMENTS, regime.moments) if moments else {})
     for name, parameter in model.named_parameters():
         for kind, number_format in formats.items():
-            yield f"{name}/{kind}", (tuple(parameter.shape), getattr(torch, number_format))
+            yield _name(name, kind), (tuple(parameter.shape), getattr(torch, number_format))
 
 
 def _said(tensor: tuple[tuple[int, ...], torch.dtype] | None) -> str:
@@ -208,13 +220,13 @@ def load_checkpoint(trainer: Trainer, origin: Mapping[str, str], path: Path) -> 
     _check_origin(saved.origin, origin, path)
     check_tensors(saved, trainer.model, trainer.spec.precision, path)
     trainer.update, trainer.diverged_at = saved.update, saved.diverged_at
+    held = {kind: saved.of_kind(kind) for kind in KINDS}
     for name, parameter in trainer.model.named_parameters():
-        parameter.copy_(saved.tensors[f"{name}/{WEIGHT}"])
+        parameter.copy_(held[WEIGHT][name])
         if trainer.update:
-            trainer.optimizer.state[parameter] = {
-                "step": torch.tensor(float(trainer.update)),
-                **{it: saved.tensors[f"{name}/{it}"].to(trainer.device) for it in MOMENTS},
-            }
+            moments = {moment: held[moment][name].to(trainer.device) for moment in MOMENTS}
+            step = torch.tensor(float(trainer.update))
+            trainer.optimizer.state[parameter] = {"step": step} | moments
     return saved
 
 

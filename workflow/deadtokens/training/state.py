@@ -13,8 +13,6 @@ from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.training.checkpoint import WEIGHT, check_tensors, read_saved
 from deadtokens.training.model import Transformer
 
-SUFFIX = f"/{WEIGHT}"  # how a checkpoint ends the name of a parameter; its moments end otherwise
-
 
 @dataclass(frozen=True)
 class State:
@@ -62,11 +60,7 @@ def read_checkpoint(path: Path) -> State:
     """
     saved = read_saved(path)
     spec = read_spec(saved.origin.get("spec", ""))
-    weights = {
-        name.removesuffix(SUFFIX): tensor
-        for name, tensor in saved.tensors.items()
-        if name.endswith(SUFFIX)
-    }
+    weights = saved.of_kind(WEIGHT)
     rows = weights.get("embedding.weight", torch.empty(1)).shape[0]
     check_tensors(saved, Transformer(spec, rows), spec.precision, path)
     if saved.diverged_at is None and (not saved.update or saved.update % spec.record.segment):

@@ -13,6 +13,8 @@ from functools import cache
 import numpy as np
 from isal import isal_zlib
 
+from deadtokens.run.formats import UNSIGNED
+
 DEFLATE_LEVEL = 1
 ZLIB_HEADER = b"\x78\x01"
 RAW = -15  # window bits of a deflate stream without header and checksum
@@ -98,7 +100,7 @@ def decode_chunk(filtered: bytes, format: str, shape: tuple[int, ...]) -> np.nda
         If the bytes are damaged (a zlib stream carries its own checksum).
     """
     values = math.prod(shape)
-    kind = np.dtype({"bfloat16": np.uint16, "float32": np.uint32}[format])
+    kind = np.dtype(UNSIGNED[format])
     planes = _inflate(filtered, values, kind.itemsize)
     bits = planes[-1].astype(kind)
     for plane in planes[-2::-1]:

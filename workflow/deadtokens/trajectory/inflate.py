@@ -9,8 +9,6 @@ import numpy as np
 
 from deadtokens.trajectory.chunks import decode_chunk, place
 
-UNSIGNED = {"bfloat16": np.uint16, "float32": np.uint32}
-
 
 def inflate(
     dataset: h5py.Dataset, tokens: range, steps: range, out: np.ndarray, pool: ThreadPoolExecutor

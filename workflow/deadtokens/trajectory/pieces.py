@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deadtokens.run import layout
-from deadtokens.trajectory.inflate import UNSIGNED
+from deadtokens.run.formats import UNSIGNED
 from deadtokens.trajectory.segments import Segments, list_segments, open_each
 from deadtokens.trajectory.source import Source, tensor_format
 

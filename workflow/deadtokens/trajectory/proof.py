@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deadtokens.run.bits import format_of
 from deadtokens.run.noise import mix_
 
 WITHIN_ROWS, OF_ROWS = 0, 1 << 30  # where each series of multipliers begins
@@ -78,7 +79,7 @@ class Proof:
     @property
     def recorded_dtype(self) -> str:
         """The format of the tensor, '' if there was none."""
-        return "" if self.first is None else str(self.first.dtype).removeprefix("torch.")
+        return "" if self.first is None else format_of(self.first.dtype)
 
     def put(self, step: int, tensor: Tensor) -> None:
         """Take the next state of the tensor, (tokens, components)."""

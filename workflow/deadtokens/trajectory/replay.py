@@ -16,15 +16,15 @@ from torch import Tensor
 
 from deadtokens.errors import UserError
 from deadtokens.run import layout
+from deadtokens.run.bits import as_tensor, bits_of, unsigned
 from deadtokens.run.compiled_update import update_W
 from deadtokens.run.device import describe_device
+from deadtokens.run.formats import UNSIGNED, signed
 from deadtokens.run.rounding import rounding_of
 from deadtokens.run.spec import read_spec
 from deadtokens.trajectory.chunks import place
-from deadtokens.trajectory.inflate import UNSIGNED, inflate_now, overlap
+from deadtokens.trajectory.inflate import inflate_now, overlap
 from deadtokens.trajectory.proof import checksums_differ
-from deadtokens.trajectory.staging import BITS
-from deadtokens.trajectory.tensors import as_tensor
 
 TOGETHER = 2**15  # values of a tensor that are replayed together: a core's L2 holds the state
 STEPS = layout.STEPS_PER_CHUNK  # that are collected before they are handed out
@@ -51,7 +51,7 @@ class Replay:
         groups = file["row_group"][...]
         self.group = int(groups[1]) if len(groups) > 1 else self.tokens
         self.stated = {
-            name: torch.from_numpy(file[f"checksum_{name}"][...].view(np.int32))
+            name: torch.from_numpy(signed(file[f"checksum_{name}"][...]))
             for name in layout.replayed(file)
         }
         wanted = range(self.tokens) if tokens is None else tokens
@@ -153,9 +153,8 @@ class Rows:
             for start in range(0, len(steps), STEPS):
                 part = steps[start : start + STEPS]
                 for name, states in self._states(list(outs), part).items():
-                    bits = states[:, mine].view(BITS[states.dtype]).numpy()
-                    out = outs[name][theirs, :, start : start + len(part)]
-                    place(bits.view(f"u{bits.itemsize}").transpose(1, 2, 0), out)
+                    bits = unsigned(bits_of(states[:, mine])).transpose(1, 2, 0)
+                    place(bits, outs[name][theirs, :, start : start + len(part)])
 
     def _states(self, names: list[str], steps: range) -> dict[str, Tensor]:
         """Return tensors in consecutive states, each (steps, rows, components), proven."""

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deadtokens.run.bits import INTEGERS, bits_of, unsigned
+
 PADDING = 32  # values between two steps
-BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
 
 
 class HostStaging:
@@ -21,12 +22,12 @@ class HostStaging:
     def __init__(self, steps: int, like: Tensor):
         # Without the padding, equal places of all steps would share one set of the cache, and the
         # transposition would take twice as long.
-        padded = torch.empty((2, steps, like.numel() + PADDING), dtype=BITS[like.dtype])
+        padded = torch.empty((2, steps, like.numel() + PADDING), dtype=INTEGERS[like.dtype])
         self.blocks = padded[..., : like.numel()].unflatten(-1, like.shape)
 
     def put(self, slot: int, step: int, tensor: Tensor) -> None:
         """Copy the bits of a tensor, (tokens, components), to its place."""
-        self.blocks[slot, step].copy_(tensor.detach().view(self.blocks.dtype))
+        self.blocks[slot, step].copy_(bits_of(tensor.detach()))
 
     def clear_from(self, slot: int, step: int) -> None:
         """Set the steps from `step` on to zero."""
@@ -34,7 +35,7 @@ class HostStaging:
 
     def take(self, slot: int) -> tuple[np.ndarray, Callable[[], None]]:
         """Return a block's bits, (tokens, components, steps), and what to call before reading."""
-        return _unsigned(self.blocks[slot].permute(1, 2, 0)), lambda: None
+        return unsigned(self.blocks[slot].permute(1, 2, 0)), lambda: None
 
 
 class CudaStaging(HostStaging):
@@ -46,7 +47,7 @@ class CudaStaging(HostStaging):
 
     def __init__(self, steps: int, like: Tensor):
         self.blocks = torch.empty(
-            (2, steps, *like.shape), dtype=BITS[like.dtype], device=like.device
+            (2, steps, *like.shape), dtype=INTEGERS[like.dtype], device=like.device
         )
         shape = (2, *like.shape, steps)
         self.pinned = torch.empty(shape, dtype=self.blocks.dtype, pin_memory=True)
@@ -64,14 +65,9 @@ class CudaStaging(HostStaging):
             transposed = self.blocks[slot].permute(1, 2, 0).contiguous()
             self.pinned[slot].copy_(transposed, non_blocking=True)
             self.copied[slot].record()
-        return _unsigned(self.pinned[slot]), self.copied[slot].synchronize
+        return unsigned(self.pinned[slot]), self.copied[slot].synchronize
 
 
 def stage(steps: int, like: Tensor) -> HostStaging:
     """Return the staging for blocks of `steps` tensors that are like `like`."""
     return CudaStaging(steps, like) if like.is_cuda else HostStaging(steps, like)
-
-
-def _unsigned(bits: Tensor) -> np.ndarray:
-    values = bits.numpy()
-    return values.view(f"u{values.itemsize}")

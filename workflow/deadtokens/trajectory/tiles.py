@@ -15,12 +15,13 @@ import numpy as np
 from torch import Tensor
 
 from deadtokens.run import layout
+from deadtokens.run.bits import as_tensor
+from deadtokens.run.formats import UNSIGNED
 from deadtokens.run.rounding import Rounding, rounding_of
-from deadtokens.trajectory.inflate import UNSIGNED, inflate
+from deadtokens.trajectory.inflate import inflate
 from deadtokens.trajectory.replay import Replay
 from deadtokens.trajectory.segments import Segments, list_segments, open_each
 from deadtokens.trajectory.source import tensor_format, tensor_shape
-from deadtokens.trajectory.tensors import as_tensor
 
 TILE_BYTES = 64 << 20  # of all tensors of a tile; two tiles are in memory at a time
 

@@ -15,11 +15,11 @@ import numpy as np
 from torch import Tensor
 
 from deadtokens.run import layout
+from deadtokens.run.bits import as_tensor
+from deadtokens.run.formats import UNSIGNED
 from deadtokens.run.rounding import Rounding, rounding_of
-from deadtokens.trajectory.inflate import UNSIGNED
 from deadtokens.trajectory.segments import Segments, list_segments
 from deadtokens.trajectory.source import Source, tensor_format
-from deadtokens.trajectory.tensors import as_tensor
 
 
 @dataclass(frozen=True)

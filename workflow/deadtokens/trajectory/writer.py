@@ -17,9 +17,10 @@ from torch import Tensor
 from deadtokens.files import complete_or_absent
 from deadtokens.hdf5 import SteadyFile, steady_file
 from deadtokens.run import layout
+from deadtokens.run.bits import bits_of, format_of, unsigned
 from deadtokens.trajectory.chunks import DEFLATE_LEVEL, encode_chunk
 from deadtokens.trajectory.proof import Proof
-from deadtokens.trajectory.staging import BITS, HostStaging, stage
+from deadtokens.trajectory.staging import HostStaging, stage
 
 COMPRESSION_THREADS = 2
 
@@ -123,7 +124,7 @@ class SegmentWriter:
             _store_all(self.file[name], values[..., : self.recorded["update"]].view(np.uint32))
         if self.recorded["state"]:
             for name, proof in self.proofs.items():
-                _store_all(self.file[f"first_{name}"], _bits(proof.first))
+                _store_all(self.file[f"first_{name}"], unsigned(bits_of(proof.first)))
                 self.file[f"checksum_{name}"][:, : self.recorded["state"]] = proof.taken()
 
     def _put(self, axis: str, tensors: Mapping[str, Tensor]) -> None:
@@ -201,7 +202,7 @@ class _Blocks:
     @property
     def recorded_dtype(self) -> str:
         """The format of the recorded tensor, '' if nothing was recorded."""
-        return str(self.dtype).removeprefix("torch.") if self.dtype else ""
+        return format_of(self.dtype) if self.dtype else ""
 
     def put(self, step: int, tensor: Tensor) -> None:
         """Add the next step's tensor; wait for the compression if both blocks are full."""
@@ -244,11 +245,6 @@ def _wait(futures: list[Future]) -> None:
     for future in futures:
         future.result()
     futures.clear()
-
-
-def _bits(tensor: Tensor) -> np.ndarray:
-    bits = tensor.view(BITS[tensor.dtype]).numpy()
-    return bits.view(f"u{bits.itemsize}")
 
 
 def _store_all(dataset: h5py.Dataset, bits: np.ndarray) -> None:

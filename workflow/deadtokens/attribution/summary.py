@@ -46,12 +46,12 @@ def summarise(sums: Accumulator) -> xr.Dataset:
     dataset["closure"] = (
         "update",
         sums.closure,
-        about("worst gap between a token's displacement and the sum of its terms, of their sizes"),
+        about("largest gap between a token's displacement and its terms' sum, of their sizes"),
     )
     dataset["bound_ratio"] = (
         "update",
         sums.over_tokens.bound_ratio,
-        about("worst size of a rounding term relative to its bound"),
+        about("largest size of a rounding term relative to its bound"),
     )
     return dataset.assign_coords(_coordinates(sums))
 
