@@ -9,6 +9,7 @@ from deadtokens.attribution.accumulator import Accumulator
 from deadtokens.attribution.ages import split_by_age
 from deadtokens.attribution.sums import EXP_AVG, GRAD, OLDER
 from deadtokens.attribution.terms import DISPLACEMENT, TERMS
+from deadtokens.statistics.shares import shares
 
 # Name: axes behind update and population, long name, unit.
 CENTROID = {
@@ -144,23 +145,6 @@ def _ages(
 def _net_centroids(sums: Accumulator, sizes: np.ndarray) -> np.ndarray:
     """Return the net displacement of the populations' centroids, (populations, components)."""
     return sums.members @ sums.net_displacement / sizes[:, None]
-
-
-def shares(parts: np.ndarray, displacement: np.ndarray) -> np.ndarray:
-    """Return <part, displacement> / <displacement, displacement>, NaN where nothing moved.
-
-    Parameters
-    ----------
-    parts : ndarray of shape (..., parts, components)
-    displacement : ndarray of shape (..., components)
-
-    Returns
-    -------
-    ndarray of shape (..., parts)
-    """
-    along = np.einsum("...pc,...c->...p", parts, displacement)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return along / np.einsum("...c,...c->...", displacement, displacement)[..., None]
 
 
 def norm(vectors: np.ndarray) -> np.ndarray:

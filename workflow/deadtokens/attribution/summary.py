@@ -5,10 +5,11 @@ import xarray as xr
 
 from deadtokens.attribution.accumulator import QUANTILES, Accumulator
 from deadtokens.attribution.ages import AGES
-from deadtokens.attribution.centroids import about, label_centroids, norm, shares
+from deadtokens.attribution.centroids import about, label_centroids, norm
 from deadtokens.attribution.terms import TERMS
 from deadtokens.attribution.tokens import AGAINST
 from deadtokens.labels import label
+from deadtokens.statistics.shares import shares
 from deadtokens.trajectory.populations import MEMBERS, describe_members
 
 COORDINATES = {

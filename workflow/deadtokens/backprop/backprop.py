@@ -24,8 +24,8 @@ from deadtokens.backprop.streams import (
     STREAMS,
     branch_cosines,
     path_names,
+    path_shares,
     row_paths,
-    shares,
     stream_norms,
 )
 from deadtokens.backprop.symbols import (
@@ -42,6 +42,7 @@ from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.device import make_deterministic
 from deadtokens.run.spec import RunSpec
+from deadtokens.statistics.quantiles import quantiles_of_finite
 from deadtokens.text.read import read_stream
 from deadtokens.training.batches import read_batch
 from deadtokens.training.state import State
@@ -145,14 +146,13 @@ def check_state(
 def describe_flow(gradients: Tensors, inputs: Tensor, layers: int) -> dict[str, Tensor | float]:
     """Return the norms of the streams, and the shares of the paths, of one state."""
     rows = row_paths(gradients, inputs, layers)
-    levels = torch.tensor(QUANTILES, dtype=rows.dtype)
     return {
         "tokens": rows.shape[1],
         "output_norm": torch.stack([gradients[OUTSIDE, symbol].norm() for symbol in AT_OUTPUT]),
         "norm": stream_norms(gradients, layers),
         "cosine": branch_cosines(gradients, layers),
-        "share": shares(rows.flatten(1)),
-        "token_share": shares(rows).nanquantile(levels, dim=1).T,
+        "share": path_shares(rows.flatten(1)),
+        "token_share": quantiles_of_finite(path_shares(rows), QUANTILES),
     }
 
 

@@ -23,7 +23,6 @@ from deadtokens.freezing.forces import (
     fastest_decay,
     forces_of,
     gradient_decay,
-    mean_entropy,
 )
 from deadtokens.freezing.steps import values_of
 from deadtokens.labels import label
@@ -31,6 +30,7 @@ from deadtokens.netcdf import write
 from deadtokens.run import layout
 from deadtokens.run.hyperparameters import hyperparameters
 from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.statistics.entropy import entropy
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.pieces import Piece, read_pieces
 from deadtokens.trajectory.reader import open_run
@@ -148,7 +148,7 @@ def _values(bits: dict[str, np.ndarray], updates: slice) -> dict[str, np.ndarray
 
 
 def _medians(forces: Medians, eps: float) -> Medians:
-    found = {f"{name}_median": _median(rows) for name, rows in forces.items()}
+    found = {f"{name}_median": np.median(rows, axis=1) for name, rows in forces.items()}
     found["displacement_mean"] = forces["displacement"].mean(axis=1, dtype=np.float64)
     if "root_second_moment" in forces:
         high = forces["root_second_moment"] > WELL_ABOVE * eps
@@ -156,15 +156,13 @@ def _medians(forces: Medians, eps: float) -> Medians:
     return found
 
 
-def _median(rows: np.ndarray) -> np.ndarray:
-    """Return the medians along axis 1; a sort is several times faster here than np.median."""
-    ordered = np.sort(rows, axis=1)
-    middle = ordered.shape[1] // 2
-    return (ordered[:, middle] + ordered[:, ~middle]) / 2
-
-
 def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) -> Medians:
-    """Return what the mean predicted probabilities say of each update, some updates at a time."""
+    """Return what the mean predicted probabilities say of each update, some updates at a time.
+
+    Entropy is concave: that of the mean prediction is no less than the mean entropy of the
+    predictions themselves, which the record does not have; `deadtokens gradients` gives it at its
+    probes.
+    """
     parts = []
     for start in range(0, max(1, run.sizes["update"]), length):
         probability = run["probability"].isel(update=slice(start, start + length)).values
@@ -174,7 +172,7 @@ def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) ->
             {
                 "probability_median": median,
                 "dead_probability_sum": of_dead.sum(axis=1, dtype=np.float64),
-                "entropy_of_mean": mean_entropy(probability),
+                "entropy_of_mean": entropy(probability, axis=1),
             }
         )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

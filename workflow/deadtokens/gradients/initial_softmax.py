@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 
 from deadtokens.gradients.draws import draw_probabilities
-from deadtokens.gradients.sides import Pass, initial_weights, run_pass
+from deadtokens.gradients.sides import Pass, run_pass
 from deadtokens.gradients.start import predict_start
 from deadtokens.labels import label
 from deadtokens.netcdf import write
@@ -22,6 +22,7 @@ from deadtokens.run.device import describe_device, make_deterministic
 from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.text.read import read_vocabulary
 from deadtokens.training.batches import read_batch
+from deadtokens.training.model import initial_weights
 
 EMBEDDING_STDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.35, 0.5, 0.7, 1.0)
 _AXES = ("tying", "embedding_std")

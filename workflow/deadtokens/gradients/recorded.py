@@ -11,7 +11,6 @@ from deadtokens.gradients.summaries import (
     DECADE,
     REGIMES,
     alignment,
-    entropy,
     row_norms,
     second_moments,
     sign_shares,
@@ -21,6 +20,7 @@ from deadtokens.gradients.summaries import (
 from deadtokens.labels import label
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.spec import RunSpec
+from deadtokens.statistics.entropy import entropy
 from deadtokens.statistics.quantiles import quantiles_of_finite
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.populations import DEAD, POPULATIONS
@@ -142,7 +142,7 @@ def _of_gradients(
         "gradient_norm": np.stack([_rms(norms[chosen]) for chosen in members], axis=1),
         "clip_factor": scale,
         "probability": np.stack([_mean(probability[chosen]) for chosen in members], axis=1),
-        "mean_entropy": entropy(probability),
+        "mean_entropy": entropy(probability, axis=0),
     }
 
 
