@@ -140,7 +140,7 @@ def test_steps_may_be_asked_for_in_any_order(runs):
             range(12, 13),
         ):
             out = np.empty((10, 8, len(steps)), np.float32)
-            part.write({"W": out}, range(10, 20), steps, ())
+            part.write({"W": out}, range(10, 20), steps)
             assert same(out, whole[:, :, steps.start : steps.stop])
 
 

@@ -1,5 +1,7 @@
 """Bit patterns of torch's tensors; apart from `formats`, for many an analysis needs no torch."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,6 +26,11 @@ def unsigned(bits: Tensor) -> np.ndarray:
 def as_tensor(bits: np.ndarray, format: str) -> Tensor:
     """Return bit patterns, uint16 or uint32, as the numbers that they are, in place."""
     return torch.from_numpy(signed(bits)).view(getattr(torch, format))
+
+
+def as_tensors(bits: Mapping[str, np.ndarray], formats: Mapping[str, str]) -> dict[str, Tensor]:
+    """Return the same of several, each in its format, by name."""
+    return {name: as_tensor(patterns, formats[name]) for name, patterns in bits.items()}
 
 
 def format_of(dtype: torch.dtype) -> str:

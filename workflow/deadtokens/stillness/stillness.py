@@ -6,9 +6,8 @@ The causes and what they mean stand in `deadtokens.stillness.causes`.
 import argparse
 import logging
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.stillness.causes import CAUSES
 from deadtokens.stillness.findings import MOMENTS, QUANTILES, Finding, Stillness, explain_update
+from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
@@ -74,16 +74,18 @@ def _findings(segments: Segments, dead: np.ndarray, spec: RunSpec) -> Iterator[F
 
     The moments are replayed one update after the other; the updates are explained in parallel.
     """
-    exact: dict[str, Tensor] = {}
-    waiting: deque[Future[Finding]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for update in read_updates(segments, dead):
-            exact = _replayed(update, exact, spec)
-            waiting.append(pool.submit(explain_update, update, exact, spec))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        for finding in waiting:
-            yield finding.result()
+        yield from ahead(_begun(segments, dead, spec, pool), AHEAD)
+
+
+def _begun(
+    segments: Segments, dead: np.ndarray, spec: RunSpec, pool: ThreadPoolExecutor
+) -> Iterator[Callable[[], Finding]]:
+    """Begin to explain one update after the other; yield what waits for each finding."""
+    exact: dict[str, Tensor] = {}
+    for update in read_updates(segments, dead):
+        exact = _replayed(update, exact, spec)
+        yield pool.submit(explain_update, update, exact, spec).result
 
 
 def _replayed(update: Update, before: dict[str, Tensor], spec: RunSpec) -> dict[str, Tensor]:

@@ -5,7 +5,8 @@ chunk after the other under HDF5's lock.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,6 +15,7 @@ import h5py
 import numpy as np
 
 from deadtokens.run import layout
+from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.segments import (
     Header,
     Segments,
@@ -21,7 +23,7 @@ from deadtokens.trajectory.segments import (
     open_each,
     read_header,
 )
-from deadtokens.trajectory.source import Source, tensor_shape
+from deadtokens.trajectory.source import Reading, Source, tensor_shape
 
 TOGETHER = 2**24  # bytes of rows of which single steps are read
 
@@ -51,37 +53,33 @@ def read_blocks(segments: Segments, names: Sequence[str]) -> Iterator[Block]:
     axis = layout.VARIABLES[names[0]].dims[-1]
     paths = list_segments(segments)
     with open_each(paths) as files, ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting, previous = None, -1
-        for source in map(Source, files):
-            steps = source.file[axis][...]
-            length = source.steps_per_chunk(names[0])
-            for start in range(0, len(steps), length):
-                part = range(start + int(steps[start] == previous), min(start + length, len(steps)))
-                if part:
-                    reading = _Reading(source, names, part, pool)
-                    if waiting is not None:
-                        yield waiting.finish(axis)
-                    waiting, previous = reading, steps[part[-1]]
-        if waiting is not None:
-            yield waiting.finish(axis)
+        yield from ahead(
+            _begin(source, axis, names, part, pool)
+            for source, part in _chunks(map(Source, files), axis, names[0])
+        )
 
 
-class _Reading:
-    """A block whose tensors are being read."""
+def _chunks(sources: Iterable[Source], axis: str, name: str) -> Iterator[tuple[Source, range]]:
+    """Yield where each chunk's steps lie, without those that came before."""
+    previous = -1
+    for source in sources:
+        steps = source.file[axis][...]
+        length = source.steps_per_chunk(name)
+        for start in range(0, len(steps), length):
+            part = range(start + int(steps[start] == previous), min(start + length, len(steps)))
+            if part:
+                previous = steps[part[-1]]
+                yield source, part
 
-    def __init__(
-        self, source: Source, names: Sequence[str], steps: range, pool: ThreadPoolExecutor
-    ):
-        self.file, self.steps = source.file, steps
-        tokens, components, _ = source.shape(names[0])
-        shape = (tokens, components, len(steps))
-        self.values = {name: np.empty(shape, np.float32) for name in names}
-        self.pending = source.begin(self.values, range(tokens), steps, pool)
 
-    def finish(self, axis: str) -> Block:
-        for future in self.pending:
-            future.result()
-        return Block(self.file[axis][self.steps.start : self.steps.stop], self.values)
+def _begin(
+    source: Source, axis: str, names: Sequence[str], part: range, pool: ThreadPoolExecutor
+) -> Callable[[], Block]:
+    """Begin to read a block; return what finishes it."""
+    tokens = range(source.shape(names[0])[0])
+    reading = source.read(tokens, dict.fromkeys(names, part), pool, widened=True)
+    steps = source.file[axis][part.start : part.stop]
+    return lambda: Block(steps, reading.finish())
 
 
 def load_tensor(
@@ -106,16 +104,14 @@ def load_tensor(
     rows = range(*tokens.indices(vocabulary))
     parts = _parts([read_header(path) for path in paths], name, steps)
     values = np.empty((len(rows), components, sum(map(len, parts.values()))), np.float32)
-    wanted, pending, done = [paths[place] for place in parts], [], 0
+    outs = np.split(values, np.cumsum([len(part) for part in parts.values()]), axis=2)[:-1]
+    wanted = [paths[place] for place in parts]
     with open_each(wanted) as files, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for source, part in zip(map(Source, files), parts.values(), strict=True):
-            out = values[:, :, done : done + len(part)]
-            before, pending = pending, source.begin({name: out}, rows, part, pool)
-            done += len(part)
-            for future in before:
-                future.result()
-        for future in pending:
-            future.result()
+        begun = (
+            Reading({}, source.begin({name: out}, rows, {name: part}, pool)).finish
+            for source, part, out in zip(map(Source, files), parts.values(), outs, strict=True)
+        )
+        deque(ahead(begun), maxlen=0)
     return values
 
 

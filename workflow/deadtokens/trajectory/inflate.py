@@ -1,6 +1,6 @@
 """Reading part of a recorded tensor, its chunks inflated outside HDF5's lock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
@@ -9,16 +9,19 @@ import numpy as np
 
 from deadtokens.trajectory.chunks import decode_chunk, place
 
+Rows = range | np.ndarray  # of a vocabulary: consecutive ones, or chosen ones in their order
+
 
 def inflate(
-    dataset: h5py.Dataset, tokens: range, steps: range, out: np.ndarray, pool: ThreadPoolExecutor
+    dataset: h5py.Dataset, tokens: Rows, steps: range, out: np.ndarray, pool: ThreadPoolExecutor
 ) -> list[Future]:
     """Begin to read part of a tensor into `out`; it is there when the returned futures are done.
 
     Parameters
     ----------
     dataset : h5py.Dataset of shape (tokens, components, steps)
-    tokens, steps : range, step 1
+    tokens : Rows
+    steps : range, step 1
     out : ndarray of shape (tokens, components, steps)
         float32, or unsigned integers of the recorded format's width for the bare bits.
     pool : ThreadPoolExecutor
@@ -26,20 +29,20 @@ def inflate(
     return [pool.submit(chunk) for chunk in _chunks(dataset, tokens, steps, out)]
 
 
-def inflate_now(dataset: h5py.Dataset, tokens: range, steps: range, out: np.ndarray) -> None:
+def inflate_now(dataset: h5py.Dataset, tokens: Rows, steps: range, out: np.ndarray) -> None:
     """Read part of a tensor into `out`, as `inflate` does, in this thread."""
     for chunk in _chunks(dataset, tokens, steps, out):
         chunk()
 
 
 def _chunks(
-    dataset: h5py.Dataset, tokens: range, steps: range, out: np.ndarray
+    dataset: h5py.Dataset, tokens: Rows, steps: range, out: np.ndarray
 ) -> Iterator[partial]:
     """Yield for each chunk what inflates it, its bytes read already."""
     rows, _, length = shape = dataset.chunks
     format = dataset.attrs["recorded_dtype"]  # once: looking it up costs as much as a chunk
-    for step in range(steps.start - steps.start % length, steps.stop, length):
-        for row in range(tokens.start - tokens.start % rows, tokens.stop, rows):
+    for step in _starts(steps, length):
+        for row in _starts(tokens, rows):
             yield partial(
                 _place,
                 dataset.id.read_direct_chunk((row, 0, step))[1],
@@ -51,8 +54,18 @@ def _chunks(
             )
 
 
-def overlap(wanted: range, start: int, length: int) -> tuple[slice, slice]:
-    """Return what a chunk from `start` on shares with a range: in the chunk, and in the range."""
+def _starts(wanted: Rows, length: int) -> Sequence[int]:
+    """Return where the chunks begin that hold something wanted."""
+    if isinstance(wanted, range):
+        return range(wanted.start - wanted.start % length, wanted.stop, length)
+    return np.unique(wanted - wanted % length).tolist()
+
+
+def overlap(wanted: Rows, start: int, length: int) -> tuple[slice | np.ndarray, slice]:
+    """Return what is wanted of a chunk from `start` on: its places there, and in `wanted`."""
+    if not isinstance(wanted, range):
+        places = slice(*np.searchsorted(wanted, [start, start + length]))
+        return wanted[places] - start, places
     first, last = max(wanted.start, start), min(wanted.stop, start + length)
     return (
         slice(first - start, last - start),
@@ -64,7 +77,7 @@ def _place(
     filtered: bytes,
     format: str,
     shape: tuple[int, ...],
-    tokens: tuple[slice, slice],
+    tokens: tuple[slice | np.ndarray, slice],
     steps: tuple[slice, slice],
     out: np.ndarray,
 ) -> None:

@@ -152,6 +152,6 @@ def _replay(blocks: Blocks, block_id: tuple[int, ...]) -> np.ndarray:
     values = np.empty(shape, np.float32)
     outs: Mapping[str, np.ndarray] = dict(zip(blocks.names, values, strict=True))
     with h5py.File(stretch.path, "r") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for future in Source(file).begin(outs, tokens, stretch.steps, pool):
+        for future in Source(file).begin(outs, tokens, dict.fromkeys(outs, stretch.steps), pool):
             future.result()
     return values

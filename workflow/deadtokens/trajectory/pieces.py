@@ -7,15 +7,16 @@ nor on that of its segments.
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 import numpy as np
 
-from deadtokens.run import layout
-from deadtokens.run.formats import UNSIGNED
+from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.segments import Segments, list_segments, open_each
-from deadtokens.trajectory.source import Source, tensor_format
+from deadtokens.trajectory.source import Reading, Source, around
 
 CHUNKS_PER_WINDOW = 4  # a window reads one chunk twice, for the state before its first update
 
@@ -62,66 +63,37 @@ def read_pieces(
     """
     paths = list_segments(segments)
     with open_each(paths) as files, ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: _Reading | None = None
-        for source in map(Source, files):
-            for window in _windows(source, chunks):
-                for tokens in _rows(source, wanted):
-                    reading = _Reading(source, names, tokens, window, pool)
-                    if waiting is not None:
-                        yield from waiting.pieces(wanted)
-                    waiting = reading
-        if waiting is not None:
-            yield from waiting.pieces(wanted)
+        begun = (
+            partial(_cut, source, tokens, window, wanted, source.read(tokens, steps, pool))
+            for source in map(Source, files)
+            for window in _windows(source, chunks)
+            for steps in [around(window, names)]
+            for tokens in source.rows()
+            if _has(wanted, tokens)
+        )
+        yield from chain.from_iterable(ahead(begun))
 
 
 def _windows(source: Source, chunks: int) -> Iterator[range]:
     """Yield the positions of each window's updates; its last state ends a chunk."""
-    updates = source.file["update"].shape[0]
+    updates = source.updates
     length = source.steps_per_chunk("W") if updates else 1
     ends = [*range(chunks * length - 1, updates, chunks * length), updates]
     starts = [0, *ends[:-1]]
     return (range(start, end) for start, end in zip(starts, ends, strict=True) if start < end)
 
 
-def _rows(source: Source, wanted: np.ndarray | None) -> list[range]:
-    return [rows for rows in source.rows() if _has(wanted, rows)]
+def _has(wanted: np.ndarray | None, tokens: range) -> bool:
+    return wanted is None or bool(wanted[tokens.start : tokens.stop].any())
 
 
-def _has(wanted: np.ndarray | None, rows: range) -> bool:
-    return wanted is None or bool(wanted[rows.start : rows.stop].any())
-
-
-class _Reading:
-    """A piece whose chunks are being inflated."""
-
-    def __init__(
-        self,
-        source: Source,
-        names: Sequence[str],
-        tokens: range,
-        window: range,
-        pool: ThreadPoolExecutor,
-    ):
-        self.tokens, self.updates = tokens, source.file["update"][window.start : window.stop]
-        self.length = source.rows_per_chunk()
-        self.bits: dict[str, np.ndarray] = {}
-        self.pending: list[Future] = []
-        states = range(window.start, window.stop + 1)
-        of_updates = layout.UPDATE_TENSORS | layout.PATHWAYS
-        for steps, axis in ((states, layout.STATE_TENSORS), (window, of_updates)):
-            outs = {}
-            for name in axis.keys() & set(names):
-                shape = (len(tokens), source.shape(name)[1], len(steps))
-                outs[name] = np.empty(shape, UNSIGNED[tensor_format(source.file, name)])
-            self.pending += source.begin(outs, tokens, steps, pool)
-            self.bits |= outs
-
-    def pieces(self, wanted: np.ndarray | None) -> Iterator[Piece]:
-        """Yield the rows of one chunk after the other, whether they were inflated or replayed."""
-        for future in self.pending:
-            future.result()
-        for start in range(0, len(self.tokens), self.length):
-            rows = slice(start, start + self.length)
-            if _has(wanted, self.tokens[rows]):
-                bits = {name: values[rows] for name, values in self.bits.items()}
-                yield Piece(self.tokens[rows], self.updates, bits)
+def _cut(
+    source: Source, tokens: range, window: range, wanted: np.ndarray | None, reading: Reading
+) -> Iterator[Piece]:
+    """Yield the rows of one chunk after the other, whether they were inflated or replayed."""
+    updates, length = source.file["update"][window.start : window.stop], source.rows_per_chunk()
+    values = reading.finish()
+    for start in range(0, len(tokens), length):
+        rows = slice(start, start + length)
+        if _has(wanted, tokens[rows]):
+            yield Piece(tokens[rows], updates, {name: bits[rows] for name, bits in values.items()})

@@ -23,7 +23,7 @@ from deadtokens.run.formats import UNSIGNED, signed
 from deadtokens.run.rounding import rounding_of
 from deadtokens.run.spec import read_spec
 from deadtokens.trajectory.chunks import place
-from deadtokens.trajectory.inflate import inflate_now, overlap
+from deadtokens.trajectory.inflate import Rows, inflate_now, overlap
 from deadtokens.trajectory.proof import checksums_differ
 
 TOGETHER = 2**15  # values of a tensor that are replayed together: a core's L2 holds the state
@@ -41,10 +41,19 @@ class Replay:
         Rows, whole groups, if not all are wanted.
     grad : Tensor of shape (updates, tokens, components), optional
         All the segment's gradients of these rows, if the caller reads them anyway.
+    pending : sequence of Future
+        What reads them.
     """
 
-    def __init__(self, file: h5py.File, tokens: range | None = None, grad: Tensor | None = None):
-        self.file, self.spec, self.grad = file, read_spec(file.attrs["spec"]), grad
+    def __init__(
+        self,
+        file: h5py.File,
+        tokens: range | None = None,
+        grad: Tensor | None = None,
+        pending: Sequence[Future] = (),
+    ):
+        self.file, self.spec = file, read_spec(file.attrs["spec"])
+        self.grad, self.pending = grad, tuple(pending)
         self.rounding = rounding_of(file.attrs)
         self.tokens, self.components = file["grad"].shape[:2]
         self.before = int(file["state"][0])
@@ -57,15 +66,14 @@ class Replay:
         wanted = range(self.tokens) if tokens is None else tokens
         size = self.group * max(1, TOGETHER // (self.group * self.components))
         starts = range(0, len(wanted), size)
-        self.parts = [Rows(self, wanted[start : start + size], start) for start in starts]
+        self.parts = [ReplayedRows(self, wanted[start : start + size], start) for start in starts]
 
     def begin(
         self,
         outs: Mapping[str, np.ndarray],
-        tokens: range,
+        tokens: Rows,
         steps: range,
         pool: ThreadPoolExecutor,
-        after: Sequence[Future] = (),
     ) -> list[Future]:
         """Begin to replay; what is asked for is in `outs` when the returned futures are done.
 
@@ -73,11 +81,11 @@ class Replay:
         ----------
         outs : mapping of str to ndarray of shape (tokens, components, steps)
             By name of the tensor; as `inflate` takes them.
-        tokens, steps : range, step 1
-            Rows; positions among the segment's states.
+        tokens : Rows
+        steps : range, step 1
+            Positions among the segment's states.
         pool : ThreadPoolExecutor
-        after : sequence of Future
-            What reads the gradients that the caller gave; submitted to `pool` before.
+            To which what reads given gradients was submitted before.
 
         Raises
         ------
@@ -85,9 +93,7 @@ class Replay:
             By the futures: if the replay does not give the bits that training had.
         """
         return [
-            pool.submit(part.write, outs, tokens, steps, after)
-            for part in self.parts
-            if max(part.rows.start, tokens.start) < min(part.rows.stop, tokens.stop)
+            pool.submit(part.write, outs, tokens, steps) for part in self.parts if part.has(tokens)
         ]
 
     def first(self, name: str, rows: range) -> Tensor:
@@ -127,8 +133,8 @@ class Replay:
         )
 
 
-class Rows:
-    """Some rows of a segment on their way from state to state; to go back they begin anew."""
+class ReplayedRows:
+    """Some rows of a segment, taken from state to state; to go back they begin anew."""
 
     def __init__(self, replay: Replay, rows: range, offset: int):
         self.replay, self.rows, self.lock = replay, rows, Lock()
@@ -138,15 +144,14 @@ class Rows:
             self.held = range(len(replay.grad))
             self.gradients = replay.grad[:, offset : offset + len(rows)]
 
-    def write(
-        self,
-        outs: Mapping[str, np.ndarray],
-        tokens: range,
-        steps: range,
-        after: Sequence[Future],
-    ) -> None:
+    def has(self, tokens: Rows) -> bool:
+        """Return whether one of the tokens is here."""
+        _, theirs = overlap(tokens, self.rows.start, len(self.rows))
+        return theirs.start < theirs.stop
+
+    def write(self, outs: Mapping[str, np.ndarray], tokens: Rows, steps: range) -> None:
         """Write states into `outs`, as `Replay.begin` says."""
-        for future in after:
+        for future in self.replay.pending:
             future.result()
         mine, theirs = overlap(tokens, self.rows.start, len(self.rows))
         with self.lock:

@@ -6,22 +6,23 @@ memory depends on neither the length of the run nor the size of the vocabulary.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import h5py
 import numpy as np
 from torch import Tensor
 
 from deadtokens.run import layout
-from deadtokens.run.bits import as_tensor
+from deadtokens.run.bits import as_tensor, as_tensors
 from deadtokens.run.formats import UNSIGNED
 from deadtokens.run.rounding import Rounding, rounding_of
-from deadtokens.trajectory.inflate import inflate
+from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.replay import Replay
 from deadtokens.trajectory.segments import Segments, list_segments, open_each
-from deadtokens.trajectory.source import tensor_format, tensor_shape
+from deadtokens.trajectory.source import Reading, Source, around, tensor_format
 
 TILE_BYTES = 64 << 20  # of all tensors of a tile; two tiles are in memory at a time
 
@@ -93,15 +94,9 @@ def read_tiles(segments: Segments, replay: bool = True) -> Iterator[Tile]:
     """
     paths = list_segments(segments)
     with open_each(paths) as files, ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: _Reading | None = None
-        for file in files:
-            for tokens in token_tiles(file):
-                reading = _Reading(file, tokens, replay, pool)
-                if waiting is not None:
-                    yield waiting.tile()
-                waiting = reading
-        if waiting is not None:
-            yield waiting.tile()
+        yield from ahead(
+            _begin(file, tokens, replay, pool) for file in files for tokens in token_tiles(file)
+        )
 
 
 def token_tiles(file: h5py.File) -> Sequence[range]:
@@ -118,47 +113,33 @@ def token_tiles(file: h5py.File) -> Sequence[range]:
     return [range(start, min(start + step, tokens)) for start in range(0, tokens, step)]
 
 
-class _Reading:
-    """A tile whose tensors are being read."""
+def _begin(
+    file: h5py.File, tokens: range, replay: bool, pool: ThreadPoolExecutor
+) -> Callable[[], Tile]:
+    """Begin to read a tile; return what waits for it."""
+    updates, lacking = file["update"][...].tolist(), layout.replayed(file)
+    steps = around(range(len(updates)), layout.TENSORS)
+    of_grad = Source(file).read(tokens, {"grad": steps["grad"]}, pool, steps_first=True)
+    grad = as_tensor(of_grad.values["grad"], tensor_format(file, "grad"))
+    own = Replay(file, tokens, grad, of_grad.pending) if lacking else None
+    source = Source(file, own)
+    names = [name for name in layout.STATE_TENSORS if name in file or (replay and name in lacking)]
+    of_states = source.read(tokens, {name: steps[name] for name in names}, pool, steps_first=True)
+    states = as_tensors(of_states.values, source.formats(names))
+    evidence = _evidence(own, lacking, tokens) if lacking and not replay else None
+    numbers = range(updates[0], updates[-1] + 1)
+    tile = Tile(tokens, numbers, grad, states, rounding_of(file.attrs), evidence)
+    return partial(_finish, tile, of_grad, of_states)
 
-    def __init__(self, file: h5py.File, tokens: range, replay: bool, pool: ThreadPoolExecutor):
-        first, last = int(file["update"][0]), int(file["update"][-1])
-        self.tokens, self.updates = tokens, range(first, last + 1)
-        self.rounding = rounding_of(file.attrs)
-        lacking = layout.replayed(file)
-        names = [name for name in layout.readable(file) if replay or name not in lacking]
-        self.formats = {name: tensor_format(file, name) for name in names}
-        self.bits = {name: self._empty(file, name) for name in names}
-        self.pending: list[Future] = []
-        for name in set(names).difference(lacking):
-            out = self.bits[name].transpose(1, 2, 0)
-            self.pending += inflate(file[name], tokens, range(out.shape[2]), out, pool)
-        self.evidence = None
-        if lacking:
-            self._replay(Replay(file, tokens, self._tensor("grad")), lacking, replay, pool)
 
-    def _replay(
-        self, source: Replay, names: Sequence[str], replay: bool, pool: ThreadPoolExecutor
-    ) -> None:
-        if replay:
-            outs = {name: self.bits[name].transpose(1, 2, 0) for name in names}
-            steps = range(len(self.updates) + 1)
-            self.pending += source.begin(outs, self.tokens, steps, pool, after=tuple(self.pending))
-        else:
-            first = {name: source.first(name, self.tokens) for name in names}
-            stated = {name: source.stated_of(name, self.tokens) for name in names}
-            self.evidence = Evidence(first, stated, source.group)
+def _evidence(replay: Replay, lacking: Sequence[str], tokens: range) -> Evidence:
+    first = {name: replay.first(name, tokens) for name in lacking}
+    stated = {name: replay.stated_of(name, tokens) for name in lacking}
+    return Evidence(first, stated, replay.group)
 
-    def _empty(self, file: h5py.File, name: str) -> np.ndarray:
-        _, components, steps = tensor_shape(file, name)
-        return np.empty((steps, len(self.tokens), components), UNSIGNED[self.formats[name]])
 
-    def _tensor(self, name: str) -> Tensor:
-        return as_tensor(self.bits[name], self.formats[name])
-
-    def tile(self) -> Tile:
-        for future in self.pending:
-            future.result()
-        states = {name: self._tensor(name) for name in self.bits if name != "grad"}
-        about = self.rounding, self.evidence
-        return Tile(self.tokens, self.updates, self._tensor("grad"), states, *about)
+def _finish(tile: Tile, *readings: Reading) -> Tile:
+    """Return a tile when its tensors are filled."""
+    for reading in readings:
+        reading.finish()
+    return tile

@@ -7,19 +7,20 @@ one before it: memory does not grow with the run.
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import h5py
 import numpy as np
 from torch import Tensor
 
 from deadtokens.run import layout
-from deadtokens.run.bits import as_tensor
-from deadtokens.run.formats import UNSIGNED
+from deadtokens.run.bits import as_tensors
 from deadtokens.run.rounding import Rounding, rounding_of
+from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.segments import Segments, list_segments
-from deadtokens.trajectory.source import Source, tensor_format
+from deadtokens.trajectory.source import Source
 
 
 @dataclass(frozen=True)
@@ -78,58 +79,16 @@ def _steps(
 ) -> Iterator[dict[str, Tensor]]:
     """Yield the chosen rows of tensors that share their step axis, step by step."""
     steps, length = source.shape(names[0])[2], source.steps_per_chunk(names[0])
-    read: dict[str, Tensor] = {}
-    for start in range(0, steps, length):
-        part = range(start, min(start + length, steps))
-        reading = _Reading(source, names, tokens, part, pool)
-        yield from _each_step(read)
-        read = reading.finish()
-    yield from _each_step(read)
+    chunks = (range(start, min(start + length, steps)) for start in range(0, steps, length))
+    begun = (
+        source.read(tokens, dict.fromkeys(names, chunk), pool, steps_first=True).finish
+        for chunk in chunks
+    )
+    formats = source.formats(names)
+    for values in chain.from_iterable(map(_each_step, ahead(begun))):
+        yield as_tensors(values, formats)
 
 
-def _each_step(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    for values in zip(*tensors.values(), strict=True):
-        yield dict(zip(tensors, values, strict=True))
-
-
-class _Reading:
-    """The chosen rows of consecutive steps, being read."""
-
-    def __init__(
-        self,
-        source: Source,
-        names: Sequence[str],
-        tokens: np.ndarray,
-        steps: range,
-        pool: ThreadPoolExecutor,
-    ):
-        self.formats = {name: tensor_format(source.file, name) for name in names}
-        self.tokens, self.steps, self.components = tokens, steps, source.shape(names[0])[1]
-        self.pieces: list[tuple[dict[str, np.ndarray], range, slice, list[Future]]] = []
-        for rows in source.rows():
-            chosen = slice(*np.searchsorted(tokens, [rows.start, rows.stop]))
-            if chosen.start == chosen.stop:
-                continue
-            outs = {
-                name: np.empty((len(rows), self.components, len(steps)), UNSIGNED[format])
-                for name, format in self.formats.items()
-            }
-            self.pieces.append((outs, rows, chosen, source.begin(outs, rows, steps, pool)))
-
-    def finish(self) -> dict[str, Tensor]:
-        """Return the chosen rows by tensor, and forget the others."""
-        for *_, pending in self.pieces:
-            for future in pending:
-                future.result()
-        tensors = {name: self._chosen(name) for name in self.formats}
-        self.pieces.clear()
-        return tensors
-
-    def _chosen(self, name: str) -> Tensor:
-        """Return the chosen rows, (steps, tokens, components), each step in one piece of memory."""
-        shape = (len(self.steps), len(self.tokens), self.components)
-        bits = np.empty(shape, UNSIGNED[self.formats[name]])
-        for outs, rows, chosen, _ in self.pieces:
-            of_rows = outs[name][self.tokens[chosen] - rows.start]
-            bits[:, chosen] = of_rows.transpose(2, 0, 1)
-        return as_tensor(bits, self.formats[name])
+def _each_step(values: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    for matrices in zip(*values.values(), strict=True):
+        yield dict(zip(values, matrices, strict=True))
