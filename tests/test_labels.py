@@ -28,7 +28,7 @@ def test_standard_coordinates_have_the_words_of_the_record():
     assert tuple(found["update"].attrs.values()) == COORDINATES["update"]
     assert found.grid.attrs == {}
     for axis in ("state", "token", "component"):
-        assert COORDINATES[axis] == (layout.AXES[axis], "1")
+        assert COORDINATES[axis] == tuple(layout.AXES[axis].attributes.values())
 
 
 def test_an_analysis_can_say_what_a_standard_coordinate_means_there():

@@ -16,7 +16,7 @@ Table = Mapping[str, tuple]
 
 # Coordinate: long name, unit.
 COORDINATES = {
-    **{name: (long_name, "1") for name, long_name in AXES.items()},
+    **{name: (axis.long_name, axis.units) for name, axis in AXES.items()},
     "update": ("update t takes state t-1 to state t", "1"),
     "population": (
         "dead: never in the text; live: in a batch of the run; never sampled: others",
