@@ -20,6 +20,7 @@ from study import load_average
 from deadtokens.costs.storage import processor_name
 from deadtokens.errors import UserError
 from deadtokens.run import layout
+from deadtokens.run.outcome import Outcome
 from deadtokens.seal import seal
 from deadtokens.trajectory.blocks import load_tensor
 from deadtokens.trajectory.segments import list_segments
@@ -84,14 +85,11 @@ def _measure(
 
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     census = xr.Dataset(coords={"token": np.arange(tensors["W"].shape[1])})
-    width = tensors["W"].shape[2]
-    nothing = {name: torch.zeros(()) for name in ("loss", "lr", "grad_norm")}
-    nothing |= {"h_mean": torch.zeros(width), "probability": torch.zeros(len(census.token))}
-    about = {"run": "benchmark", "status": "complete"}
+    about, width = {"run": "benchmark", "status": "complete"}, tensors["W"].shape[2]
     with write_segment(path, 0, UPDATES, width, tuple(tensors), census, about) as writer:
         for state in range(UPDATES + 1):
             if state:
-                writer.update(grad=tensors["grad"][state - 1], **nothing)
+                writer.update(Outcome.of_gradient(tensors["grad"][state - 1]))
             writer.state({name: tensors[name][state] for name in layout.STATE_TENSORS})
 
 

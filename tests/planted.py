@@ -7,6 +7,7 @@ import torch
 import xarray as xr
 
 from deadtokens.run import layout
+from deadtokens.run.outcome import Outcome
 from deadtokens.seal import seal
 from deadtokens.trajectory.writer import write_segment
 
@@ -38,7 +39,7 @@ def write_run(folder, tensors, boundaries, names=TENSORS, **attributes):
         with write_segment(path, first, last, width, names, census(tokens), about) as writer:
             writer.state({name: tensors[name][first] for name in layout.STATE_TENSORS})
             for update in range(first + 1, last + 1):
-                writer.update(
+                outcome = Outcome(
                     **{name: tensors[name][update - 1] for name in of_updates},
                     loss=float(update),
                     lr=1e-3,
@@ -46,6 +47,7 @@ def write_run(folder, tensors, boundaries, names=TENSORS, **attributes):
                     h_mean=torch.arange(width) + update,
                     probability=torch.full((tokens,), 1.0 / update),
                 )
+                writer.update(outcome)
                 writer.state({name: tensors[name][update] for name in layout.STATE_TENSORS})
         seal(path)
     assert boundaries[-1] == states - 1

@@ -28,6 +28,7 @@ from deadtokens.run import layout
 from deadtokens.run.bits import bits_of, unsigned
 from deadtokens.run.device import keep_freed_memory, make_deterministic
 from deadtokens.run.machine import processor_name
+from deadtokens.run.outcome import Outcome
 from deadtokens.trajectory.blocks import load_tensor
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
@@ -98,15 +99,13 @@ def rewrite_segment(path: Path, name: str, steps: Tensor) -> None:
     """Write a tensor, (steps, tokens, components), as a segment that holds nothing else of size."""
     _, tokens, width = steps.shape
     is_state = name in layout.STATE_TENSORS
-    nothing = dict.fromkeys(layout.PER_UPDATE, 0.0)
-    nothing |= {"h_mean": torch.zeros(width), "probability": torch.zeros(tokens)}
     census = xr.Dataset(coords={"token": np.arange(tokens)})
     with write_segment(path, int(is_state), len(steps), width, [name], census, {}) as writer:
         for tensor in steps:
             if is_state:
                 writer.state({name: tensor})
             else:
-                writer.update(**{name: tensor}, **nothing)
+                writer.update(Outcome.of_gradient(tensor))
 
 
 WRITERS = {"segment": rewrite_segment, "stepwise": rewrite_stepwise}

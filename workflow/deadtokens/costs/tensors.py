@@ -24,6 +24,7 @@ from deadtokens.netcdf import write
 from deadtokens.run import layout
 from deadtokens.run.bits import bits_of, format_of
 from deadtokens.run.device import make_deterministic
+from deadtokens.run.outcome import Outcome
 from deadtokens.seal import seal
 from deadtokens.trajectory.blocks import load_tensor, read_blocks
 from deadtokens.trajectory.origin import run_attributes
@@ -88,13 +89,11 @@ def write_choice(
         Of the segment.
     """
     states, tokens, width = known["W"].shape
-    nothing = dict.fromkeys(layout.PER_UPDATE, 0.0)
-    nothing |= {"h_mean": torch.zeros(width), "probability": torch.zeros(tokens)}
     census = xr.Dataset(coords={"token": np.arange(tokens)})
     with write_segment(path, 0, states - 1, width, recorded, census, attributes) as writer:
         for step in range(states):
             if step and "grad" in recorded:
-                writer.update(grad=known["grad"][step - 1], **nothing)
+                writer.update(Outcome.of_gradient(known["grad"][step - 1]))
             writer.state({name: known[name][step] for name in layout.STATE_TENSORS & known.keys()})
     seal(path)
 

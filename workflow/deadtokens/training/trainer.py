@@ -1,7 +1,6 @@
 """One run, update by update."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,38 +9,13 @@ from torch import Tensor
 from deadtokens.run import layout
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.hyperparameters import learning_rate
+from deadtokens.run.outcome import Outcome
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
 from deadtokens.training.batches import read_batch
 from deadtokens.training.loss import Prediction
 from deadtokens.training.model import initial_model
 from deadtokens.training.optimizer import build_optimizer
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one update consumed and produced; the gradients are overwritten by the next update.
-
-    Attributes
-    ----------
-    grad : Tensor of shape (vocabulary, width)
-        dL/dW, after clipping.
-    grad_input, grad_output : Tensor of shape (vocabulary, width), or None
-        Its parts by way of the input embedding and of the logits, before clipping, if they are
-        recorded.
-    loss, lr, grad_norm : float
-    h_mean : float32 Tensor of shape (width,)
-    probability : float32 Tensor of shape (vocabulary,)
-    """
-
-    grad: Tensor
-    loss: float
-    lr: float
-    grad_norm: Tensor
-    h_mean: Tensor
-    probability: Tensor
-    grad_input: Tensor | None = None
-    grad_output: Tensor | None = None
 
 
 class Trainer:
@@ -68,7 +42,10 @@ class Trainer:
         self.dtypes: dict[str, str] = {}
 
     def advance(self) -> Outcome | None:
-        """Apply the next update; None, with `diverged_at` set, if its loss is not finite."""
+        """Apply the next update; None, with `diverged_at` set, if its loss is not finite.
+
+        The gradients of the outcome are overwritten by the next update.
+        """
         update = self.update + 1
         pathways = self._pathways()
         hidden, prediction = self._forward(update, **pathways)

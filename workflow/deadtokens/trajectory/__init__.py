@@ -2,18 +2,27 @@
 
 What a record holds is named in `run.layout`. A segment is written by `writer` (blocks of steps wait
 in `staging`; `chunks` are shuffled and deflated; `proof` takes checksums of what is not kept).
-Files are found and checked by `segments`; `source` gives a tensor, inflated by `inflate` or
-replayed by `replay`; `tensors` has it as torch does. Which reader when:
+Files are found and checked by `segments`. A `source` gives a segment's tensors, inflated by
+`inflate` or replayed by `replay`; on it stand the readers, which read `ahead`. Which reader when:
 
-- `reader.open_run`: the whole run as one lazy, labelled dataset (`lazy`); for people, notebooks,
-  and the small variables
-- `blocks.read_blocks`, `load_tensor`: tensors as float32 (tokens, components, steps), a chunk of
-  steps after the other; for all tokens at every state
-- `pieces.read_pieces`: the same as bare bits, few tokens and many updates at a time; for what
-  looks at every bit
-- `updates.read_updates`: everything of chosen tokens, update by update, in its own format
-- `tiles.read_tiles`: everything of some tokens over a whole segment, in its own format; for replays
-  and attribution
+======================  ==========================  =============  ==============================
+reader                  in memory                   values         for
+======================  ==========================  =============  ==============================
+`reader.open_run`       what is computed (`lazy`)   float32        people, notebooks, and the
+                                                                   small variables
+`blocks.load_tensor`    a part, `load_steps` steps  float32        a few tokens or steps
+`blocks.read_blocks`    all tokens, a chunk long    float32        all tokens at every state
+`pieces.read_pieces`    a chunk of tokens, a        bare bits      every bit, from update to
+                        window of updates                          update
+`updates.read_updates`  chosen tokens, a chunk      own format     all of one update after the
+                        long                                       other
+`tiles.read_tiles`      some tokens, a segment      own format     replays, and attribution
+======================  ==========================  =============  ==============================
+
+Arrays of blocks and pieces are (tokens, components, steps), as on disk: what follows a weight from
+update to update finds its values side by side. Those of updates and tiles are torch's, (tokens,
+components) of each step in one piece of memory, as the optimizer's loops take them. Chunks are put
+into either order while they are inflated. A labelled run is (step, token, component).
 
 Of an opened run: `origin` says what a derived file carries of it, `populations` which tokens are
 dead, live and never sampled, `scalars` (a command) loss and learning rate.

@@ -18,6 +18,7 @@ from deadtokens.files import complete_or_absent
 from deadtokens.hdf5 import SteadyFile, steady_file
 from deadtokens.run import layout
 from deadtokens.run.bits import bits_of, format_of, unsigned
+from deadtokens.run.outcome import Outcome
 from deadtokens.trajectory.chunks import DEFLATE_LEVEL, encode_chunk
 from deadtokens.trajectory.proof import Proof
 from deadtokens.trajectory.staging import HostStaging, stage
@@ -109,12 +110,12 @@ class SegmentWriter:
         """Record the next state: W and the moments, each (token, component)."""
         self._put("state", tensors)
 
-    def update(self, **outcome: Tensor | float) -> None:
-        """Record the next update: its gradients, and every one of `layout.PER_UPDATE`, by name."""
+    def update(self, outcome: Outcome) -> None:
+        """Record the next update: its gradients, and what `layout.PER_UPDATE` names."""
         for name, values in self.per_update.items():
-            value = torch.as_tensor(outcome[name]).detach()
+            value = torch.as_tensor(getattr(outcome, name)).detach()
             values[..., self.recorded["update"]] = value.float().cpu().numpy()
-        self._put("update", outcome)
+        self._put("update", vars(outcome))
 
     def finish(self) -> None:
         """Wait until every block is in the file."""
