@@ -154,7 +154,7 @@ def describe(sums: dict[str, Tensor], members: np.ndarray) -> dict[str, np.ndarr
     tokens = torch.from_numpy(members.sum(axis=1)).double()
     one, both, other = sums["products"].unbind(1)  # each (population, steps)
     squares = torch.stack([one, other], dim=1)
-    along = squares + both[:, None]
+    along = squares + both[:, None]  # as `statistics.shares`, from sums over all pieces
     found = {
         "pathway_norm": (squares / tokens[:, None, None]).sqrt(),
         "pathway_share": along / along.sum(1, keepdim=True),
