@@ -22,7 +22,7 @@ from deadtokens.errors import UserError
 from deadtokens.run import layout
 from deadtokens.run.outcome import Outcome
 from deadtokens.seal import seal
-from deadtokens.trajectory.blocks import load_tensor
+from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.trajectory.writer import write_segment
 

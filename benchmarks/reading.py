@@ -11,7 +11,8 @@ from study import Row, alternate, ratios, seconds
 from deadtokens.costs.storage import StepwiseFile, narrow
 from deadtokens.run import layout
 from deadtokens.seal import crc32
-from deadtokens.trajectory.blocks import load_tensor, read_blocks
+from deadtokens.trajectory.blocks import read_blocks
+from deadtokens.trajectory.parts import load_tensor
 
 NAMES = tuple(layout.TENSORS)
 Selection = tuple[slice, slice]  # of tokens and of steps

@@ -17,7 +17,8 @@ from deadtokens.freezing.freezing import measure_freezing
 from deadtokens.seal import check_seal, crc32, seal, seal_path
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
 from deadtokens.trajectory import scalars
-from deadtokens.trajectory.blocks import load_tensor, read_blocks
+from deadtokens.trajectory.blocks import read_blocks
+from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.verify import verdict

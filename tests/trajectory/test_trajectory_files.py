@@ -20,8 +20,9 @@ from tiny import bits
 
 from deadtokens.errors import UserError
 from deadtokens.run import layout
-from deadtokens.trajectory.blocks import load_steps, load_tensor, read_blocks
+from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.chunks import decode_chunk, encode_chunk
+from deadtokens.trajectory.parts import load_steps, load_tensor
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.trajectory.writer import write_segment

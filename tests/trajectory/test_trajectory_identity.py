@@ -16,7 +16,8 @@ from deadtokens.identity import check_run
 from deadtokens.run import layout
 from deadtokens.seal import seal, seal_path
 from deadtokens.trajectory import scalars
-from deadtokens.trajectory.blocks import load_tensor, read_blocks
+from deadtokens.trajectory.blocks import read_blocks
+from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.pieces import read_pieces
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments

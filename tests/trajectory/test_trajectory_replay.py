@@ -16,7 +16,7 @@ from deadtokens.run import layout
 from deadtokens.run.precision import REGIMES
 from deadtokens.seal import seal
 from deadtokens.training.train import record_segment
-from deadtokens.trajectory import blocks, reader, replay, tiles
+from deadtokens.trajectory import blocks, parts, reader, replay, tiles, updates
 from deadtokens.trajectory.proof import Proof, checksums
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.verify import verdict
@@ -115,6 +115,18 @@ def test_tiles_are_those_of_the_record(pair, monkeypatch):
         assert torch.equal(one.grad, other.grad)
 
 
+@pytest.mark.parametrize("tokens", [[0], [3, 4, 9, 10, 22], [12, 21], range(VOCABULARY)])
+def test_updates_are_those_of_the_record(pair, tokens):
+    whole, alone = (list(updates.read_updates(folder, np.array(tokens))) for folder in pair)
+    assert len(whole) == 2 * SEGMENT
+    for one, other in zip(whole, alone, strict=True):
+        assert one.number == other.number
+        assert torch.equal(one.grad, other.grad)
+        for name in STATES:
+            assert torch.equal(one.before[name], other.before[name])
+            assert torch.equal(one.after[name], other.after[name])
+
+
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_any_part_of_a_tensor_is_read(data, runs):
@@ -124,14 +136,14 @@ def test_any_part_of_a_tensor_is_read(data, runs):
         slice(*sorted(data.draw(st.sets(st.integers(0, n), min_size=2, max_size=2))))
         for n in (VOCABULARY, 25)
     )
-    whole, part = (blocks.load_tensor(runs[one], name, tokens, steps) for one in (ALL, recorded))
+    whole, part = (parts.load_tensor(runs[one], name, tokens, steps) for one in (ALL, recorded))
     assert same(whole, part)
 
 
 def test_steps_may_be_asked_for_in_any_order(runs):
     with h5py.File(runs["grad",] / "segment-001.nc") as file:
         part = replay.Replay(file).parts[1]
-        whole = blocks.load_tensor(runs[ALL], "W", slice(10, 20), slice(SEGMENT, None))
+        whole = parts.load_tensor(runs[ALL], "W", slice(10, 20), slice(SEGMENT, None))
         for steps in (
             range(3, 9),
             range(9, 13),
@@ -247,7 +259,7 @@ class TestRefusal:
         assert f"with torch {torch.__version__}, trained on abacus with torch 0.1" in sentence
         for read in (
             lambda: reader.open_run(run).exp_avg_sq.sel(state=16).values,
-            lambda: blocks.load_tensor(run, "exp_avg_sq", slice(12, 13)),
+            lambda: parts.load_tensor(run, "exp_avg_sq", slice(12, 13)),
             lambda: list(tiles.read_tiles(run)),
         ):
             with pytest.raises(UserError, match="rows 10 to 14, that training had after update 1"):
@@ -258,7 +270,7 @@ class TestRefusal:
         with h5py.File(run / "segment-001.nc", "r+") as file:
             file["checksum_exp_avg"][0, 9] ^= 1
         seal(run / "segment-001.nc")
-        assert same(blocks.load_tensor(run, "W"), blocks.load_tensor(runs[ALL], "W"))
+        assert same(parts.load_tensor(run, "W"), parts.load_tensor(runs[ALL], "W"))
         assert "rows 0 to 4, that training had after update 21" in self.sentence(run, "exp_avg")
 
 
@@ -275,7 +287,7 @@ def test_a_diverged_run_is_read_too(tmp_path):
     assert 1 <= one.sizes["update"] < SEGMENT
     for name in ALL:
         assert same(one[name].values, other[name].values)
-    assert same(blocks.load_tensor(whole, "W"), blocks.load_tensor(alone, "W"))
+    assert same(parts.load_tensor(whole, "W"), parts.load_tensor(alone, "W"))
     assert len(list(blocks.read_blocks(alone, ["W"]))) == len(
         list(blocks.read_blocks(whole, ["W"]))
     )

@@ -26,8 +26,9 @@ from deadtokens.run.bits import bits_of, format_of
 from deadtokens.run.device import make_deterministic
 from deadtokens.run.outcome import Outcome
 from deadtokens.seal import seal
-from deadtokens.trajectory.blocks import load_tensor, read_blocks
+from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.tiles import read_tiles
 from deadtokens.trajectory.writer import write_segment

@@ -33,8 +33,9 @@ from deadtokens.drift.record import Record, dead_probabilities, plan, read_recor
 from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.spec import read_spec
-from deadtokens.trajectory.blocks import load_tensor, read_blocks
+from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.populations import LIVE, POPULATIONS, describe_members
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments

@@ -22,8 +22,8 @@ from deadtokens.freezing.strata import sampled_tokens, sampled_updates
 from deadtokens.freezing.survival import kaplan_meier, time_quantiles
 from deadtokens.labels import label
 from deadtokens.netcdf import write
-from deadtokens.trajectory.blocks import load_tensor
 from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.pieces import read_pieces
 from deadtokens.trajectory.populations import DEAD, describe_members, members_of
 from deadtokens.trajectory.reader import open_run

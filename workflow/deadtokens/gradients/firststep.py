@@ -17,7 +17,7 @@ from deadtokens.run.hyperparameters import (
 )
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.update import adamw_, denominator
-from deadtokens.trajectory.blocks import load_tensor
+from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.populations import POPULATIONS
 from deadtokens.trajectory.segments import Segments
 

@@ -20,7 +20,7 @@ from deadtokens.run.bits import bits_of
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.spec import RunSpec, w_name
 from deadtokens.training.batches import read_batch
-from deadtokens.trajectory.blocks import load_steps
+from deadtokens.trajectory.parts import load_steps
 from deadtokens.trajectory.populations import DEAD, LIVE, POPULATIONS
 from deadtokens.trajectory.segments import Segments
 

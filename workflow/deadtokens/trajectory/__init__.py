@@ -10,7 +10,7 @@ reader                  in memory                   values         for
 ======================  ==========================  =============  ==============================
 `reader.open_run`       what is computed (`lazy`)   float32        people, notebooks, and the
                                                                    small variables
-`blocks.load_tensor`    a part, `load_steps` steps  float32        a few tokens or steps
+`parts.load_tensor`     a part, `load_steps` steps  float32        a few tokens or steps
 `blocks.read_blocks`    all tokens, a chunk long    float32        all tokens at every state
 `pieces.read_pieces`    a chunk of tokens, a        bare bits      every bit, from update to
                         window of updates                          update
