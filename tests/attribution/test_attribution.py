@@ -351,7 +351,7 @@ def test_tokens_that_were_never_sampled_are_a_population_of_their_own(tmp_path, 
 
 def test_a_run_without_gradients_is_refused(tmp_path):
     run = recorded_run(tmp_path, record={"tensors": ["W"]})
-    with pytest.raises(UserError, match="without recorded exp_avg, exp_avg_sq, grad its motion"):
+    with pytest.raises(UserError, match="without recorded grad, exp_avg, exp_avg_sq its motion"):
         attribute_motion(run)
 
 
