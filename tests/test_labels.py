@@ -27,7 +27,7 @@ def test_standard_coordinates_have_the_words_of_the_record():
     found = label(VALUES, SPEED, {"grid": ()})
     assert tuple(found["update"].attrs.values()) == COORDINATES["update"]
     assert found.grid.attrs == {}
-    for axis in ("state", "token", "component"):
+    for axis in ("state", "update", "token", "component"):
         assert COORDINATES[axis] == tuple(layout.AXES[axis].attributes.values())
 
 

@@ -17,7 +17,6 @@ Table = Mapping[str, tuple]
 # Coordinate: long name, unit.
 COORDINATES = {
     **{name: (axis.long_name, axis.units) for name, axis in AXES.items()},
-    "update": ("update t takes state t-1 to state t", "1"),
     "population": (
         "dead: never in the text; live: in a batch of the run; never sampled: others",
         "1",
