@@ -89,7 +89,6 @@ VARIABLES = {
     ),
 }
 COORDINATES = {
-    "state": ("updates applied", "1"),
     "block": ("block, from the input", "1"),
     "output": ("logits and final hidden state", "1"),
     "stream": ("where in a block the gradient passes, against the way of the data", "1"),
