@@ -9,9 +9,9 @@ from backprop.random_models import random_case
 from deadtokens.backprop.streams import (
     branch_cosines,
     path_names,
+    path_shares,
     paths,
     row_paths,
-    shares,
     stream_norms,
 )
 from deadtokens.backprop.symbols import OUTSIDE
@@ -50,7 +50,7 @@ def test_without_branches_everything_comes_straight():
         if name.endswith(("contract.weight", "attention.output.weight")):
             weight.zero_()
     rows = row_paths(case.gradients(), case.inputs, case.spec.layers)
-    part = shares(rows)
+    part = path_shares(rows)
     assert (part[0] == 1).all()
     assert (part[1:] == 0).all()
 
@@ -58,17 +58,17 @@ def test_without_branches_everything_comes_straight():
 def test_a_branch_that_is_cut_off_brings_nothing():
     case = random_case()
     case.named["blocks.1.contract.weight"].zero_()
-    part = shares(row_paths(case.gradients(), case.inputs, 2).flatten(1))
+    part = path_shares(row_paths(case.gradients(), case.inputs, 2).flatten(1))
     off = dict(zip(path_names(2), (part == 0).tolist(), strict=True))
     assert [name for name, zero in off.items() if zero] == ["MLP 2"]
 
 
 def test_shares_are_along_the_sum():
     parts = torch.tensor([[[3.0, 0.0]], [[1.0, 4.0]], [[0.0, -4.0]]])  # sum (4, 0)
-    assert shares(parts)[:, 0].tolist() == [0.75, 0.25, 0.0]
+    assert path_shares(parts)[:, 0].tolist() == [0.75, 0.25, 0.0]
     opposed = torch.tensor([[[3.0, 0.0]], [[-1.0, 0.0]]])
-    assert shares(opposed)[:, 0].tolist() == [1.5, -0.5]
-    assert all(math.isnan(share) for share in shares(torch.zeros(2, 3)))
+    assert path_shares(opposed)[:, 0].tolist() == [1.5, -0.5]
+    assert all(math.isnan(share) for share in path_shares(torch.zeros(2, 3)))
 
 
 def test_norms_and_cosines_of_planted_streams():

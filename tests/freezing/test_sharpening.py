@@ -15,7 +15,6 @@ from deadtokens.freezing.forces import (
     fastest_decay,
     forces_of,
     gradient_decay,
-    mean_entropy,
 )
 from deadtokens.freezing.sharpening import measure_sharpening, sampled_tokens
 from deadtokens.run.hyperparameters import Hyperparameters
@@ -182,13 +181,6 @@ def test_decays_of_planted_sizes():
     found = gradient_decay(with_zero)
     assert np.isfinite(found[119])
     assert np.isnan(found[120 : 120 + TREND]).all()
-
-
-def test_entropy_of_the_mean_prediction():
-    uniform, sharp = np.full(8, 1 / 8), np.eye(8)[0]
-    assert mean_entropy(np.stack([uniform, sharp])) == pytest.approx([np.log(8), 0])
-    # Two sharp predictions of different tokens: each has entropy 0, their mean has ln 2.
-    assert mean_entropy(np.eye(8)[:2].mean(axis=0)[None]) == pytest.approx([np.log(2)])
 
 
 def test_a_run_without_updates_or_without_dead_tokens(record, tmp_path):

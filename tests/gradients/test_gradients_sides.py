@@ -10,9 +10,10 @@ from tiny import LIVE, VOCABULARY, tiny_stream, tiny_trainer
 from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass
 from deadtokens.gradients.formulas import predict, sum_over_vocabulary
 from deadtokens.gradients.probe import clip
-from deadtokens.gradients.sides import initial_weights, run_pass
+from deadtokens.gradients.sides import run_pass
 from deadtokens.run.precision import REGIMES
 from deadtokens.training.batches import read_batch
+from deadtokens.training.model import initial_weights
 
 DEAD = torch.arange(VOCABULARY) >= LIVE
 

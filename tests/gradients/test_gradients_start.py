@@ -13,11 +13,11 @@ from deadtokens.cli import call
 from deadtokens.gradients import initial_softmax
 from deadtokens.gradients.draws import draw_probabilities
 from deadtokens.gradients.initial_softmax import scan_embedding_std
-from deadtokens.gradients.sides import initial_weights, run_pass
+from deadtokens.gradients.sides import run_pass
 from deadtokens.gradients.start import other_std, predict_start
 from deadtokens.run.spec import RunSpec
 from deadtokens.training.batches import read_batch
-from deadtokens.training.model import Transformer
+from deadtokens.training.model import Transformer, initial_weights
 
 STDS = (0.005, 0.02, 0.1, 0.2, 0.5, 1.0)
 SPEC = RunSpec(precision="fp32", layers=1, batch=8)

@@ -1,11 +1,11 @@
-"""Quantiles of finite values: numpy's, where there are some."""
+"""Quantiles: numpy's, of all values, of the finite ones, and without interpolation."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadtokens.statistics.quantiles import quantiles_of_finite
+from deadtokens.statistics.quantiles import observed_quantiles, quantiles, quantiles_of_finite
 
 
 @given(
@@ -31,3 +31,34 @@ def test_what_is_not_finite_is_left_out_and_the_values_stay():
     assert found[0] == pytest.approx([1.1, 1.5, 2.0, 2.5, 2.9])
     assert np.isnan(found[1]).all()
     assert np.array_equal(values, before, equal_nan=True)
+
+
+@pytest.mark.parametrize("number_format", [np.float32, np.float64])
+def test_quantiles_of_all_values_are_numpys_to_the_bit(number_format):
+    values = np.random.default_rng(0).normal(size=(3, 4, 101)).astype(number_format)
+    parts = (0.0, 0.05, 0.25, 0.5, 0.77, 1.0)
+    assert np.array_equal(
+        quantiles(values, parts), np.moveaxis(np.quantile(values, parts, -1), 0, -1)
+    )
+
+
+def test_of_a_value_that_is_not_a_number_no_quantile_is_known():
+    values = np.array([[1.0, np.nan, 3.0], [1.0, 2.0, 3.0]])
+    assert np.isnan(quantiles(values, [0.0, 0.5])[0]).all()
+    assert quantiles(values, [0.0, 0.5])[1].tolist() == [1, 2]
+    assert np.isnan(quantiles(np.zeros((3, 0)), [0.5])).all()
+
+
+def test_observed_quantiles_are_numpys():
+    values = np.random.default_rng(0).exponential(size=(7, 11))
+    for part in (0.001, 0.05, 0.5, 0.95, 1.0):
+        expected = np.quantile(values, part, method="inverted_cdf")
+        assert observed_quantiles(values, [part]).tolist() == [expected]
+    infinite = np.array([np.inf, 1, np.inf])
+    assert observed_quantiles(infinite, [0.0, 0.3, 0.7]).tolist() == [1, 1, np.inf]
+
+
+def test_a_sign_of_zero_or_of_nan_does_not_count():
+    values = np.array([np.copysign(np.nan, -1), 2.0, -0.0, np.inf])
+    assert observed_quantiles(values, [0.25, 0.5, 0.75]).tolist() == [0, 2, np.inf]
+    assert np.isnan(observed_quantiles(values, [1.0])).all()

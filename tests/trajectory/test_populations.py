@@ -9,11 +9,12 @@ from tiny import VOCABULARY, tiny_census, tiny_spec, tiny_stream, train_run
 
 from deadtokens.errors import UserError
 from deadtokens.freezing.freezing import measure_freezing
+from deadtokens.labels import label
 from deadtokens.run import layout
 from deadtokens.training.batches import batch_starts, count_sampled
 from deadtokens.training.segment import record_segment
 from deadtokens.training.trainer import Trainer
-from deadtokens.trajectory.populations import describe_members, members_of
+from deadtokens.trajectory.populations import MEMBERS, describe_members, members_of
 from deadtokens.trajectory.reader import open_run
 
 
@@ -89,6 +90,6 @@ def test_a_derived_file_says_who_is_who(tmp_path, monkeypatch):
     bits = tensors["W"].view(torch.int32).numpy()
     still = (bits[1:] == bits[:-1]).all(axis=2)
     assert (freezing.frozen_fraction.values == still).all()
-    described = describe_members(np.eye(3, dtype=bool))
+    described = label(describe_members(np.eye(3, dtype=bool)), MEMBERS)
     for name in ("dead", "never_sampled", "tokens", "population"):
         assert described[name].attrs["long_name"], name

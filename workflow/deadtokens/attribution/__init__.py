@@ -2,5 +2,5 @@
 
 `attribution` is the command. `terms` splits a displacement, `bound` says how large its rounding may
 be, `ages` how old the gradients are; `sums` is the compiled loop, `accumulator` adds up a run;
-`tokens`, `centroids` and `summary` say what came out.
+`tokens`, `centroids` and `summary` say what came out, `labels` what the variables mean.
 """

@@ -3,55 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
 
 from deadtokens.attribution.accumulator import Accumulator
 from deadtokens.attribution.ages import split_by_age
 from deadtokens.attribution.sums import EXP_AVG, GRAD, OLDER
 from deadtokens.attribution.terms import DISPLACEMENT, TERMS
-
-# Name: axes behind update and population, long name, unit.
-CENTROID = {
-    "centroid_displacement": (
-        ("component",),
-        "mean displacement of the population's tokens",
-        "weight",
-    ),
-    "centroid_term": (
-        ("term", "component"),
-        "mean of each term over the population's tokens",
-        "weight",
-    ),
-    "centroid_age": (
-        ("age", "component"),
-        "mean of present + momentum, by the age of the gradients",
-        "weight",
-    ),
-    "centroid_displacement_norm": ((), "norm of the centroid's displacement", "weight"),
-    "centroid_intended_norm": ((), "norm of the centroid's update without rounding", "weight"),
-    "centroid_term_norm": (("term",), "norm of the centroid's terms", "weight"),
-    "centroid_share": (
-        ("term",),
-        "share of each term in the centroid's displacement, along it",
-        "1",
-    ),
-    "centroid_age_share": (
-        ("age",),
-        "share of each age of gradients in the centroid's displacement, along it",
-        "1",
-    ),
-    "centroid_cosine": (
-        ("against",),
-        "cosine of the centroid's displacement to minus the centroid of `against`",
-        "1",
-    ),
-    "cumulated_share": (
-        ("term",),
-        "sum of each term until the update, along the centroid's net displacement",
-        "1",
-    ),
-    "cumulated_age_share": (("age",), "the same for each age of gradients", "1"),
-}
+from deadtokens.statistics.shares import shares
 
 
 @dataclass(frozen=True)
@@ -73,18 +30,12 @@ class Centroids:
     against: np.ndarray
 
 
-def label_centroids(sums: Accumulator, sizes: np.ndarray) -> xr.Dataset:
+def describe_centroids(sums: Accumulator, sizes: np.ndarray) -> dict[str, np.ndarray]:
     """Return the centroids' motion: vectors, norms, shares, cosines, and sums over the run."""
     centroids = _centroids(sums, sizes)
     with np.errstate(invalid="ignore", divide="ignore"):
         net = _net_centroids(sums, sizes)
-    values = _vectors(centroids) | _norms(centroids) | _shares(centroids, net)
-    return xr.Dataset(
-        {
-            name: (("update", "population", *axes), values[name], about(*words))
-            for name, (axes, *words) in CENTROID.items()
-        }
-    )
+    return _vectors(centroids) | _norms(centroids) | _shares(centroids, net)
 
 
 def _centroids(sums: Accumulator, sizes: np.ndarray) -> Centroids:
@@ -146,23 +97,6 @@ def _net_centroids(sums: Accumulator, sizes: np.ndarray) -> np.ndarray:
     return sums.members @ sums.net_displacement / sizes[:, None]
 
 
-def shares(parts: np.ndarray, displacement: np.ndarray) -> np.ndarray:
-    """Return <part, displacement> / <displacement, displacement>, NaN where nothing moved.
-
-    Parameters
-    ----------
-    parts : ndarray of shape (..., parts, components)
-    displacement : ndarray of shape (..., components)
-
-    Returns
-    -------
-    ndarray of shape (..., parts)
-    """
-    along = np.einsum("...pc,...c->...p", parts, displacement)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return along / np.einsum("...c,...c->...", displacement, displacement)[..., None]
-
-
 def norm(vectors: np.ndarray) -> np.ndarray:
     """Return the L2 norms along the last axis."""
     return np.linalg.norm(vectors, axis=-1)
@@ -172,8 +106,3 @@ def _cosines_against(displacement: np.ndarray, against: np.ndarray) -> np.ndarra
     along = -np.einsum("...ac,...c->...a", against, displacement)
     with np.errstate(invalid="ignore", divide="ignore"):
         return along / (norm(against) * norm(displacement)[..., None])
-
-
-def about(long_name: str, units: str = "1") -> dict[str, str]:
-    """Return the attributes of a variable."""
-    return {"long_name": long_name, "units": units}

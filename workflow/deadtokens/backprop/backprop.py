@@ -25,8 +25,8 @@ from deadtokens.backprop.streams import (
     STREAMS,
     branch_cosines,
     path_names,
+    path_shares,
     row_paths,
-    shares,
     stream_norms,
 )
 from deadtokens.backprop.symbols import (
@@ -39,9 +39,11 @@ from deadtokens.backprop.symbols import (
     way_back,
 )
 from deadtokens.files import complete_or_absent
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.device import make_deterministic
 from deadtokens.run.spec import RunSpec
+from deadtokens.statistics.quantiles import quantiles_of_finite
 from deadtokens.text.read import read_stream
 from deadtokens.training.batches import read_batch
 from deadtokens.training.state import State
@@ -50,29 +52,49 @@ MOST_LOGITS = 2**24  # of float64, and a few times that are needed: a large batc
 QUANTILES = (0.25, 0.5, 0.75)
 AT_OUTPUT = ("z", "h")
 COLUMNS = ("block", "symbol", "by_hand", "meaning", "parameter", "shape", "norm", "error")
+# Name: axes, long name, unit.
 VARIABLES = {
-    "loss": ((), "mean cross-entropy of the batch that comes next", "nat"),
-    "sequences": ((), "sequences of that batch that were taken", "1"),
-    "tokens": ((), "different tokens in them", "1"),
-    "gradient_norm": ((), "norm of the whole gradient over all parameters", "nat"),
+    "loss": (("state",), "mean cross-entropy of the batch that comes next", "nat"),
+    "sequences": (("state",), "sequences of that batch that were taken", "1"),
+    "tokens": (("state",), "different tokens in them", "1"),
+    "gradient_norm": (("state",), "norm of the whole gradient over all parameters", "nat"),
     "largest_error": (
-        (),
+        ("state",),
         "largest error of the hand's gradients to autograd's, relative to their terms",
         "1",
     ),
-    "output_norm": (("output",), "norm of the gradient before the blocks, over positions", "nat"),
-    "norm": (("block", "stream"), "norm of a stream of the gradient, over positions", "nat"),
-    "cosine": (("block", "branch"), "cosine of the stream past a branch to that through it", "1"),
+    "output_norm": (
+        ("state", "output"),
+        "norm of the gradient before the blocks, over positions",
+        "nat",
+    ),
+    "norm": (
+        ("state", "block", "stream"),
+        "norm of a stream of the gradient, over positions",
+        "nat",
+    ),
+    "cosine": (
+        ("state", "block", "branch"),
+        "cosine of the stream past a branch to that through it",
+        "1",
+    ),
     "share": (
-        ("path",),
+        ("state", "path"),
         "share of the gradient of all input rows, along it, by the branch passed last",
         "1",
     ),
     "token_share": (
-        ("path", "quantile"),
+        ("state", "path", "quantile"),
         "quantile over the tokens of the same share of one input row's gradient",
         "1",
     ),
+}
+COORDINATES = {
+    "block": ("block, from the input", "1"),
+    "output": ("logits and final hidden state", "1"),
+    "stream": ("where in a block the gradient passes, against the way of the data", "1"),
+    "branch": ("what leaves the residual path and comes back to it", "1"),
+    "path": ("the branch that was passed last", "1"),
 }
 
 
@@ -124,40 +146,30 @@ def check_state(
 def describe_flow(gradients: Tensors, inputs: Tensor, layers: int) -> dict[str, Tensor | float]:
     """Return the norms of the streams, and the shares of the paths, of one state."""
     rows = row_paths(gradients, inputs, layers)
-    levels = torch.tensor(QUANTILES, dtype=rows.dtype)
     return {
         "tokens": rows.shape[1],
         "output_norm": torch.stack([gradients[OUTSIDE, symbol].norm() for symbol in AT_OUTPUT]),
         "norm": stream_norms(gradients, layers),
         "cosine": branch_cosines(gradients, layers),
-        "share": shares(rows.flatten(1)),
-        "token_share": shares(rows).nanquantile(levels, dim=1).T,
+        "share": path_shares(rows.flatten(1)),
+        "token_share": quantiles_of_finite(path_shares(rows), QUANTILES),
     }
 
 
 def label_flow(found: Sequence[dict[str, Tensor | float]], states: Sequence[State]) -> xr.Dataset:
     """Put what was found at each state into one dataset along ``state``."""
     layers = states[0].spec.layers
-    variables = {
-        name: (
-            ("state", *dims),
-            np.stack([np.asarray(one[name]) for one in found]),
-            {"long_name": long_name, "units": units},
-        )
-        for name, (dims, long_name, units) in VARIABLES.items()
-    }
-    coordinates = {
-        "state": ("state", [state.update for state in states], {"long_name": "updates applied"}),
-        "block": ("block", np.arange(1, layers + 1), {"long_name": "block, from the input"}),
+    values = {
+        **{name: np.stack([np.asarray(one[name]) for one in found]) for name in VARIABLES},
+        "state": [state.update for state in states],
+        "block": np.arange(1, layers + 1),
         "output": list(AT_OUTPUT),
         "stream": list(STREAMS),
         "branch": list(BRANCHES),
         "path": path_names(layers),
         "quantile": list(QUANTILES),
     }
-    flow = xr.Dataset(variables, coordinates)
-    for name in flow.coords:
-        flow[name].attrs.setdefault("units", "1")
+    flow = label(values, VARIABLES, COORDINATES)
     return flow.assign_attrs(states[-1].attributes() | {"tolerance": TOLERANCE})
 
 

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from deadtokens.errors import UserError
-from deadtokens.run.precision import REGIMES
-from deadtokens.training.model import Transformer
+from deadtokens.training.model import initial_weights
 from deadtokens.training.state import State, read_checkpoint
 
 
@@ -45,10 +42,7 @@ def start_of(state: State) -> State:
     The initial weights follow from the spec; they are rounded to the regime's format, as the
     training does.
     """
-    spec = state.spec
-    model = Transformer(spec, len(state.named["embedding.weight"]))
-    model = model.to(getattr(torch, REGIMES[spec.precision].weights))
-    named = {name: weight.detach() for name, weight in model.named_parameters()}
+    named = initial_weights(state.spec, len(state.named["embedding.weight"]))
     return replace(state, update=0, named=named)
 
 

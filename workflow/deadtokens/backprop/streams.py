@@ -10,11 +10,13 @@ J_k^T g_k what the branch gives back. A term is the sum over all ways through th
 branch k last, and none after it: each goes from there to the input on the residual path alone.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from deadtokens.backprop.layers import sum_rows
 from deadtokens.backprop.symbols import Tensors
+from deadtokens.statistics.shares import shares
 
 STREAMS = ("x2", "x1 by MLP", "x1", "x0 by attention", "x0")
 # A branch: what goes straight past it, and what comes back through it.
@@ -62,23 +64,20 @@ def row_paths(gradients: Tensors, inputs: Tensor, layers: int) -> Tensor:
     return torch.stack([sum_rows(term, places, len(tokens)) for term in terms])
 
 
-def shares(parts: Tensor) -> Tensor:
-    """Return the share of each part in the sum of all, along the sum's own direction.
-
-    The share of part k in s = sum_k a_k is a_k . s / s . s. Shares sum to 1; one is negative where
-    the part opposes the sum.
+def path_shares(parts: Tensor) -> np.ndarray:
+    """Return the share of each path in the sum of all, along the sum's own direction.
 
     Parameters
     ----------
-    parts : Tensor of shape (parts, ..., D)
+    parts : Tensor of shape (paths, ..., D)
 
     Returns
     -------
-    Tensor of shape (parts, ...)
+    ndarray of shape (paths, ...)
         NaN where the sum is zero.
     """
-    whole = parts.sum(0)
-    return (parts * whole).sum(-1) / whole.square().sum(-1)
+    found = shares(parts.movedim(0, -2).numpy(), parts.sum(0).numpy())
+    return np.moveaxis(found, -1, 0)
 
 
 def stream_norms(gradients: Tensors, layers: int) -> Tensor:

@@ -22,6 +22,7 @@ import xarray as xr
 from torch import Tensor
 
 from deadtokens.arguments import add_first_segment, add_output
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run import layout
 from deadtokens.run.bits import bits_of, unsigned
@@ -36,11 +37,17 @@ from deadtokens.trajectory.writer import write_segment
 
 UPDATES = 126  # two chunks along the step axis of a default segment
 PACKAGES = ("torch", "numpy", "h5py", "h5netcdf", "isal")
+_AXES = ("writer", "tensor")
+# Name: axes, long name, unit.
 QUANTITIES = {
-    "wall_time": ("wall time of writing, per update", "s"),
-    "cpu_time": ("CPU time of writing, all threads, per update", "s"),
-    "stored_bytes": ("compressed chunks on disk, per update", "byte"),
+    "wall_time": (_AXES, "wall time of writing, per update", "s"),
+    "cpu_time": (_AXES, "CPU time of writing, all threads, per update", "s"),
+    "stored_bytes": (_AXES, "compressed chunks on disk, per update", "byte"),
 }
+VARIABLES = QUANTITIES | {
+    "raw_bytes": (("tensor",), "recorded bits, not compressed, per update", "byte"),
+}
+COORDINATES = {"writer": (), "tensor": ()}
 
 
 class StepwiseFile:
@@ -177,13 +184,8 @@ def measure_storage(segment: Path, updates: int = UPDATES) -> xr.Dataset:
 
 def label_costs(costs: np.ndarray, raw: np.ndarray, names: Sequence[str]) -> xr.Dataset:
     """Label `costs` (quantities, writers, tensors) and `raw` (tensors)."""
-    variables = {
-        quantity: (("writer", "tensor"), values, {"long_name": long_name, "units": units})
-        for values, (quantity, (long_name, units)) in zip(costs, QUANTITIES.items(), strict=True)
-    }
-    about_raw = {"long_name": "recorded bits, not compressed, per update", "units": "byte"}
-    variables["raw_bytes"] = ("tensor", raw, about_raw)
-    return xr.Dataset(variables, coords={"writer": list(WRITERS), "tensor": list(names)})
+    values = dict(zip(QUANTITIES, costs, strict=True)) | {"raw_bytes": raw}
+    return label(values | {"writer": list(WRITERS), "tensor": list(names)}, VARIABLES, COORDINATES)
 
 
 def describe_machine() -> dict[str, Any]:

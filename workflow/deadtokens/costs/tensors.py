@@ -21,6 +21,7 @@ from torch import Tensor
 
 from deadtokens.arguments import add_first_segment, add_output
 from deadtokens.costs.storage import UPDATES, describe_machine, narrow
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run import layout
 from deadtokens.run.bits import bits_of, format_of
@@ -49,12 +50,26 @@ RESULTS = {
 }
 # By a segment: what its readers and a replay ask for.
 CARRIED = ("run", "spec", "status", "device", "packages")
+# Name: axes, long name, unit.
 QUANTITIES = {
-    "stored_bytes": ("tensors, first states and checksums on disk, per update", "byte"),
-    "read_time": ("wall time of reading all that the choice gives, per update", "s"),
-    "compared": ("values read back and compared with the run's", "1"),
-    "differing": ("values of them that differ in a bit", "1"),
+    "stored_bytes": (
+        ("choice",),
+        "tensors, first states and checksums on disk, per update",
+        "byte",
+    ),
+    "read_time": (("choice",), "wall time of reading all that the choice gives, per update", "s"),
+    "compared": (("choice",), "values read back and compared with the run's", "1"),
+    "differing": (("choice",), "values of them that differ in a bit", "1"),
 }
+VARIABLES = QUANTITIES | {
+    "gives": (
+        ("choice", "result"),
+        "the record gives all tensors that the result needs",
+        "1",
+    ),
+    "raw_bytes": ((), "bits of all tensors, not compressed, per update", "byte"),
+}
+COORDINATES = {"choice": (), "result": ()}
 
 
 def gives(recorded: Sequence[str], result: str) -> bool:
@@ -181,21 +196,16 @@ def measure_tensors(segment: Path, updates: int = UPDATES) -> xr.Dataset:
             costs[:, place] = measure_choice(recorded, known, about)
     raw = sum(tensor[0].nbytes for tensor in known.values()) or np.nan
     attributes = run_attributes(run) | describe_machine() | {"updates": updates}
-    return label(costs, raw).assign_attrs(attributes)
+    return label_costs(costs, raw).assign_attrs(attributes)
 
 
-def label(costs: np.ndarray, raw: float) -> xr.Dataset:
+def label_costs(costs: np.ndarray, raw: float) -> xr.Dataset:
     """Label `costs` (quantities, choices) and the raw bytes of an update."""
-    variables = {
-        quantity: ("choice", values, {"long_name": long_name, "units": units})
-        for values, (quantity, (long_name, units)) in zip(costs, QUANTITIES.items(), strict=True)
-    }
     answers = [[gives(recorded, result) for result in RESULTS] for recorded in CHOICES.values()]
-    about = {"long_name": "the record gives all tensors that the result needs", "units": "1"}
-    variables["gives"] = (("choice", "result"), np.array(answers), about)
-    about = {"long_name": "bits of all tensors, not compressed, per update", "units": "byte"}
-    variables["raw_bytes"] = ((), raw, about)
-    return xr.Dataset(variables, coords={"choice": list(CHOICES), "result": list(RESULTS)})
+    values = dict(zip(QUANTITIES, costs, strict=True)) | {"gives": answers, "raw_bytes": raw}
+    return label(
+        values | {"choice": list(CHOICES), "result": list(RESULTS)}, VARIABLES, COORDINATES
+    )
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -15,7 +15,8 @@ from deadtokens.drift.components import (
     resampled_moments,
     shares_of,
 )
-from deadtokens.drift.directions import cosines, explained_alone, oriented
+from deadtokens.drift.directions import explained_alone, oriented
+from deadtokens.statistics.cosines import cosines
 
 CENTRING = ("raw", "centred")
 NET, STEPS = "net displacement", "centroid displacement"

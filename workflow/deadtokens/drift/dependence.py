@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm, rankdata
+from scipy.stats import false_discovery_control
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from deadtokens.drift.directions import unit
 from deadtokens.loops import regrouped
+from deadtokens.statistics.correlation import spearman
+from deadtokens.statistics.cosines import unit
 
 LEVEL = 0.95
 FEWEST = 10
@@ -70,28 +71,19 @@ def scores_and_residuals(
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> Effect:
-    """Return Spearman's correlation with its confidence interval.
+    """Return Spearman's correlation with its confidence interval, see `spearman`.
 
-    The interval is Fisher's z with the variance (1 + rho^2 / 2) / (n - 3) (Bonett & Wright 2000);
-    p belongs to it: below 5 % where the interval leaves 0 out. Tokens for which one of the two is
-    not finite are left out.
+    Tokens for which one of the two is not finite are left out.
 
     Parameters
     ----------
     first, second : ndarray, shape (tokens,)
     """
     known = np.isfinite(first) & np.isfinite(second)
-    tokens = int(known.sum())
-    first, second = rankdata(first[known]), rankdata(second[known])
-    if tokens < FEWEST or not np.ptp(first) or not np.ptp(second):
-        return undefined(tokens)
-    rho = float(np.clip(np.corrcoef(first, second)[0, 1], -1, 1))
-    if abs(rho) == 1:
-        return Effect(tokens, rho, rho, rho, 0.0)
-    z, error = np.arctanh(rho), np.sqrt((1 + rho**2 / 2) / (tokens - 3))
-    half = norm.ppf((1 + LEVEL) / 2) * error
-    low, high = np.tanh([z - half, z + half])
-    return Effect(tokens, rho, float(low), float(high), float(2 * norm.sf(abs(z) / error)))
+    first, second = first[known], second[known]
+    if len(first) < FEWEST or not np.ptp(first) or not np.ptp(second):
+        return undefined(len(first))
+    return Effect(len(first), *spearman(first, second))
 
 
 def undefined(tokens: int) -> Effect:
@@ -126,6 +118,7 @@ def variance_between(
         return float((sizes * means**2).sum() / (centred**2).sum())
 
     found = eta_squared(labels)
+    # scipy's permutation_test takes three times as long, and holds all the draws at once.
     random = np.array([eta_squared(generator.permutation(labels)) for _ in range(PERMUTATIONS)])
     return Effect(tokens, found, *_range_of(random), _share_above(found, random))
 

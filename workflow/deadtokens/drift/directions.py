@@ -5,29 +5,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy.stats import beta
 
+from deadtokens.statistics.cosines import unit
+
 NULL_LEVEL = 0.95
-
-
-def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the cosine of every row of one array with every row of another; NaN for zero rows.
-
-    Parameters
-    ----------
-    first : ndarray, shape (n, D)
-    second : ndarray, shape (m, D)
-
-    Returns
-    -------
-    ndarray, shape (n, m)
-    """
-    return unit(first) @ unit(second).T
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Return the rows divided by their L2 norms; NaN for zero rows."""
-    with np.errstate(all="ignore"):
-        vectors = vectors / np.abs(vectors).max(axis=-1, keepdims=True)  # squares must not overflow
-        return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def chance_cosine(width: int) -> float:

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from deadtokens.arguments import add_output, add_run
-from deadtokens.drift import component_sets, tokens
+from deadtokens.drift import component_sets, labels, tokens
 from deadtokens.drift.clouds import describe_clouds
 from deadtokens.drift.components import BAND
 from deadtokens.drift.directions import (
@@ -27,9 +27,9 @@ from deadtokens.drift.directions import (
 )
 from deadtokens.drift.follow import Followed, Watch, follow
 from deadtokens.drift.hindcast import HINDCASTS, describe_hindcasts, hindcast_paths
-from deadtokens.drift.labels import label
 from deadtokens.drift.plane import describe_plane
 from deadtokens.drift.record import Record, dead_probabilities, plan, read_record
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.spec import read_spec
 from deadtokens.trajectory.blocks import read_blocks
@@ -102,10 +102,9 @@ def measure_drift(segments: Segments) -> xr.Dataset:
     with np.errstate(all="ignore"):
         names, candidates = stack(candidate_directions(record, found))
         values = _values(record, watch, found, candidates, generator)
-    coordinates = _coordinates(record, watch, first.shape[1], names)
+    values |= _coordinates(record, watch, first.shape[1], names) | describe_members(record.members)
     about = {"chance_cosine": chance_cosine(first.shape[1]), **run_attributes(run)}
-    parts = [label(values, coordinates), describe_members(record.members)]
-    return xr.merge(parts, join="exact", compat="no_conflicts").assign_attrs(about)
+    return label(values, labels.VARIABLES, labels.COORDINATES).assign_attrs(about)
 
 
 def _generator(run: str, first: np.ndarray) -> np.random.Generator:

@@ -1,9 +1,6 @@
 """What the variables of drift.nc are: their axes, meanings and units."""
 
-from collections.abc import Mapping
-
-import numpy as np
-import xarray as xr
+from deadtokens.trajectory.populations import MEMBERS
 
 STATE, UPDATE = ("state", "population"), ("update", "population")
 SOURCE = ("source", "centring")
@@ -191,40 +188,22 @@ VARIABLES = {
         "1",
     ),
     "member_dead": (("member",), "the drawn token is dead", "1"),
+} | MEMBERS
+# Name: long name, unit; names have none.
+COORDINATES = {
+    "rank": ("place by falling eigenvalue", "1"),
+    "leading": ("place by falling eigenvalue", "1"),
+    "marked": ("states of which more is known", "1"),
+    "source": (),
+    "centring": (),
+    "bound": ("quantile: lower and upper end of a range", "1"),
+    "null_quantile": (f"quantile over the null's draws, {_LINEAR}", "1"),
+    "candidate": (),
+    "lag": ("updates", "1"),
+    "property": (),
+    "response": (),
+    "likeness": (),
+    "hindcast": (),
+    "frame": ("states that are drawn in the animation", "1"),
+    "member": ("tokens that are drawn in the animation", "1"),
 }
-AXES = {
-    "state": "number of updates applied; 0 is the initial state",
-    "update": "update t takes state t-1 to state t",
-    "token": "row of the vocabulary",
-    "component": "component of the embedding",
-    "rank": "place by falling eigenvalue",
-    "leading": "place by falling eigenvalue",
-    "marked": "states of which more is known",
-    "frame": "states that are drawn in the animation",
-    "member": "tokens that are drawn in the animation",
-    "lag": "updates",
-}
-
-
-def label(values: Mapping[str, np.ndarray], coordinates: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """Return the named arrays as a dataset.
-
-    Parameters
-    ----------
-    values : mapping of name to array
-        Of `VARIABLES`.
-    coordinates : mapping of axis to array
-    """
-    variables = {
-        name: (VARIABLES[name][0], array, _about(*VARIABLES[name][1:]))
-        for name, array in values.items()
-    }
-    axes = {
-        name: (name, array, _about(AXES[name], "1") if name in AXES else {})
-        for name, array in coordinates.items()
-    }
-    return xr.Dataset(variables, coords=axes)
-
-
-def _about(long_name: str, units: str) -> dict[str, str]:
-    return {"long_name": long_name, "units": units}

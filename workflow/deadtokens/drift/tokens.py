@@ -16,7 +16,7 @@ from deadtokens.drift.dependence import (
     spelling_similarity,
     variance_between,
 )
-from deadtokens.drift.directions import cosines
+from deadtokens.statistics.cosines import cosines
 
 RESPONSES = ("score", "residual")
 CENSUS_NUMBERS = ("length_bytes", "length_characters", "merge_rank", "count")

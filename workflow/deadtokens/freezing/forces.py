@@ -129,18 +129,3 @@ def fastest_decay(updates: np.ndarray, beta2: float) -> np.ndarray:
         now, then = (1 - beta2 ** np.float64(t) for t in (updates[late], updates[late] - TREND))
         rates[late] = (np.log(now / then) / TREND - np.log(beta2)) / 2
     return rates
-
-
-def mean_entropy(probability: np.ndarray) -> np.ndarray:
-    """Return the entropy of each update's mean prediction, in nats, of shape (updates,).
-
-    Entropy is concave: this is no less than the mean entropy of the predictions themselves, which
-    the record does not have; `deadtokens gradients` gives it at its probes.
-
-    Parameters
-    ----------
-    probability : ndarray of float, shape (updates, tokens)
-    """
-    p = probability.astype(np.float64)
-    logarithm = np.log(p, out=np.zeros_like(p), where=p > 0)
-    return -np.einsum("ut,ut->u", p, logarithm)

@@ -6,7 +6,6 @@ A token is *frozen at t* if update t left every bit of its row unchanged. One pa
 import logging
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -21,6 +20,7 @@ from deadtokens.freezing.properties import token_groups, token_numbers
 from deadtokens.freezing.steps import GRIDS, PHASES
 from deadtokens.freezing.strata import sampled_tokens, sampled_updates
 from deadtokens.freezing.survival import kaplan_meier, time_quantiles
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.parts import load_tensor
@@ -32,6 +32,15 @@ from deadtokens.trajectory.segments import Segments
 CRITERIA = ("last motion", "settled")
 TRANSITIONS = ("jitter to hops", "hops to stillness", "hops to settled stillness")
 LEVELS = (0.1, 0.5, 0.9)
+COORDINATES = {
+    "quantile": list(QUANTILES),
+    "level": list(LEVELS),
+    "phase": list(PHASES),
+    "grid": list(GRIDS),
+    "norm": ["L1", "L2", "Linf"],
+    "criterion": list(CRITERIA),
+    "transition": list(TRANSITIONS),
+}
 
 
 def measure_freezing(segments: Segments) -> xr.Dataset:
@@ -45,40 +54,33 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
         moves = measure_moves(pieces, members, run.sizes["component"], sampled)
     first = load_tensor(segments, "W", steps=slice(0, 1))[:, :, 0]
     groups, numbers = token_groups(run), token_numbers(run, first)
-    parts = [
-        label_populations(moves),
-        label_tokens(moves.lives),
-        describe_members(members),
-        estimate_survival(moves, members),
-        measure_transitions(moves.lives, dead),
-        find_onsets(moves, dead),
-        compare_tokens(moves.lives, dead, groups, numbers),
-        draw_strata(moves, dead, sampled),
-    ]
-    return _with_coordinates(xr.merge(parts), moves, dead).assign_attrs(run_attributes(run))
+    values = {
+        **moves.rows,
+        **describe_tokens(moves.lives),
+        **describe_members(members),
+        **estimate_survival(moves, members),
+        **measure_transitions(moves.lives, dead),
+        **find_onsets(moves, dead),
+        **compare_tokens(moves.lives, dead, groups, numbers),
+        **draw_strata(moves, dead, sampled),
+        **COORDINATES,
+    }
+    dataset = label(values, labels.VARIABLES, labels.COORDINATES)
+    return dataset.assign_attrs(run_attributes(run))
 
 
-def label_populations(moves: Moves) -> xr.Dataset:
-    """Return what moved in every update, of each population."""
-    return _labelled(
-        {
-            name: (("update", *axes), long_name, units)
-            for name, (axes, long_name, units) in labels.PER_UPDATE.items()
-        },
-        moves.rows,
-    )
-
-
-def label_tokens(lives: Lives) -> xr.Dataset:
+def describe_tokens(lives: Lives) -> dict[str, np.ndarray]:
     """Return each token's last motion, phases, thaws and stretches of stillness."""
-    names = ("last_motion", "unsettled", "last_jitter", "thaws", "longest_broken", "hops")
-    on_grids = {name: getattr(lives, name).T for name in (*names, "longest_still")}
-    values = on_grids | {
+    after_phases = ("last_jitter", "thaws", "longest_still", "longest_broken", "hops")
+    return {
+        "token": np.arange(lives.last_motion.shape[-1]),
         "last_change": lives.last_motion[RECORDED],
         "censored": lives.moving[RECORDED],
+        "last_motion": lives.last_motion.T,
+        "unsettled": lives.unsettled.T,
         "last_in_phase": np.moveaxis(lives.last_in_phase, 0, -1),
+        **{name: getattr(lives, name).T for name in after_phases},
     }
-    return _labelled(labels.PER_TOKEN, values)
 
 
 def _censored(lives: Lives) -> tuple[np.ndarray, ...]:
@@ -86,7 +88,7 @@ def _censored(lives: Lives) -> tuple[np.ndarray, ...]:
     return lives.moving, lives.unsettled
 
 
-def estimate_survival(moves: Moves, members: np.ndarray) -> xr.Dataset:
+def estimate_survival(moves: Moves, members: np.ndarray) -> dict[str, np.ndarray]:
     """Return the Kaplan-Meier estimate of the time of freezing, by each criterion."""
     lives, updates = moves.lives, moves.rows["update"]
     curves = [
@@ -96,11 +98,12 @@ def estimate_survival(moves: Moves, members: np.ndarray) -> xr.Dataset:
         for censored in _censored(lives)
     ]
     shape = (len(members), len(GRIDS), len(CRITERIA), len(updates))
-    values = {
-        name: np.moveaxis(np.reshape([getattr(one, field) for one in curves], shape), -1, 0)
-        for name, field in zip(labels.SURVIVAL, ("fraction", "low", "high"), strict=True)
+    return {
+        f"surviving_{field}": np.moveaxis(
+            np.reshape([getattr(one, field) for one in curves], shape), -1, 0
+        )
+        for field in ("fraction", "low", "high")
     }
-    return _labelled(labels.SURVIVAL, values)
 
 
 def _passed(lives: Lives) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -112,7 +115,7 @@ def _passed(lives: Lives) -> list[tuple[np.ndarray, np.ndarray]]:
     return [*plain, (lives.last_motion, lives.unsettled)]
 
 
-def measure_transitions(lives: Lives, dead: np.ndarray) -> xr.Dataset:
+def measure_transitions(lives: Lives, dead: np.ndarray) -> dict[str, np.ndarray]:
     """Return when the dead passed from thermal jitter to hops to stillness, and how sharply."""
     updates = np.array(
         [
@@ -121,10 +124,10 @@ def measure_transitions(lives: Lives, dead: np.ndarray) -> xr.Dataset:
         ]
     )
     width = updates[..., -1] - updates[..., 0]
-    return _labelled(labels.TRANSITION, {"transition_update": updates, "transition_width": width})
+    return {"transition_update": updates, "transition_width": width}
 
 
-def find_onsets(moves: Moves, dead: np.ndarray) -> xr.Dataset:
+def find_onsets(moves: Moves, dead: np.ndarray) -> dict[str, np.ndarray]:
     """Return when the dead tokens' freezing began, by each definition."""
     rows = moves.rows
     last_motion = moves.lives.last_motion[RECORDED, dead]
@@ -132,11 +135,15 @@ def find_onsets(moves: Moves, dead: np.ndarray) -> xr.Dataset:
         rows["update"], rows["frozen_fraction"][:, DEAD], rows["radius_velocity"], last_motion
     )
     onsets = [onset_of(condition, rows["update"]) for condition in found.values()]
-    variables = {
-        name: ("definition", np.array([getattr(one, field) for one in onsets]), _about(*about))
-        for field, (name, *about) in labels.ONSET.items()
+    names = ("duration", "ongoing", "stretches", "longest", "lasting")
+    fields = {"onset": "first"} | {f"onset_{field}": field for field in names}
+    return {
+        "definition": np.array(list(found)),
+        **{
+            name: np.array([getattr(one, field) for one in onsets])
+            for name, field in fields.items()
+        },
     }
-    return xr.Dataset(variables, coords={"definition": list(found)})
 
 
 def compare_tokens(
@@ -144,69 +151,31 @@ def compare_tokens(
     dead: np.ndarray,
     groups: Mapping[str, np.ndarray],
     numbers: Mapping[str, np.ndarray],
-) -> xr.Dataset:
+) -> dict[str, np.ndarray]:
     """Return how the dead tokens' times depend on what they are, with intervals."""
     found = [
         effects(tied_times(times[BFLOAT16, dead], unknown[BFLOAT16, dead]), groups, numbers)
         for times, unknown in _passed(lives)
     ]
-    variables = {
-        name: (
-            ("transition", "property"),
-            np.array([[getattr(effect, field) for effect in row] for row in found]),
-            _about(*about),
-        )
-        for field, (name, *about) in labels.EFFECT.items()
+    fields = {"effect": "size"} | {f"effect_{field}": field for field in ("low", "high", "tokens")}
+    return {
+        "property": np.array([effect.property for effect in found[0]], dtype=str),
+        **{
+            name: np.array([[getattr(effect, field) for effect in row] for row in found])
+            for name, field in fields.items()
+        },
+        "effect_measure": np.array([effect.measure for effect in found[0]], dtype=str),
     }
-    measure = np.array([effect.measure for effect in found[0]], dtype=str)
-    variables["effect_measure"] = ("property", measure, _about("what the effect is"))
-    return xr.Dataset(
-        variables, coords={"property": np.array([one.property for one in found[0]], dtype=str)}
-    )
 
 
-def draw_strata(moves: Moves, dead: np.ndarray, sampled: np.ndarray) -> xr.Dataset:
+def draw_strata(moves: Moves, dead: np.ndarray, sampled: np.ndarray) -> dict[str, np.ndarray]:
     """Return the phases of sampled dead tokens at sampled updates."""
     chosen = sampled_tokens(moves.lives.last_motion[BFLOAT16, dead])
-    values = {
+    return {
         "strata": moves.phases[:, chosen].T,
         "strata_update": sampled,
         "strata_token": np.flatnonzero(dead)[chosen],
     }
-    return _labelled(labels.STRATA, values)
-
-
-def _labelled(about: Mapping[str, tuple], values: Mapping[str, np.ndarray]) -> xr.Dataset:
-    return xr.Dataset(
-        {name: (axes, values[name], _about(*words)) for name, (axes, *words) in about.items()}
-    )
-
-
-def _about(long_name: str, units: str = "1") -> dict[str, str]:
-    return {"long_name": long_name, "units": units}
-
-
-def _with_coordinates(dataset: xr.Dataset, moves: Moves, dead: np.ndarray) -> xr.Dataset:
-    numbers: dict[str, Any] = {
-        "update": moves.rows["update"],
-        "quantile": list(QUANTILES),
-        "level": list(LEVELS),
-        "token": np.arange(len(dead)),
-    }
-    names = {
-        "phase": list(PHASES),
-        "grid": list(GRIDS),
-        "norm": ["L1", "L2", "Linf"],
-        "criterion": list(CRITERIA),
-        "transition": list(TRANSITIONS),
-    }
-    described = {
-        name: (name, values, _about(labels.COORDINATES[name])) for name, values in numbers.items()
-    }
-    named = {
-        name: (name, values, {"long_name": labels.NAMES[name]}) for name, values in names.items()
-    }
-    return dataset.assign_coords(described | named)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

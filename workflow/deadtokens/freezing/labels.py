@@ -2,79 +2,83 @@
 
 from deadtokens.freezing.lasting import LASTING
 from deadtokens.freezing.survival import LEVEL
+from deadtokens.trajectory.populations import MEMBERS
 
 _ULP = "ulp"
 _FOR_GOOD = f"for good: to the end of the record, over at least {LASTING} updates"
 _QUANTILE = "quantiles over tokens of"
 
-# Name: axes behind the update, long name, unit.
+# Name: axes, long name, unit.
 PER_UPDATE = {
     "frozen_fraction": (
-        ("population",),
+        ("update", "population"),
         "fraction of the population's tokens bitwise unchanged by the update",
         "1",
     ),
     "phase_fraction": (
-        ("population", "phase", "grid"),
+        ("update", "population", "phase", "grid"),
         "fraction of tokens that the update found in each phase: early, L2 distance above sqrt(D) "
         "ulp; midlife, some component above 1 ulp; late, all at most 1 ulp; frozen, no bit of the "
         "grid's numbers changed",
         "1",
     ),
     "hop_fraction": (
-        ("population", "grid"),
+        ("update", "population", "grid"),
         "fraction of tokens that moved by one ulp in one component (L1 distance 1)",
         "1",
     ),
     "moved_fraction": (
-        ("population", "grid"),
+        ("update", "population", "grid"),
         "fraction of the population's components of which a bit of the grid's number changed",
         "1",
     ),
     "moved_components_quantile": (
-        ("population", "grid", "quantile"),
+        ("update", "population", "grid", "quantile"),
         f"{_QUANTILE} the number of components of which a bit of the grid's number changed",
         "1",
     ),
     "ulp_distance_quantile": (
-        ("population", "norm", "grid", "quantile"),
+        ("update", "population", "norm", "grid", "quantile"),
         f"{_QUANTILE} the norm of the update's distances in ulps (difference of ordered bits)",
         _ULP,
     ),
     "displacement_quantile": (
-        ("population", "quantile"),
+        ("update", "population", "quantile"),
         f"{_QUANTILE} the L2 norm of W[t] - W[t-1]",
         "weight",
     ),
     "displacement_in_ulps_quantile": (
-        ("population", "quantile"),
+        ("update", "population", "quantile"),
         f"{_QUANTILE} the L2 norm of the displacements over bfloat16's ulp at their start",
         _ULP,
     ),
     "largest_displacement_in_ulps_quantile": (
-        ("population", "quantile"),
+        ("update", "population", "quantile"),
         f"{_QUANTILE} the largest component of displacements over bfloat16's ulp at their start",
         _ULP,
     ),
     "acceleration_quantile": (
-        ("population", "quantile"),
+        ("update", "population", "quantile"),
         f"{_QUANTILE} the L2 norm of W[t] - 2 W[t-1] + W[t-2]",
         "weight per update",
     ),
     "centroid_speed": (
-        ("population",),
+        ("update", "population"),
         "L2 norm of the displacement of the population's centroid",
         "weight",
     ),
     "centroid_acceleration": (
-        ("population",),
+        ("update", "population"),
         "L2 norm of the change of the centroid's displacement from one update to the next",
         "weight per update",
     ),
-    "radius": ((), "root of the dead tokens' mean squared distance from their centroid", "weight"),
-    "radius_velocity": ((), "change of the radius by the update", "weight per update"),
+    "radius": (
+        ("update",),
+        "root of the dead tokens' mean squared distance from their centroid",
+        "weight",
+    ),
+    "radius_velocity": (("update",), "change of the radius by the update", "weight per update"),
 }
-# Name: axes, long name, unit.
 PER_TOKEN = {
     "last_change": (("token",), "last update that changed a bit of the token's row; 0: none", "1"),
     "censored": (
@@ -133,36 +137,47 @@ TRANSITION = {
     ),
 }
 ONSET = {
-    "first": (
-        "onset",
+    "onset": (
+        ("definition",),
         "first update at which the definition's condition held (of a last motion: the update that "
         "made it); NaN: never",
         "1",
     ),
-    "duration": ("onset_duration", "for how many updates it then held", "update"),
-    "ongoing": (
-        "onset_ongoing",
+    "onset_duration": (("definition",), "for how many updates it then held", "update"),
+    "onset_ongoing": (
+        ("definition",),
         "the record ended before that stretch did: the duration is a lower bound",
         "1",
     ),
-    "stretches": ("onset_stretches", "number of stretches over which the condition held", "1"),
-    "longest": ("onset_longest", "longest stretch over which the condition held", "update"),
-    "lasting": (
-        "onset_lasting",
+    "onset_stretches": (
+        ("definition",),
+        "number of stretches over which the condition held",
+        "1",
+    ),
+    "onset_longest": (
+        ("definition",),
+        "longest stretch over which the condition held",
+        "update",
+    ),
+    "onset_lasting": (
+        ("definition",),
         f"update from which the condition held {_FOR_GOOD}; NaN: it did not",
         "1",
     ),
 }
+_EFFECT = ("transition", "property")
+_END = "end of the effect's 95 % interval, for each effect alone"
 EFFECT = {
-    "size": (
-        "effect",
+    "effect": (
+        _EFFECT,
         "Cliff's delta of the group against the other dead tokens, or Spearman's correlation, of "
         "the time on bfloat16's grid; positive: later",
         "1",
     ),
-    "low": ("effect_low", "lower end of the effect's 95 % interval, for each effect alone", "1"),
-    "high": ("effect_high", "upper end of the effect's 95 % interval, for each effect alone", "1"),
-    "tokens": ("effect_tokens", "dead tokens in the group, or with the number", "1"),
+    "effect_low": (_EFFECT, f"lower {_END}", "1"),
+    "effect_high": (_EFFECT, f"upper {_END}", "1"),
+    "effect_tokens": (_EFFECT, "dead tokens in the group, or with the number", "1"),
+    "effect_measure": (("property",), "what the effect is", "1"),
 }
 STRATA = {
     "strata": (
@@ -174,17 +189,18 @@ STRATA = {
     "strata_update": (("column",), "the update shown", "1"),
     "strata_token": (("row",), "the token shown", "1"),
 }
+VARIABLES = PER_UPDATE | PER_TOKEN | MEMBERS | SURVIVAL | TRANSITION | ONSET | EFFECT | STRATA
+# Name: long name, unit; names have none.
 COORDINATES = {
-    "update": "update t takes state t-1 to state t",
-    "quantile": "quantile over tokens, linear between two neighbours",
-    "level": "fraction of the dead tokens",
-    "token": "row of the vocabulary",
-}
-NAMES = {
-    "phase": "how far an update moved a token",
-    "grid": "numbers on which steps are counted: those of bfloat16, a float32 weight counting as "
-    "the nearest one, ties to even; or those that were recorded",
-    "norm": "of the distances over the row's components",
-    "criterion": "who is not seen to freeze: whom the last update moved; or who is unsettled",
-    "transition": f"from one kind of motion to the next, {_FOR_GOOD}; `settled`: by `unsettled`",
+    "level": ("fraction of the dead tokens", "1"),
+    "phase": ("how far an update moved a token",),
+    "grid": (
+        "numbers on which steps are counted: those of bfloat16, a float32 weight counting as "
+        "the nearest one, ties to even; or those that were recorded",
+    ),
+    "norm": ("of the distances over the row's components",),
+    "criterion": ("who is not seen to freeze: whom the last update moved; or who is unsettled",),
+    "transition": (f"from one kind of motion to the next, {_FOR_GOOD}; `settled`: by `unsettled`",),
+    "definition": (),
+    "property": (),
 }

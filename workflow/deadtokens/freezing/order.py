@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, spearmanr
 
-Z = float(norm.ppf(0.975))
+from deadtokens.statistics.correlation import Z, spearman
+
 FEWEST = 10  # tokens in a group, and outside it, of which something is said
 
 
@@ -88,23 +88,6 @@ def _unequal_pairs(group: np.ndarray, rest: np.ndarray) -> int:
     return len(group) * len(rest) - int(ties.sum())
 
 
-def spearman(values: np.ndarray, times: np.ndarray) -> tuple[float, float, float]:
-    """Return Spearman's rank correlation and its 95 % interval.
-
-    By Fisher's transform with the variance of Bonett and Wright (2000), Psychometrika 65, 23.
-
-    Parameters
-    ----------
-    values, times : ndarray of shape (tokens,), more than three, neither constant
-    """
-    rho = float(spearmanr(values, times).statistic)
-    if abs(rho) >= 1:
-        return rho, rho, rho
-    spread = Z * np.sqrt((1 + rho**2 / 2) / (len(values) - 3))
-    low, high = np.tanh(np.arctanh(rho) + np.array([-spread, spread]))
-    return rho, float(low), float(high)
-
-
 def effects(
     times: np.ndarray, groups: Mapping[str, np.ndarray], numbers: Mapping[str, np.ndarray]
 ) -> list[Effect]:
@@ -138,5 +121,5 @@ def _of_number(name: str, times: np.ndarray, values: np.ndarray) -> Effect:
     known = np.isfinite(values)
     times, values = times[known], values[known]
     varied = min(len(np.unique(times)), len(np.unique(values))) > 1
-    answer = spearman(values, times) if varied and len(times) >= FEWEST else [np.nan] * 3
+    answer = spearman(values, times)[:3] if varied and len(times) >= FEWEST else [np.nan] * 3
     return Effect(name, "Spearman's correlation", len(times), *answer)

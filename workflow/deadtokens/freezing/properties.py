@@ -3,6 +3,8 @@
 import numpy as np
 import xarray as xr
 
+from deadtokens.statistics.cosines import cosines
+
 GROUPS = {"why_dead": "cause of death", "script": "script"}
 LENGTHS = {"length_bytes": "length in bytes", "length_characters": "length in characters"}
 
@@ -39,18 +41,7 @@ def token_numbers(run: xr.Dataset, first: np.ndarray) -> dict[str, np.ndarray]:
     numbers["initial norm"] = np.linalg.norm(start, axis=1)
     if run.sizes["update"]:
         hidden = run["h_mean"].values.astype(np.float64)
-        numbers["initial alignment with the first mean hidden state"] = cosines(start, hidden[0])
-        numbers["initial alignment with the mean hidden state"] = cosines(start, hidden.mean(0))
+        first, mean = cosines(start, np.stack([hidden[0], hidden.mean(0)])).T
+        numbers["initial alignment with the first mean hidden state"] = first
+        numbers["initial alignment with the mean hidden state"] = mean
     return numbers
-
-
-def cosines(rows: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Return the cosine of each row with a direction, NaN where one of them has no length.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (tokens, components)
-    direction : ndarray of shape (components,)
-    """
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(direction)
-    return np.divide(rows @ direction, lengths, out=np.full(len(rows), np.nan), where=lengths > 0)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from deadtokens.statistics.bins import logarithmic
+
 ROWS = 400
 COLUMNS = 400
 
@@ -17,7 +19,7 @@ def sampled_updates(last: int) -> np.ndarray:
     """
     if last < 1:
         return np.zeros(0, np.int64)
-    return np.unique(np.geomspace(1, last, COLUMNS).round().astype(np.int64))
+    return logarithmic(last, COLUMNS)
 
 
 def sampled_tokens(last_motion: np.ndarray) -> np.ndarray:

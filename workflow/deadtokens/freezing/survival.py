@@ -87,7 +87,6 @@ def time_quantiles(times: np.ndarray, censored: np.ndarray, levels: np.ndarray) 
     """
     if not len(times):
         return np.full(len(levels), np.nan)
-    known = np.sort(np.where(censored, np.inf, times))
-    rank = np.ceil(np.asarray(levels) * len(known) - 1e-9).astype(int)
-    found = known[np.clip(rank, 1, len(known)) - 1]
+    known = np.where(censored, np.inf, times)
+    found = np.quantile(known, levels, method="inverted_cdf")
     return np.where(np.isinf(found), np.nan, found)

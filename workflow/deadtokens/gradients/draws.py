@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deadtokens.gradients.start import embedding_std, other_std
-from deadtokens.run.spec import RunSpec
+from deadtokens.gradients.start import other_std
+from deadtokens.run.spec import RunSpec, embedding_std
 
 DRAWS = 39  # their range holds one more draw with probability (39 - 1) / (39 + 1) = 0.95
 

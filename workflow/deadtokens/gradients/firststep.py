@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from deadtokens.labels import label
 from deadtokens.run.hyperparameters import (
     Hyperparameters,
     hyperparameters,
@@ -23,10 +24,55 @@ from deadtokens.trajectory.segments import Segments
 EXAMPLES = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 7.65e-3, 1.79e-10)
 BINS_PER_DECADE = 4
 SPREAD = (0.05, 0.5, 0.95)
-QUANTITIES = {
-    "first_gradient": "|g| of the components in the bin, as clipped, geometric mean",
-    "first_intended": "|intended first update| / lr, from the recorded moments",
-    "first_realised": "|W[1] - W[0]| / lr",
+# Name: axes, long name, unit.
+BINNED = {
+    "first_gradient": (
+        ("population", "bin"),
+        "|g| of the components in the bin, as clipped, geometric mean",
+        "nat",
+    ),
+    "first_intended": (
+        ("population", "bin", "spread"),
+        "|intended first update| / lr, from the recorded moments",
+        "1",
+    ),
+    "first_realised": (("population", "bin", "spread"), "|W[1] - W[0]| / lr", "1"),
+    "first_count": (("population", "bin"), "components in the bin", "1"),
+}
+ROWS = {
+    "row_displacement": (
+        ("population",),
+        "|W[1] - W[0]| / (lr sqrt(D)) of a row, mean over tokens",
+        "1",
+    ),
+    "row_intended": (("population",), "the same of the intended update", "1"),
+    "curve_error": (
+        ("population",),
+        "largest deviation of |intended| / lr from |g| / (|g| + eps)",
+        "1",
+    ),
+    "rounding": (
+        ("population",),
+        "root mean square of realised minus intended, over that of the intended",
+        "1",
+    ),
+    "lost_share": (
+        ("population",),
+        "share of components that stood still although an update was intended",
+        "1",
+    ),
+}
+EXAMPLE = {
+    "example_multiplier": (
+        ("example",),
+        "|first update| / lr of the gradient `example` by the update rule",
+        "1",
+    ),
+}
+COORDINATES = {
+    "bin": ("lower edge of a bin of |g|", "nat"),
+    "spread": ("quantile over the bin's components, linear between two neighbours", "1"),
+    "example": ("gradient", "nat"),
 }
 
 
@@ -90,6 +136,7 @@ def bin_by_gradient(
         "first_intended": np.full((bins, len(SPREAD)), np.nan),
         "first_realised": np.full((bins, len(SPREAD)), np.nan),
     }
+    # In an eighth of the time of xarray's groupby_bins, and without components at all too.
     for one in np.flatnonzero(found["first_count"]):
         inside = place == one
         found["first_gradient"][one] = np.exp(np.log(gradient[inside]).mean())
@@ -156,9 +203,8 @@ def row_summary(
         The last two over lr.
     eps : float
     """
-    names = ("row_displacement", "row_intended", "curve_error", "rounding", "lost_share")
     if not gradient.size:
-        return dict.fromkeys(names, np.nan)
+        return dict.fromkeys(ROWS, np.nan)
     per_component = np.sqrt(gradient.shape[1])
     off = np.abs(np.abs(intended) - multiplier(gradient, eps))
     size = np.sqrt(np.square(intended).mean())
@@ -170,16 +216,7 @@ def row_summary(
         rounding / size if size else np.nan,
         np.mean((realised == 0) & (intended != 0)),
     )
-    return dict(zip(names, map(float, values), strict=True))
-
-
-ROWS = {
-    "row_displacement": "|W[1] - W[0]| / (lr sqrt(D)) of a row, mean over tokens",
-    "row_intended": "the same of the intended update",
-    "curve_error": "largest deviation of |intended| / lr from |g| / (|g| + eps)",
-    "rounding": "root mean square of realised minus intended, over that of the intended",
-    "lost_share": "share of components that stood still although an update was intended",
-}
+    return dict(zip(ROWS, map(float, values), strict=True))
 
 
 def _edges(sizes: np.ndarray) -> np.ndarray:
@@ -198,31 +235,13 @@ def _label(
     examples: np.ndarray,
     edges: np.ndarray,
 ) -> xr.Dataset:
-    def variable(dims: tuple[str, ...], values: object, long_name: str, units: str = "1") -> tuple:
-        return dims, np.asarray(values), {"long_name": long_name, "units": units}
-
-    by_bin = ("population", "bin")
-    variables = {
-        name: variable(
-            (*by_bin, "spread") if binned[0][name].ndim == 2 else by_bin,
-            [one[name] for one in binned],
-            long_name,
-            "nat" if name == "first_gradient" else "1",
-        )
-        for name, long_name in QUANTITIES.items()
-    }
-    counts = [one["first_count"] for one in binned]
-    variables["first_count"] = variable(by_bin, counts, "components in the bin")
-    for name, long_name in ROWS.items():
-        variables[name] = variable(("population",), [one[name] for one in rows], long_name)
-    about = "|first update| / lr of the gradient `example` by the update rule"
-    variables["example_multiplier"] = variable(("example",), examples, about)
-    coordinates = {
-        "bin": variable(("bin",), edges[:-1], "lower edge of a bin of |g|", "nat"),
-        "spread": variable(
-            ("spread",), SPREAD, "quantile over the bin's components, linear between two neighbours"
-        ),
-        "example": variable(("example",), EXAMPLES, "gradient", "nat"),
+    values = {
+        **{name: np.array([one[name] for one in binned]) for name in BINNED},
+        **{name: np.array([one[name] for one in rows]) for name in ROWS},
+        "example_multiplier": examples,
+        "bin": edges[:-1],
+        "spread": list(SPREAD),
+        "example": list(EXAMPLES),
         "population": list(POPULATIONS),
     }
-    return xr.Dataset(variables, coordinates)
+    return label(values, BINNED | ROWS | EXAMPLE, COORDINATES)

@@ -26,16 +26,26 @@ from deadtokens.gradients.recorded import (
     measure_second_moments,
 )
 from deadtokens.gradients.states import moments_of_run
-from deadtokens.gradients.statistics import REGIMES
+from deadtokens.gradients.summaries import REGIMES
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.device import describe_device, keep_freed_memory, make_deterministic
 from deadtokens.run.layout import TENSORS
 from deadtokens.run.spec import read_spec
 from deadtokens.text.read import read_stream
 from deadtokens.trajectory.origin import run_attributes
-from deadtokens.trajectory.populations import describe_members, members_of
+from deadtokens.trajectory.populations import MEMBERS, describe_members, members_of
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
+
+TOKENS = MEMBERS | {"frequency": (("token",), "unigram frequency in the training text", "1")}
+COORDINATES = {
+    "quantile": (
+        "quantile over the dead tokens' finite values, linear between two neighbours",
+        "1",
+    ),
+    "regime": (),
+}
 
 
 def measure_anatomy(segments: Segments, checkpoints: Sequence[Path], stream: Path) -> xr.Dataset:
@@ -76,8 +86,7 @@ def measure_anatomy(segments: Segments, checkpoints: Sequence[Path], stream: Pat
             measure_second_moments(segments, spec, members, frequency),
             len(frequency),
         ),
-        describe_members(members),
-        _describe_tokens(frequency),
+        _describe_tokens(frequency, members),
         measure_pathways(segments, run, spec, members),
         probe_run(segments, spec, tokens, members, moments if updates else iter(()), run),
     ]
@@ -91,21 +100,15 @@ def measure_anatomy(segments: Segments, checkpoints: Sequence[Path], stream: Pat
     return merged.assign_attrs(run_attributes(run) | probed_on)
 
 
-def _describe_tokens(frequency: np.ndarray) -> xr.Dataset:
-    def about(long_name: str) -> dict[str, str]:
-        return {"long_name": long_name, "units": "1"}
-
-    about_quantiles = "quantile over the dead tokens' finite values, linear between two neighbours"
-    return xr.Dataset(
-        {
-            "frequency": ("token", frequency, about("unigram frequency in the training text")),
-        },
-        {
-            "token": ("token", np.arange(len(frequency)), about("row of the vocabulary")),
-            "quantile": ("quantile", list(QUANTILES), about(about_quantiles)),
-            "regime": list(REGIMES),
-        },
-    )
+def _describe_tokens(frequency: np.ndarray, members: np.ndarray) -> xr.Dataset:
+    values = {
+        **describe_members(members),
+        "frequency": frequency,
+        "token": np.arange(len(frequency)),
+        "quantile": list(QUANTILES),
+        "regime": list(REGIMES),
+    }
+    return label(values, TOKENS, COORDINATES)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -14,29 +14,49 @@ import xarray as xr
 
 from deadtokens.arguments import add_output, add_untrained_run
 from deadtokens.gradients.draws import draw_probabilities
-from deadtokens.gradients.sides import Pass, initial_weights, run_pass
+from deadtokens.gradients.sides import Pass, run_pass
 from deadtokens.gradients.start import predict_start
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.device import describe_device, make_deterministic
 from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.text.read import read_vocabulary
 from deadtokens.training.batches import read_batch
+from deadtokens.training.model import initial_weights
 
 EMBEDDING_STDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.35, 0.5, 0.7, 1.0)
+_AXES = ("tying", "embedding_std")
+# Name: axes, long name, unit.
 QUANTITIES = {
-    "loss": ("mean cross-entropy of the first batch", "nat"),
-    "dead_probability": ("predicted probability of a dead token, mean over positions", "1"),
-    "typical_dead_probability": ("the same, but behind the median of the input tokens", "1"),
-    "dead_gradient": ("norm of dL/dW of a dead token's row, not clipped, mean over tokens", "nat"),
-    "live_gradient": ("the same of the tokens that stand in the batch, input or label", "nat"),
-    "mean_hidden": ("norm of the mean final hidden state", "1"),
-    "own_score": ("logit of the input token, mean over positions", "nat"),
-    "predicted_loss": ("loss predicted from embedding_std, width and vocabulary", "nat"),
-    "predicted_own_score": ("own_score predicted from the same", "nat"),
-    "predicted_typical_dead_probability": ("typical_dead_probability from the same", "1"),
-    "predicted_dead_probability": ("median of dead_probability over drawn weights", "1"),
-    "predicted_dead_probability_low": ("smallest of those draws: 95 % of seeds lie between", "1"),
-    "predicted_dead_probability_high": ("largest of those draws", "1"),
+    "loss": (_AXES, "mean cross-entropy of the first batch", "nat"),
+    "dead_probability": (_AXES, "predicted probability of a dead token, mean over positions", "1"),
+    "typical_dead_probability": (_AXES, "the same, but behind the median of the input tokens", "1"),
+    "dead_gradient": (
+        _AXES,
+        "norm of dL/dW of a dead token's row, not clipped, mean over tokens",
+        "nat",
+    ),
+    "live_gradient": (
+        _AXES,
+        "the same of the tokens that stand in the batch, input or label",
+        "nat",
+    ),
+    "mean_hidden": (_AXES, "norm of the mean final hidden state", "1"),
+    "own_score": (_AXES, "logit of the input token, mean over positions", "nat"),
+    "predicted_loss": (_AXES, "loss predicted from embedding_std, width and vocabulary", "nat"),
+    "predicted_own_score": (_AXES, "own_score predicted from the same", "nat"),
+    "predicted_typical_dead_probability": (_AXES, "typical_dead_probability from the same", "1"),
+    "predicted_dead_probability": (_AXES, "median of dead_probability over drawn weights", "1"),
+    "predicted_dead_probability_low": (
+        _AXES,
+        "smallest of those draws: 95 % of seeds lie between",
+        "1",
+    ),
+    "predicted_dead_probability_high": (_AXES, "largest of those draws", "1"),
+}
+COORDINATES = {
+    "tying": (),
+    "embedding_std": ("standard deviation of the rows of W", "weight"),
 }
 
 
@@ -117,22 +137,8 @@ def scan_embedding_std(
             measured = measure_start(one, inputs, torch.from_numpy(dead))
             measured |= predict(varied, frequency, dead)
             values[:, row, column] = [measured[name] for name in QUANTITIES]
-    return _labelled(values, stds)
-
-
-def _labelled(values: np.ndarray, stds: Sequence[float]) -> xr.Dataset:
-    dims = ("tying", "embedding_std")
-    about_std = {"long_name": "standard deviation of the rows of W", "units": "weight"}
-    return xr.Dataset(
-        {
-            name: (dims, numbers, {"long_name": long_name, "units": units})
-            for numbers, (name, (long_name, units)) in zip(values, QUANTITIES.items(), strict=True)
-        },
-        coords={
-            "tying": ["tied", "untied"],
-            "embedding_std": ("embedding_std", list(stds), about_std),
-        },
-    )
+    axes = {"tying": ["tied", "untied"], "embedding_std": list(stds)}
+    return label(dict(zip(QUANTITIES, values, strict=True)) | axes, QUANTITIES, COORDINATES)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

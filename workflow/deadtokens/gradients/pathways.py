@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deadtokens.gradients.recorded import over_updates
 from deadtokens.gradients.sides import SIDES
+from deadtokens.labels import label
 from deadtokens.run import layout
 from deadtokens.run.bits import as_tensor, bits_of
 from deadtokens.run.clipping import clip_scale
@@ -24,22 +25,31 @@ from deadtokens.trajectory.populations import POPULATIONS
 from deadtokens.trajectory.segments import Segments
 
 NAMES = ("grad", *layout.PATHWAYS)
+# Name: axes, long name, unit.
 PER_UPDATE = {
     "pathway_norm": (
-        ("population", "side"),
+        ("update", "population", "side"),
         "norm of a row's gradient by way of one side, before clipping, root mean square over "
         "tokens",
         "nat",
     ),
     "pathway_share": (
-        ("population", "side"),
+        ("update", "population", "side"),
         "part of one side along the whole gradient: <side, sum> / <sum, sum> over the rows",
         "1",
     ),
-    "pathway_cosine": (("population",), "cosine of input side to output side, over the rows", "1"),
-    "pathway_sum": (("side",), "|sum of one side over the vocabulary| / sum of rows' norms", "1"),
+    "pathway_cosine": (
+        ("update", "population"),
+        "cosine of input side to output side, over the rows",
+        "1",
+    ),
+    "pathway_sum": (
+        ("update", "side"),
+        "|sum of one side over the vocabulary| / sum of rows' norms",
+        "1",
+    ),
     "pathway_differing": (
-        (),
+        ("update",),
         "values in which the sum of both sides, clipped, is not the recorded gradient's bits",
         "1",
     ),
@@ -62,12 +72,9 @@ def measure_pathways(
     if not spec.record.pathways:
         return xr.Dataset()
     parts = list(_parts(segments, run, spec, members))
-    variables = {}
-    for name, (dims, long_name, units) in PER_UPDATE.items():
-        about = {"long_name": long_name, "units": units}
-        variables[name] = ("update", *dims), over_updates(parts, name, dims), about
-    axes = {"population": list(POPULATIONS), "side": list(SIDES)}
-    return xr.Dataset(variables, {"update": run["update"].values} | axes)
+    values = {name: over_updates(parts, name, axes) for name, (axes, *_) in PER_UPDATE.items()}
+    axes = {"update": run["update"].values, "population": list(POPULATIONS), "side": list(SIDES)}
+    return label(axes | values, PER_UPDATE, {"side": ()})
 
 
 def _parts(
@@ -147,7 +154,7 @@ def describe(sums: dict[str, Tensor], members: np.ndarray) -> dict[str, np.ndarr
     tokens = torch.from_numpy(members.sum(axis=1)).double()
     one, both, other = sums["products"].unbind(1)  # each (population, steps)
     squares = torch.stack([one, other], dim=1)
-    along = squares + both[:, None]
+    along = squares + both[:, None]  # as `statistics.shares`, from sums over all pieces
     found = {
         "pathway_norm": (squares / tokens[:, None, None]).sqrt(),
         "pathway_share": along / along.sum(1, keepdim=True),

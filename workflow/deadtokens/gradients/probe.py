@@ -15,6 +15,7 @@ from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass, relative
 from deadtokens.gradients.sides import SIDES, Pass, run_pass
 from deadtokens.gradients.states import Moment
 from deadtokens.gradients.temperature import temperature
+from deadtokens.labels import label
 from deadtokens.run.bits import bits_of
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.spec import RunSpec, w_name
@@ -23,22 +24,61 @@ from deadtokens.trajectory.parts import load_steps
 from deadtokens.trajectory.populations import DEAD, LIVE, POPULATIONS
 from deadtokens.trajectory.segments import Segments
 
+# Name: axes, long name, unit.
 QUANTITIES = {
-    "probe_loss": ("cross-entropy of the update's batch", "nat"),
-    "entropy": ("entropy of the prediction, mean over positions", "nat"),
-    "top_probability": ("probability of the most probable token, mean over positions", "1"),
+    "probe_loss": (("probe",), "cross-entropy of the update's batch", "nat"),
+    "entropy": (("probe",), "entropy of the prediction, mean over positions", "nat"),
+    "top_probability": (
+        ("probe",),
+        "probability of the most probable token, mean over positions",
+        "1",
+    ),
     "temperature": (
+        ("probe",),
         "1 / (standard deviation of the logits over all tokens), geometric mean over positions",
         "1",
     ),
-    "live_temperature": ("the same with the standard deviation over live tokens alone", "1"),
-    "output_error": ("|output side - mean((p - y) h)| / |mean((p - y) h)|", "1"),
-    "output_sum": ("|sum of the output side over tokens| / sum of its rows' norms", "1"),
-    "whole_sum": ("the same of the whole gradient of W", "1"),
-    "grad_differing": ("values of the recorded gradient that differ in a bit", "1"),
-    "grad_difference": ("largest difference to the recorded gradient, over its largest", "1"),
-    "W_differing": ("values of the recorded W before the update that differ in a bit", "1"),
+    "live_temperature": (
+        ("probe",),
+        "the same with the standard deviation over live tokens alone",
+        "1",
+    ),
+    "output_error": (("probe",), "|output side - mean((p - y) h)| / |mean((p - y) h)|", "1"),
+    "output_sum": (
+        ("probe",),
+        "|sum of the output side over tokens| / sum of its rows' norms",
+        "1",
+    ),
+    "whole_sum": (("probe",), "the same of the whole gradient of W", "1"),
+    "grad_differing": (("probe",), "values of the recorded gradient that differ in a bit", "1"),
+    "grad_difference": (
+        ("probe",),
+        "largest difference to the recorded gradient, over its largest",
+        "1",
+    ),
+    "W_differing": (
+        ("probe",),
+        "values of the recorded W before the update that differ in a bit",
+        "1",
+    ),
 }
+_CHECKS = "; ".join(f"{name}: {text}" for name, text in CHECKS.items())
+VARIABLES = QUANTITIES | {
+    "deviation": (("probe", "check"), _CHECKS, "1"),
+    "side_norm": (
+        ("probe", "population", "side"),
+        "norm of a row's gradient by way of one side, before clipping, root mean square over "
+        "tokens",
+        "nat",
+    ),
+    "tolerance": (("check",), "largest deviation with which a check holds", "1"),
+}
+COORDINATES = {
+    "probe": ("update whose batch and weights are probed", "1"),
+    "check": (),
+    "side": (),
+}
+AXES = {"check": list(CHECKS), "population": list(POPULATIONS), "side": list(SIDES)}
 
 
 def probe_run(
@@ -150,37 +190,16 @@ def _differing(computed: Tensor, recorded: Tensor) -> float:
 
 
 def _label(probes: Sequence[Probe]) -> xr.Dataset:
-    def variable(name: str, dims: tuple[str, ...], extent: tuple[int, ...], about: dict) -> tuple:
-        values = np.array([probe.values[name] for probe in probes], np.float64)
-        return ("probe", *dims), values.reshape(len(probes), *extent), about
-
-    variables = {
-        name: variable(name, (), (), {"long_name": long_name, "units": units})
-        for name, (long_name, units) in QUANTITIES.items()
+    values = {
+        name: _over_probes(probes, name, axes[1:])
+        for name, (axes, *_) in VARIABLES.items()
+        if axes[0] == "probe"
     }
-    about_check = "; ".join(f"{name}: {text}" for name, text in CHECKS.items())
-    about_side = (
-        "norm of a row's gradient by way of one side, before clipping, root mean square over tokens"
-    )
-    extent = (len(POPULATIONS), len(SIDES))
-    variables |= {
-        "deviation": variable(
-            "deviation", ("check",), (len(CHECKS),), {"long_name": about_check, "units": "1"}
-        ),
-        "side_norm": variable(
-            "side_norm", ("population", "side"), extent, {"long_name": about_side, "units": "nat"}
-        ),
-    }
-    tolerances = [TOLERANCES[name] for name in CHECKS]
-    about = {"long_name": "largest deviation with which a check holds", "units": "1"}
-    about_probe = {"long_name": "update whose batch and weights are probed", "units": "1"}
+    values["tolerance"] = [TOLERANCES[name] for name in CHECKS]
     updates = np.array([probe.update for probe in probes], np.int64)
-    return xr.Dataset(
-        variables | {"tolerance": ("check", tolerances, about)},
-        {
-            "probe": ("probe", updates, about_probe),
-            "check": list(CHECKS),
-            "population": list(POPULATIONS),
-            "side": list(SIDES),
-        },
-    )
+    return label(values | {"probe": updates} | AXES, VARIABLES, COORDINATES)
+
+
+def _over_probes(probes: Sequence[Probe], name: str, axes: Sequence[str]) -> np.ndarray:
+    values = np.array([probe.values[name] for probe in probes], np.float64)
+    return values.reshape(len(probes), *(len(AXES[axis]) for axis in axes))

@@ -7,46 +7,89 @@ import torch
 import xarray as xr
 
 from deadtokens.gradients.sides import SIDES
-from deadtokens.gradients.statistics import (
+from deadtokens.gradients.summaries import (
     DECADE,
     REGIMES,
     alignment,
-    entropy,
     row_norms,
     second_moments,
     sign_shares,
     straight_line,
     sum_ratio,
 )
+from deadtokens.labels import label
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.spec import RunSpec
+from deadtokens.statistics.entropy import entropy
 from deadtokens.statistics.quantiles import quantiles_of_finite
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.populations import DEAD, POPULATIONS
 from deadtokens.trajectory.segments import Segments
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+# Name: axes, long name, unit.
 PER_UPDATE = {
-    "cosine": (("quantile",), "cosine of a dead token's gradient to the mean hidden state"),
-    "norm_ratio": (("quantile",), "|g_i| / (p_i |h_mean|) of the dead tokens, before clipping"),
-    "positive_share": ((), "share of the dead gradients' components that are positive"),
-    "hidden_sign_share": ((), "share of them that have the mean hidden state's sign"),
-    "sum_ratio": ((), "|sum of the gradient over the vocabulary| / sum of the rows' norms"),
+    "cosine": (
+        ("update", "quantile"),
+        "cosine of a dead token's gradient to the mean hidden state",
+        "1",
+    ),
+    "norm_ratio": (
+        ("update", "quantile"),
+        "|g_i| / (p_i |h_mean|) of the dead tokens, before clipping",
+        "1",
+    ),
+    "positive_share": (
+        ("update",),
+        "share of the dead gradients' components that are positive",
+        "1",
+    ),
+    "hidden_sign_share": (
+        ("update",),
+        "share of them that have the mean hidden state's sign",
+        "1",
+    ),
+    "sum_ratio": (
+        ("update",),
+        "|sum of the gradient over the vocabulary| / sum of the rows' norms",
+        "1",
+    ),
     "gradient_norm": (
-        ("population",),
+        ("update", "population"),
         "norm of a row's gradient before clipping: of the recorded one over clip_factor; root mean "
         "square over tokens",
+        "nat",
     ),
-    "clip_factor": ((), "by what clipping multiplied the update's gradient; 1: nothing"),
-    "probability": (("population",), "predicted probability, mean over batch and tokens"),
-    "mean_entropy": ((), "entropy of the batch's mean prediction"),
+    "clip_factor": (
+        ("update",),
+        "by what clipping multiplied the update's gradient; 1: nothing",
+        "1",
+    ),
+    "probability": (
+        ("update", "population"),
+        "predicted probability, mean over batch and tokens",
+        "1",
+    ),
+    "mean_entropy": (("update",), "entropy of the batch's mean prediction", "nat"),
     "regime_share": (
-        ("population", "regime"),
+        ("update", "population", "regime"),
         f"share of components with sqrt(v_hat) at least {DECADE:g} eps: sign; below eps / "
         f"{DECADE:g}: linear; between: transition",
+        "1",
     ),
-    "frequency_slope": ((), "slope of v_hat's mean over components on unigram frequency"),
-    "frequency_r2": ((), "R^2 of that straight line over all tokens"),
+    "frequency_slope": (
+        ("update",),
+        "slope of v_hat's mean over components on unigram frequency",
+        "nat**2",
+    ),
+    "frequency_r2": (("update",), "R^2 of that straight line over all tokens", "1"),
+}
+VARIABLES = PER_UPDATE | {
+    "second_moment": (
+        ("token",),
+        "second moment v_hat after the last update, mean over components",
+        "nat**2",
+    ),
 }
 EXTENTS = {
     "quantile": len(QUANTILES),
@@ -54,7 +97,6 @@ EXTENTS = {
     "regime": len(REGIMES),
     "side": len(SIDES),
 }
-UNITS = {"gradient_norm": "nat", "mean_entropy": "nat", "frequency_slope": "nat**2"}
 
 
 def measure_gradients(
@@ -100,7 +142,7 @@ def _of_gradients(
         "gradient_norm": np.stack([_rms(norms[chosen]) for chosen in members], axis=1),
         "clip_factor": scale,
         "probability": np.stack([_mean(probability[chosen]) for chosen in members], axis=1),
-        "mean_entropy": entropy(probability),
+        "mean_entropy": entropy(probability, axis=0),
     }
 
 
@@ -166,24 +208,15 @@ def label_run(
         if len(part["second_moment"]):
             last = part["second_moment"][-1]
         parts.append(part)
-    variables = {}
-    for name, (dims, long_name) in PER_UPDATE.items():
-        about = {"long_name": long_name, "units": UNITS.get(name, "1")}
-        variables[name] = (("update", *dims), over_updates(parts, name, dims), about)
-    updates = np.concatenate(
-        [np.zeros(0, np.int64), *(part["update"] for part in parts if "update" in part)]
-    )
-    return xr.Dataset(variables | {"second_moment": _about_tokens(last)}, {"update": updates})
+    nothing = np.zeros(0, np.int64)
+    updates = np.concatenate([nothing, *(part["update"] for part in parts if "update" in part)])
+    values = {name: over_updates(parts, name, axes) for name, (axes, *_) in PER_UPDATE.items()}
+    return label({"update": updates, **values, "second_moment": last}, VARIABLES)
 
 
 def over_updates(
-    parts: Sequence[dict[str, np.ndarray]], name: str, dims: Sequence[str]
+    parts: Sequence[dict[str, np.ndarray]], name: str, axes: Sequence[str]
 ) -> np.ndarray:
-    """Return what the parts of a run say of `name`, (updates, *dims); without parts no update."""
-    nothing = np.zeros((0, *(EXTENTS[dim] for dim in dims)))
+    """Return what the parts of a run say of `name` along its axes; without parts no update."""
+    nothing = np.zeros((0, *(EXTENTS[axis] for axis in axes[1:])))
     return np.concatenate([nothing, *(part[name] for part in parts if name in part)])
-
-
-def _about_tokens(last: np.ndarray) -> tuple:
-    about = "second moment v_hat after the last update, mean over components"
-    return "token", last, {"long_name": about, "units": "nat**2"}

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
 from deadtokens.training.model import Transformer
 
@@ -49,12 +48,6 @@ class Pass:
     def grad(self) -> Tensor:
         """dL/dW of the recorded matrix, (vocabulary, width), before clipping."""
         return self.input_side + self.output_side if self.tied else self.output_side
-
-
-def initial_weights(spec: RunSpec, vocabulary_size: int) -> dict[str, Tensor]:
-    """Return the weights with which a run starts, by their names in the model."""
-    model = Transformer(spec, vocabulary_size).to(getattr(torch, REGIMES[spec.precision].weights))
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
 def split_model(spec: RunSpec, weights: Mapping[str, Tensor]) -> Transformer:

@@ -29,7 +29,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import chi, norm
 
-from deadtokens.run.spec import RunSpec
+from deadtokens.run.spec import RunSpec, embedding_std
 from deadtokens.training.model import EXPANSION
 
 # E[act(a z)^2] / a^2 of a small normal a z: GELU is x / 2 there, ReLU cuts half of the numbers off.
@@ -89,11 +89,6 @@ def predict_start(spec: RunSpec, vocabulary_size: int, dead_tokens: int) -> Star
         loss=float(np.logaddexp(own, log_others).mean()),
         own_score=float(own.mean()) if spec.tied else 0.0,
     )
-
-
-def embedding_std(spec: RunSpec) -> float:
-    """Return sigma: the standard deviation of the rows of W at the start."""
-    return spec.init_std if spec.embedding_std is None else spec.embedding_std
 
 
 def _log_sum(scale: float, draws: int) -> float:

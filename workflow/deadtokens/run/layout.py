@@ -26,6 +26,11 @@ class Variable:
     long_name: str
     units: str = "1"
 
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What a file says of it."""
+        return {"long_name": self.long_name, "units": self.units}
+
 
 STATE_TENSORS = {
     "W": Variable(("token", "component", "state"), "embedding matrix after update `state`"),
@@ -79,11 +84,11 @@ TENSORS = {"W": STATE_TENSORS["W"]} | UPDATE_TENSORS | STATE_TENSORS  # in the o
 VARIABLES = TENSORS | PATHWAYS | PER_UPDATE
 FOR_REPLAY = FIRST | CHECKSUMS
 AXES = {
-    "state": "number of updates applied; 0 is the initial state",
-    "update": "update t takes state t - 1 to state t",
-    "token": "row of the vocabulary",
-    "component": "component of the embedding",
-    "row_group": "first row of a group; it ends before the next one's",
+    "state": Variable(("state",), "number of updates applied; 0 is the initial state"),
+    "update": Variable(("update",), "update t takes state t - 1 to state t"),
+    "token": Variable(("token",), "row of the vocabulary"),
+    "component": Variable(("component",), "component of the embedding"),
+    "row_group": Variable(("row_group",), "first row of a group; it ends before the next one's"),
 }
 
 

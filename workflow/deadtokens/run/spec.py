@@ -220,6 +220,11 @@ def read_spec(text: str) -> RunSpec:
 DEFAULTS = RunSpec()
 
 
+def embedding_std(spec: RunSpec) -> float:
+    """Return the standard deviation of the rows of W at the start."""
+    return spec.init_std if spec.embedding_std is None else spec.embedding_std
+
+
 def w_name(spec: RunSpec) -> str:
     """Return the name in the model of the recorded matrix W."""
     return "embedding.weight" if spec.tied else "unembedding.weight"

@@ -1,5 +1,6 @@
 """Statistics that several analyses share.
 
-`quantiles` of the values that are there, `selection` of one value among very many, `spread` of rows
-about their mean.
+`quantiles`, by a sort or by `selection` of one value among very many; `spread` of rows about their
+mean; `cosines` between directions, `shares` of parts along their sum; rank `correlation` with its
+interval; `entropy` of predictions; logarithmic `bins` of updates.
 """

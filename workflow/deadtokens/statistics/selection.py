@@ -1,7 +1,4 @@
-"""Quantiles that are values themselves: nothing is interpolated, between infinities neither."""
-
-import math
-from collections.abc import Sequence
+"""The value at one place of very many, without sorting them."""
 
 import numpy as np
 
@@ -10,20 +7,6 @@ from deadtokens.loops import compiled
 # The digits of a float64's pattern, by their lowest bits: sign and exponent, then of the mantissa.
 DIGITS = (52, 40, 28, 16, 4, 0)
 VALUES_OF_DIGIT = 1 << 12
-
-
-def quantiles_of(values: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
-    """Return the smallest values that so large a part of all values does not exceed.
-
-    Parameters
-    ----------
-    values : float64 ndarray, at least one
-        None below zero. NaN counts as the largest.
-    quantiles : sequence of float, 0 to 1
-    """
-    flat = np.abs(values.reshape(-1))  # a zero, and NaN, may have a sign
-    places = [max(0, math.ceil(part * flat.size) - 1) for part in quantiles]
-    return np.array([value_at(flat, place) for place in places])
 
 
 @compiled

@@ -12,7 +12,7 @@ from deadtokens.run.bits import bits_of
 from deadtokens.run.hyperparameters import hyperparameters, learning_rate
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
-from deadtokens.statistics.selection import quantiles_of
+from deadtokens.statistics.quantiles import observed_quantiles
 from deadtokens.stillness.causes import (
     CAUSES,
     Moments,
@@ -99,9 +99,11 @@ def explain_update(update: Update, exact: dict[str, Tensor], spec: RunSpec) -> F
     measure(before, after, _moments(exact), grad, numbers, found)
     return Finding(
         found.kind,
-        np.stack([quantiles_of(values, QUANTILES) for values in (found.recorded, found.exact)]),
+        np.stack(
+            [observed_quantiles(values, QUANTILES) for values in (found.recorded, found.exact)]
+        ),
         np.count_nonzero(after.moments.second < before.moments.second) / grad.size,
-        float(quantiles_of(found.ratio, [0.5])[0]),
+        float(observed_quantiles(found.ratio, [0.5])[0]),
         sum(_differing(update.after[name], exact[name]) for name in MOMENTS),
     )
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from deadtokens.arguments import add_output, add_run
 from deadtokens.errors import UserError
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run import layout
 from deadtokens.run.compiled_update import replay_moments_
@@ -39,6 +40,53 @@ COUNTERFACTUAL = (
     "along the recorded gradients: what one update would have done with exact moments, not what "
     "another training would have become"
 )
+
+# Name: axes, long name, unit.
+VARIABLES = {
+    "still_components": (
+        ("update",),
+        "components of dead tokens that the update left bitwise unchanged",
+        "1",
+    ),
+    "still_fraction": (
+        ("update",),
+        "the same as a fraction of all components of dead tokens",
+        "1",
+    ),
+    "cause_fraction": (
+        ("update", "cause"),
+        "fraction of the still components with that cause",
+        "1",
+    ),
+    "cause_total": (("cause",), "still components with that cause over all updates", "1"),
+    "token_cause_total": (
+        ("token", "cause"),
+        "still components of the token with that cause over all updates",
+        "1",
+    ),
+    "reach": (
+        ("update", "moments", "quantile"),
+        "quantiles over dead components of |exact change| over half an ulp of W towards it",
+        "1",
+    ),
+    "second_moment_decreased": (
+        ("update",),
+        "fraction of the dead tokens' recorded second moments that the update made smaller",
+        "1",
+    ),
+    "second_moment_ratio": (
+        ("update",),
+        f"median over dead components of recorded over exact second moment: {NOT_EXCEEDED}",
+        "1",
+    ),
+}
+# Name: long name, unit; names have none.
+COORDINATES = {
+    "cause": ("why the component stood still",),
+    "token": ("row of the vocabulary; dead tokens only", "1"),
+    "moments": (),
+    "quantile": (f"over components: {NOT_EXCEEDED}", "1"),
+}
 
 
 def explain_stillness(segments: Segments) -> xr.Dataset:
@@ -64,9 +112,10 @@ def explain_stillness(segments: Segments) -> xr.Dataset:
     attributes = run_attributes(run) | {name: getattr(spec, name) for name in SETTINGS}
     if REGIMES[spec.precision].moments == "float32":
         attributes |= _verdict(run, stillness.differing)
-    return label(stillness, run["update"].values, dead, run.sizes["component"]).assign_attrs(
-        attributes, counterfactual=COUNTERFACTUAL
-    )
+    components = run.sizes["component"]
+    values = {"update": run["update"].values, **describe(stillness, dead, components)}
+    about = {"components": components} | attributes | {"counterfactual": COUNTERFACTUAL}
+    return label(values, VARIABLES, COORDINATES).assign_attrs(about)
 
 
 def _findings(segments: Segments, dead: np.ndarray, spec: RunSpec) -> Iterator[Finding]:
@@ -108,72 +157,27 @@ def _verdict(run: xr.Dataset, differing: int) -> dict[str, Any]:
     return {"replayed_on": here, "replayed_moments_differing": differing}
 
 
-def label(
-    stillness: Stillness, updates: np.ndarray, dead: np.ndarray, components: int
-) -> xr.Dataset:
-    """Return what was gathered as a labelled dataset; fractions of nothing are NaN."""
-    all_components = np.full(len(updates), len(dead) * components)
-    variables = {
-        "still_components": (
-            ("update",),
-            stillness.still,
-            "components of dead tokens that the update left bitwise unchanged",
-        ),
-        "still_fraction": (
-            ("update",),
-            _over(stillness.still, all_components),
-            "the same as a fraction of all components of dead tokens",
-        ),
-        "cause_fraction": (
-            ("update", "cause"),
-            _over(stillness.by_cause, stillness.still[:, None]),
-            "fraction of the still components with that cause",
-        ),
-        "cause_total": (
-            ("cause",),
-            stillness.by_cause.sum(axis=0),
-            "still components with that cause over all updates",
-        ),
-        "token_cause_total": (
-            ("token", "cause"),
-            stillness.by_token,
-            "still components of the token with that cause over all updates",
-        ),
-        "reach": (
-            ("update", "moments", "quantile"),
-            stillness.reach,
-            "quantiles over dead components of |exact change| over half an ulp of W towards it",
-        ),
-        "second_moment_decreased": (
-            ("update",),
-            stillness.decreased,
-            "fraction of the dead tokens' recorded second moments that the update made smaller",
-        ),
-        "second_moment_ratio": (
-            ("update",),
-            stillness.second_moment_ratio,
-            f"median over dead components of recorded over exact second moment: {NOT_EXCEEDED}",
-        ),
+def describe(stillness: Stillness, dead: np.ndarray, components: int) -> dict[str, np.ndarray]:
+    """Return what was gathered, `VARIABLES`; fractions of nothing are NaN."""
+    all_components = np.full(len(stillness.still), len(dead) * components)
+    return {
+        "still_components": stillness.still,
+        "still_fraction": _over(stillness.still, all_components),
+        "cause_fraction": _over(stillness.by_cause, stillness.still[:, None]),
+        "cause_total": stillness.by_cause.sum(axis=0),
+        "token_cause_total": stillness.by_token,
+        "reach": stillness.reach,
+        "second_moment_decreased": stillness.decreased,
+        "second_moment_ratio": stillness.second_moment_ratio,
+        "token": dead,
+        "cause": list(CAUSES),
+        "moments": ["recorded", "exact"],
+        "quantile": list(QUANTILES),
     }
-    return xr.Dataset(
-        {name: (dims, values, _about(words)) for name, (dims, values, words) in variables.items()},
-        coords={
-            "update": ("update", updates, _about("update t takes state t-1 to state t")),
-            "cause": ("cause", list(CAUSES), {"long_name": "why the component stood still"}),
-            "token": ("token", dead, _about("row of the vocabulary; dead tokens only")),
-            "moments": ["recorded", "exact"],
-            "quantile": ("quantile", list(QUANTILES), _about(f"over components: {NOT_EXCEEDED}")),
-        },
-        attrs={"components": components},
-    )
 
 
 def _over(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-
-
-def _about(long_name: str) -> dict[str, str]:
-    return {"long_name": long_name, "units": "1"}
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from deadtokens.arguments import add_output
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent, sha256_of
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.text.local import read_local
 from deadtokens.text.read import read_stream
@@ -28,18 +29,32 @@ OTHER_SCRIPT = "other script"
 ALWAYS_ABSORBED = "always absorbed"
 STRING_NEVER_OCCURS = "string never occurs"
 
-_LONG_NAMES = {
-    "token": "token id",
-    "token_string": "token, readable: bytes that are no whole character and unprintable "
-    "characters are escaped, a backslash is doubled",
-    "token_bytes": "the token's bytes, hexadecimal, separated by spaces",
-    "script": "Unicode script of the token's characters, or the few that a cut character can have",
-    "count": "occurrences in the training stream",
-    "dead": "whether the token never occurs in the training stream (an unused token)",
-    "why_dead": "reason why the token is dead, empty for live tokens",
-    "length_bytes": "number of bytes",
-    "length_characters": "number of characters, -1 if the bytes are not whole UTF-8 characters",
-    "merge_rank": "position in the list of merges, -1 for single bytes",
+# Name: axis, long name, and the unit of what is a number.
+VARIABLES = {
+    "token_string": (
+        ("token",),
+        "token, readable: bytes that are no whole character and unprintable characters are "
+        "escaped, a backslash is doubled",
+    ),
+    "token_bytes": (("token",), "the token's bytes, hexadecimal, separated by spaces"),
+    "script": (
+        ("token",),
+        "Unicode script of the token's characters, or the few that a cut character can have",
+    ),
+    "count": (("token",), "occurrences in the training stream", "1"),
+    "dead": (
+        ("token",),
+        "whether the token never occurs in the training stream (an unused token)",
+        "1",
+    ),
+    "why_dead": (("token",), "reason why the token is dead, empty for live tokens"),
+    "length_bytes": (("token",), "number of bytes", "1"),
+    "length_characters": (
+        ("token",),
+        "number of characters, -1 if the bytes are not whole UTF-8 characters",
+        "1",
+    ),
+    "merge_rank": (("token",), "position in the list of merges, -1 for single bytes", "1"),
 }
 
 
@@ -153,7 +168,10 @@ def take_census(
         "merge_rank": merge_ranks(tokenizer),
     }
     totals = {"tokens_in_stream": int(ids.size), "dead_tokens": int((count == 0).sum())}
-    return _labelled(columns, {**attributes, **totals})
+    columns["token"] = np.arange(len(tokens), dtype=np.int32)
+    return label(columns, VARIABLES, {"token": ("token id", "1")}).assign_attrs(
+        attributes, **totals
+    )
 
 
 def _strings(values: Iterable[str]) -> np.ndarray:
@@ -165,20 +183,6 @@ def _characters(token: bytes) -> int:
         return len(token.decode("utf-8"))
     except UnicodeDecodeError:
         return -1
-
-
-def _labelled(columns: Mapping[str, np.ndarray], attributes: Mapping) -> xr.Dataset:
-    size = len(columns["count"])
-    dataset = xr.Dataset(
-        {name: ("token", values) for name, values in columns.items()},
-        coords={"token": np.arange(size, dtype=np.int32)},
-        attrs=dict(attributes),
-    )
-    for name, variable in dataset.variables.items():
-        variable.attrs["long_name"] = _LONG_NAMES[name]
-        if variable.dtype.kind in "biu":
-            variable.attrs["units"] = "1"
-    return dataset
 
 
 def write_csv(census: xr.Dataset, path: str | Path) -> None:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from deadtokens.arguments import add_output
 from deadtokens.files import sha256_of
 from deadtokens.identity import check_vocabulary, vocabulary_of
+from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.text.local import read_local
 from deadtokens.text.read import digest
@@ -71,8 +72,8 @@ def labelled(ids: np.ndarray, attributes: Mapping[str, str | int]) -> xr.Dataset
     attributes : mapping
         What the stream was made from: text_sha256, tokenizer_sha256, vocabulary_size.
     """
-    token = xr.Variable("position", ids, {"long_name": "token id", "units": "1"})
-    return xr.Dataset({"token": token}, attrs={**attributes, "stream_sha256": digest(ids)})
+    stream = label({"token": ids}, {"token": (("position",), "token id", "1")})
+    return stream.assign_attrs({**attributes, "stream_sha256": digest(ids)})
 
 
 def add_arguments(parser: ArgumentParser) -> None:

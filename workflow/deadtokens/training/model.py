@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deadtokens.run.precision import REGIMES
-from deadtokens.run.spec import RunSpec
+from deadtokens.run.spec import RunSpec, embedding_std
 from deadtokens.training.loss import Prediction, predict
 from deadtokens.training.products import Linear, Products
 
@@ -111,12 +111,22 @@ class Transformer(nn.Module):
         standard deviation start in the same directions.
         """
         generator = torch.Generator().manual_seed(spec.seed)
-        embedding_std = spec.init_std if spec.embedding_std is None else spec.embedding_std
         for name, parameter in self.named_parameters():
             if "norm" in name:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
             elif name.endswith("bias"):
                 parameter.zero_()
             else:
-                std = embedding_std if "embedding" in name else spec.init_std
+                std = embedding_std(spec) if "embedding" in name else spec.init_std
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+
+
+def initial_model(spec: RunSpec, vocabulary_size: int) -> Transformer:
+    """Return the model with which a run starts, in its regime's format of the weights."""
+    return Transformer(spec, vocabulary_size).to(getattr(torch, REGIMES[spec.precision].weights))
+
+
+def initial_weights(spec: RunSpec, vocabulary_size: int) -> dict[str, Tensor]:
+    """Return the weights with which a run starts, by their names in the model."""
+    model = initial_model(spec, vocabulary_size)
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}

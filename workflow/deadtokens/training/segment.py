@@ -165,7 +165,7 @@ def _sampled(trainer: Trainer, first: int, tokens: int) -> tuple:
     spec, updates = trainer.spec, range(first + 1, trainer.update + 1)
     variable = layout.PER_SEGMENT["sampled"]
     counts = count_sampled(trainer.stream, spec.batch, spec.context, spec.seed, updates, tokens)
-    return variable.dims, counts, {"long_name": variable.long_name, "units": variable.units}
+    return variable.dims, counts, variable.attributes
 
 
 def ensure_replayable(spec: RunSpec, rounding: Rounding) -> None:

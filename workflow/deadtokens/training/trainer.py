@@ -14,7 +14,7 @@ from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
 from deadtokens.training.batches import read_batch
 from deadtokens.training.loss import Prediction
-from deadtokens.training.model import Transformer
+from deadtokens.training.model import initial_model
 from deadtokens.training.optimizer import build_optimizer
 
 
@@ -35,8 +35,7 @@ class Trainer:
     ):
         self.spec, self.stream, self.device = spec, stream, device
         self.regime = REGIMES[spec.precision]
-        model = Transformer(spec, vocabulary_size)
-        self.model = model.to(device, getattr(torch, self.regime.weights))
+        self.model = initial_model(spec, vocabulary_size).to(device)
         self.optimizer = build_optimizer(spec, self.model)
         self.update = 0
         self.diverged_at: int | None = None

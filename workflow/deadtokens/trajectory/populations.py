@@ -12,6 +12,16 @@ from deadtokens.errors import UserError
 
 POPULATIONS = ("dead", "live", "never sampled")
 DEAD, LIVE, NEVER_SAMPLED = range(len(POPULATIONS))
+# Name: axes, long name, unit.
+MEMBERS = {
+    "dead": (("token",), "the token never occurs in the training text", "1"),
+    "never_sampled": (
+        ("token",),
+        "the token occurs in the training text, but in no batch of the run",
+        "1",
+    ),
+    "tokens": (("population",), "number of tokens of the population", "1"),
+}
 
 
 def members_of(run: xr.Dataset) -> np.ndarray:
@@ -46,31 +56,17 @@ def partition(dead: np.ndarray, sampled: np.ndarray) -> np.ndarray:
     return np.stack([dead, ~dead & sampled, ~dead & ~sampled])
 
 
-def describe_members(members: np.ndarray) -> xr.Dataset:
-    """Return each token's class, and the number of tokens of each, labelled.
+def describe_members(members: np.ndarray) -> dict[str, np.ndarray]:
+    """Return each token's class, the number of tokens of each, and their names: see `MEMBERS`.
 
     Parameters
     ----------
     members : ndarray of bool, shape (populations, tokens)
     """
     dead, _, never_sampled = members
-    variables = {
-        "dead": ("token", dead, "the token never occurs in the training text"),
-        "never_sampled": (
-            "token",
-            never_sampled,
-            "the token occurs in the training text, but in no batch of the run",
-        ),
-        "tokens": ("population", members.sum(axis=1), "number of tokens of the population"),
+    return {
+        "dead": dead,
+        "never_sampled": never_sampled,
+        "tokens": members.sum(axis=1),
+        "population": np.array(POPULATIONS),
     }
-    about = {
-        "long_name": "dead: never in the text; live: in a batch of the run; never sampled: others",
-        "units": "1",
-    }
-    return xr.Dataset(
-        {
-            name: (axis, values, {"long_name": long_name, "units": "1"})
-            for name, (axis, values, long_name) in variables.items()
-        },
-        coords={"population": ("population", list(POPULATIONS), about)},
-    )

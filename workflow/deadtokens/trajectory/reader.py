@@ -117,8 +117,7 @@ def _total(paths: Sequence[Path], name: str) -> np.ndarray:
 
 def _describe(file: h5py.File, name: str) -> dict[str, str]:
     """Return a variable's attributes, as the files say them."""
-    variable = layout.VARIABLES[name]
-    about = {"long_name": variable.long_name, "units": variable.units}
+    about = layout.VARIABLES[name].attributes
     if name in layout.TENSORS | layout.PATHWAYS:
         about["recorded_dtype"] = tensor_format(file, name)
     return about

@@ -157,8 +157,7 @@ def _declare_variable(
     variable = (layout.VARIABLES | layout.FOR_REPLAY)[name]
     chunks = layout.chunk_shape(variable.dims, sizes)
     created = file.create_variable(name, variable.dims, kind, chunks=chunks, **filters)
-    created.attrs["long_name"] = variable.long_name
-    created.attrs["units"] = variable.units
+    created.attrs.update(variable.attributes)
 
 
 def _complete(
@@ -184,8 +183,7 @@ def _complete(
 
 def _write_axis(file: h5netcdf.File, axis: str, start: int, length: int, step: int = 1) -> None:
     variable = file.create_variable(axis, (axis,), "<i8")
-    variable.attrs["long_name"] = layout.AXES[axis]
-    variable.attrs["units"] = "1"
+    variable.attrs.update(layout.AXES[axis].attributes)
     variable[...] = start + step * np.arange(length)
 
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from deadtokens.gradients.statistics import (
+from deadtokens.gradients.summaries import (
     alignment,
-    entropy,
     row_norms,
     second_moments,
     sign_shares,
@@ -120,8 +119,3 @@ def test_the_line_is_that_of_numpy():
     assert straight_line(x, 3 * x + 2) == pytest.approx((3, 2, 1))
     assert abs(straight_line(x, generator.normal(size=40))[2]) < 0.3
     assert np.isnan(straight_line(np.ones(5), np.arange(5.0))).all()
-
-
-def test_entropy_of_uniform_and_of_certain_predictions():
-    assert entropy(np.full((50, 2), 1 / 50)) == pytest.approx(np.full(2, np.log(50)))
-    assert entropy(np.eye(4)) == pytest.approx(np.zeros(4))
