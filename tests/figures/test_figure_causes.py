@@ -85,7 +85,8 @@ def test_a_mean_ends_where_its_first_run_ends():
     table = causes.table([whole, short])
     assert table["last_update"].max() == 30
     assert (table["diverged_at"] == 31).all()
-    assert "diverged at update 31" in shown_texts(causes.draw(table))
+    (title,) = (text for text in shown_texts(causes.draw(table)) if "fp32" in text)
+    assert title == "fp32 (mean of 2 runs): diverged at update 31 50 % still, over all updates"
 
 
 @pytest.mark.parametrize(

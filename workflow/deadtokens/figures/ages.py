@@ -45,9 +45,7 @@ RECIPE = command.Recipe(
     name="ages",
     title="Age of the gradients behind the drift of dead tokens",
     inputs="attribution.nc of each run of the experiment",
-    open=lambda paths: open_runs(
-        paths, ["centroid_age_share", "centroid_displacement_norm", "tokens", "age", "population"]
-    ),
+    open=lambda paths: open_runs(paths, ["centroid_age_share", "age", *bands.NEEDED]),
     table=table,
     draw=draw,
 )

@@ -5,20 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import LogLocator, NullLocator
 
-from deadtokens.figures import command, style
-from deadtokens.figures.columns import typed
-from deadtokens.figures.grid import Grid, grid
-from deadtokens.figures.runs import Run, described, experiment, open_runs
+from deadtokens.figures import command, stacks, style
+from deadtokens.figures.bins import bin_starts
+from deadtokens.figures.runs import Run, experiment, longest, open_runs
 
 BINS = 80
-COLUMNS = 3
-PANEL_HEIGHT = 1.75  # inches
 MOVED = "moved"
 # What is drawn, from the bottom to the top: colour, and the words of the legend.
 LAYERS = {
@@ -32,13 +25,9 @@ LAYERS = {
     MOVED: ("#ececec", "moved"),
 }
 TYPES = {
-    "group": "str",
-    "regime": "str",
-    "runs": "int64",
-    "tokens": "int64",
+    **stacks.GROUP,
     "cause": "str",
-    "first_update": "Int64",
-    "last_update": "Int64",
+    **stacks.BIN,
     "fraction": "float64",
     "diverged_at": "Int64",
 }
@@ -63,137 +52,41 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         A group without a dead token or an update has one row without a bin.
     """
     runs = experiment(datasets)
-    edges = bin_edges(max(run.data.sizes["update"] for run in runs))
-    rows = pd.concat([_binned(run, edges) for run in runs], ignore_index=True)
-    grouped = rows.groupby(["group", "regime"], sort=False)
-    means = pd.concat([_mean(group) for _, group in grouped], ignore_index=True)
-    return typed(means, TYPES)
+    starts = bin_starts(longest(runs) + 1, BINS + 1)[:-1]
+    return stacks.group_table(runs, lambda members: _fractions(members, starts), TYPES)
 
 
-def bin_edges(updates: int) -> np.ndarray:
-    """Return the first updates of bins that are about equally long on a logarithmic axis.
-
-    The last one is that of the bin which would follow.
-    """
-    return np.unique(np.geomspace(1, updates + 1, BINS + 1).round().astype(int))
-
-
-def _binned(run: Run, edges: np.ndarray) -> pd.DataFrame:
-    """Average a run's layers over bins; the bin in which the run ends is cut there."""
-    layers = _layers(run.data)
-    updates = layers.index.to_numpy()
-    first = edges[np.searchsorted(edges, updates, side="right") - 1]
-    means = layers.groupby(first).mean()
-    means["last_update"] = pd.Series(updates, updates).groupby(first).max()
-    means["first_update"] = means.index
-    rows = means.melt(["first_update", "last_update"], var_name="cause", value_name="fraction")
-    if rows.empty:
-        rows = rows.reindex([0]).assign(cause=MOVED)
-    diverged_at = int(run.data.attrs["diverged_at"]) if run.diverged else np.nan
-    rows = rows.assign(tokens=run.data.sizes["token"], diverged_at=diverged_at)
-    bins = ["first_update", "last_update", "diverged_at"]
-    return described(rows.astype(dict.fromkeys(bins, "Int64") | {"fraction": float}), run)
+def _fractions(runs: Sequence[Run], starts: np.ndarray) -> pd.DataFrame:
+    rows = stacks.mean_fractions([_layers(run.data) for run in runs], starts, "cause")
+    return rows.assign(tokens=max(run.data.sizes["token"] for run in runs))
 
 
 def _layers(data: xr.Dataset) -> pd.DataFrame:
     """Return, per update, the parts of all components of dead tokens; none without dead tokens."""
-    updates = data["update"].values[: data.sizes["update"] if data.sizes["token"] else 0]
-    still = data["still_fraction"].values[: len(updates)]
-    parts = np.nan_to_num(data["cause_fraction"].values[: len(updates)]) * still[:, None]
-    layers = pd.DataFrame(parts, index=updates, columns=data["cause"].values)
-    return layers.assign(**{MOVED: 1 - still})
-
-
-def _mean(rows: pd.DataFrame) -> pd.DataFrame:
-    """Average over the runs of one group, over the bins that all of them have."""
-    runs = rows["run"].nunique()
-    by = ["group", "regime", "cause", "first_update"]
-    bins = rows.groupby(by, sort=False, dropna=False)
-    means = bins.agg(
-        fraction=("fraction", "mean"), last_update=("last_update", "min"), members=("run", "size")
-    ).reset_index()
-    means = means[means["members"] == runs].drop(columns="members")
-    return means.assign(
-        runs=runs, tokens=rows["tokens"].max(), diverged_at=rows["diverged_at"].min()
-    )
+    data = data if data.sizes["token"] else data.isel(update=[])
+    still = data["still_fraction"]
+    parts = (data["cause_fraction"].fillna(0) * still).transpose("update", "cause")
+    return parts.to_pandas().assign(**{MOVED: 1 - still.values})
 
 
 @style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
-    groups = list(table.groupby("group", sort=False))
-    drawing = grid(len(groups), min(COLUMNS, len(groups)), height=PANEL_HEIGHT, margin=0.5)
-    _label_axes(drawing, table)
-    titles = {}
-    for axes, (_, rows) in zip(drawing.panels, groups, strict=True):
-        titles[axes] = _title(rows)
-        _draw_panel(axes, rows)
-    style.set_titles(drawing.figure, titles)
-    entries = [(Patch(color=color), words) for color, words in LAYERS.values()]
-    style.legend_below(drawing.figure, entries)
-    return drawing.figure
+    panels = [(_title(rows), rows) for _, rows in table.groupby("group", sort=False)]
+    columns, ylabel = min(3, len(panels)), "fraction of dead\ntokens' components"
+    return stacks.draw_areas(panels, "cause", LAYERS, columns, height=1.85, ylabel=ylabel)
 
 
-def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
-    bins = rows.dropna(subset="first_update").pivot(
-        index="first_update", columns="cause", values="fraction"
-    )
-    if bins.empty:
-        return
-    last = rows.groupby("first_update")["last_update"].first()
-    edges = [*bins.index, last.iloc[-1] + 1]
-    foot = np.zeros(len(bins))
-    for layer, (color, _) in LAYERS.items():
-        top = foot + bins[layer].to_numpy()
-        axes.stairs(top, edges, baseline=foot, fill=True, color=color, linewidth=0)
-        foot = top
-    if rows["diverged_at"].notna().any():
-        _mark_divergence(axes, edges[-1], rows["diverged_at"].min())
-
-
-def _mark_divergence(axes: Axes, end: int, at: int) -> None:
-    """Draw a line where a run ended, and beside it, on the wider side, when it diverged."""
-    axes.axvline(end, color="black", linestyle=":", linewidth=1)
-    is_late = axes.transAxes.inverted().transform(axes.transData.transform((end, 0)))[0] > 0.5
-    axes.annotate(
-        f"diverged at\nupdate {at:,}",
-        (end, 0.5),
-        xytext=(-3 if is_late else 3, 0),
-        textcoords="offset points",
-        ha="right" if is_late else "left",
-        va="center",
-        fontsize=7,
-        path_effects=[withStroke(linewidth=3, foreground="white")],
-    )
-
-
-def _title(rows: pd.DataFrame) -> str:
-    first = rows.iloc[0]
-    runs = f" (mean of {first['runs']} runs)" if first["runs"] > 1 else ""
-    name = style.as_drawn(f"{first['group']}{runs}", 30)
-    if not first["tokens"]:
-        return f"{name}\nno dead tokens"
-    moved = rows[(rows["cause"] == MOVED) & rows["first_update"].notna()]
+def _title(rows: pd.DataFrame) -> list[str]:
+    name = stacks.group_title(rows, "mean of ")
+    if not rows["tokens"].iloc[0]:
+        return [name, "no dead tokens"]
+    moved = rows[rows["cause"] == MOVED]
     if moved.empty:
-        return f"{name}\nno update"
+        return [name, "no update"]
     length = (moved["last_update"] - moved["first_update"] + 1).astype(float)
     still = 1 - np.average(moved["fraction"], weights=length)
-    return f"{name}\n{100 * still:.3g} % still, over all updates"
-
-
-def _label_axes(drawing: Grid, table: pd.DataFrame) -> None:
-    end = max(2, table["last_update"].max() + 1) if table["last_update"].notna().any() else 2
-    for axes in drawing.panels:
-        axes.set_xscale("log")
-        axes.set_xlim(1, end)
-        axes.set_ylim(0, 1)
-        axes.xaxis.set_major_locator(LogLocator(10))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(style.thousands())
-    for axes in drawing.lowest:
-        axes.set_xlabel("update")
-    for axes in drawing.left:
-        axes.set_ylabel("fraction of dead\ntokens' components")
+    return [name, f"{100 * still:.3g} % still, over all updates"]
 
 
 RECIPE = command.Recipe(

@@ -15,7 +15,7 @@ def label_log_updates(axes: Axes, rows: pd.DataFrame, filled: bool = False) -> N
     Areas that are `filled` reach to its ends; lines and marks get margins.
     """
     columns = [name for name in ("update", "last_update", "last") if name in rows]
-    last = max(2, *(rows[name].max() for name in columns if rows[name].notna().any()))
+    last = max([2, *(rows[name].max() for name in columns if rows[name].notna().any())])
     axes.set_xscale("log")
     axes.set_xlim(*((1, last) if filled else (0.85, 1.2 * last)))
     axes.set_xlabel("update")

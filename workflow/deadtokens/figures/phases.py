@@ -2,17 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
-from deadtokens.figures import command, style
-from deadtokens.figures.bins import averaged, bin_starts
+from deadtokens.figures import command, stacks, style
+from deadtokens.figures.bins import bin_starts
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.logscale import label_log_updates
 from deadtokens.figures.runs import Run, described, experiment, open_runs, populations
 
 GRID = "bfloat16"
@@ -22,6 +18,7 @@ MEANING = {
     "late": "late: no component above 1 ulp",
     "frozen": "frozen: no bit of the bfloat16 changed",
 }
+BIN = {"first": "first_update", "last": "last_update"}
 NEEDED = ("phase_fraction", "population", "phase", "grid", "dead")
 TYPES = {
     **NAMES,
@@ -58,63 +55,37 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 
 def _shares(run: Run, population: str) -> pd.DataFrame:
     fraction = run.data["phase_fraction"].sel(population=population, grid=GRID)
-    rows = _binned(fraction) if run.data.sizes["update"] else pd.DataFrame({"phase": [""]})
-    ended = int(run.data.attrs["diverged_at"]) if run.diverged else pd.NA
-    rows = rows.assign(population=population, tokens=populations(run)[population])
-    return described(rows.assign(diverged_at=ended), run)
-
-
-def _binned(fraction: xr.DataArray) -> pd.DataFrame:
-    updates = fraction["update"].values
-    starts = bin_starts(len(updates))
-    means = averaged(fraction.transpose("update", "phase").values, updates, starts)
-    bins = pd.DataFrame({"first": starts, "last": np.append(starts[1:] - 1, updates[-1])})
-    return pd.concat(
-        bins.assign(phase=phase, fraction=means[:, place]) for place, phase in enumerate(MEANING)
+    phases = fraction.transpose("update", "phase").to_pandas()[list(MEANING)]
+    rows = stacks.mean_fractions([phases], bin_starts(len(phases)), "phase").assign(
+        population=population,
+        tokens=populations(run)[population],
+        diverged_at=stacks.divergence_of([run]),
     )
+    return described(rows.rename(columns={name: column for column, name in BIN.items()}), run)
 
 
 @style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
-    runs = list(dict.fromkeys(table["run"]))
     kinds = style.populations_in(table)
-    figure = style.blank(height=0.3 + 1.45 * len(runs))
-    panels = figure.subplots(len(runs), len(kinds), sharex=True, sharey=True, squeeze=False)
-    titles = {}
-    for row, run in zip(panels, runs, strict=True):
-        for axes, population in zip(row, kinds, strict=True):
-            rows = table[(table["run"] == run) & (table["population"] == population)]
-            _draw_panel(axes, rows)
-            titles[axes] = style.as_drawn(_title(rows, population), 104 // len(kinds))
-            label_log_updates(axes, table, filled=True)
-            axes.set_xlabel(axes.get_xlabel() if run == runs[-1] else "")
-        row[0].set_ylabel("fraction of tokens")
-    style.set_titles(figure, titles)
-    colors = style.PHASES
-    style.legend_below(figure, [(Patch(color=colors[name]), MEANING[name]) for name in MEANING])
-    return figure
+    binned = table.rename(columns=BIN)
+    parts = {name: (style.PHASES[name], words) for name, words in MEANING.items()}
+    panels = [
+        (_title(rows, population), rows)
+        for _, of_run in binned.groupby("run", sort=False)
+        for population in kinds
+        for rows in [of_run[of_run["population"] == population]]
+    ]
+    ylabel = "fraction of tokens"
+    return stacks.draw_areas(panels, "phase", parts, len(kinds), height=1.4, ylabel=ylabel)
 
 
-def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
-    axes.set_ylim(0, 1)
-    if rows.empty or (rows["phase"] == "").any():
-        return
-    shares = rows.pivot(index="first", columns="phase", values="fraction")[list(MEANING)]
-    edges = np.append(shares.index.to_numpy(), rows["last"].max() + 1)
-    heights = np.vstack([shares, shares[-1:]]).T
-    colors = [style.PHASES[name] for name in MEANING]
-    axes.stackplot(edges, heights, colors=colors, step="post", linewidth=0)
-
-
-def _title(rows: pd.DataFrame, population: str) -> str:
+def _title(rows: pd.DataFrame, population: str) -> list[str]:
     if rows.empty:
-        return f"no {population} tokens"
-    title = f"{rows['label'].iloc[0]}: {population} (n = {style.number_of(rows['tokens'])})"
-    ended = rows["diverged_at"].dropna()
-    if len(ended):
-        title += f", diverged at update {ended.iloc[0]:,}"
-    return title
+        return [f"no {population} tokens"]
+    number = style.number_of(rows["tokens"])
+    name = f"{rows['label'].iloc[0]}: {population} (n = {number})"
+    return [", ".join(filter(None, [name, stacks.divergence(rows)]))]
 
 
 RECIPE = command.Recipe(

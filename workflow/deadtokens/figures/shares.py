@@ -44,9 +44,7 @@ RECIPE = command.Recipe(
     name="shares",
     title="What moves the cloud of dead tokens",
     inputs="attribution.nc of each run of the experiment",
-    open=lambda paths: open_runs(
-        paths, ["centroid_share", "centroid_displacement_norm", "tokens", "term", "population"]
-    ),
+    open=lambda paths: open_runs(paths, ["centroid_share", "term", *bands.NEEDED]),
     table=table,
     draw=draw,
 )
