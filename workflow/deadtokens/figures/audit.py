@@ -1,4 +1,11 @@
-"""Figure: how many recorded values a replay of the optimizer gets wrong, controls beside it."""
+"""How many recorded values a replay of the optimizer gets wrong, controls beside it.
+
+From the first state, zero moments and the recorded gradients alone, the optimizer of each run of
+the experiment is replayed over all updates and compared with the recorded W and moments, bit by
+bit; with those that are not recorded, by the checksums that training took of every state. At the
+left the run's own update; the others are controls, wrong on purpose, over the first updates: they
+show that the comparison can fail. The strip at the bottom holds exact zeros.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,14 @@
-"""Figure: how much of the dead tokens' motion is common, and how coherent it is."""
+"""How much of the dead tokens' motion is common, and how coherent it is.
+
+Above the motion by each update, split into bulk, the step of their centroid, and thermal, the root
+mean square displacement relative to it; the squares of the two sum to the mean squared
+displacement. Below at the left the bulk's share of that sum: 1 if all move alike, one over the
+number of tokens if each goes its own way; tokens at rest count as displacement zero. At the right
+the mean cosine between the displacements of two tokens that moved: 0 for independent directions;
+drawn where at least 10 moved. Where few tokens move, both are noisy. Of more than 100 updates bins
+are drawn: the median of a bin as a line, shaded the range of all its updates. A cross marks the
+last update of a run that diverged.
+"""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,10 @@
-"""Figure: the training loss of an experiment's runs.
+"""The training loss: the mean cross-entropy of the batch at each update.
 
-What is drawn: each update's loss (faint), its centred moving mean (bold), the mean over runs that
-differ in their seed only, and the loss of the uniform prediction, ln V.
+It is given in nats per token. Faint lines show single updates, or, of more than 100, shaded bands
+the range of bins of updates; the other lines are a centred moving mean, whose window is narrower at
+the start and ends with the run; runs that differ only in their seed share a colour, and their mean
+is drawn as far as all of them go. The dotted line is ln V, the loss of a model that gives each of
+the V tokens the same probability. A cross marks the last update of a run that diverged.
 """
 
 from collections.abc import Sequence

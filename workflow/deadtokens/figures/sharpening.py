@@ -1,4 +1,19 @@
-"""Figure: from the softmax to the wall: what drives the dead tokens' weights, and their motion."""
+"""From the softmax to the wall of rounding: what drives the dead tokens, and their motion.
+
+Downwards: the probability that the model gives a dead token (median over tokens); the size of its
+gradient; the rate at which that size fell over the last 100 updates, in red the fastest rate at
+which the root of the second moment could have fallen over them in exact arithmetic, without any new
+gradient; that root, with eps in red; the ratio of gradient and root; the size of Adam's update
+before rounding over half an ulp of bfloat16; and the displacement that was recorded (its mean,
+because its median is 0 once most components stand still). Except for the first and the last panel
+these are medians over all components of a sample of the dead tokens: all those in every k-th
+stretch of the vocabulary, at least about 256 (attribute ``sampled_tokens`` of ``sharpening.nc``).
+Adam divides a gradient's scale out where the rate lies below its red line and the root far above
+eps; where the rate lies above, the ratio falls with the gradient. Update and root are computed from
+the recorded moments in float32: moments that are bfloat16 may have stopped changing themselves,
+which this figure does not separate. Of more than 100 updates bins are drawn: the median of a bin as
+a line, shaded the range of all its updates.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,14 @@
-"""Figure: the estimated fraction of dead tokens whose freezing is still to come."""
+"""The estimated fraction of dead tokens whose freezing is still to come.
+
+It is the Kaplan-Meier estimate of those whose freezing comes after each update. A token's freezing
+time is its last motion, bitwise on the recorded weights. The record ends, and what moves later is
+unknown: at the left only tokens that the last update moved count as not yet frozen, at the right
+also those whose last stillness is shorter than 10 updates or no longer than one that they broke
+before. What the left curves fall near their end can be made by the end itself: a longer record can
+show such tokens move again. The bands are 95 % at each single update, for independent tokens; steps
+shared by many tokens show that they are not independent, so the true uncertainty is larger. Of more
+than 2,000 updates every n-th is drawn, as the axis says: between them the curves only fall.
+"""
 
 from collections.abc import Sequence
 
