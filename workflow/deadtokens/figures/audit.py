@@ -18,9 +18,9 @@ from matplotlib.lines import Line2D
 from deadtokens.audit.reading import read_audit
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import MARKERS, strokes
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import STEPS, Run, described, experiment, from_file
 
 REPLAY = "the run's own update"

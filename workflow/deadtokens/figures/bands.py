@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import style
+from deadtokens.figures.axes import grid
 from deadtokens.figures.columns import typed
-from deadtokens.figures.grid import grid
 from deadtokens.figures.runs import Run, experiment
 
 PER_DECADE = 2  # ranges of updates

@@ -18,6 +18,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import LogScaleWithZero, label_updates
 from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -27,7 +28,6 @@ from deadtokens.figures.lines import (
     range_entries,
     strokes,
 )
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import (
     EACH,
     Run,
@@ -122,7 +122,7 @@ def draw(table: pd.DataFrame) -> Figure:
         draw_runs(axes, rows, "value", by_group)
         axes.set_title(title)
     for axes in panels[1]:
-        style.label_updates(axes, table)
+        label_updates(axes, table)
     panels[0, 0].set_ylabel("displacement of dead tokens\nby one update (L2 norm)")
     panels[1, 0].set_ylabel(f"dead tokens\n(n = {style.number_of(table['tokens'].dropna())})")
     entries = [*group_entries(table, by_group), *range_entries(table), *divergence_entries(table)]

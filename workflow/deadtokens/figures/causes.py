@@ -24,8 +24,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import Grid, grid
 from deadtokens.figures.columns import typed
-from deadtokens.figures.grid import Grid, grid
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 BINS = 80
@@ -201,7 +201,7 @@ def _label_axes(drawing: Grid, table: pd.DataFrame) -> None:
         axes.set_ylim(0, 1)
         axes.xaxis.set_major_locator(LogLocator(10))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(style.thousands())
+        axes.xaxis.set_major_formatter(style.THOUSANDS)
     for axes in drawing.lowest:
         axes.set_xlabel("update")
     for axes in drawing.left:

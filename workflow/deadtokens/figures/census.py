@@ -157,7 +157,7 @@ def _draw_bars(axes: Axes, rows: pd.DataFrame, population: str) -> None:
     axes.margins(x=0.15)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_formatter(style.thousands())
+    axes.xaxis.set_major_formatter(style.THOUSANDS)
 
 
 def _draw_ranks(axes: Axes, rows: pd.DataFrame) -> None:
@@ -167,7 +167,7 @@ def _draw_ranks(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xlabel("rank of the token")
     axes.set_ylabel("occurrences in the training text")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(style.thousands())
+        axis.set_major_formatter(style.THOUSANDS)
         axis.set_minor_locator(NullLocator())
     note = f"the {dead:,} dead tokens\noccur 0 times: not drawn"
     axes.text(0.03, 0.04, note, transform=axes.transAxes, va="bottom", fontsize=7.5)

@@ -17,11 +17,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import LogScaleWithZero, grid, label_updates
 from deadtokens.figures.bins import even_starts
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.grid import grid
 from deadtokens.figures.lines import divergence_entries
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
 from deadtokens.figures.runs import Run, experiment, longest, open_runs, populations
 
@@ -82,7 +81,7 @@ def draw(table: pd.DataFrame) -> Figure:
         scale.apply(axes)
         draw_bands(axes, rows, "displacement", scale)
         if axes in drawing.lowest:
-            style.label_updates(axes, table)
+            label_updates(axes, table)
     style.set_titles(drawing.figure, titles)
     for axes in drawing.left:
         axes.set_ylabel("displacement of a token\nby one update (L2 norm)")

@@ -19,10 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import LogScaleWithZero, grid, label_powers
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.grid import grid
-from deadtokens.figures.logscale import label_powers
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 INTENDED, REALISED, EXAMPLE, CURVE = "intended", "realised", "example", "|g| / (|g| + eps)"

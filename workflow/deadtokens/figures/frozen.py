@@ -17,6 +17,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_updates
 from deadtokens.figures.bins import HIGHEST, even_starts
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -90,7 +91,7 @@ def draw(table: pd.DataFrame) -> Figure:
     panels = figure.subplots(1, len(kinds), sharex=True, sharey=True)
     titles = {}
     for axes, population in zip(panels, kinds, strict=True):
-        style.label_updates(axes, table)
+        label_updates(axes, table)
         rows = table[table["population"] == population]
         axes.set_ylim(-0.03, 1.03)
         draw_runs(axes, rows, "frozen_fraction", by_group)

@@ -154,7 +154,7 @@ def _draw_shares(
     axes.set_xlabel("state (updates applied)")
     axes.set_ylabel("share of the gradient of the input rows")
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(style.thousands())
+    axes.xaxis.set_major_formatter(style.THOUSANDS)
 
 
 def _stroke(path: tuple[str, int], color: str) -> dict:

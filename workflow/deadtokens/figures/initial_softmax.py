@@ -27,9 +27,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_powers
 from deadtokens.figures.columns import typed
 from deadtokens.figures.inputs import open_dataset
-from deadtokens.figures.logscale import label_powers
 
 MEASURED = ("dead_probability", "typical_dead_probability", "dead_gradient", "live_gradient")
 PREDICTED = (

@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_updates
 from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts, gathered, longest_bin
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -151,7 +152,7 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.plot(ends["update"], ends["loss"], **DOTTED)
     _scale(axes, pd.concat([table[LOWEST], table["loss"], table[HIGHEST]]))
     axes.set_ylabel(_loss_label(_window(table)))
-    style.label_updates(axes, curves)
+    label_updates(axes, curves)
     mark_divergences(axes, curves, "loss", "group", by_group)
     style.legend_below(figure, _legend(curves, uniform, by_group))
     return figure

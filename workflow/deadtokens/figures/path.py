@@ -24,8 +24,8 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import grid
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.grid import grid
 from deadtokens.figures.runs import Run, described, drawn, experiment, open_runs, thinning
 
 CENTROID, CLOUD, END = "centroid", "cloud", "end"
@@ -159,7 +159,7 @@ def _add_scale(figure: Figure, norm: LogNorm) -> None:
     colours = ScalarMappable(norm, COLORS)
     bar = figure.colorbar(colours, ax=figure.axes, label="update", shrink=0.9, aspect=30)
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if norm.vmax < 50 else (1,)))
-    bar.ax.yaxis.set_major_formatter(style.thousands())
+    bar.ax.yaxis.set_major_formatter(style.THOUSANDS)
     bar.ax.minorticks_off()
 
 

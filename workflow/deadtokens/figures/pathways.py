@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_log_updates, label_powers
 from deadtokens.figures.bins import bin_starts, gathered, middles
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -32,7 +33,6 @@ from deadtokens.figures.lines import (
     mark_divergences,
     range_entries,
 )
-from deadtokens.figures.logscale import label_log_updates, label_powers
 from deadtokens.figures.runs import (
     DIVERGED,
     Run,

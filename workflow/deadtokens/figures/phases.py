@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_log_updates
 from deadtokens.figures.bins import averaged, bin_starts
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.logscale import label_log_updates
 from deadtokens.figures.runs import Run, described, experiment, open_runs, populations
 
 GRID = "bfloat16"

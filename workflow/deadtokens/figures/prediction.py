@@ -25,6 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_log_updates, label_powers
 from deadtokens.figures.bins import bin_starts, gathered
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -34,7 +35,6 @@ from deadtokens.figures.lines import (
     range_entries,
     strokes,
 )
-from deadtokens.figures.logscale import label_log_updates, label_powers
 from deadtokens.figures.runs import (
     DIVERGED,
     MEAN,

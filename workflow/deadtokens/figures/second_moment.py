@@ -20,10 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import STRIP_COLOR, grid, label_powers, power_of_ten
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.grid import grid
-from deadtokens.figures.logscale import label_powers
-from deadtokens.figures.logzero import STRIP_COLOR
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 TOKEN, LINE = "token", "straight line"
@@ -136,7 +134,7 @@ def _label_frequencies(axes: Axes, positive: pd.Series, has_zero: bool) -> None:
     strip = (rarest / ZERO**2, rarest / ZERO**0.5)
     axes.axvspan(*strip, color=STRIP_COLOR, zorder=0)
     powers = range(int(np.ceil(decades[0] - 0.1)), int(np.floor(decades[1] + 0.3)) + 1)
-    ticks = {rarest / ZERO: "0", **{10.0**power: style.power_of_ten(power) for power in powers}}
+    ticks = {rarest / ZERO: "0", **{10.0**power: power_of_ten(power) for power in powers}}
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(left=strip[0])

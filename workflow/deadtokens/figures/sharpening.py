@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import LogScaleWithZero, label_updates
 from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts, gathered, middles
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -35,7 +36,6 @@ from deadtokens.figures.lines import (
     range_entries,
     strokes,
 )
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import EACH, Run, described, end_of, experiment, longest, open_runs
 
 LIMIT_COLOR = "#c8102e"
@@ -121,7 +121,7 @@ def draw(table: pd.DataFrame) -> Figure:
         if len(rows):
             _draw_panel(axes, rows, by_group)
     if len(table):
-        style.label_updates(panels[-1], table)
+        label_updates(panels[-1], table)
     zero = LogScaleWithZero.spanning(_seen(table[table["quantity"] != LINEAR])).entries()
     limit = (Line2D([], [], color=LIMIT_COLOR, linewidth=0.8), "the limit named above the panel")
     entries = [*group_entries(table, by_group), *range_entries(table), limit, *zero]

@@ -18,9 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import grid, label_log_updates
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.grid import grid
-from deadtokens.figures.logscale import label_log_updates
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 NEEDED = ("strata", "strata_update", "strata_token", "dead")

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_updates
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
@@ -103,7 +104,7 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(words if len(rows) else f"{words}\nno dead tokens")
         if len(table):
-            style.label_updates(axes, table)
+            label_updates(axes, table)
         _draw_panel(axes, rows, by_group)
     panels[0].set_ylabel("fraction of dead tokens\nwhose freezing is still to come")
     band = (Patch(color=style.NEUTRAL, alpha=0.25, linewidth=0), "95 % band of a curve, pointwise")

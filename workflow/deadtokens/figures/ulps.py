@@ -23,10 +23,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import LogScaleWithZero, label_updates
 from deadtokens.figures.bins import even_starts
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import divergence_entries
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
 from deadtokens.figures.runs import Run, experiment, longest, open_runs, populations
 
@@ -115,7 +115,7 @@ def draw(table: pd.DataFrame) -> Figure:
             draw_bands(axes, rows, "ulps", scale)
             titles[axes] = style.as_drawn(rows["label"].iloc[0], 42)
             axes.set_ylabel(AXES[measure])
-            style.label_updates(axes, table)
+            label_updates(axes, table)
             axes.set_xlabel(axes.get_xlabel() if run == runs[-1] else "")
         row[1].axhline(WALL, color=WALL_COLOR, linewidth=0.8)
     style.set_titles(figure, titles)
