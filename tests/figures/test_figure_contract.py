@@ -1,6 +1,8 @@
 """What holds for every figure, whatever it shows; `examples` has what each is drawn from."""
 
 import sys
+from html import escape
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,18 +76,26 @@ def test_no_text_overlaps_in_a_crowd(name, crowd):
     assert misplaced_texts(figure) == []
 
 
-def rendered(path):
-    wildcards = SimpleNamespace(experiment="a_*b`|_")
-    text = Environment(undefined=StrictUndefined, autoescape=False).from_string(path.read_text())
+def rendered(template, caption=""):
+    snakemake = SimpleNamespace(
+        wildcards=SimpleNamespace(experiment="a_*b`|_"), params=SimpleNamespace(caption=caption)
+    )
+    text = (REPORT / template).read_text(encoding="utf-8")
+    rst = Environment(undefined=StrictUndefined, autoescape=False).from_string(text)
     strict = {"halt_level": 2, "report_level": 1}
-    source = text.render(snakemake=SimpleNamespace(wildcards=wildcards))
+    source = rst.render(snakemake=snakemake)
     return publish_parts(source, writer="html", settings_overrides=strict)["html_body"]
 
 
 @pytest.mark.parametrize("name", [*FIGURES, ANIMATION])
 def test_caption_is_valid_and_names_the_experiment(name):
-    assert "a_*b`|_</span></tt>" in rendered(REPORT / f"{name}.rst")
+    module = import_module(f"deadtokens.figures.{name}")
+    summary, _, text = module.__doc__.partition("\n\n")
+    assert len(text.split()) > 40
+    page = rendered("figure.rst", module.__doc__)
+    assert "a_*b`|_</span></tt>" in page
+    assert escape(summary, quote=False) in page
 
 
 def test_front_page_is_valid():
-    assert "dead token" in rendered(REPORT / "workflow.rst")
+    assert "dead token" in rendered("workflow.rst")

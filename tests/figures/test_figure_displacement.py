@@ -5,7 +5,7 @@ from figures.figure_data import QUANTILES, diverged, moving, shown_texts
 from matplotlib.figure import Figure
 
 from deadtokens.figures import displacement, style
-from deadtokens.figures.logzero import LogScaleWithZero
+from deadtokens.figures.axes import LogScaleWithZero
 
 
 def median_line(axes, population):

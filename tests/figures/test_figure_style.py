@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from deadtokens.figures import directions, style
+from deadtokens.figures.axes import label_updates, power_of_ten
 from deadtokens.study.figures import ANIMATION, FIGURES
 
 
@@ -118,7 +119,7 @@ def test_the_users_matplotlibrc_does_not_matter(monkeypatch):
 def test_axis_of_updates_says_what_is_left_out():
     def label(updates, **columns):
         axes = example().axes[0]
-        style.label_updates(axes, pd.DataFrame({"update": updates, **columns}))
+        label_updates(axes, pd.DataFrame({"update": updates, **columns}))
         return axes.get_xlabel()
 
     assert label([1, 2, 3, 4]) == "update"
@@ -129,7 +130,7 @@ def test_axis_of_updates_says_what_is_left_out():
 
 
 def test_numbers_in_labels():
-    assert style.power_of_ten(-12) == "10⁻¹²"
+    assert power_of_ten(-12) == "10⁻¹²"
     assert style.number_of(pd.Series([1012, 1012])) == "1,012"
     assert style.number_of(pd.Series([2249, 1012])) == "1,012–2,249"
 

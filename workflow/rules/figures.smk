@@ -2,7 +2,7 @@
 
 REQUIRED INPUTS:
 
-    results/runs/{run}/steps-{steps}/: see FIGURES in common.smk
+    results/runs/{run}/steps-{steps}/: see FIGURES in deadtokens.study.figures, FOLDERS in common.smk
     results/runs/{run}/initial_softmax.nc
     results/vocabularies/{vocabulary}/census.nc
     results/benchmarks/{run}/storage.nc, tensors.nc
@@ -23,7 +23,7 @@ for figure in FIGURES:
         output:
             png=report(
                 f"results/figures/{{experiment}}/{figure}.png",
-                caption=f"../report/{figure}.rst",
+                caption="../report/figure.rst",
                 category="{experiment}",
                 labels={"figure": figure},
             ),
@@ -36,6 +36,7 @@ for figure in FIGURES:
         params:
             figure=figure,
             title=experiment_title,
+            caption=caption(figure),
             code=code(f"figures.{figure}"),
         shell:
             """
@@ -53,7 +54,7 @@ rule draw_animation:
     output:
         report(
             "results/figures/{experiment}/drift.gif",
-            caption="../report/animation.rst",
+            caption="../report/figure.rst",
             category="{experiment}",
             labels={"figure": "drift"},
         ),
@@ -62,6 +63,7 @@ rule draw_animation:
     conda:
         ENVIRONMENT
     params:
+        caption=caption("animation"),
         code=code("figures.animation"),
     shell:
         """

@@ -1,4 +1,14 @@
-"""Figure: how old the gradients are that move the cloud of dead tokens."""
+"""How old the gradients are that move the cloud of dead tokens.
+
+Momentum is old gradients: the first moment is unrolled exactly into the gradients of which it is
+the average, and what each age adds to the update of the centroid is projected on the centroid's
+displacement and summed over a range of updates. A bar is one high in all: what pushes along the
+displacement stands above zero, what pulls back below. The black line is what remains: the update
+that the gradients, present and past, ask for. The recorded moment is rounded itself, and what that
+adds is a part of its own. The strip names, by its colour, the part that pushes most, and its share
+of what remains. "At rest": the centroid did not move at all. Runs that differ only in their seed
+are summed up. Weight decay and the rounding of the weights are not in this figure.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,11 @@
-"""Figure: how many recorded values a replay of the optimizer gets wrong, controls beside it."""
+"""How many recorded values a replay of the optimizer gets wrong, controls beside it.
+
+From the first state, zero moments and the recorded gradients alone, the optimizer of each run of
+the experiment is replayed over all updates and compared with the recorded W and moments, bit by
+bit; with those that are not recorded, by the checksums that training took of every state. At the
+left the run's own update; the others are controls, wrong on purpose, over the first updates: they
+show that the comparison can fail. The strip at the bottom holds exact zeros.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +18,9 @@ from matplotlib.lines import Line2D
 from deadtokens.audit.reading import read_audit
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import MARKERS, strokes
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import STEPS, Run, described, experiment, from_file
 
 REPLAY = "the run's own update"

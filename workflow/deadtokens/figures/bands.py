@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import stacks, style
-from deadtokens.figures.grid import titled_grid
+from deadtokens.figures.axes import titled_grid
 from deadtokens.figures.runs import Run, experiment, longest
 
 PER_DECADE = 2  # ranges of updates

@@ -1,4 +1,14 @@
-"""Figure: how much of the dead tokens' motion is common, and how coherent it is."""
+"""How much of the dead tokens' motion is common, and how coherent it is.
+
+Above the motion by each update, split into bulk, the step of their centroid, and thermal, the root
+mean square displacement relative to it; the squares of the two sum to the mean squared
+displacement. Below at the left the bulk's share of that sum: 1 if all move alike, one over the
+number of tokens if each goes its own way; tokens at rest count as displacement zero. At the right
+the mean cosine between the displacements of two tokens that moved: 0 for independent directions;
+drawn where at least 10 moved. Where few tokens move, both are noisy. Of more than 100 updates bins
+are drawn: the median of a bin as a line, shaded the range of all its updates. A cross marks the
+last update of a run that diverged.
+"""
 
 from collections.abc import Sequence
 
@@ -8,6 +18,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import LogScaleWithZero, label_updates
 from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -17,7 +28,6 @@ from deadtokens.figures.lines import (
     range_entries,
     strokes,
 )
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import (
     EACH,
     Run,
@@ -112,7 +122,7 @@ def draw(table: pd.DataFrame) -> Figure:
         draw_runs(axes, rows, "value", by_group)
         axes.set_title(title)
     for axes in panels[1]:
-        style.label_updates(axes, table)
+        label_updates(axes, table)
     panels[0, 0].set_ylabel("displacement of dead tokens\nby one update (L2 norm)")
     panels[1, 0].set_ylabel(f"dead tokens\n(n = {style.number_of(table['tokens'].dropna())})")
     entries = [*group_entries(table, by_group), *range_entries(table), *divergence_entries(table)]

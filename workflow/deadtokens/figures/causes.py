@@ -1,4 +1,16 @@
-"""Figure: why the components of dead tokens stood still, as parts of all their components."""
+"""Why the components of dead tokens stood still, as parts of all their components.
+
+At each update (averaged over bins; the axis is logarithmic) the areas are fractions of *all*
+components of dead tokens: grey on top moved, each colour below stood still, bit for bit, for one
+cause. Blue: even exact first and second moments, replayed in float32 from the recorded gradients,
+would give an update that rounding to nearest loses. Yellow: with the recorded moments the update,
+computed exactly, would move the component; a rounding inside the update held it or, where results
+are rounded stochastically, chance. The other colours: exact moments would move it, the recorded
+ones do not, and the colour says which of them had to be exact. This is a counterfactual along the
+recorded gradients, one update at a time. It does not say what a training with exact moments would
+have become: the weights would have moved, and so would the gradients. Under stochastic rounding
+blue does not mean that the update was bound to be lost.
+"""
 
 from collections.abc import Sequence
 

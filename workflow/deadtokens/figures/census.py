@@ -1,4 +1,13 @@
-"""Figure: the vocabulary's dead tokens by cause, its live ones by script and by frequency."""
+"""The vocabulary's dead tokens by cause, its live ones by script and by frequency.
+
+Counted over the whole tokenized training text. A dead token (called an unused token in the
+literature) never occurs in it; here all others are called live, though a run may meet some of them
+in no batch (in figures of runs: never sampled). Left: the dead tokens by cause and the live tokens
+by script. Right: how often each live token occurs, by rank. Causes, the first that holds: *byte
+never used*, a byte that the text does not contain; *always absorbed*, the text contains the string,
+but the tokenizer makes other tokens of it every time; *other script*, a character of it certainly
+belongs to a script that the text does not use; *string never occurs*, all the rest.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -148,7 +157,7 @@ def _draw_bars(axes: Axes, rows: pd.DataFrame, population: str) -> None:
     axes.margins(x=0.15)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_formatter(style.thousands())
+    axes.xaxis.set_major_formatter(style.THOUSANDS)
 
 
 def _draw_ranks(axes: Axes, rows: pd.DataFrame) -> None:
@@ -158,7 +167,7 @@ def _draw_ranks(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xlabel("rank of the token")
     axes.set_ylabel("occurrences in the training text")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(style.thousands())
+        axis.set_major_formatter(style.THOUSANDS)
         axis.set_minor_locator(NullLocator())
     note = f"the {dead:,} dead tokens\noccur 0 times: not drawn"
     axes.text(0.03, 0.04, note, transform=axes.transAxes, va="bottom", fontsize=7.5)

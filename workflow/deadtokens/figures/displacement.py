@@ -1,4 +1,13 @@
-"""Figure: how far one update moves a token, as quantiles over dead and over live tokens."""
+"""How far one update moves a token, as quantiles over dead and over live tokens.
+
+Drawn is the displacement, the L2 norm of W[t] - W[t-1]. Lines are medians over the dead tokens,
+over the live ones (which stood in a batch of the run) and, where there are any, over those that
+occur in the text but stood in none; bands hold the middle 50 % and the middle 90 % of dead and of
+live ones. Of more than 100 updates bins are drawn: the line is the median of a bin's medians, and
+within the bands those parts of the tokens lie at each of its updates. The axis is logarithmic down
+to the shaded strip, which shows displacements that are exactly 0: where the median lies in it, at
+least half of the tokens did not move.
+"""
 
 from collections.abc import Sequence
 
@@ -8,11 +17,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import LogScaleWithZero, grid, label_updates
 from deadtokens.figures.bins import even_starts
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.grid import grid
 from deadtokens.figures.lines import divergence_entries
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
 from deadtokens.figures.runs import Run, experiment, longest, open_runs, populations
 
@@ -73,7 +81,7 @@ def draw(table: pd.DataFrame) -> Figure:
         scale.apply(axes)
         draw_bands(axes, rows, "displacement", scale)
         if axes in drawing.lowest:
-            style.label_updates(axes, table)
+            label_updates(axes, table)
     style.set_titles(drawing.figure, titles)
     for axes in drawing.left:
         axes.set_ylabel("displacement of a token\nby one update (L2 norm)")

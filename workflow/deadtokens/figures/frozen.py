@@ -1,6 +1,12 @@
-"""Figure: the fraction of tokens that an update left frozen, dead tokens beside live ones.
+"""The fraction of tokens that an update left frozen, dead tokens beside live ones.
 
-Frozen at t means bitwise unchanged by update t.
+Dead tokens never occur in the training text; live ones stood in a batch of the run; those that
+stood in none, where there are any, were never sampled. A token is frozen at update t if that update
+left all components of its row bitwise unchanged; a falling line is a thaw. Of more than 100 updates
+bins are drawn: the median of a bin as a line, shaded the range of its updates, over all runs of one
+colour. A fraction that jumps from one update to the next is a high band. Runs that differ only in
+their seed share a colour: thin lines are single runs, the other line is their mean. A cross marks
+the last update of a run that diverged.
 """
 
 from collections.abc import Sequence
@@ -11,6 +17,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_updates
 from deadtokens.figures.bins import HIGHEST, even_starts
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -84,7 +91,7 @@ def draw(table: pd.DataFrame) -> Figure:
     panels = figure.subplots(1, len(kinds), sharex=True, sharey=True)
     titles = {}
     for axes, population in zip(panels, kinds, strict=True):
-        style.label_updates(axes, table)
+        label_updates(axes, table)
         rows = table[table["population"] == population]
         axes.set_ylim(-0.03, 1.03)
         draw_runs(axes, rows, "frozen_fraction", by_group)

@@ -1,7 +1,10 @@
-"""Figure: the training loss of an experiment's runs.
+"""The training loss: the mean cross-entropy of the batch at each update.
 
-What is drawn: each update's loss (faint), its centred moving mean (bold), the mean over runs that
-differ in their seed only, and the loss of the uniform prediction, ln V.
+It is given in nats per token. Faint lines show single updates, or, of more than 100, shaded bands
+the range of bins of updates; the other lines are a centred moving mean, whose window is narrower at
+the start and ends with the run; runs that differ only in their seed share a colour, and their mean
+is drawn as far as all of them go. The dotted line is ln V, the loss of a model that gives each of
+the V tokens the same probability. A cross marks the last update of a run that diverged.
 """
 
 from collections.abc import Sequence
@@ -15,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_updates
 from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts, gathered, longest_bin
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -148,7 +152,7 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.plot(ends["update"], ends["loss"], **DOTTED)
     _scale(axes, pd.concat([table[LOWEST], table["loss"], table[HIGHEST]]))
     axes.set_ylabel(_loss_label(_window(table)))
-    style.label_updates(axes, curves)
+    label_updates(axes, curves)
     mark_divergences(axes, curves, "loss", "group", by_group)
     style.legend_below(figure, _legend(curves, uniform, by_group))
     return figure

@@ -1,4 +1,13 @@
-"""Figure: the path of the dead tokens' centroid in its plane, with the cloud at marked states."""
+"""The path of the dead tokens' centroid in its plane, with the cloud at marked states.
+
+The plane is that of the first two principal components of the centroid's own positions at all
+states; its start is the origin. Colour is the update, on a logarithmic scale. Ellipses hold the
+cloud at seven states, early ones closer together in time, drawn at two standard deviations within
+the plane. Titles give the share of the path's variance that lies in the plane, and the efficiency:
+distance from the start over the length of the way. At most about 2,000 states are joined, evenly
+spaced. Every run has a plane of its own: lengths compare between panels, directions do not. Steps
+out of the plane, and the cloud's extent across it, are not seen.
+"""
 
 from collections.abc import Sequence
 
@@ -15,8 +24,8 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import grid
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.grid import grid
 from deadtokens.figures.runs import Run, described, drawn, experiment, open_runs, thinning
 
 CENTROID, CLOUD, END = "centroid", "cloud", "end"
@@ -150,7 +159,7 @@ def _add_scale(figure: Figure, norm: LogNorm) -> None:
     colours = ScalarMappable(norm, COLORS)
     bar = figure.colorbar(colours, ax=figure.axes, label="update", shrink=0.9, aspect=30)
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if norm.vmax < 50 else (1,)))
-    bar.ax.yaxis.set_major_formatter(style.thousands())
+    bar.ax.yaxis.set_major_formatter(style.THOUSANDS)
     bar.ax.minorticks_off()
 
 

@@ -1,4 +1,18 @@
-"""Figure: the two ways by which gradients reach W, and what sums to zero over the vocabulary."""
+"""The two ways by which gradients reach W, and what sums to zero over the vocabulary.
+
+Left: the norm of a row's gradient before clipping, root mean square over the dead tokens, the live
+ones (which stood in a batch of the run) and those of the text that stood in none: of the recorded
+gradient (over the factor by which it was clipped, if it was), and of its input side (the token is
+read) and output side (the token is scored). Where both sides are recorded (``record.pathways``)
+they are lines; else triangles are probes, in which autograd kept the sides apart, dense early and
+sparse late; between them the sides are not known. A dead token is never read: its input side is
+exactly zero and is not drawn, its output side lies on the recorded gradient. Right: the sum of the
+gradient over the vocabulary, over the sum of the rows' norms. The output side sums to zero up to
+rounding; the whole gradient of a tied W does not, because of its input side. Where W is untied, its
+gradient is the output side alone, and the input side shown is that of the embedding. Of many
+updates bins are drawn, evenly long on the axis: the median of a bin as a line, shaded the range of
+its updates.
+"""
 
 from collections.abc import Sequence
 
@@ -10,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_log_updates, label_powers
 from deadtokens.figures.bins import bin_starts, gathered, middles
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -18,7 +33,6 @@ from deadtokens.figures.lines import (
     mark_divergences,
     range_entries,
 )
-from deadtokens.figures.logscale import label_log_updates, label_powers
 from deadtokens.figures.runs import (
     DIVERGED,
     Run,

@@ -1,4 +1,16 @@
-"""Figure: the shares of tokens in the phases early, midlife, late and frozen."""
+"""The shares of tokens in the phases early, midlife, late and frozen.
+
+Apart are dead tokens, live ones (which stood in a batch of the run) and, where there are any, those
+that occur in the text but stood in no batch. The axis of updates is logarithmic. How far an update
+moved a token is counted in steps of bfloat16's grid, in every regime, a float32 weight standing
+where rounding to nearest (ties to even), as a cast does it, puts it on that grid: early, the L2
+norm over the D components is above √D steps; midlife, some component moved by more than one step;
+late, none by more than one; frozen, no bit of the bfloat16 changed. Each bar is the mean over the
+updates between its edges. A token of a float32 run can be frozen here and still move between two
+numbers of bfloat16: this figure compares regimes, the figure ``frozen`` counts recorded bits. A
+component close to zero crosses many steps of the fine grid there with a small displacement, so that
+tokens can look early at late updates.
+"""
 
 from collections.abc import Sequence
 

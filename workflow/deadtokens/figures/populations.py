@@ -8,9 +8,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import style
+from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.bins import HIGHEST, LOWEST, gathered, longest_bin, middles
 from deadtokens.figures.lines import mark_divergences
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import EACH, Run, described, end_of, populations
 
 MEDIAN = 0.5

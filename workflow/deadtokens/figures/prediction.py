@@ -1,4 +1,18 @@
-"""Figure: how sharp the prediction is over training, and what it leaves to a dead token."""
+"""How sharp the prediction is over training, and what it leaves to a dead token.
+
+Left: marks are the entropy of the prediction at a position, averaged over the batch, at the probed
+updates; lines are the entropy of the batch's mean prediction, recorded at every update: never
+lower, and higher by as much as positions expect different tokens. Middle: the temperature of the
+prediction at the probed updates, which is one over the standard deviation of a position's logits
+(geometric mean over positions), of all tokens and of live tokens alone. Halving it by nothing but
+larger logits would be pure sharpening; where dead tokens sink together they widen the spread of all
+logits, but not that of the live ones. Right: the probability that a dead token gets, mean over dead
+tokens and positions. The gradient of a dead row is this probability times a hidden state. Dotted: a
+prediction that gives each token the same; its temperature is infinite. Runs that differ only in
+their seed share a colour. A cross, left and right, marks the last update of a run that diverged.
+What these do to gradient and displacement, is in the figure ``sharpening``. Of many updates bins
+are drawn, evenly long on the axis: the median of a bin as a line, shaded the range of its updates.
+"""
 
 from collections.abc import Sequence
 
@@ -11,6 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_log_updates, label_powers
 from deadtokens.figures.bins import bin_starts, gathered
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -20,7 +35,6 @@ from deadtokens.figures.lines import (
     range_entries,
     strokes,
 )
-from deadtokens.figures.logscale import label_log_updates, label_powers
 from deadtokens.figures.runs import (
     DIVERGED,
     MEAN,

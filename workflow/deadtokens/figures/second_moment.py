@@ -1,4 +1,13 @@
-"""Figure: Adam's second moment of each token against how often the token occurs."""
+"""Adam's second moment of each token against how often the token occurs.
+
+The second moment is that of the token's row after the run's last update, corrected for bias and
+averaged over components; the frequency is counted in the training text. Dead tokens, which never
+occur, stand in the strip at the left; tokens that occur, but stood in no batch of the run, have a
+colour of their own. The line is the least-squares straight line on linear axes, fitted through all
+tokens, with its R²; on these logarithmic axes it bends. A token's gradients are large at its own
+occurrences and small elsewhere, so their mean square grows with the frequency. A bfloat16 second
+moment that can no longer fall, as with beta2 = 0.999, keeps the size of earlier gradients.
+"""
 
 from collections.abc import Sequence
 
@@ -11,10 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import STRIP_COLOR, grid, label_powers, power_of_ten
 from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.grid import grid
-from deadtokens.figures.logscale import label_powers
-from deadtokens.figures.logzero import STRIP_COLOR
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
 TOKEN, LINE = "token", "straight line"
@@ -127,7 +134,7 @@ def _label_frequencies(axes: Axes, positive: pd.Series, has_zero: bool) -> None:
     strip = (rarest / ZERO**2, rarest / ZERO**0.5)
     axes.axvspan(*strip, color=STRIP_COLOR, zorder=0)
     powers = range(int(np.ceil(decades[0] - 0.1)), int(np.floor(decades[1] + 0.3)) + 1)
-    ticks = {rarest / ZERO: "0", **{10.0**power: style.power_of_ten(power) for power in powers}}
+    ticks = {rarest / ZERO: "0", **{10.0**power: power_of_ten(power) for power in powers}}
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(left=strip[0])

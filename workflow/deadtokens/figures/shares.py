@@ -1,4 +1,15 @@
-"""Figure: which term of the update moves the cloud of dead tokens, by ranges of updates."""
+"""Which term of the update moves the cloud of dead tokens, by ranges of updates.
+
+The displacement of the dead tokens' centroid by each update is the sum of four terms: the present
+gradient, momentum (past gradients), weight decay and rounding. Each is projected on the
+displacement itself and summed over a range of updates. A bar is one high in all: what pushes along
+the displacement stands above zero, what pulls back below, and the black line is what remains, the
+displacement. The strip names, by its colour, the term that pushes most, and its share of the
+displacement: more than 100 % where another term takes a part back, several times the displacement
+(×) where rounding takes back most of it. "At rest": the centroid did not move at all. Runs that
+differ only in their seed are summed up. The figure says which term of the optimizer's formula moved
+the cloud along the recorded gradients, not what would have happened without that term.
+"""
 
 from collections.abc import Sequence
 

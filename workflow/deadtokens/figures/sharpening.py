@@ -1,4 +1,19 @@
-"""Figure: from the softmax to the wall: what drives the dead tokens' weights, and their motion."""
+"""From the softmax to the wall of rounding: what drives the dead tokens, and their motion.
+
+Downwards: the probability that the model gives a dead token (median over tokens); the size of its
+gradient; the rate at which that size fell over the last 100 updates, in red the fastest rate at
+which the root of the second moment could have fallen over them in exact arithmetic, without any new
+gradient; that root, with eps in red; the ratio of gradient and root; the size of Adam's update
+before rounding over half an ulp of bfloat16; and the displacement that was recorded (its mean,
+because its median is 0 once most components stand still). Except for the first and the last panel
+these are medians over all components of a sample of the dead tokens: all those in every k-th
+stretch of the vocabulary, at least about 256 (attribute ``sampled_tokens`` of ``sharpening.nc``).
+Adam divides a gradient's scale out where the rate lies below its red line and the root far above
+eps; where the rate lies above, the ratio falls with the gradient. Update and root are computed from
+the recorded moments in float32: moments that are bfloat16 may have stopped changing themselves,
+which this figure does not separate. Of more than 100 updates bins are drawn: the median of a bin as
+a line, shaded the range of all its updates.
+"""
 
 from collections.abc import Sequence
 
@@ -10,6 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import LogScaleWithZero, label_updates
 from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts, gathered, middles
 from deadtokens.figures.columns import NAMES, in_bins, typed
 from deadtokens.figures.lines import (
@@ -20,7 +36,6 @@ from deadtokens.figures.lines import (
     range_entries,
     strokes,
 )
-from deadtokens.figures.logzero import LogScaleWithZero
 from deadtokens.figures.runs import EACH, Run, described, end_of, experiment, longest, open_runs
 
 LIMIT_COLOR = "#c8102e"
@@ -106,7 +121,7 @@ def draw(table: pd.DataFrame) -> Figure:
         if len(rows):
             _draw_panel(axes, rows, by_group)
     if len(table):
-        style.label_updates(panels[-1], table)
+        label_updates(panels[-1], table)
     zero = LogScaleWithZero.spanning(_seen(table[table["quantity"] != LINEAR])).entries()
     limit = (Line2D([], [], color=LIMIT_COLOR, linewidth=0.8), "the limit named above the panel")
     entries = [*group_entries(table, by_group), *range_entries(table), limit, *zero]

@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import style
+from deadtokens.figures.axes import label_log_updates, titled_grid
 from deadtokens.figures.columns import typed
-from deadtokens.figures.grid import titled_grid
-from deadtokens.figures.logscale import label_log_updates
 from deadtokens.figures.runs import Run
 
 Parts = Mapping[str, tuple[str, str]]  # colour and words of each, by its name

@@ -19,9 +19,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-from deadtokens.figures.bins import longest_bin
 
 FONT = "DejaVu Sans"
 FULL_WIDTH = 17 / 2.54  # inches: the text width of an A4 page
@@ -29,6 +26,7 @@ DOTS_PER_INCH = 200
 LINE_HEIGHT = 0.17  # inches, of a line of the legend
 CHARACTERS_PER_LINE = 100
 NEUTRAL = "#777777"
+THOUSANDS = "{x:,.0f}"  # of ticks: whole numbers with separators
 INK = "0.15"  # grey: this and the ticks, marks and patches of LOOK are seaborn's "paper", "ticks"
 
 
@@ -192,39 +190,10 @@ def legend_below(figure: Figure, entries: Iterable[tuple[object, str]]) -> None:
     grow(figure, lines)
 
 
-def label_updates(axes: Axes, rows: pd.DataFrame) -> None:
-    """Label the axis of updates, and say so where not every update is drawn by itself."""
-    last = max(1, rows["update"].max(), *rows.get("last_update", pd.Series()).dropna())
-    axes.set_xlim(-0.02 * last, 1.02 * last)
-    axes.set_xlabel(f"update{_gathering(rows)}")
-    steps_of_ticks = [1, 2, 2.5, 5, 10]
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1, steps=steps_of_ticks))
-    axes.xaxis.set_major_formatter(thousands())
-
-
-def _gathering(rows: pd.DataFrame) -> str:
-    together = longest_bin(rows)
-    if together > 1:
-        return f" (in bins of {together})"
-    steps = np.diff(np.unique(rows["update"]))
-    every = int(np.median(steps)) if steps.size else 1
-    return f" (one in {every} drawn)" if every > 1 else ""
-
-
-def thousands() -> FuncFormatter:
-    """Write a tick as a whole number with separators."""
-    return FuncFormatter(lambda value, _: f"{value:,.0f}")
-
-
 def shades(ends: Sequence[str], number: int) -> list[str]:
     """Return so many colours at even steps from the first of `ends` to the last."""
     blend = LinearSegmentedColormap.from_list("blend", ends)
     return [to_hex(color) for color in blend(np.linspace(0, 1, number))]
-
-
-def power_of_ten(exponent: int) -> str:
-    """Write a power of ten without the markup that hostile labels could use too."""
-    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def populations_in(table: pd.DataFrame) -> list[str]:

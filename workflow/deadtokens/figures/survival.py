@@ -1,4 +1,14 @@
-"""Figure: the estimated fraction of dead tokens whose freezing is still to come."""
+"""The estimated fraction of dead tokens whose freezing is still to come.
+
+It is the Kaplan-Meier estimate of those whose freezing comes after each update. A token's freezing
+time is its last motion, bitwise on the recorded weights. The record ends, and what moves later is
+unknown: at the left only tokens that the last update moved count as not yet frozen, at the right
+also those whose last stillness is shorter than 10 updates or no longer than one that they broke
+before. What the left curves fall near their end can be made by the end itself: a longer record can
+show such tokens move again. The bands are 95 % at each single update, for independent tokens; steps
+shared by many tokens show that they are not independent, so the true uncertainty is larger. Of more
+than 2,000 updates every n-th is drawn, as the axis says: between them the curves only fall.
+"""
 
 from collections.abc import Sequence
 
@@ -9,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import label_updates
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.lines import (
     divergence_entries,
@@ -93,7 +104,7 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(words if len(rows) else f"{words}\nno dead tokens")
         if len(table):
-            style.label_updates(axes, table)
+            label_updates(axes, table)
         _draw_panel(axes, rows, by_group)
     panels[0].set_ylabel("fraction of dead tokens\nwhose freezing is still to come")
     band = (Patch(color=style.NEUTRAL, alpha=0.25, linewidth=0), "95 % band of a curve, pointwise")

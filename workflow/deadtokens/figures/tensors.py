@@ -1,4 +1,15 @@
-"""Figure: what each choice of recorded tensors costs on disk, which results it gives, and how."""
+"""Which of the four recorded tensors are needed, and what each choice of them costs.
+
+The first updates of the first run of the experiment, written once more with each choice of tensors
+and read back. Left: size on disk, and its share of the recorded bits of all four before
+compression; where tensors are replayed, the state before the first update and the checksums of
+every state are counted. Right: which results the choice gives, how many of all values read back
+differ in a bit from the run's, and the wall time of reading them per update. With gradients the
+missing tensors are replayed, bit for bit, so that every result follows; the *audit* then compares
+checksums where it has no values. W alone tells when tokens freeze and how they drift, but not why.
+The times hold for the machine that drew this report; sizes of later updates differ, because a W
+that settles shrinks more.
+"""
 
 from collections.abc import Sequence
 
