@@ -138,13 +138,12 @@ def _effects(data: xr.Dataset, prefix: str, axis: str, names: dict[str, str]) ->
 @style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
+    if table.empty:
+        return style.empty("no motion of dead tokens")
     runs = list(dict.fromkeys(table["run"]))
     row = min(MARGIN + RUN * len(runs), MOST)
     heights = [len(names) * row for names in ROWS.values()]
     figure = style.blank(height=sum(heights) + 2.0)
-    if table.empty:
-        figure.text(0.5, 0.5, "no motion of dead tokens", ha="center")
-        return figure
     grid = figure.add_gridspec(len(ROWS), 4, height_ratios=heights)
     by_group = strokes(table)
     for line, kind in enumerate(ROWS):

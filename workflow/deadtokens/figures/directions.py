@@ -99,9 +99,7 @@ def _rows(run: Run, source: str, centring: str) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     if table.empty:
-        figure = style.blank(height=2)
-        figure.text(0.5, 0.5, "no motion of dead tokens", ha="center")
-        return figure
+        return style.empty("no motion of dead tokens")
     groups = list(dict.fromkeys(table["group"]))
     rows = {name: list(dict.fromkeys(part["candidate"])) for name, part in _parts(table)}
     names = [style.as_drawn(group) for group in groups]

@@ -115,6 +115,13 @@ def blank(height: float) -> Figure:
     return Figure(figsize=(FULL_WIDTH, height), layout="constrained")
 
 
+def empty(reason: str) -> Figure:
+    """Return a figure that says why nothing is drawn."""
+    figure = blank(height=2)
+    figure.text(0.5, 0.5, reason, ha="center")
+    return figure
+
+
 def set_title(figure: Figure, title: str) -> None:
     """Write the title at the left above the panels, on as many lines as it needs."""
     lines = as_drawn(title, CHARACTERS_PER_LINE)

@@ -19,13 +19,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deadtokens.figures import command, style
-from deadtokens.figures.columns import typed
-from deadtokens.figures.inputs import open_dataset
-from deadtokens.figures.measurement import ATTRIBUTES, measured_rows
+from deadtokens.figures import command, measurement, style
+from deadtokens.figures.measurement import written
 
-QUANTITIES = ("stored_bytes", "read_time", "compared", "differing")
-NEEDED = (*QUANTITIES, "gives", "raw_bytes", "choice", "result")
+QUANTITIES = ("stored_bytes", "read_time", "compared", "differing", "gives", "raw_bytes")
 COLOR = "#1f5f8b"
 YES, NO = "yes", "–"
 DIFFERING, READING = "values that differ", "ms to read"
@@ -66,37 +63,40 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     UserError
         If there are several measurements.
     """
-    rows = measured_rows(datasets, "tensors.nc", NEEDED[:6], ["choice", "result"])
-    rows = rows.assign(
-        of_raw=rows["stored_bytes"] / rows["raw_bytes"],
-        read_milliseconds=rows["read_time"] * 1e3,
+    return measurement.table(
+        datasets,
+        QUANTITIES,
+        TYPES,
+        of_raw=lambda rows: rows["stored_bytes"] / rows["raw_bytes"],
+        read_milliseconds=lambda rows: rows["read_time"] * 1e3,
     )
-    return typed(rows.dropna(), TYPES).reset_index(drop=True)
 
 
 @style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
+    if table.empty:
+        return style.empty(measurement.NOTHING)
     choices = table.drop_duplicates("choice")
-    figure = style.blank(height=0.8 + 0.32 * max(1, len(choices)))
+    figure = style.blank(height=0.8 + 0.32 * len(choices))
     disk, grid = figure.subplots(1, 2, width_ratios=[1, 1.9], sharey=True)
     _draw_sizes(disk, choices)
     _draw_grid(grid, table, choices)
     disk.set_yticks(range(len(choices)), [style.as_drawn(name, 20) for name in choices["choice"]])
-    disk.set_ylim(max(1, len(choices)) - 0.5, -0.5)
-    about = _about(table)
+    disk.set_ylim(len(choices) - 0.5, -0.5)
+    record, machine = measurement.about(table)
+    lines = [" ".join(record), f"times: {', '.join(machine)}"]
+    about = "\n".join(style.as_drawn(line) for line in lines)
     figure.supxlabel(about, x=0.01, ha="left", fontsize=7.5)
-    style.grow(figure, max(0, about.count("\n") - 1))
     return figure
 
 
 def _draw_sizes(axes: Axes, choices: pd.DataFrame) -> None:
     """Draw a bar a choice, its size and its share of the raw bits beside it."""
-    axes.barh(range(len(choices)), choices["kilobytes"], height=0.6, color=COLOR)
-    for place, (size, share) in enumerate(choices[["kilobytes", "of_raw"]].itertuples(index=False)):
-        text = f"{size:,.0f} ({share:.2f})" if size >= 100 else f"{size:.2g} ({share:.2f})"
-        axes.annotate(text, (size, place), (3, 0), textcoords="offset points", va="center")
-    axes.set_xlim(0, 1.75 * choices["kilobytes"].max() if len(choices) else 1)
+    bars = axes.barh(range(len(choices)), choices["kilobytes"], height=0.6, color=COLOR)
+    sizes = zip(choices["kilobytes"], choices["of_raw"], strict=True)
+    axes.bar_label(bars, [f"{written(size)} ({share:.2f})" for size, share in sizes], padding=3)
+    axes.set_xlim(0, 1.75 * choices["kilobytes"].max())
     axes.set_title("kB per update on disk\n(share of raw bits)")
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
@@ -112,7 +112,10 @@ def _draw_grid(axes: Axes, table: pd.DataFrame, choices: pd.DataFrame) -> None:
     centres = np.cumsum(widths) - widths / 2
     for place, row in enumerate(choices.itertuples()):
         answers = [YES if given.loc[row.choice, result] else NO for result in results]
-        numbers = [f"{row.differing:,} of {row.compared:,}", f"{row.read_milliseconds:.2g}"]
+        numbers = [
+            f"{row.differing:,} of {row.compared:,}",
+            written(row.read_milliseconds),
+        ]
         for centre, text in zip(centres, [*answers, *numbers], strict=True):
             axes.text(centre, place, text, ha="center", va="center", fontsize=7)
     axes.set_xticks(centres, [style.as_drawn(column, 11) for column in columns], fontsize=7)
@@ -123,20 +126,11 @@ def _draw_grid(axes: Axes, table: pd.DataFrame, choices: pd.DataFrame) -> None:
         side.set_visible(False)
 
 
-def _about(table: pd.DataFrame) -> str:
-    if table.empty:
-        return "no update was recorded"
-    first = table.iloc[0]
-    cores = f"{first['measured_cores']} core{'s' if first['measured_cores'] > 1 else ''}"
-    run, machine = (style.as_drawn(first[name], 60) for name in ("run", "measured_on"))
-    return f"first {first['updates']:,} updates of {run}\ntimes: {cores}, {machine}"
-
-
 RECIPE = command.Recipe(
     name="tensors",
     title="Which tensors are needed",
     inputs="tensors.nc of a run",
-    open=lambda paths: [open_dataset(path, NEEDED, ATTRIBUTES) for path in paths],
+    open=measurement.opener([*QUANTITIES, "choice", "result"]),
     table=table,
     draw=draw,
 )
