@@ -39,7 +39,7 @@ def test_command_writes_a_figure_whose_csv_holds_all_that_is_drawn(name, tmp_pat
     assert sys.modules["matplotlib.pyplot"].get_fignums() == []  # no display is ever asked for
     pd.testing.assert_frame_equal(table, MODULES[name].table(datasets(name)), check_exact=True)
     figure = MODULES[name].draw(table)
-    style.set_title(figure, f"{MODULES[name].RECIPE.title}: {title}")
+    style.set_title(figure, MODULES[name].RECIPE.title, title)
     assert picture(figure, Creator=f"deadtokens figure {name}") == files[".png"]
 
 
@@ -72,7 +72,7 @@ def test_every_figure_has_its_crowd():
 @pytest.mark.parametrize(("name", "crowd"), CROWDS)
 def test_no_text_overlaps_in_a_crowd(name, crowd):
     figure = MODULES[name].draw(MODULES[name].table(CROWDS[name, crowd]()))
-    style.set_title(figure, MODULES[name].RECIPE.title)
+    style.set_title(figure, MODULES[name].RECIPE.title, "Why does " + "a token " * 30 + "stop?")
     assert misplaced_texts(figure) == []
 
 

@@ -11,6 +11,7 @@ from figures.figure_data import misplaced_texts, shown_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from deadtokens.figures import directions, style
 from deadtokens.figures.axes import label_updates, power_of_ten
@@ -78,9 +79,26 @@ def test_the_figure_grows_by_what_long_titles_need():
 @given(st.text(max_size=60))
 def test_any_title_can_be_drawn(title):
     figure = example()
-    style.set_title(figure, title)
+    style.set_title(figure, title, title)
     with style.look():
         figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("length", [1, 40])
+def test_the_experiment_stands_small_between_title_and_panels(length):
+    figure = example()
+    panel = figure.axes[0].get_window_extent().height
+    style.set_title(figure, "what is shown " * length, "whose runs " * length)
+    assert misplaced_texts(figure) == []
+    title, experiment = (
+        next(text for text in figure.findobj(Text) if text.get_text().startswith(start))
+        for start in ("what", "whose")
+    )
+    assert experiment.get_fontsize() < title.get_fontsize()
+    assert experiment.get_window_extent().y1 < title.get_window_extent().y0
+    (axes,) = figure.axes
+    assert experiment.get_window_extent().y0 > axes.get_window_extent().y1
+    assert axes.get_window_extent().height >= panel - 5
 
 
 def test_title_is_not_parsed_as_mathematics():

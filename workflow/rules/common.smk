@@ -210,7 +210,7 @@ def all_animations():
 
 
 def experiment_title(wildcards):
-    """Return what stands above an experiment's figures."""
+    """Return what stands small above an experiment's figures."""
     return study.experiments[wildcards.experiment].title
 
 

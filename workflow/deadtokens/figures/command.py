@@ -54,7 +54,7 @@ def make(recipe: Recipe, arguments: Sequence[str]) -> None:
     with _blaming(recipe, options.files):
         table = recipe.table(recipe.open(options.files))
         figure = recipe.draw(table)
-        style.set_title(figure, ": ".join(filter(None, [recipe.title, options.title])))
+        style.set_title(figure, recipe.title, options.title)
         product.check_replaceable(table)
         product.write(figure, table)
     log.info("figure %s: %s numbers drawn in %s", recipe.name, f"{len(table):,}", options.output)

@@ -19,12 +19,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.text import Annotation
 
 FONT = "DejaVu Sans"
 FULL_WIDTH = 17 / 2.54  # inches: the text width of an A4 page
 DOTS_PER_INCH = 200
 LINE_HEIGHT = 0.17  # inches, of a line of the legend
-CHARACTERS_PER_LINE = 100
+CHARACTERS_PER_LINE = {"title": 75, "experiment": 105}
 NEUTRAL = "#777777"
 THOUSANDS = "{x:,.0f}"  # of ticks: whole numbers with separators
 INK = "0.15"  # grey: this and the ticks, marks and patches of LOOK are seaborn's "paper", "ticks"
@@ -122,12 +123,21 @@ def empty(reason: str) -> Figure:
     return figure
 
 
-def set_title(figure: Figure, title: str) -> None:
-    """Write the title at the left above the panels, on as many lines as it needs."""
-    lines = as_drawn(title, CHARACTERS_PER_LINE)
+def set_title(figure: Figure, title: str, experiment: str = "") -> None:
+    """Write the title at the left above the panels, and small below it whose runs are drawn.
+
+    Both have as many lines as they need, for which the figure grows.
+    """
+    title = as_drawn(title, CHARACTERS_PER_LINE["title"])
+    experiment = as_drawn(experiment, CHARACTERS_PER_LINE["experiment"])
     with look():
-        figure.suptitle(lines, x=0.01, ha="left")
-    grow(figure, 1 + lines.count("\n"))
+        above = figure.suptitle(title, x=0.01, ha="left")
+        below = {"xycoords": above, "textcoords": "offset points", "va": "top", "color": NEUTRAL}
+        figure.add_artist(Annotation(experiment, (0, 0), (0, -2), fontsize=7, **below))
+    lines = 1 + experiment.count("\n") if experiment else 0
+    grow(figure, 1 + title.count("\n") + lines)
+    room = lines * LINE_HEIGHT / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - room))
 
 
 def set_titles(figure: Figure, titles: Mapping[Axes, str]) -> None:
