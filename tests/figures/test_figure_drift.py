@@ -120,9 +120,7 @@ def test_cells_within_chance_are_grey():
     "value, text", [(-0.004, ".00"), (-0.5, "−.50"), (1.0, "1.00"), (-1.0, "−1.00")]
 )
 def test_numbers_in_cells(value, text):
-    axes = directions.style.blank(1).subplots()
-    directions._write_number(axes, 0, 0, value, True)
-    assert axes.texts[0].get_text() == text
+    assert directions._written(value) == text
 
 
 def test_every_property_and_likeness_has_its_row():

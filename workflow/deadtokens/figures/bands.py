@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -189,7 +188,7 @@ def _name_leaders(
     amounts = [_amount(shares.loc[place, part]) for place, part in leaders.items()]
     texts = axes.bar_label(cells, amounts, label_type="center", fontsize=6)
     for text, part in zip(texts, leaders, strict=True):
-        text.set_color(_ink(colors[part]))
+        text.set_color(style.ink(colors[part]))
 
 
 def _amount(share: float) -> str:
@@ -197,10 +196,6 @@ def _amount(share: float) -> str:
     if abs(share) < 2:
         return f"{share:.0%}"
     return f"× {share:.1f}" if abs(share) < 10 else f"× {share:,.0f}"
-
-
-def _ink(color: str) -> str:
-    return "black" if np.dot(to_rgb(color), (0.3, 0.59, 0.11)) > 0.55 else "white"
 
 
 def _title(rows: pd.DataFrame) -> str:

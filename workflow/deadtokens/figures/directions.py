@@ -17,7 +17,6 @@ import pandas as pd
 import seaborn
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -35,7 +34,11 @@ PANELS = {
 }
 COSINE, EXPLAINED = "cosine", "explained_alone"
 OWN = "first component itself"
-SCALES = {COSINE: ("PuOr", -1, 1), EXPLAINED: ("Greys", 0, 1)}
+SCALES = {
+    COSINE: {"cmap": "PuOr", "vmin": -1, "vmax": 1},
+    EXPLAINED: {"cmap": "Greys", "vmin": 0, "vmax": 1},
+}
+BY_CHANCE = {"color": "#888888", "path_effects": [withStroke(linewidth=1.5, foreground="white")]}
 MOST_COLUMNS_WITH_NUMBERS = 6
 LONGEST_NAME = 24  # of a column; if one has more characters, columns are numbered
 ROW = 0.17  # inches
@@ -101,75 +104,61 @@ def draw(table: pd.DataFrame) -> Figure:
     if table.empty:
         return style.empty("no motion of dead tokens")
     groups = list(dict.fromkeys(table["group"]))
-    rows = {name: list(dict.fromkeys(part["candidate"])) for name, part in _parts(table)}
     names = [style.as_drawn(group) for group in groups]
     numbered = max(map(len, names)) > LONGEST_NAME
     if numbered:
         names = [str(place) for place in range(1, len(groups) + 1)]
-    heights = [len(lines) for lines in rows.values()]
+    maps = dict(list(table.groupby("quantity", sort=False)))
+    heights = [rows["candidate"].nunique() for rows in maps.values()]
     figure = style.blank(height=(1.1 if numbered else 1.9) + ROW * sum(heights))
-    panels = figure.subplots(2, len(PANELS), height_ratios=heights, squeeze=False)
-    for line, (quantity, part) in zip(panels, _parts(table), strict=True):
-        for axes, (panel, title) in zip(line, PANELS.items(), strict=True):
-            chosen = part[(part["source"] == panel[0]) & (part["centring"] == panel[1])]
-            cells = _draw_map(axes, chosen, rows[quantity], groups, SCALES[quantity])
-            axes.set_title(title if quantity == COSINE else "")
-            axes.set_xticks(_middles(groups), names, rotation=0 if numbered else 90)
-            axes.tick_params(labelbottom=quantity == EXPLAINED, labelleft=axes is line[0], length=0)
+    panels = figure.subplots(len(maps), len(PANELS), height_ratios=heights, squeeze=False)
+    for line, (quantity, rows) in zip(panels, maps.items(), strict=True):
+        _draw_maps(line, rows, groups, SCALES[quantity])
         label = {COSINE: "cosine", EXPLAINED: "share explained alone"}[quantity]
-        figure.colorbar(cells, ax=list(line), label=label, aspect=15)
+        figure.colorbar(line[0].collections[0], ax=list(line), label=label, aspect=15)
+    for above, below, title in zip(panels[0], panels[-1], PANELS.values(), strict=True):
+        above.set_title(title)
+        below.set_xticks(np.arange(len(names)) + 0.5, names, rotation=0 if numbered else 90)
     if numbered:
-        style.legend_below(
-            figure, [(_no_mark(), f"{n}: {g}") for n, g in zip(names, groups, strict=True)]
-        )
+        entries = zip(names, groups, strict=True)
+        no_mark = Line2D([], [], linestyle="none")
+        style.legend_below(figure, [(no_mark, f"{name}: {group}") for name, group in entries])
     return figure
 
 
-def _parts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return [(name, table[table["quantity"] == name]) for name in (COSINE, EXPLAINED)]
+def _draw_maps(
+    panels: Sequence[Axes], rows: pd.DataFrame, groups: list[str], scale: dict[str, object]
+) -> None:
+    """Draw one quantity, the means over the runs of each group; what chance gives too is grey."""
+    candidates = list(dict.fromkeys(rows["candidate"]))
+    for axes, (source, centring) in zip(panels, PANELS, strict=True):
+        cells = rows[(rows["source"] == source) & (rows["centring"] == centring)]
+        values, chance = (
+            cells.pivot_table(index="candidate", columns="group", values=name).reindex(
+                index=candidates, columns=groups
+            )
+            for name in ("value", "by_chance")
+        )
+        texts = values.map(_written) if len(groups) <= MOST_COLUMNS_WITH_NUMBERS else None
+        labels = {"annot": texts, "fmt": "", "annot_kws": {"fontsize": 6}, "cbar": False}
+        seaborn.heatmap(values, ax=axes, xticklabels=[], yticklabels=[], **labels, **scale)
+        axes.set(xlabel="", ylabel="")
+        axes.tick_params(length=0)
+        if texts is not None:
+            _colour_texts(axes, values.notna().to_numpy(), (values.abs() <= chance).to_numpy())
+    names = [style.as_drawn(name, 60) for name in candidates]
+    panels[0].set_yticks(np.arange(len(names)) + 0.5, names, rotation=0)
 
 
-def _no_mark() -> Line2D:
-    return Line2D([], [], linestyle="none")
+def _colour_texts(axes: Axes, written: np.ndarray, by_chance: np.ndarray) -> None:
+    """Make numbers that chance gives too grey, others black or white by the cell they stand in."""
+    cells = axes.collections[0].get_facecolors()[written.ravel()]
+    for text, cell, is_chance in zip(axes.texts, cells, by_chance[written], strict=True):
+        text.set(**BY_CHANCE if is_chance else {"color": style.ink(cell)})
 
 
-def _draw_map(
-    axes: Axes,
-    part: pd.DataFrame,
-    rows: list[str],
-    groups: list[str],
-    scale: tuple[str, float, float],
-) -> QuadMesh:
-    """Draw the means over the runs of each group; numbers that chance gives too are grey."""
-    values, chance = (
-        part.pivot_table(index="candidate", columns="group", values=name)
-        .reindex(index=rows, columns=groups)
-        .astype(float)
-        for name in ("value", "by_chance")
-    )
-    colours, low, high = scale
-    labels = {"xticklabels": False, "yticklabels": False, "cbar": False}
-    seaborn.heatmap(values, ax=axes, cmap=colours, vmin=low, vmax=high, **labels)
-    axes.set(xlabel="", ylabel="")
-    axes.set_yticks(_middles(rows), [style.as_drawn(name, 60) for name in rows])
-    if len(groups) <= MOST_COLUMNS_WITH_NUMBERS:
-        for (row, column), value in np.ndenumerate(values):
-            if np.isfinite(value):
-                beyond_chance = abs(value) > chance.iloc[row, column]
-                _write_number(axes, row + 0.5, column + 0.5, value, beyond_chance)
-    return axes.collections[0]
-
-
-def _middles(cells: Sequence[str]) -> np.ndarray:
-    return np.arange(len(cells)) + 0.5
-
-
-def _write_number(axes: Axes, row: float, column: float, value: float, beyond_chance: bool) -> None:
-    color = "#888888" if not beyond_chance else "white" if abs(value) > 0.6 else "black"
-    text = f"{round(value, 2) + 0.0:.2f}".replace("-", "−").replace("0.", ".", 1)
-    halo = [] if beyond_chance else [withStroke(linewidth=1.5, foreground="white")]
-    where = {"ha": "center", "va": "center", "fontsize": 6}
-    axes.text(column, row, text, color=color, path_effects=halo, **where)
+def _written(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−").replace("0.", ".", 1)
 
 
 RECIPE = command.Recipe(

@@ -16,10 +16,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Annotation
+from matplotlib.typing import ColorType
 
 FONT = "DejaVu Sans"
 FULL_WIDTH = 17 / 2.54  # inches: the text width of an A4 page
@@ -211,6 +212,11 @@ def shades(ends: Sequence[str], number: int) -> list[str]:
     """Return so many colours at even steps from the first of `ends` to the last."""
     blend = LinearSegmentedColormap.from_list("blend", ends)
     return [to_hex(color) for color in blend(np.linspace(0, 1, number))]
+
+
+def ink(ground: ColorType) -> str:
+    """Return the colour in which to write on a ground: black or white."""
+    return "black" if np.dot(to_rgb(ground), (0.3, 0.59, 0.11)) > 0.55 else "white"
 
 
 def populations_in(table: pd.DataFrame) -> list[str]:
