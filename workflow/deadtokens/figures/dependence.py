@@ -54,7 +54,15 @@ AXES = {
 }
 RESPONSES = {"score": "along the drift", "residual": "beside the drift"}
 POPULATIONS = ("dead", "live")
-NULL_COLOR = "#d3d3d3"
+NULL = {"color": "#d3d3d3", "linewidth": 4, "solid_capstyle": "butt", "zorder": 1}
+NOT_DEFINED = {
+    "fontsize": 6.5,
+    "color": style.NEUTRAL,
+    "ha": "center",
+    "va": "center",
+    "backgroundcolor": "white",
+    "linespacing": 1,
+}
 RUN, MARGIN, MOST = 0.07, 0.12, 0.6  # inches of height: a run's, around them, a row's
 NEEDED = (
     *("effect", "effect_range", "effect_tokens", "property", "response", "population", "dead"),
@@ -93,39 +101,38 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
         the range of 95 % of random assignments; and whether it is ``beyond_chance`` among all
         tests of the run. No row where an effect is not defined.
     """
-    runs = experiment(datasets)
     rows = [
-        described(_rows(run.data.sel(population=population)), run).assign(
+        described(_effects(run.data.sel(population=population), kind, response), run).assign(
             population=population, members=members
         )
-        for run in runs
+        for run in experiment(datasets)
         for population, members in populations(run).items()
         if population in POPULATIONS
+        for kind in ROWS
+        for response in _responses(kind)
     ]
     rows = pd.concat(rows, ignore_index=True).dropna(subset="value", ignore_index=True)
     return typed(rows, TYPES)
 
 
-def _rows(data: xr.Dataset) -> pd.DataFrame:
-    """Return all effects of one run and population."""
-    parts = [
-        _effects(data.sel(response=response), "effect", "property", ROWS[kind]).assign(
-            kind=kind, response=response
-        )
-        for kind in (NUMBER, CLASS)
-        for response in RESPONSES
-    ]
-    pairs = _effects(data, "likeness", "likeness", ROWS[PAIRS]).assign(kind=PAIRS, response="")
-    return pd.concat([*parts, pairs], ignore_index=True)
+def _responses(kind: str) -> Sequence[str]:
+    return [""] if kind == PAIRS else list(RESPONSES)
 
 
-def _effects(data: xr.Dataset, prefix: str, axis: str, names: dict[str, str]) -> pd.DataFrame:
-    chosen = data.sel({axis: list(names)})
-    effect = "effect" if prefix == "effect" else f"{prefix}_effect"
+def _effects(data: xr.Dataset, kind: str, response: str) -> pd.DataFrame:
+    """Return the effects of one kind on one response, in one run and population."""
+    prefix, axis, effect = (
+        ("likeness", "likeness", "likeness_effect")
+        if kind == PAIRS
+        else ("effect", "property", "effect")
+    )
+    chosen = data.sel({axis: list(ROWS[kind])} | ({"response": response} if response else {}))
     low, high = chosen[f"{prefix}_range"].values.T
     return pd.DataFrame(
         {
-            "property": list(names.values()),
+            "kind": kind,
+            "response": response,
+            "property": list(ROWS[kind].values()),
             "tokens": chosen[f"{prefix}_tokens"].values,
             "value": chosen[effect].values,
             "low": low,
@@ -160,8 +167,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _columns(kind: str) -> list[tuple[str, str]]:
-    responses = ("",) if kind == PAIRS else RESPONSES
-    return [(population, response) for population in POPULATIONS for response in responses]
+    return [(population, response) for population in POPULATIONS for response in _responses(kind)]
 
 
 def _title(table: pd.DataFrame, population: str, response: str) -> str:
@@ -200,25 +206,17 @@ def _draw_panel(
     by_group: dict[str, style.Stroke],
 ) -> None:
     names = list(ROWS[kind].values())
-    dodge = (np.arange(len(runs)) + 0.5) / len(runs) - 0.5
-    for row in rows.to_dict("records"):
-        height = names.index(row["property"]) + 0.7 * dodge[runs.index(row["run"])]
-        stroke = by_group[row["group"]]
-        ends = (row["low"], row["high"])
-        if kind == NUMBER:
-            axes.plot(ends, (height, height), color=stroke.color, linewidth=1.1)
-        else:
-            axes.plot(ends, (height, height), **_null())
-        axes.plot(row["value"], height, **_mark(stroke, beyond=row["beyond_chance"]))
+    places = rows["property"].map(names.index) + 0.7 * (
+        (rows["run"].map(runs.index) + 0.5) / len(runs) - 0.5
+    )
+    for (group, beyond), marks in rows.groupby(["group", "beyond_chance"], sort=False):
+        stroke, heights = by_group[group], [places[marks.index]]
+        interval = {"color": stroke.color, "linewidth": 1.1} if kind == NUMBER else NULL
+        axes.plot([marks["low"], marks["high"]], 2 * heights, **interval)
+        axes.plot([marks["value"]], heights, **_mark(stroke, beyond))
     for place, name in enumerate(names):
-        if not (rows["property"] == name).any():
-            look = {"fontsize": 6.5, "color": style.NEUTRAL, "ha": "center", "va": "center"}
-            look |= {"backgroundcolor": "white", "linespacing": 1}
-            axes.text(np.mean(axes.get_xlim()), place, "not defined", **look)
-
-
-def _null() -> dict:
-    return {"color": NULL_COLOR, "linewidth": 4, "solid_capstyle": "butt", "zorder": 1}
+        if name not in set(rows["property"]):
+            axes.text(np.mean(axes.get_xlim()), place, "not defined", **NOT_DEFINED)
 
 
 def _mark(stroke: style.Stroke, beyond: bool) -> dict:
@@ -238,7 +236,7 @@ def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tupl
         False: "open: chance can give it",
     }
     entries += [(Line2D([], [], **_mark(neutral, key)), text) for key, text in about.items()]
-    entries.append((Line2D([], [], **_null()), "what 95 % of random assignments give"))
+    entries.append((Line2D([], [], **NULL), "what 95 % of random assignments give"))
     return entries
 
 

@@ -24,11 +24,11 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator
 
 from deadtokens.figures import command, style
-from deadtokens.figures.axes import grid
+from deadtokens.figures.axes import titled_grid
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.runs import Run, described, drawn, experiment, open_runs, thinning
 
-CENTROID, CLOUD, END = "centroid", "cloud", "end"
+CENTROID, CLOUD = "centroid", "cloud"
 COLORS = "viridis"
 DEVIATIONS = 2
 MARGIN = 0.04  # of the widest extent
@@ -90,26 +90,28 @@ def _rows(run: Run, every: int) -> pd.DataFrame:
 @style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
-    runs = list(dict.fromkeys(table["run"]))
+    runs = [rows for _, rows in table.groupby("run", sort=False)]
     columns = 2 if len(runs) in (2, 4) else min(len(runs), 3)
     limits = _limits(table)
-    width = (style.FULL_WIDTH - 1.1) / columns
-    drawing = grid(len(runs), columns, height=0.5 + width * _aspect(limits), margin=0.6)
+    height = 0.5 + (style.FULL_WIDTH - 1.1) / columns * _aspect(limits)
+    titles = [[rows["label"].iloc[0], *_about(rows)] for rows in runs]
+    drawing = titled_grid(titles, columns, height, margin=0.6, ylabel="component 2 (weight)")
     norm = LogNorm(1, max(2, table["state"].max()))
-    titles = {}
-    for axes, run in zip(drawing.panels, runs, strict=True):
-        rows = table[table["run"] == run]
-        label = style.as_drawn(rows["label"].iloc[0], 78 // columns)
-        titles[axes] = f"{label}\n{_draw_run(axes, rows, norm)}"
+    for axes, rows in zip(drawing.panels, runs, strict=True):
         axes.set(xlim=limits[0], ylim=limits[1], aspect="equal")
-    style.set_titles(drawing.figure, titles)
+        _draw_run(axes, rows.dropna(subset="x"), norm)
     for axes in drawing.lowest:
         axes.set_xlabel("component 1 (weight)")
-    for axes in drawing.left:
-        axes.set_ylabel("component 2 (weight)")
     _add_scale(drawing.figure, norm)
     style.legend_below(drawing.figure, _legend())
     return drawing.figure
+
+
+def _about(rows: pd.DataFrame) -> list[str]:
+    if rows["x"].isna().any():
+        return ["no motion of dead tokens"]
+    share, efficiency = rows["plane_share"].iloc[0], rows["efficiency"].iloc[0]
+    return [f"in this plane: {share:.1%}", f"efficiency: {efficiency:.2f}"]
 
 
 def _limits(table: pd.DataFrame) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -127,22 +129,18 @@ def _aspect(limits: tuple[tuple[float, float], tuple[float, float]]) -> float:
     return (top - bottom) / (right - left)
 
 
-def _draw_run(axes: Axes, rows: pd.DataFrame, norm: LogNorm) -> str:
-    """Draw a run's path; return what the title says of it."""
+def _draw_run(axes: Axes, rows: pd.DataFrame, norm: LogNorm) -> None:
+    if rows.empty:
+        return
     path = rows[rows["series"] == CENTROID].sort_values("state")
-    if path["x"].isna().any():
-        return "no motion of dead tokens"
     points = path[["x", "y"]].to_numpy()
     pieces = np.stack([points[:-1], points[1:]], axis=1)
-    colors = norm(np.maximum(path["state"].to_numpy()[1:], 1))
-    lines = LineCollection(list(pieces), cmap=COLORS, array=colors, linewidth=2, zorder=3)
-    lines.set_clim(0, 1)
-    axes.add_collection(lines)
+    states = np.maximum(path["state"].to_numpy()[1:], 1)
+    look = {"cmap": COLORS, "norm": norm, "linewidth": 2, "zorder": 3}
+    axes.add_collection(LineCollection(list(pieces), array=states, **look))
     for row in rows[rows["series"] == CLOUD].to_dict("records"):
         axes.add_patch(_ellipse(row, norm))
     axes.plot(*points[0], "o", color="black", markersize=4, zorder=4)
-    share, efficiency = rows["plane_share"].iloc[0], rows["efficiency"].iloc[0]
-    return f"in this plane: {share:.1%}\nefficiency: {efficiency:.2f}"
 
 
 def _ellipse(row: dict, norm: LogNorm) -> Ellipse:

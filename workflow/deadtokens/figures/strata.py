@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
-from deadtokens.figures.axes import grid, label_log_updates
+from deadtokens.figures.axes import label_log_updates, titled_grid
 from deadtokens.figures.columns import NAMES, typed
 from deadtokens.figures.runs import Run, described, experiment, open_runs
 
@@ -80,36 +80,36 @@ def _stretches(run: Run) -> pd.DataFrame:
 @style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
-    runs = list(dict.fromkeys(table["run"]))
-    drawing = grid(len(runs), min(len(runs), 2), height=2.4, margin=0.3, sharey=False)
-    titles = {}
-    for axes, run in zip(drawing.panels, runs, strict=True):
-        rows = table[table["run"] == run]
-        titles[axes] = f"{style.as_drawn(rows['label'].iloc[0], 44)}\n{_draw_panel(axes, rows)}"
-        label_log_updates(axes, table, filled=True)
+    runs = [rows for _, rows in table.groupby("run", sort=False)]
+    titles, columns = [[rows["label"].iloc[0], _shown(rows)] for rows in runs], min(len(runs), 2)
+    ylabel = "dead tokens,\nearliest last motion at the foot"
+    drawing = titled_grid(titles, columns, height=2.4, margin=0.3, ylabel=ylabel, sharey=False)
+    for axes, rows in zip(drawing.panels, runs, strict=True):
+        axes.set_yticks([])
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel(axes.get_xlabel() if axes in drawing.lowest else "")
-    style.set_titles(drawing.figure, titles)
-    for axes in drawing.left:
-        axes.set_ylabel("dead tokens,\nearliest last motion at the foot")
+        _draw_panel(axes, rows.dropna(subset="row"))
+    for axes in drawing.lowest:
+        label_log_updates(axes, table, filled=True)
     entries = [(Patch(color=color), name) for name, color in style.PHASES.items()]
     style.legend_below(drawing.figure, entries)
     return drawing.figure
 
 
-def _draw_panel(axes: Axes, rows: pd.DataFrame) -> str:
-    """Draw a run's layers; return what the title says of them."""
-    axes.set_yticks([])
+def _shown(rows: pd.DataFrame) -> str:
     if rows["row"].isna().any():
         return "no dead tokens, or no update"
+    return f"{rows['row'].nunique():,} of {rows['tokens'].iloc[0]:,} dead tokens"
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
+    if rows.empty:
+        return
     phases = list(style.PHASES)
     image, updates = _image(rows, phases)
-    shown = len(image)
     edges = np.append(updates, rows["last"].iloc[0] + 1)
     colors = ListedColormap(list(style.PHASES.values()))
-    drawing = {"cmap": colors, "vmin": -0.5, "vmax": len(phases) - 0.5, "rasterized": True}
-    axes.pcolormesh(edges, np.arange(shown + 1), image, **drawing)
-    return f"{shown:,} of {rows['tokens'].iloc[0]:,} dead tokens"
+    look = {"cmap": colors, "vmin": -0.5, "vmax": len(phases) - 0.5, "rasterized": True}
+    axes.pcolormesh(edges, np.arange(len(image) + 1), image, **look)
 
 
 def _image(rows: pd.DataFrame, phases: list[str]) -> tuple[np.ndarray, np.ndarray]:
