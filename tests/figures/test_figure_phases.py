@@ -24,7 +24,7 @@ def test_bins_are_means_over_their_updates():
 
 
 def test_shares_are_those_of_the_file_and_sum_to_one():
-    table = phases.table([freezing_in_depth(updates=400, precision="fp32")])
+    table = phases.RECIPE.table([freezing_in_depth(updates=400, precision="fp32")])
     sums = table.groupby(["population", "first"])["fraction"].sum()
     assert sums.to_numpy() == pytest.approx(1)
     dead = table[table["population"] == "dead"]
@@ -40,7 +40,7 @@ def test_shares_are_those_of_the_file_and_sum_to_one():
 
 
 def test_areas_are_stacked_in_the_order_of_the_phases():
-    figure = phases.draw(phases.table([freezing_in_depth(updates=8)]))
+    figure = phases.RECIPE.draw(phases.RECIPE.table([freezing_in_depth(updates=8)]))
     areas = figure.axes[0].patches
     assert [to_hex(area.get_facecolor()) for area in areas] == list(style.PHASES.values())
     first, last = (area.get_path().get_extents() for area in (areas[0], areas[-1]))
@@ -54,8 +54,8 @@ def test_runs_without_dead_tokens_or_updates_and_diverged_ones():
         diverged(freezing_in_depth(run="b", precision="mixed"), at=7),
         diverged(freezing_in_depth(run="c", precision="pure-bf16"), at=1),
     ]
-    table = phases.table(runs)
-    figure = phases.draw(table)
+    table = phases.RECIPE.table(runs)
+    figure = phases.RECIPE.draw(table)
     texts = shown_texts(figure)
     assert "no dead tokens" in texts
     assert "mixed: dead (n = 2), diverged at update 7" in texts

@@ -6,23 +6,22 @@ the displacement itself would not do: where rounding takes back most of a step, 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import stacks, style
-from deadtokens.figures.axes import titled_grid
-from deadtokens.figures.runs import Run, experiment, longest
+from deadtokens.figures.axes import Grid
+from deadtokens.figures.command import Recipe
+from deadtokens.figures.runs import Run, longest
 
 PER_DECADE = 2  # ranges of updates
 POPULATION = "dead"
-NEEDED = ("centroid_displacement_norm", "tokens", "population")
 TYPES = {
     **stacks.GROUP,
     **stacks.BIN,
@@ -46,111 +45,88 @@ def edges(last: int) -> list[int]:
     return [*sorted(first for first in firsts if first <= last), last + 1]
 
 
-def table(
-    datasets: Sequence[xr.Dataset], share: str, parts: stacks.Parts, of_all: bool
-) -> pd.DataFrame:
-    """Return the numbers drawn.
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """The parts of a motion, as a figure shows them.
 
-    Parameters
+    Attributes
     ----------
-    datasets : sequence of Dataset
-        One run's attribution each.
-    share : str
-        The variable with the shares of the centroid's displacement; its last axis has the parts.
+    share, axis : str
+        The variable with the shares of the centroid's displacement, and its axis of parts.
     parts : mapping of str to (str, str)
         Each part's colour and words, in the order in which they are drawn.
     of_all : bool
         Shares are relative to the displacement; else to the sum of the parts.
-
-    Returns
-    -------
-    DataFrame
-        One row a group of runs, range of updates and part: ``share`` (NaN where nothing moved) and
-        ``bar``, as drawn. Runs that differ only in their seed are summed up. A group whose runs
-        have no update or no dead tokens has one row without part.
-    """
-
-    def rows(runs: Sequence[Run]) -> pd.DataFrame:
-        tokens = max(int(run.data["tokens"].sel(population=POPULATION)) for run in runs)
-        ranges = edges(longest(runs)) if tokens else []
-        along = [_projections(run, share, list(parts), ranges) for run in runs]
-        words = [words for _, words in parts.values()]
-        return _shares(sum(along), words, of_all, ranges).assign(tokens=tokens)
-
-    return stacks.group_table(experiment(datasets), rows, TYPES)
-
-
-def _projections(run: Run, share: str, parts: Sequence[str], ranges: Sequence[int]) -> np.ndarray:
-    """Return sums over each range of <d, d> and of <part, d> for each part; d is a displacement."""
-    of = run.data.sel(population=POPULATION)
-    squared = of["centroid_displacement_norm"].values ** 2
-    each = of[share].sel({of[share].dims[-1]: parts}).values
-    values = np.column_stack([squared, each * squared[:, None]])
-    values[~np.isfinite(values)] = 0.0  # at rest, or the last state of a run that diverged
-    updates = of["update"].values
-    sums = [
-        values[(updates >= first) & (updates < beyond)].sum(axis=0)
-        for first, beyond in pairwise(ranges)
-    ]
-    return np.reshape(sums, (-1, 1 + len(parts)))
-
-
-def _shares(
-    along: np.ndarray, words: Sequence[str], of_all: bool, ranges: Sequence[int]
-) -> pd.DataFrame:
-    """Return a row a range and part; one without part if there is no range."""
-    if not len(along):
-        return pd.DataFrame({"part": [""]})
-    moved, along = along[:, 0], along[:, 1:]
-    whole = moved if of_all else along.sum(axis=1)
-    sizes = np.abs(along).sum(axis=1)
-    bins = pd.DataFrame({"first_update": ranges[:-1], "last_update": np.array(ranges[1:]) - 1})
-    rows = bins.merge(pd.Series(words, name="part"), how="cross")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return rows.assign(
-            share=(along / whole[:, None]).ravel(), bar=(along / sizes[:, None]).ravel()
-        )
-
-
-def draw(table: pd.DataFrame, parts: stacks.Parts, ylabel: str, remains: str) -> Figure:
-    """Draw one panel a group of runs from the table.
-
-    Parameters
-    ----------
-    table : DataFrame
-    parts : mapping of str to (str, str)
-        As for `table`.
     ylabel : str
     remains : str
         What the line across a bar shows.
     """
-    groups = [rows for _, rows in table.groupby("group", sort=False)]
-    titles, columns = [[_title(rows)] for rows in groups], min(len(groups), 2)
-    drawing = titled_grid(titles, columns, height=2.3, margin=0.4, ylabel=ylabel)
-    colors = {words: color for color, words in parts.values()}
-    for axes, rows in zip(drawing.panels, groups, strict=True):
-        axes.axhline(0, color="black", linewidth=0.6, zorder=3)
-        _draw_panel(axes, rows.dropna(subset="first_update"), colors)
-    _set_limits(drawing.panels[0], table)
-    ends = f"{table['last_update'].max():,}" if table["last_update"].notna().any() else "none"
-    for axes in drawing.lowest:
-        axes.set_xlabel(f"range of updates; the last ends with {ends}")
-    style.legend_below(
-        drawing.figure,
-        [
-            *stacks.legend(parts),
-            (Line2D([], [], **NET), remains),
-            (_empty_cell(), "strip: leading part, its share"),
-        ],
-    )
-    return drawing.figure
 
+    share: str
+    axis: str
+    parts: stacks.Parts
+    of_all: bool
+    ylabel: str
+    remains: str
 
-def _empty_cell() -> Patch:
-    return Patch(facecolor="white", edgecolor=style.NEUTRAL, linewidth=0.6)
+    def recipe(self, name: str, title: str) -> Recipe:
+        """Return what draws it.
+
+        The table has one row a group of runs, range of updates and part: ``share`` (NaN where
+        nothing moved) and ``bar``, as drawn. Runs that differ only in their seed are summed up.
+        """
+        colors = {words: color for color, words in self.parts.values()}
+        cell = Patch(facecolor="white", edgecolor=style.NEUTRAL, linewidth=0.6)
+        remains = (Line2D([], [], **NET), f"what remains: {self.remains}")
+        figure = stacks.StackFigure(
+            part="part",
+            parts=self.parts,
+            types=TYPES,
+            rows=lambda runs: stacks.of_groups(runs, self._rows),
+            panels=lambda table: stacks.of_table(table, _title),
+            columns=lambda table: min(table["group"].nunique(), 2),
+            height=2.3,
+            ylabel=self.ylabel,
+            bars=lambda axes, rows: _draw_panel(axes, rows, colors),
+            label_x=_label,
+            entries=[remains, (cell, "strip: leading part, its share")],
+        )
+        needed = [self.share, self.axis, "centroid_displacement_norm", "tokens", "population"]
+        return figure.recipe(name, title, "attribution.nc", needed)
+
+    def _rows(self, runs: Sequence[Run]) -> pd.DataFrame:
+        tokens = max(int(run.data["tokens"].sel(population=POPULATION)) for run in runs)
+        if not (tokens and longest(runs)):
+            return pd.DataFrame({"tokens": [tokens], "part": [""]})
+        ranges = edges(longest(runs))
+        sums = sum(self._projections(run, ranges) for run in runs)
+        moved, along = sums[:, :1], sums[:, 1:]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares = along / (moved if self.of_all else along.sum(axis=1, keepdims=True))
+            bars = along / np.abs(along).sum(axis=1, keepdims=True)
+        bins = pd.DataFrame({"first_update": ranges[:-1], "last_update": np.array(ranges[1:]) - 1})
+        parts = pd.DataFrame({"part": [words for _, words in self.parts.values()]})
+        rows = bins.merge(parts, how="cross")
+        return rows.assign(tokens=tokens, share=shares.ravel(), bar=bars.ravel())
+
+    def _projections(self, run: Run, ranges: Sequence[int]) -> np.ndarray:
+        """Return sums over each range of <d, d> and of <part, d>; d is a displacement."""
+        of = run.data.sel(population=POPULATION)
+        squared = of["centroid_displacement_norm"].values[:, None] ** 2
+        shares = of[self.share].sel({self.axis: list(self.parts)}).transpose("update", self.axis)
+        values = np.hstack([squared, shares.values * squared])
+        values[~np.isfinite(values)] = 0.0  # at rest, or the last state of a run that diverged
+        updates = of["update"].values
+        return np.stack(
+            [
+                values[(updates >= first) & (updates < beyond)].sum(axis=0)
+                for first, beyond in pairwise(ranges)
+            ]
+        )
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> None:
+    axes.axhline(0, color="black", linewidth=0.6, zorder=3)
     rows = rows.assign(place=_places(rows["first_update"]) + 0.5)
     bars, shares = (rows.pivot(index="place", columns="part", values=of) for of in ("bar", "share"))
     moving = bars.dropna()
@@ -198,8 +174,15 @@ def _amount(share: float) -> str:
     return f"× {share:.1f}" if abs(share) < 10 else f"× {share:,.0f}"
 
 
-def _title(rows: pd.DataFrame) -> str:
-    return stacks.group_title(rows) + (": no dead tokens" if not rows["tokens"].iloc[0] else "")
+def _title(rows: pd.DataFrame) -> list[str]:
+    return [stacks.group_title(rows) + ("" if rows["tokens"].iloc[0] else ": no dead tokens")]
+
+
+def _label(drawing: Grid, table: pd.DataFrame) -> None:
+    _set_limits(drawing.panels[0], table)
+    ends = f"{table['last_update'].max():,}" if table["last_update"].notna().any() else "none"
+    for axes in drawing.lowest:
+        axes.set_xlabel(f"range of updates; the last ends with {ends}")
 
 
 def _set_limits(axes: Axes, table: pd.DataFrame) -> None:

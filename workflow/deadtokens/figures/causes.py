@@ -12,16 +12,15 @@ have become: the weights would have moved, and so would the gradients. Under sto
 blue does not mean that the update was bound to be lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
-from deadtokens.figures import command, stacks, style
+from deadtokens.figures import stacks
 from deadtokens.figures.bins import bin_starts
-from deadtokens.figures.runs import Run, experiment, longest, open_runs
+from deadtokens.figures.runs import Run, longest
 
 BINS = 80
 MOVED = "moved"
@@ -45,32 +44,15 @@ TYPES = {
 }
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
-
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's stillness each: ``still_fraction`` over ``update``, ``cause_fraction`` over
-        ``update`` and ``cause``, ``token``.
-
-    Returns
-    -------
-    DataFrame
-        One row a group of runs, bin of updates and layer: ``group``, ``regime``, ``runs`` and dead
-        ``tokens`` of the group, ``cause`` (or moved), ``first_update`` and ``last_update`` of the
-        bin, ``fraction`` of all components of dead tokens, averaged over the bin's updates and then
-        over the group's runs as far as all of them go, and ``diverged_at`` where one diverged.
-        A group without a dead token or an update has one row without a bin.
-    """
-    runs = experiment(datasets)
+def _rows(runs: Sequence[Run]) -> Iterable[pd.DataFrame]:
+    """Yield the fractions of all components of dead tokens that each cause held, or that moved."""
     starts = bin_starts(longest(runs) + 1, BINS + 1)[:-1]
-    return stacks.group_table(runs, lambda members: _fractions(members, starts), TYPES)
 
+    def fractions(members: Sequence[Run]) -> pd.DataFrame:
+        rows = stacks.mean_fractions([_layers(run.data) for run in members], starts, "cause")
+        return rows.assign(tokens=max(run.data.sizes["token"] for run in members))
 
-def _fractions(runs: Sequence[Run], starts: np.ndarray) -> pd.DataFrame:
-    rows = stacks.mean_fractions([_layers(run.data) for run in runs], starts, "cause")
-    return rows.assign(tokens=max(run.data.sizes["token"] for run in runs))
+    return stacks.of_groups(runs, fractions)
 
 
 def _layers(data: xr.Dataset) -> pd.DataFrame:
@@ -79,14 +61,6 @@ def _layers(data: xr.Dataset) -> pd.DataFrame:
     still = data["still_fraction"]
     parts = (data["cause_fraction"].fillna(0) * still).transpose("update", "cause")
     return parts.to_pandas().assign(**{MOVED: 1 - still.values})
-
-
-@style.look()
-def draw(table: pd.DataFrame) -> Figure:
-    """Draw the figure from its table alone."""
-    panels = [(_title(rows), rows) for _, rows in table.groupby("group", sort=False)]
-    columns, ylabel = min(3, len(panels)), "fraction of dead\ntokens' components"
-    return stacks.draw_areas(panels, "cause", LAYERS, columns, height=1.85, ylabel=ylabel)
 
 
 def _title(rows: pd.DataFrame) -> list[str]:
@@ -101,11 +75,19 @@ def _title(rows: pd.DataFrame) -> list[str]:
     return [name, f"{100 * still:.3g} % still, over all updates"]
 
 
-RECIPE = command.Recipe(
-    name="causes",
-    title="Why components of dead tokens stood still",
-    inputs="stillness.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, ["still_fraction", "cause_fraction", "cause", "token"]),
-    table=table,
-    draw=draw,
+FIGURE = stacks.StackFigure(
+    part="cause",
+    parts=LAYERS,
+    types=TYPES,
+    rows=_rows,
+    panels=lambda table: stacks.of_table(table, _title),
+    columns=lambda table: min(table["group"].nunique(), 3),
+    height=1.85,
+    ylabel="fraction of dead\ntokens' components",
+)
+RECIPE = FIGURE.recipe(
+    "causes",
+    "Why components of dead tokens stood still",
+    "stillness.nc",
+    ["still_fraction", "cause_fraction", "cause", "token"],
 )

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from deadtokens.errors import UserError
 from deadtokens.figures import style
 from deadtokens.figures.product import Product
+from deadtokens.figures.runs import open_runs
 
 LONGEST_TITLE = 2000  # characters
 
@@ -30,6 +31,29 @@ class Recipe:
     open: Callable[[Sequence[Path]], list[xr.Dataset]]
     table: Callable[[Sequence[xr.Dataset]], pd.DataFrame]
     draw: Callable[[pd.DataFrame], Figure]
+
+
+def of_runs(
+    name: str,
+    title: str,
+    file: str,
+    needed: Sequence[str],
+    table: Callable[[Sequence[xr.Dataset]], pd.DataFrame],
+    draw: Callable[[pd.DataFrame], Figure],
+    **besides: object,
+) -> Recipe:
+    """Return what draws a figure from `file` of each run.
+
+    The files must have the variables `needed`, and what `besides` says (see `open_runs`).
+    """
+    return Recipe(
+        name=name,
+        title=title,
+        inputs=f"{file} of each run of the experiment",
+        open=lambda paths: open_runs(paths, needed, **besides),
+        table=table,
+        draw=draw,
+    )
 
 
 def make(recipe: Recipe, arguments: Sequence[str]) -> None:

@@ -12,16 +12,14 @@ component close to zero crosses many steps of the fine grid there with a small d
 tokens can look early at late updates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
-import xarray as xr
-from matplotlib.figure import Figure
 
-from deadtokens.figures import command, stacks, style
+from deadtokens.figures import stacks, style
 from deadtokens.figures.bins import bin_starts
-from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.runs import Run, described, experiment, open_runs, populations
+from deadtokens.figures.columns import NAMES
+from deadtokens.figures.runs import Run, described, populations
 
 GRID = "bfloat16"
 MEANING = {
@@ -30,8 +28,7 @@ MEANING = {
     "late": "late: no component above 1 ulp",
     "frozen": "frozen: no bit of the bfloat16 changed",
 }
-BIN = {"first": "first_update", "last": "last_update"}
-NEEDED = ("phase_fraction", "population", "phase", "grid", "dead")
+BIN = ("first", "last")
 TYPES = {
     **NAMES,
     "population": "str",
@@ -44,52 +41,24 @@ TYPES = {
 }
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
-
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's freezing each: ``phase_fraction`` over ``update``, ``population``, ``phase`` and
-        ``grid``, and ``dead`` over ``token``.
-
-    Returns
-    -------
-    DataFrame
-        One row a bin of updates, population and phase: ``group``, ``regime``, ``label``, ``run``,
-        ``population``, ``tokens``, ``phase``, the bin's ``first`` and ``last`` update, the
-        ``fraction`` averaged over them, and ``diverged_at`` for a run that diverged. A run without
-        updates has one row without a phase.
-    """
-    rows = [_shares(run, kind) for run in experiment(datasets) for kind in populations(run)]
-    return typed(pd.concat(rows, ignore_index=True), TYPES)
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    for run in runs:
+        for population, tokens in populations(run).items():
+            fraction = run.data["phase_fraction"].sel(population=population, grid=GRID)
+            phases = fraction.transpose("update", "phase").to_pandas()[list(MEANING)]
+            rows = stacks.mean_fractions([phases], bin_starts(len(phases)), "phase")
+            rows = rows.rename(columns=dict(zip(stacks.BIN, BIN, strict=True)))
+            about = {"population": population, "tokens": tokens}
+            yield described(rows.assign(**about, diverged_at=stacks.divergence_of([run])), run)
 
 
-def _shares(run: Run, population: str) -> pd.DataFrame:
-    fraction = run.data["phase_fraction"].sel(population=population, grid=GRID)
-    phases = fraction.transpose("update", "phase").to_pandas()[list(MEANING)]
-    rows = stacks.mean_fractions([phases], bin_starts(len(phases)), "phase").assign(
-        population=population,
-        tokens=populations(run)[population],
-        diverged_at=stacks.divergence_of([run]),
-    )
-    return described(rows.rename(columns={name: column for column, name in BIN.items()}), run)
-
-
-@style.look()
-def draw(table: pd.DataFrame) -> Figure:
-    """Draw the figure from its table alone."""
-    kinds = style.populations_in(table)
-    binned = table.rename(columns=BIN)
-    parts = {name: (style.PHASES[name], words) for name, words in MEANING.items()}
-    panels = [
-        (_title(rows, population), rows)
-        for _, of_run in binned.groupby("run", sort=False)
-        for population in kinds
-        for rows in [of_run[of_run["population"] == population]]
+def _panels(table: pd.DataFrame) -> stacks.Panels:
+    of_kinds = [
+        (population, rows[rows["population"] == population])
+        for _, rows in table.groupby("run", sort=False)
+        for population in style.populations_in(table)
     ]
-    ylabel = "fraction of tokens"
-    return stacks.draw_areas(panels, "phase", parts, len(kinds), height=1.4, ylabel=ylabel)
+    return [(_title(rows, population), rows) for population, rows in of_kinds]
 
 
 def _title(rows: pd.DataFrame, population: str) -> list[str]:
@@ -100,11 +69,20 @@ def _title(rows: pd.DataFrame, population: str) -> list[str]:
     return [", ".join(filter(None, [name, stacks.divergence(rows)]))]
 
 
-RECIPE = command.Recipe(
-    name="phases",
-    title="Phases of tokens",
-    inputs="freezing.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, NEEDED),
-    table=table,
-    draw=draw,
+FIGURE = stacks.StackFigure(
+    part="phase",
+    bin=BIN,
+    parts={name: (style.PHASES[name], words) for name, words in MEANING.items()},
+    types=TYPES,
+    rows=_rows,
+    panels=_panels,
+    columns=lambda table: len(style.populations_in(table)),
+    height=1.4,
+    ylabel="fraction of tokens",
+)
+RECIPE = FIGURE.recipe(
+    "phases",
+    "Phases of tokens",
+    "freezing.nc",
+    ["phase_fraction", "population", "phase", "grid", "dead"],
 )
