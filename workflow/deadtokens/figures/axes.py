@@ -163,6 +163,11 @@ class LogScaleWithZero:
         lowest = int(np.floor(np.log10(positive.min())))
         return cls(lowest, max(int(np.ceil(np.log10(positive.max()))), lowest + 1), has_zero)
 
+    @classmethod
+    def of_bins(cls, rows: pd.DataFrame, column: str, *more: pd.Series) -> "LogScaleWithZero":
+        """Return the scale that shows the values of `column`, the range of their bins, and more."""
+        return cls.spanning(pd.concat([rows[LOWEST], rows[column], rows[HIGHEST], *more]))
+
     @property
     def height_of_zero(self) -> float:
         """Where on the logarithmic axis the zeros are drawn: half a decade below its foot."""

@@ -56,6 +56,7 @@ POPULATIONS = {
     "live": Stroke("#2f9e5f", (4, 1.5)),
     "never sampled": Stroke("#c39bd3", (1.5, 1)),
 }
+OF_POPULATIONS = POPULATIONS | {"": Stroke(NEUTRAL)}  # of all tokens together
 ALWAYS_SHOWN = ("dead", "live")
 PHASES = {"early": "#d9432f", "midlife": "#f2a65a", "late": "#a9d3ea", "frozen": "#1f4e79"}
 
