@@ -97,7 +97,7 @@ def label_log_updates(axes: Axes, rows: pd.DataFrame, filled: bool = False) -> N
     lines and marks get margins.
     """
     columns = [name for name in ("update", "last_update", "last") if name in rows]
-    last = max(2, *(rows[name].max() for name in columns if rows[name].notna().any()))
+    last = max([2, *(rows[name].max() for name in columns if rows[name].notna().any())])
     axes.set_xscale("log")
     axes.set_xlim(*((1, last) if filled else (0.85, 1.2 * last)))
     axes.set_xlabel("update")
@@ -106,7 +106,7 @@ def label_log_updates(axes: Axes, rows: pd.DataFrame, filled: bool = False) -> N
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def label_powers(axes: Axes, which: str, label: str) -> None:
+def label_powers(axes: Axes, which: str, label: str = "") -> None:
     """Make the axis ('x' or 'y') logarithmic, its ticks powers of ten without markup."""
     axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
     if not math.isfinite(axis.get_minpos()):  # nothing is drawn

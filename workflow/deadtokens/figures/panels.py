@@ -50,6 +50,13 @@ class Panel:
     scale: Callable[[Axes], object] = lambda axes: None
 
 
+def of_runs(table: pd.DataFrame, width: int) -> list[tuple[str, pd.DataFrame]]:
+    """Return each run's label, on lines of `width` characters, and its rows."""
+    runs = list(dict.fromkeys(table["run"]))
+    by_run = [table[table["run"] == run] for run in runs]
+    return [(style.as_drawn(rows["label"].iloc[0], width), rows) for rows in by_run]
+
+
 def run_entries(table: pd.DataFrame, strokes: Strokes) -> Entries:
     """Return the legend's entries for lines of runs, gathered in bins or not."""
     return [*group_entries(table, strokes), *range_entries(table)]
@@ -158,7 +165,8 @@ class PanelFigure:
         for axes in drawing.lowest:
             self.label_x(axes, of_runs)
         for axes, panel in zip(drawing.panels, panels, strict=True):
-            self.mark(axes, panel.rows, self.column, self.by, looks)
+            if (panel.rows["series"] == DIVERGED).any():
+                self.mark(axes, panel.rows, self.column, self.by, looks)
         entries = [*self.entries(table, looks), *divergence_entries(table)]
         style.legend_below(drawing.figure, entries)
         return drawing.figure

@@ -8,9 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import style
-from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.bins import HIGHEST, LOWEST, gathered, longest_bin, middles
-from deadtokens.figures.lines import mark_divergences
 from deadtokens.figures.runs import EACH, Run, described, end_of, populations
 
 MEDIAN = 0.5
@@ -62,8 +60,8 @@ def _in_bins(
     return rows.assign(quantile=quantile, series=EACH)
 
 
-def draw_bands(axes: Axes, rows: pd.DataFrame, column: str, scale: LogScaleWithZero) -> None:
-    """Draw each population's median and bands, and crosses where those of a diverged run end.
+def draw_bands(axes: Axes, rows: pd.DataFrame, column: str) -> None:
+    """Draw each population's median and bands.
 
     Of tokens that were never sampled the median alone is drawn: three pairs of bands are too many.
 
@@ -71,24 +69,19 @@ def draw_bands(axes: Axes, rows: pd.DataFrame, column: str, scale: LogScaleWithZ
     ----------
     axes : Axes
     rows : DataFrame
-        As `quantile_rows` gives them, of one run.
+        As `quantile_rows` gives them, of one run, as high as they are drawn.
     column : str
-    scale : LogScaleWithZero
     """
-    lines = rows[rows["series"] == EACH]
-    for population, values in lines.groupby("population", sort=False):
+    for population, values in rows.groupby("population", sort=False):
         stroke = style.POPULATIONS[population]
         values = values.assign(middle=middles(values))
         heights = values.pivot(index="middle", columns="quantile", values=column)
-        heights = heights.apply(scale.place)
         alone = len(heights) == 1
         for (low, high), alpha in OPACITY.items() if population in style.ALWAYS_SHOWN else ():
             band = {"color": stroke.color, "alpha": alpha, "linewidth": 3 if alone else 0}
             axes.fill_between(heights.index, heights[low], heights[high], **band)
         dot = "." if alone else ""
         axes.plot(heights.index, heights[MEDIAN], **stroke.line(), linewidth=0.9, marker=dot)
-    placed = rows.assign(**{column: scale.place(rows[column])})
-    mark_divergences(axes, placed, column, "population", style.POPULATIONS)
 
 
 def band_entries(rows: pd.DataFrame) -> list[tuple[object, str]]:

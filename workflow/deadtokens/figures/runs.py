@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from deadtokens.figures.style import REGIMES
 ATTRIBUTES = ("run", "spec", "status")
 POINTS_PER_LINE = 2000
 EACH, MEAN, DIVERGED = "each update", "mean of runs", "diverged"
+UNIFORM = "uniform prediction"
 STATUSES = ("complete", DIVERGED)
 STEPS = "steps"
 SOURCE = "source"  # as xarray calls the file that a dataset was read from
@@ -296,6 +297,19 @@ def curve(
     if ends:
         rows.append(end_of(single.dropna(subset=column), run))
     return described(pd.concat(rows, ignore_index=True).assign(**about), run)
+
+
+def uniform(runs: Sequence[Run], first: int) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield each size of a vocabulary, and the ends of the line of a prediction of 1 / size.
+
+    It reaches from the update `first` to the last of all runs. A file that does not tell the size
+    has none.
+    """
+    sizes = {run.data.attrs.get("vocabulary_size") for run in runs} - {None}
+    last = max(run.data["update"].values.max(initial=1) for run in runs)
+    nobody = dict.fromkeys(("group", "regime", "label", "run"), "")
+    for size in sorted(map(int, sizes)):
+        yield size, pd.DataFrame({"update": [first, last], "series": UNIFORM, **nobody})
 
 
 def positive(values: xr.DataArray) -> xr.DataArray:

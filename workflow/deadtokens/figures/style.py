@@ -58,6 +58,7 @@ POPULATIONS = {
 }
 OF_POPULATIONS = POPULATIONS | {"": Stroke(NEUTRAL)}  # of all tokens together
 ALWAYS_SHOWN = ("dead", "live")
+DOTTED = {"color": NEUTRAL, "linewidth": 0.8, "linestyle": (0, (1, 2))}
 PHASES = {"early": "#d9432f", "midlife": "#f2a65a", "late": "#a9d3ea", "frozen": "#1f4e79"}
 
 LOOK = {
