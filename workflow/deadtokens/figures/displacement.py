@@ -16,21 +16,17 @@ from matplotlib.axes import Axes
 
 from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.bins import even_starts
-from deadtokens.figures.columns import BIN, DIVERGED_AT, NAMES, TOKENS, numbers, texts
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, of_runs
-from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
+from deadtokens.figures.populations import (
+    band_entries,
+    draw_bands,
+    quantile_rows,
+    quantile_types,
+)
 from deadtokens.figures.runs import Run, longest, populations
 
 COLUMN = "displacement"
-TYPES = (
-    NAMES
-    | texts("series", "population")
-    | TOKENS
-    | numbers("quantile")
-    | BIN
-    | numbers(COLUMN)
-    | DIVERGED_AT
-)
+TYPES = quantile_types(COLUMN)
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
@@ -38,7 +34,7 @@ def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
     for run in runs:
         for population in populations(run):
             quantiles = run.data["displacement_quantile"].sel(population=population)
-            yield quantile_rows(run, population, quantiles, COLUMN, starts)
+            yield from quantile_rows(run, population, quantiles, COLUMN, starts)
 
 
 def _columns(number: int) -> int:

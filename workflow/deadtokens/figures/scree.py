@@ -31,6 +31,7 @@ PANELS = {
 }
 COMPONENTS = 10
 LOWEST = 1e-4
+NEEDED = ("share", "share_band", "null_share", "components_above_null", "rank", "dead")
 NULL = {"color": "#d9d9d9", "linewidth": 0}
 TYPES = (
     NAMES
@@ -51,7 +52,7 @@ def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
 
 def _shares(run: Run, source: str, centring: str) -> pd.DataFrame:
     """Return a row a component; none where nothing has a variance."""
-    data = run.data.sel(source=source, centring=centring).isel(rank=slice(COMPONENTS))
+    data = run.data[[*NEEDED]].sel(source=source, centring=centring).isel(rank=slice(COMPONENTS))
     shares = {
         "component": data["rank"].values,
         "share": data["share"].values,
@@ -131,8 +132,5 @@ FIGURE = PanelFigure(
     nothing="no motion of dead tokens",
 )
 RECIPE = FIGURE.recipe(
-    "scree",
-    "Principal components of the dead tokens' drift",
-    "drift.nc",
-    ["share", "share_band", "null_share", "components_above_null", "rank", "dead"],
+    "scree", "Principal components of the dead tokens' drift", "drift.nc", NEEDED
 )

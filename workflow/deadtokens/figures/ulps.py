@@ -23,9 +23,13 @@ from matplotlib.lines import Line2D
 
 from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.bins import even_starts
-from deadtokens.figures.columns import BIN, DIVERGED_AT, NAMES, TOKENS, numbers, texts
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, of_runs
-from deadtokens.figures.populations import band_entries, draw_bands, quantile_rows
+from deadtokens.figures.populations import (
+    band_entries,
+    draw_bands,
+    quantile_rows,
+    quantile_types,
+)
 from deadtokens.figures.runs import Run, longest, populations
 
 WALL = 0.5
@@ -35,15 +39,7 @@ LABELS = {
     STEPS: "steps of bfloat16's grid,\nsummed over components",
     LARGEST: "largest component of the\ndisplacement (bfloat16 ulp)",
 }
-TYPES = (
-    NAMES
-    | texts("series", "measure", "population")
-    | TOKENS
-    | numbers("quantile")
-    | BIN
-    | numbers("ulps")
-    | DIVERGED_AT
-)
+TYPES = quantile_types("ulps", "measure")
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
@@ -52,8 +48,8 @@ def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
         for measure in LABELS:
             for population in populations(run):
                 quantiles = _quantiles(run.data.sel(population=population), measure)
-                rows = quantile_rows(run, population, quantiles, "ulps", starts)
-                yield rows.assign(measure=measure)
+                for rows in quantile_rows(run, population, quantiles, "ulps", starts):
+                    yield rows.assign(measure=measure)
 
 
 def _quantiles(data: xr.Dataset, measure: str) -> xr.DataArray:
