@@ -37,8 +37,10 @@ def test_command_writes_a_figure_whose_csv_holds_all_that_is_drawn(name, tmp_pat
     files, table = command(name, tmp_path, title)
     assert set(files) == {".png", ".pdf", ".csv"}
     assert sys.modules["matplotlib.pyplot"].get_fignums() == []  # no display is ever asked for
-    pd.testing.assert_frame_equal(table, MODULES[name].table(datasets(name)), check_exact=True)
-    figure = MODULES[name].draw(table)
+    pd.testing.assert_frame_equal(
+        table, MODULES[name].RECIPE.table(datasets(name)), check_exact=True
+    )
+    figure = MODULES[name].RECIPE.draw(table)
     style.set_title(figure, MODULES[name].RECIPE.title, title)
     assert picture(figure, Creator=f"deadtokens figure {name}") == files[".png"]
 
@@ -58,11 +60,11 @@ def two_lengths(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in WITHOUT_RUNS])
 def test_one_run_at_two_lengths_is_two_members(name):
     runs, lengths = two_lengths(name)
-    table = MODULES[name].table(runs)
+    table = MODULES[name].RECIPE.table(runs)
     labels = table.loc[table["group"] != "", "group"]
     assert list(dict.fromkeys(labels)) == [f"steps {length}" for length in lengths]
     with pytest.raises(UserError, match="given twice"):
-        MODULES[name].table([runs[0], runs[0]])
+        MODULES[name].RECIPE.table([runs[0], runs[0]])
 
 
 def test_every_figure_has_its_crowd():
@@ -71,7 +73,7 @@ def test_every_figure_has_its_crowd():
 
 @pytest.mark.parametrize(("name", "crowd"), CROWDS)
 def test_no_text_overlaps_in_a_crowd(name, crowd):
-    figure = MODULES[name].draw(MODULES[name].table(CROWDS[name, crowd]()))
+    figure = MODULES[name].RECIPE.draw(MODULES[name].RECIPE.table(CROWDS[name, crowd]()))
     style.set_title(figure, MODULES[name].RECIPE.title, "Why does " + "a token " * 30 + "stop?")
     assert misplaced_texts(figure) == []
 

@@ -15,7 +15,7 @@ MODULES = (path, scree, directions, dependence, bulk)
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_run_without_dead_tokens_is_said_to_have_none(module):
-    figure = module.draw(module.table([without_dead(precision="fp32")]))
+    figure = module.RECIPE.draw(module.RECIPE.table([without_dead(precision="fp32")]))
     assert any("no dead tokens" in text or "no motion" in text for text in shown_texts(figure))
 
 
@@ -35,8 +35,8 @@ def test_runs_with_little_to_show_can_be_drawn(module):
         exploded().assign_attrs(run="exploded", spec='{"note": "exploded"}'),
         ended(drift(run="ended", note="ended"), 9),
     ]
-    assert shown_texts(module.draw(module.table(runs)))
-    assert shown_texts(module.draw(module.table(runs[2:3])))
+    assert shown_texts(module.RECIPE.draw(module.RECIPE.table(runs)))
+    assert shown_texts(module.RECIPE.draw(module.RECIPE.table(runs[2:3])))
 
 
 def test_the_path_is_that_of_the_file():
@@ -68,7 +68,7 @@ def test_every_marked_state_has_its_ellipse():
 
 def test_shares_bands_and_null_are_those_of_the_file():
     data = drift(precision="fp32")
-    table = scree.table([data])
+    table = scree.RECIPE.table([data])
     rows = table[(table["source"] == "net displacement") & (table["centring"] == "raw")]
     chosen = data.sel(source="net displacement", centring="raw")
     assert rows["component"].tolist() == [1, 2, 3, 4]
@@ -76,14 +76,14 @@ def test_shares_bands_and_null_are_those_of_the_file():
     assert rows[["low", "high"]].to_numpy().tolist() == chosen.share_band.values.tolist()
     assert rows["null_high"].tolist() == chosen.null_share.values[:, 2].tolist()
     assert "net displacements, raw more than chance: 1 leading component" in shown_texts(
-        scree.draw(table)
+        scree.RECIPE.draw(table)
     )
 
 
 def test_the_legend_speaks_of_a_mean_only_where_one_is_drawn():
     runs = [drift(run=str(seed), precision="fp32", seed=seed) for seed in (1, 2, 3)]
-    assert "fp32 (3 runs)" in shown_texts(scree.draw(scree.table(runs)))
-    assert "fp32 (mean of 3 runs)" in shown_texts(bulk.draw(bulk.table(runs)))
+    assert "fp32 (3 runs)" in shown_texts(scree.RECIPE.draw(scree.RECIPE.table(runs)))
+    assert "fp32 (mean of 3 runs)" in shown_texts(bulk.RECIPE.draw(bulk.RECIPE.table(runs)))
 
 
 def test_cosines_are_averaged_over_seeds_only():
@@ -201,7 +201,7 @@ def test_each_run_has_its_marks():
 
 def test_bulk_and_thermal_are_those_of_the_file():
     data = drift(precision="fp32")
-    table = bulk.table([data])
+    table = bulk.RECIPE.table([data])
     for name in bulk.QUANTITIES:
         values = table.loc[table["quantity"] == name, "value"]
         assert values.tolist() == data[name].sel(population="dead").values.tolist()
@@ -210,13 +210,13 @@ def test_bulk_and_thermal_are_those_of_the_file():
 def test_coherence_of_few_movers_is_not_drawn():
     data = drift(precision="fp32")
     data["movers"][3:] = 9
-    table = bulk.table([data])
+    table = bulk.RECIPE.table([data])
     values = table.loc[table["quantity"] == "pairwise_cosine", "value"]
     assert values.isna().tolist() == [False] * 3 + [True] * 5
 
 
 def test_a_diverged_run_is_marked():
-    figure = bulk.draw(
-        bulk.table([drift(precision="fp32"), ended(drift(run="b", precision="mixed"), 9)])
+    figure = bulk.RECIPE.draw(
+        bulk.RECIPE.table([drift(precision="fp32"), ended(drift(run="b", precision="mixed"), 9)])
     )
     assert "mixed: diverged at update 9" in shown_texts(figure)

@@ -19,7 +19,7 @@ from deadtokens.audit.reading import read_audit
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
 from deadtokens.figures.axes import LogScaleWithZero
-from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.columns import NAMES, numbers, texts, typed
 from deadtokens.figures.lines import MARKERS, strokes
 from deadtokens.figures.runs import STEPS, Run, described, experiment, from_file
 
@@ -28,13 +28,7 @@ PROOF = "the same, by checksums"
 COUNTS = ["compared", "differing"]
 NEEDED = ("run", "spec", "status", "tensors", "checksums", "controls")
 OPTIONAL = {"diverged_at": "diverged_at", STEPS: "updates"}
-TYPES = {
-    **NAMES,
-    "check": "str",
-    "compared": "int64",
-    "differing": "int64",
-    "fraction": "float64",
-}
+TYPES = NAMES | texts("check") | dict.fromkeys(COUNTS, "int64") | numbers("fraction")
 
 
 def open_audits(paths: Sequence[Path]) -> list[xr.Dataset]:

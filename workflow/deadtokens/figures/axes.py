@@ -137,7 +137,7 @@ def label_log_updates(axes: Axes, rows: pd.DataFrame, filled: bool = False) -> N
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def label_powers(axes: Axes, which: str, label: str) -> None:
+def label_powers(axes: Axes, which: str, label: str = "") -> None:
     """Make the axis ('x' or 'y') logarithmic, its ticks powers of ten without markup."""
     axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
     if not math.isfinite(axis.get_minpos()):  # nothing is drawn
@@ -193,6 +193,11 @@ class LogScaleWithZero:
             return cls(0, 1, has_zero)
         lowest = int(np.floor(np.log10(positive.min())))
         return cls(lowest, max(int(np.ceil(np.log10(positive.max()))), lowest + 1), has_zero)
+
+    @classmethod
+    def of_bins(cls, rows: pd.DataFrame, column: str, *more: pd.Series) -> "LogScaleWithZero":
+        """Return the scale that shows the values of `column`, the range of their bins, and more."""
+        return cls.spanning(pd.concat([rows[LOWEST], rows[column], rows[HIGHEST], *more]))
 
     @property
     def height_of_zero(self) -> float:

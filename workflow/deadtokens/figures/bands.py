@@ -17,19 +17,13 @@ from matplotlib.patches import Patch
 
 from deadtokens.figures import stacks, style
 from deadtokens.figures.axes import Grid
+from deadtokens.figures.columns import DIVERGED_AT, numbers, texts
 from deadtokens.figures.command import Recipe
 from deadtokens.figures.runs import Run, longest
 
 PER_DECADE = 2  # ranges of updates
 POPULATION = "dead"
-TYPES = {
-    **stacks.GROUP,
-    **stacks.BIN,
-    "part": "str",
-    "share": "float64",
-    "bar": "float64",
-    "diverged_at": "Int64",
-}
+TYPES = stacks.GROUP | stacks.BIN | texts("part") | numbers("share", "bar") | DIVERGED_AT
 STRIP = (1.08, 1.32)  # above the bars, which end at 1
 WIDTH = 0.94  # of a bar, of the distance between two
 NET = {"color": "black", "linewidth": 1.6}

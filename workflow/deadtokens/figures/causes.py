@@ -20,6 +20,7 @@ import xarray as xr
 
 from deadtokens.figures import stacks
 from deadtokens.figures.bins import bin_starts
+from deadtokens.figures.columns import DIVERGED_AT, numbers, texts
 from deadtokens.figures.runs import Run, longest
 
 BINS = 80
@@ -35,13 +36,7 @@ LAYERS = {
     "both together": ("#54276b", "both moments: both had to be exact"),
     MOVED: ("#ececec", "moved"),
 }
-TYPES = {
-    **stacks.GROUP,
-    "cause": "str",
-    **stacks.BIN,
-    "fraction": "float64",
-    "diverged_at": "Int64",
-}
+TYPES = stacks.GROUP | texts("cause") | stacks.BIN | numbers("fraction") | DIVERGED_AT
 
 
 def _rows(runs: Sequence[Run]) -> Iterable[pd.DataFrame]:

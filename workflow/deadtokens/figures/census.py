@@ -21,19 +21,14 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import typed
+from deadtokens.figures.columns import texts, typed
 from deadtokens.figures.inputs import open_dataset
 
 DEAD, LIVE, RANKED = "dead by cause", "live by script", "live by rank"
 MOST_BARS = 10
-TYPES = {
-    "vocabulary": "str",
-    "series": "str",
-    "category": "str",
-    "rank": "Int64",
-    "tokens": "Int64",
-    "occurrences": "Int64",
-}
+TYPES = texts("vocabulary", "series", "category") | dict.fromkeys(
+    ("rank", "tokens", "occurrences"), "Int64"
+)
 
 
 def open_censuses(paths: Sequence[Path]) -> list[xr.Dataset]:

@@ -28,9 +28,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.columns import NAMES, TOKENS, numbers, texts, typed
 from deadtokens.figures.lines import strokes
-from deadtokens.figures.runs import described, experiment, open_runs, populations
+from deadtokens.figures.runs import described, experiment, populations
 
 NUMBER, CLASS, PAIRS = "correlation", "variance between classes", "pairs"
 # what is held against the drift, by kind: name in the file, and in the figure
@@ -69,19 +69,15 @@ NEEDED = (
     *("likeness_effect", "likeness_range", "likeness_tokens", "likeness"),
     *("effect_beyond_chance", "likeness_beyond_chance"),
 )
-TYPES = {
-    **NAMES,
-    "population": "str",
-    "members": "int64",
-    "kind": "str",
-    "response": "str",
-    "property": "str",
-    "tokens": "Int64",
-    "value": "float64",
-    "low": "float64",
-    "high": "float64",
-    "beyond_chance": "bool",
-}
+TYPES = (
+    NAMES
+    | texts("population")
+    | {"members": "int64"}
+    | texts("kind", "response", "property")
+    | TOKENS
+    | numbers("value", "low", "high")
+    | {"beyond_chance": "bool"}
+)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
@@ -240,11 +236,6 @@ def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tupl
     return entries
 
 
-RECIPE = command.Recipe(
-    name="dependence",
-    title="What a token's drift depends on",
-    inputs="drift.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, NEEDED),
-    table=table,
-    draw=draw,
+RECIPE = command.of_runs(
+    "dependence", "What a token's drift depends on", "drift.nc", NEEDED, table, draw
 )

@@ -22,8 +22,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.runs import Run, described, experiment, open_runs
+from deadtokens.figures.columns import NAMES, numbers, texts, typed
+from deadtokens.figures.runs import Run, described, experiment
 
 # what stands above a column of heat maps: source and centring of its first component
 PANELS = {
@@ -43,15 +43,7 @@ MOST_COLUMNS_WITH_NUMBERS = 6
 LONGEST_NAME = 24  # of a column; if one has more characters, columns are numbered
 ROW = 0.17  # inches
 NEEDED = ("cosine", "explained_alone", "share", "candidate", "leading", "rank", "dead")
-TYPES = {
-    **NAMES,
-    "source": "str",
-    "centring": "str",
-    "quantity": "str",
-    "candidate": "str",
-    "value": "float64",
-    "by_chance": "float64",
-}
+TYPES = NAMES | texts("source", "centring", "quantity", "candidate") | numbers("value", "by_chance")
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
@@ -161,11 +153,12 @@ def _written(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−").replace("0.", ".", 1)
 
 
-RECIPE = command.Recipe(
-    name="directions",
-    title="What the directions of the drift are",
-    inputs="drift.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, NEEDED, attributes=["chance_cosine"]),
-    table=table,
-    draw=draw,
+RECIPE = command.of_runs(
+    "directions",
+    "What the directions of the drift are",
+    "drift.nc",
+    NEEDED,
+    table,
+    draw,
+    attributes=["chance_cosine"],
 )

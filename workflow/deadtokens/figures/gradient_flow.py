@@ -25,8 +25,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from deadtokens.figures import command, flowchart, style
-from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.runs import described, experiment, open_runs
+from deadtokens.figures.columns import NAMES, numbers, texts, typed
+from deadtokens.figures.runs import described, experiment
 
 VARIABLES = (
     *("norm", "output_norm", "cosine", "share"),
@@ -39,15 +39,15 @@ ENDS = {
     "attention": ["#0d3b66", "#7fb8e6"],
 }
 DASHES = {"residual path": (), "MLP": (5, 1.5), "attention": (1.5, 1)}
-TYPES = {
-    **NAMES,
-    "status": "str",
-    "state": "int64",
-    "quantity": "str",
-    "block": "int64",
-    "name": "str",
-    "value": "float64",
-}
+TYPES = (
+    NAMES
+    | texts("status")
+    | {"state": "int64"}
+    | texts("quantity")
+    | {"block": "int64"}
+    | texts("name")
+    | numbers("value")
+)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
@@ -171,11 +171,6 @@ def _entry(name: str, block: int) -> str:
     return f"last through {name} {block}" if block else "residual path only"
 
 
-RECIPE = command.Recipe(
-    name="gradient_flow",
-    title="The gradient's way back",
-    inputs="backprop.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, VARIABLES, axis="state"),
-    table=table,
-    draw=draw,
+RECIPE = command.of_runs(
+    "gradient_flow", "The gradient's way back", "backprop.nc", VARIABLES, table, draw, axis="state"
 )

@@ -28,7 +28,7 @@ from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
 from deadtokens.figures.axes import label_powers
-from deadtokens.figures.columns import typed
+from deadtokens.figures.columns import numbers, texts, typed
 from deadtokens.figures.inputs import open_dataset
 
 MEASURED = ("dead_probability", "typical_dead_probability", "dead_gradient", "live_gradient")
@@ -47,16 +47,13 @@ SIZES = {"tied": 3.5, "untied": 6.5}  # one point must not hide the other
 TYPICAL = {"marker": "v", "markersize": 3}
 THIN = {"linewidth": 0.6}
 DOTTED = {"color": style.NEUTRAL, "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
-TYPES = {
-    "tying": "str",
-    "embedding_std": "float64",
-    **dict.fromkeys(MEASURED, "float64"),
-    **dict.fromkeys(PREDICTED, "float64"),
-    "predicted_gradient_low": "float64",
-    "predicted_gradient_high": "float64",
-    "uniform_probability": "float64",
-    "uniform_gradient": "float64",
-}
+TYPES = texts("tying") | numbers(
+    "embedding_std",
+    *MEASURED,
+    *PREDICTED,
+    *("predicted_gradient_low", "predicted_gradient_high"),
+    *("uniform_probability", "uniform_gradient"),
+)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:

@@ -11,7 +11,8 @@ from deadtokens.figures.columns import typed
 from deadtokens.figures.inputs import open_dataset
 
 NOTHING = "no update was recorded"
-ATTRIBUTES = ("run", "updates", "measured_on", "measured_cores")
+MACHINE = {"measured_on": "str", "measured_cores": "int64"}
+ATTRIBUTES = ("run", "updates", *MACHINE)
 
 
 def opener(variables: Sequence[str]) -> Callable[[Sequence[Path]], list[xr.Dataset]]:

@@ -25,26 +25,20 @@ from matplotlib.ticker import LogLocator
 
 from deadtokens.figures import command, style
 from deadtokens.figures.axes import titled_grid
-from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.runs import Run, described, drawn, experiment, open_runs, thinning
+from deadtokens.figures.columns import NAMES, numbers, texts, typed
+from deadtokens.figures.runs import Run, described, drawn, experiment, thinning
 
 CENTROID, CLOUD = "centroid", "cloud"
 COLORS = "viridis"
 DEVIATIONS = 2
 MARGIN = 0.04  # of the widest extent
 NEEDED = ("path", "ellipse", "plane_share", "efficiency", "marked", "dead")
-TYPES = {
-    **NAMES,
-    "series": "str",
-    "state": "int64",
-    "x": "float64",
-    "y": "float64",
-    "xx": "float64",
-    "xy": "float64",
-    "yy": "float64",
-    "plane_share": "float64",
-    "efficiency": "float64",
-}
+TYPES = (
+    NAMES
+    | texts("series")
+    | {"state": "int64"}
+    | numbers("x", "y", "xx", "xy", "yy", "plane_share", "efficiency")
+)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
@@ -175,11 +169,6 @@ def _legend() -> list[tuple[Line2D, str]]:
     ]
 
 
-RECIPE = command.Recipe(
-    name="path",
-    title="Path of the dead tokens' centroid",
-    inputs="drift.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, NEEDED),
-    table=table,
-    draw=draw,
+RECIPE = command.of_runs(
+    "path", "Path of the dead tokens' centroid", "drift.nc", NEEDED, table, draw
 )

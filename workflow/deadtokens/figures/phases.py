@@ -18,7 +18,7 @@ import pandas as pd
 
 from deadtokens.figures import stacks, style
 from deadtokens.figures.bins import bin_starts
-from deadtokens.figures.columns import NAMES
+from deadtokens.figures.columns import DIVERGED_AT, NAMES, TOKENS, numbers, texts
 from deadtokens.figures.runs import Run, described, populations
 
 GRID = "bfloat16"
@@ -29,16 +29,15 @@ MEANING = {
     "frozen": "frozen: no bit of the bfloat16 changed",
 }
 BIN = ("first", "last")
-TYPES = {
-    **NAMES,
-    "population": "str",
-    "tokens": "Int64",
-    "phase": "str",
-    "first": "Int64",
-    "last": "Int64",
-    "fraction": "float64",
-    "diverged_at": "Int64",
-}
+TYPES = (
+    NAMES
+    | texts("population")
+    | TOKENS
+    | texts("phase")
+    | dict.fromkeys(BIN, "Int64")
+    | numbers("fraction")
+    | DIVERGED_AT
+)
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:

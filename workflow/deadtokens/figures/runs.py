@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import ArrayLike
 
 from deadtokens.errors import UserError
 from deadtokens.figures.bins import gathered
@@ -19,6 +18,7 @@ from deadtokens.figures.style import REGIMES
 ATTRIBUTES = ("run", "spec", "status")
 POINTS_PER_LINE = 2000
 EACH, MEAN, DIVERGED = "each update", "mean of runs", "diverged"
+UNIFORM = "uniform prediction"
 STATUSES = ("complete", DIVERGED)
 STEPS = "steps"
 SOURCE = "source"  # as xarray calls the file that a dataset was read from
@@ -263,8 +263,16 @@ def mean_over_runs(rows: pd.DataFrame, by: Sequence[str], value: str) -> pd.Data
     return names.rename(columns={"mean": value}).drop(columns="size")
 
 
-def curve(run: Run, starts: np.ndarray, column: str, values: ArrayLike) -> pd.DataFrame:
-    """Return a line over a run's updates, gathered in bins, and with it what `end_of` gives.
+def curve(
+    run: Run,
+    starts: np.ndarray,
+    column: str,
+    values: xr.DataArray,
+    series: str = EACH,
+    ends: bool = True,
+    **about: object,
+) -> pd.DataFrame:
+    """Return a line of a run, and with it what `end_of` gives for its last number.
 
     Parameters
     ----------
@@ -273,12 +281,40 @@ def curve(run: Run, starts: np.ndarray, column: str, values: ArrayLike) -> pd.Da
         The first updates of the bins.
     column : str
         What the values are called.
-    values : array_like of shape (updates,)
+    values : DataArray
+        Over ``update``, to be gathered in bins, or over ``probe``: each is then drawn by itself.
+    series : str
+    ends : bool
+        Whether the line's end is marked.
+    **about : object
+        What tells the line from the run's others: a column each.
     """
-    updates = run.data["update"].values
-    line = gathered(updates, starts, column, values).assign(series=EACH)
-    single = pd.DataFrame({"update": updates, column: np.asarray(values, dtype="float64")})
-    return pd.concat([line, end_of(single, run)])
+    (axis,) = values.dims
+    single = pd.DataFrame({"update": values[axis].values, column: values.values.astype("float64")})
+    updates = single["update"].to_numpy()
+    line = gathered(updates, starts if axis == "update" else updates, column, single[column])
+    rows = [line.assign(series=series)]
+    if ends:
+        rows.append(end_of(single.dropna(subset=column), run))
+    return described(pd.concat(rows, ignore_index=True).assign(**about), run)
+
+
+def uniform(runs: Sequence[Run], first: int) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield each size of a vocabulary, and the ends of the line of a prediction of 1 / size.
+
+    It reaches from the update `first` to the last of all runs. A file that does not tell the size
+    has none.
+    """
+    sizes = {run.data.attrs.get("vocabulary_size") for run in runs} - {None}
+    last = max(run.data["update"].values.max(initial=1) for run in runs)
+    nobody = dict.fromkeys(("group", "regime", "label", "run"), "")
+    for size in sorted(map(int, sizes)):
+        yield size, pd.DataFrame({"update": [first, last], "series": UNIFORM, **nobody})
+
+
+def positive(values: xr.DataArray) -> xr.DataArray:
+    """Return what a logarithmic axis can show of a line."""
+    return values[np.isfinite(values.values) & (values.values > 0)]
 
 
 def end_of(line: pd.DataFrame, run: Run) -> pd.DataFrame:

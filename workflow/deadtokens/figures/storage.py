@@ -20,6 +20,7 @@ from matplotlib.patches import Patch
 
 from deadtokens.figures import command, measurement, style
 from deadtokens.figures.axes import titled_grid
+from deadtokens.figures.columns import numbers, texts
 
 WRITERS = {
     "segment": ("this recorder", "#1f5f8b"),
@@ -30,18 +31,12 @@ TICK = {"color": "black", "linewidth": 1.2}
 TICKS = "left: recorded bits, not compressed; right: CPU time of all threads"
 BELOW = {"textcoords": "offset points", "ha": "center", "va": "top", "fontsize": 7}
 BAR = 0.36  # of the distance between two tensors
-TYPES = {
-    "run": "str",
-    "tensor": "str",
-    "writer": "str",
-    "updates": "int64",
-    "kilobytes": "float64",
-    "raw_kilobytes": "float64",
-    "wall_milliseconds": "float64",
-    "cpu_milliseconds": "float64",
-    "measured_on": "str",
-    "measured_cores": "int64",
-}
+TYPES = (
+    texts("run", "tensor", "writer")
+    | {"updates": "int64"}
+    | numbers("kilobytes", "raw_kilobytes", "wall_milliseconds", "cpu_milliseconds")
+    | measurement.MACHINE
+)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:

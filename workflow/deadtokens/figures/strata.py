@@ -19,19 +19,11 @@ from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
 from deadtokens.figures.axes import label_log_updates, titled_grid
-from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.runs import Run, described, experiment, open_runs
+from deadtokens.figures.columns import NAMES, TOKENS, texts, typed
+from deadtokens.figures.runs import Run, described, experiment
 
 NEEDED = ("strata", "strata_update", "strata_token", "dead")
-TYPES = {
-    **NAMES,
-    "tokens": "Int64",
-    "row": "Int64",
-    "token": "Int64",
-    "update": "Int64",
-    "last": "Int64",
-    "phase": "str",
-}
+TYPES = NAMES | TOKENS | dict.fromkeys(("row", "token", "update", "last"), "Int64") | texts("phase")
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
@@ -119,11 +111,6 @@ def _image(rows: pd.DataFrame, phases: list[str]) -> tuple[np.ndarray, np.ndarra
     return wide.ffill(axis=1).to_numpy(float), wide.columns.to_numpy(float)
 
 
-RECIPE = command.Recipe(
-    name="strata",
-    title="Lives of dead tokens in layers",
-    inputs="freezing.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, NEEDED),
-    table=table,
-    draw=draw,
+RECIPE = command.of_runs(
+    "strata", "Lives of dead tokens in layers", "freezing.nc", NEEDED, table, draw
 )

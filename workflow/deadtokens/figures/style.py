@@ -57,7 +57,9 @@ POPULATIONS = {
     "live": Stroke("#2f9e5f", (4, 1.5)),
     "never sampled": Stroke("#c39bd3", (1.5, 1)),
 }
+OF_POPULATIONS = POPULATIONS | {"": Stroke(NEUTRAL)}  # of all tokens together
 ALWAYS_SHOWN = ("dead", "live")
+DOTTED = {"color": NEUTRAL, "linewidth": 0.8, "linestyle": (0, (1, 2))}
 PHASES = {"early": "#d9432f", "midlife": "#f2a65a", "late": "#a9d3ea", "frozen": "#1f4e79"}
 
 LOOK = {

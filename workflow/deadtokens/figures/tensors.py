@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, measurement, style
+from deadtokens.figures.columns import numbers, texts
 from deadtokens.figures.measurement import written
 
 QUANTITIES = ("stored_bytes", "read_time", "compared", "differing", "gives", "raw_bytes")
@@ -27,20 +28,13 @@ COLOR = "#1f5f8b"
 YES, NO = "yes", "–"
 DIFFERING, READING = "values that differ", "ms to read"
 WIDTHS = {DIFFERING: 25, READING: 12}  # of columns, in characters
-TYPES = {
-    "run": "str",
-    "choice": "str",
-    "result": "str",
-    "gives": "bool",
-    "updates": "int64",
-    "kilobytes": "float64",
-    "of_raw": "float64",
-    "read_milliseconds": "float64",
-    "compared": "int64",
-    "differing": "int64",
-    "measured_on": "str",
-    "measured_cores": "int64",
-}
+TYPES = (
+    texts("run", "choice", "result")
+    | {"gives": "bool", "updates": "int64"}
+    | numbers("kilobytes", "of_raw", "read_milliseconds")
+    | {"compared": "int64", "differing": "int64"}
+    | measurement.MACHINE
+)
 
 
 def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
