@@ -17,7 +17,7 @@ Hochberg), so that of the filled ones at most 5 % are expected to be chance. The
 independent of each other: the figure shows effects, not causes. Seeds are not averaged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,9 +28,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, TOKENS, numbers, texts, typed
+from deadtokens.figures.columns import NAMES, TOKENS, numbers, texts
 from deadtokens.figures.lines import strokes
-from deadtokens.figures.runs import described, experiment, populations
+from deadtokens.figures.runs import Run, described, populations
 
 NUMBER, CLASS, PAIRS = "correlation", "variance between classes", "pairs"
 # what is held against the drift, by kind: name in the file, and in the figure
@@ -80,35 +80,20 @@ TYPES = (
 )
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    """Yield the effects of each run, ``population`` of so many ``members``, kind and response.
 
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's drift each.
-
-    Returns
-    -------
-    DataFrame
-        One row a run, ``population`` (of so many ``members``), ``kind`` of `ROWS`, ``response``
-        (empty for pairs) and ``property``: the number of ``tokens`` behind the effect, its
-        ``value``, and ``low`` and ``high``: of correlations their 95 % confidence interval, else
-        the range of 95 % of random assignments; and whether it is ``beyond_chance`` among all
-        tests of the run. No row where an effect is not defined.
+    An effect is the ``value`` of so many ``tokens`` with ``low`` and ``high``, of correlations
+    their 95 % confidence interval, else the range of 95 % of random assignments; and whether it is
+    ``beyond_chance`` among all tests of the run. One that is not defined has no row.
     """
-    rows = [
-        described(_effects(run.data.sel(population=population), kind, response), run).assign(
-            population=population, members=members
-        )
-        for run in experiment(datasets)
-        for population, members in populations(run).items()
-        if population in POPULATIONS
-        for kind in ROWS
-        for response in _responses(kind)
-    ]
-    rows = pd.concat(rows, ignore_index=True).dropna(subset="value", ignore_index=True)
-    return typed(rows, TYPES)
+    for run in runs:
+        for population, members in populations(run).items():
+            data = run.data.sel(population=population) if population in POPULATIONS else None
+            for kind in ROWS if data else ():
+                for response in _responses(kind):
+                    rows = _effects(data, kind, response).dropna(subset="value")
+                    yield described(rows.assign(population=population, members=members), run)
 
 
 def _responses(kind: str) -> Sequence[str]:
@@ -138,7 +123,6 @@ def _effects(data: xr.Dataset, kind: str, response: str) -> pd.DataFrame:
     )
 
 
-@style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     if table.empty:
@@ -237,5 +221,11 @@ def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tupl
 
 
 RECIPE = command.of_runs(
-    "dependence", "What a token's drift depends on", "drift.nc", NEEDED, table, draw
+    "dependence",
+    "What a token's drift depends on",
+    "drift.nc",
+    NEEDED,
+    rows=_rows,
+    types=TYPES,
+    draw=draw,
 )

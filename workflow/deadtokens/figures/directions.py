@@ -10,7 +10,7 @@ random direction explains in the mean. Directions in the rows are not independen
 a cosine is no cause.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, numbers, texts, typed
-from deadtokens.figures.runs import Run, described, experiment
+from deadtokens.figures.columns import NAMES, numbers, texts
+from deadtokens.figures.runs import Run, described
 
 # what stands above a column of heat maps: source and centring of its first component
 PANELS = {
@@ -46,37 +46,27 @@ NEEDED = ("cosine", "explained_alone", "share", "candidate", "leading", "rank", 
 TYPES = NAMES | texts("source", "centring", "quantity", "candidate") | numbers("value", "by_chance")
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    """Yield the cosines of the first component of each panel, and the shares explained.
 
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's drift each.
-
-    Returns
-    -------
-    DataFrame
-        One row a run, panel and candidate: ``group``, ``regime``, ``label``, ``run``, ``source``,
-        ``centring``, ``quantity`` (`COSINE` of the first component with the candidate, or
-        `EXPLAINED`, the share of the variance along it alone), ``candidate``, ``value`` and what
-        is exceeded ``by_chance`` in one of twenty random directions (of shares: the mean).
+    A ``value`` is that of a ``candidate``: its `COSINE` with the first component, or `EXPLAINED`,
+    the share of the variance along it alone; ``by_chance`` is what is exceeded in one of twenty
+    random directions (of shares: the mean).
     """
-    runs = experiment(datasets)
-    rows = pd.concat([_rows(run, *panel) for run in runs for panel in PANELS], ignore_index=True)
-    rows = rows.dropna(subset="value", ignore_index=True)
-    return typed(rows, TYPES)
+    for run in runs:
+        for source, centring in PANELS:
+            rows = _of_panel(run.data.sel(source=source, centring=centring))
+            yield described(rows.assign(source=source, centring=centring), run)
 
 
-def _rows(run: Run, source: str, centring: str) -> pd.DataFrame:
-    data = run.data[list(NEEDED[:3])].sel(source=source, centring=centring)
+def _of_panel(data: xr.Dataset) -> pd.DataFrame:
     candidates = data["candidate"].values
     cosines = pd.DataFrame(
         {
             "quantity": COSINE,
             "candidate": candidates,
             "value": data["cosine"].sel(leading=1).values,
-            "by_chance": float(run.data.attrs["chance_cosine"]),
+            "by_chance": float(data.attrs["chance_cosine"]),
         }
     )
     shares = pd.DataFrame(
@@ -87,10 +77,9 @@ def _rows(run: Run, source: str, centring: str) -> pd.DataFrame:
             "by_chance": 1 / data.sizes["rank"],
         }
     )
-    return described(pd.concat([cosines, shares]).assign(source=source, centring=centring), run)
+    return pd.concat([cosines, shares]).dropna(subset="value")
 
 
-@style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     if table.empty:
@@ -158,7 +147,8 @@ RECIPE = command.of_runs(
     "What the directions of the drift are",
     "drift.nc",
     NEEDED,
-    table,
-    draw,
+    rows=_rows,
+    types=TYPES,
+    draw=draw,
     attributes=["chance_cosine"],
 )

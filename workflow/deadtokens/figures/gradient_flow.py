@@ -14,7 +14,7 @@ and x) do not compare as amounts of one thing. Computed by hand in float64, and 
 autograd in ``backprop.csv``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from deadtokens.figures import command, flowchart, style
-from deadtokens.figures.columns import NAMES, numbers, texts, typed
-from deadtokens.figures.runs import described, experiment
+from deadtokens.figures.columns import NAMES, numbers, texts
+from deadtokens.figures.runs import Run, described
 
 VARIABLES = (
     *("norm", "output_norm", "cosine", "share"),
@@ -50,38 +50,28 @@ TYPES = (
 )
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn: of the first run of each of the first settings.
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    """Yield the numbers of the first run of each of the first settings.
 
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's flow each.
-
-    Returns
-    -------
-    DataFrame
-        One row a number: the run's names and ``status``, ``state``, ``quantity`` (norm, cosine,
-        share), ``block`` (0: outside the blocks), ``name`` of the stream, branch or path,
-        ``value``. Norms and cosines are those of the last state.
+    A ``value`` is a ``quantity`` (norm, cosine, share) of the stream, branch or path ``name`` of a
+    ``block`` (0: outside the blocks). Norms and cosines are those of the last state.
     """
-    runs = list({run.group: run for run in reversed(experiment(datasets))}.values())[::-1]
-    rows = pd.concat(
-        described(_rows(run.data), run).assign(status=run.data.attrs["status"])
-        for run in runs[:MOST_RUNS]
-    )
-    return typed(rows, TYPES).reset_index(drop=True)
+    firsts = {run.group: run for run in reversed(runs)}
+    for group in list(dict.fromkeys(run.group for run in runs))[:MOST_RUNS]:
+        data = firsts[group].data
+        yield described(_numbers(data), firsts[group]).assign(status=data.attrs["status"])
 
 
-def _rows(data: xr.Dataset) -> pd.DataFrame:
+def _numbers(data: xr.Dataset) -> pd.DataFrame:
     last = data.isel(state=[-1])
-    outside = last["output_norm"].rename(output="name").expand_dims(block=[0])
-    parts = {"norm": [outside, last["norm"].rename(stream="name")]}
-    parts["cosine"] = [last["cosine"].rename(branch="name")]
+    named = [
+        ("norm", last["output_norm"].rename(output="name").expand_dims(block=[0])),
+        ("norm", last["norm"].rename(stream="name")),
+        ("cosine", last["cosine"].rename(branch="name")),
+    ]
     frames = [
-        part.rename("value").to_dataframe().reset_index().assign(quantity=quantity)
-        for quantity, arrays in parts.items()
-        for part in arrays
+        values.rename("value").to_dataframe().reset_index().assign(quantity=quantity)
+        for quantity, values in named
     ]
     return pd.concat([*frames, _shares(data["share"])])
 
@@ -94,7 +84,6 @@ def _shares(share: xr.DataArray) -> pd.DataFrame:
     )
 
 
-@style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = [rows for _, rows in table.groupby("run", sort=False)]
@@ -172,5 +161,12 @@ def _entry(name: str, block: int) -> str:
 
 
 RECIPE = command.of_runs(
-    "gradient_flow", "The gradient's way back", "backprop.nc", VARIABLES, table, draw, axis="state"
+    "gradient_flow",
+    "The gradient's way back",
+    "backprop.nc",
+    VARIABLES,
+    rows=_rows,
+    types=TYPES,
+    draw=draw,
+    axis="state",
 )

@@ -9,7 +9,7 @@ spaced. Every run has a plane of its own: lengths compare between panels, direct
 out of the plane, and the cloud's extent across it, are not seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,8 @@ from matplotlib.ticker import LogLocator
 
 from deadtokens.figures import command, style
 from deadtokens.figures.axes import titled_grid
-from deadtokens.figures.columns import NAMES, numbers, texts, typed
-from deadtokens.figures.runs import Run, described, drawn, experiment, thinning
+from deadtokens.figures.columns import NAMES, numbers, texts
+from deadtokens.figures.runs import Run, described, drawn, thinning
 
 CENTROID, CLOUD = "centroid", "cloud"
 COLORS = "viridis"
@@ -41,33 +41,22 @@ TYPES = (
 )
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    """Yield the states drawn of each run.
 
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's drift each.
-
-    Returns
-    -------
-    DataFrame
-        One row a state drawn: ``group``, ``regime``, ``label``, ``run``, ``series`` (`CENTROID` or
-        `CLOUD`), ``state``, the centroid's coordinates ``x`` and ``y``, for `CLOUD` the covariance
-        within the plane, and of the whole run the plane's share of the path's variance and the
-        path's efficiency. A run whose dead centroid never moved has one row, without coordinates.
+    Of `CENTROID` ``x`` and ``y`` are given, of `CLOUD` the covariance within the plane too, and of
+    the whole run the plane's share of the path's variance and the path's efficiency. A run whose
+    dead centroid never moved has one row, without coordinates.
     """
-    runs = experiment(datasets)
     every = thinning(runs)
-    rows = pd.concat([_rows(run, every) for run in runs], ignore_index=True)
-    return typed(rows, TYPES)
+    for run in runs:
+        yield described(_states(run.data.sel(population="dead"), every), run)
 
 
-def _rows(run: Run, every: int) -> pd.DataFrame:
-    data = run.data[list(NEEDED[:4])].sel(population="dead")
+def _states(data: xr.Dataset, every: int) -> pd.DataFrame:
     path = data["path"].values
     if not np.isfinite(path).all():
-        return described(pd.DataFrame({"series": CENTROID, "state": [0]}), run)
+        return pd.DataFrame({"series": CENTROID, "state": [0]})
     states, marked = data["state"].values, data["marked"].values
     shown = (states == 0) | drawn(states, every)
     centroid = pd.DataFrame({"series": CENTROID, "state": states, "x": path[:, 0], "y": path[:, 1]})
@@ -75,13 +64,11 @@ def _rows(run: Run, every: int) -> pd.DataFrame:
     matrices = data["ellipse"].values.reshape(len(marked), 4)
     cloud[["xx", "xy", "yy"]] = matrices[:, [0, 1, 3]]
     known = np.isfinite(matrices).all(axis=1)  # squares overflow before the path does
-    rows = pd.concat([centroid[shown], cloud[known]])
-    rows["plane_share"] = float(data["plane_share"].sum())
-    rows["efficiency"] = float(data["efficiency"][-1])
-    return described(rows, run)
+    return pd.concat([centroid[shown], cloud[known]]).assign(
+        plane_share=float(data["plane_share"].sum()), efficiency=float(data["efficiency"][-1])
+    )
 
 
-@style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = [rows for _, rows in table.groupby("run", sort=False)]
@@ -170,5 +157,11 @@ def _legend() -> list[tuple[Line2D, str]]:
 
 
 RECIPE = command.of_runs(
-    "path", "Path of the dead tokens' centroid", "drift.nc", NEEDED, table, draw
+    "path",
+    "Path of the dead tokens' centroid",
+    "drift.nc",
+    NEEDED,
+    rows=_rows,
+    types=TYPES,
+    draw=draw,
 )

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
 from deadtokens.figures.axes import Grid, label_log_updates, titled_grid
-from deadtokens.figures.columns import typed
-from deadtokens.figures.runs import Run, experiment
+from deadtokens.figures.runs import Run
 
 Parts = Mapping[str, tuple[str, str]]  # colour and words of each, by its name
 Panels = Sequence[tuple[Sequence[str], pd.DataFrame]]  # the lines of a title, and the rows
@@ -46,7 +44,8 @@ class StackFigure:
     types : mapping of str to str
         The table's columns and their pandas types.
     rows : callable
-        Gives the rows of all runs, in the order in which they are drawn.
+        Gives the rows of all runs: of a panel one a part and bin; of one without any bin a single
+        row without part.
     panels : callable
         Gives each panel's title and rows from the table, row by row.
     columns : callable
@@ -77,18 +76,10 @@ class StackFigure:
 
     def recipe(self, name: str, title: str, file: str, needed: Sequence[str]) -> command.Recipe:
         """Return what draws it from `file` of each run, which must have the variables `needed`."""
-        return command.of_runs(name, title, file, needed, self.table, self.draw)
+        return command.of_runs(
+            name, title, file, needed, rows=self.rows, types=self.types, draw=self.draw
+        )
 
-    def table(self, datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-        """Return the numbers drawn, with the columns `types`, from one dataset a run.
-
-        Rows are those of `rows`: of a panel one a part and bin, from ``first_update`` to
-        ``last_update``. A panel without any bin has one row without part.
-        """
-        rows = pd.concat(self.rows(experiment(datasets)), ignore_index=True)
-        return typed(rows, self.types)
-
-    @style.look()
     def draw(self, table: pd.DataFrame) -> Figure:
         """Draw the figure from its table alone."""
         titles, tables = zip(*self.panels(table), strict=True)

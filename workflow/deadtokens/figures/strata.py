@@ -7,7 +7,7 @@ averaged: of more than 400 tokens every k-th in that order is shown, and the upd
 nearest to 400 places evenly spaced on the axis; what happened at the updates between is not seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,57 +19,45 @@ from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
 from deadtokens.figures.axes import label_log_updates, titled_grid
-from deadtokens.figures.columns import NAMES, TOKENS, texts, typed
-from deadtokens.figures.runs import Run, described, experiment
+from deadtokens.figures.columns import NAMES, TOKENS, texts
+from deadtokens.figures.runs import Run, described
 
 NEEDED = ("strata", "strata_update", "strata_token", "dead")
 TYPES = NAMES | TOKENS | dict.fromkeys(("row", "token", "update", "last"), "Int64") | texts("phase")
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return what is drawn.
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    """Yield the stretches of sampled updates over which a token shows one phase.
 
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's freezing each: ``strata`` over ``row`` and ``column`` with their
-        ``strata_token`` and ``strata_update``, and ``dead`` over ``token``.
-
-    Returns
-    -------
-    DataFrame
-        One row a stretch of sampled updates over which a token shows one phase: ``group``,
-        ``regime``, ``label``, ``run``, ``tokens`` (dead ones in the run), ``row`` (from 0, the
-        earliest last motion), ``token``, ``update`` at which the stretch begins, ``last`` sampled
-        update of the run, ``phase``. A run without dead tokens or updates has one row with none of
-        these.
+    ``tokens`` are the dead ones of the run; ``row`` counts from the earliest last motion;
+    ``update`` begins the stretch; ``last`` is the run's last sampled update. A run without dead
+    tokens or updates has one row with none of these.
     """
-    rows = [_stretches(run) for run in experiment(datasets)]
-    return typed(pd.concat(rows, ignore_index=True), TYPES)
+    for run in runs:
+        dead = int(np.count_nonzero(run.data["dead"]))
+        yield described(_stretches(run.data).assign(tokens=dead), run)
 
 
-def _stretches(run: Run) -> pd.DataFrame:
-    image = run.data["strata"].transpose("row", "column").values
-    dead = int(np.count_nonzero(run.data["dead"]))
+def _stretches(data: xr.Dataset) -> pd.DataFrame:
+    image = data["strata"].transpose("row", "column").values
     if not image.size:
-        return described(pd.DataFrame({"tokens": [dead]}), run)
+        return pd.DataFrame(index=[0])
     begins = np.ones(image.shape, bool)
     begins[:, 1:] = image[:, 1:] != image[:, :-1]
     row, column = np.nonzero(begins)
-    updates = run.data["strata_update"].values
+    updates = data["strata_update"].values
     names = np.array(list(style.PHASES))
-    rows = {
-        "tokens": dead,
-        "row": row,
-        "token": run.data["strata_token"].values[row],
-        "update": updates[column],
-        "last": updates[-1],
-        "phase": names[image[row, column]],
-    }
-    return described(pd.DataFrame(rows), run)
+    return pd.DataFrame(
+        {
+            "row": row,
+            "token": data["strata_token"].values[row],
+            "update": updates[column],
+            "last": updates[-1],
+            "phase": names[image[row, column]],
+        }
+    )
 
 
-@style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     runs = [rows for _, rows in table.groupby("run", sort=False)]
@@ -112,5 +100,11 @@ def _image(rows: pd.DataFrame, phases: list[str]) -> tuple[np.ndarray, np.ndarra
 
 
 RECIPE = command.of_runs(
-    "strata", "Lives of dead tokens in layers", "freezing.nc", NEEDED, table, draw
+    "strata",
+    "Lives of dead tokens in layers",
+    "freezing.nc",
+    NEEDED,
+    rows=_rows,
+    types=TYPES,
+    draw=draw,
 )
