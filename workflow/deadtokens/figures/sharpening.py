@@ -16,6 +16,7 @@ a line, shaded the range of all its updates.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def _panel(rows: pd.DataFrame, title: str) -> Panel:
         return Panel(rows, title)
     half_limits = rows["limit"] / 2  # so that no limit lies on the edge
     scale = LogScaleWithZero.of_bins(rows, "value", half_limits)
-    return Panel(scale.place_rows(rows, "value"), title, scale=scale.apply)
+    return Panel(scale.place_rows(rows, "value"), title, scale=partial(scale.apply, most_ticks=4))
 
 
 def _draw_lines(axes: Axes, rows: pd.DataFrame, strokes: Strokes) -> None:
