@@ -17,6 +17,7 @@ from deadtokens.figures import style
 from deadtokens.figures.axes import grid, label_updates
 from deadtokens.figures.columns import typed
 from deadtokens.figures.command import Recipe
+from deadtokens.figures.curves import mean_over_runs
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_groups,
@@ -25,7 +26,7 @@ from deadtokens.figures.lines import (
     range_entries,
     strokes,
 )
-from deadtokens.figures.runs import DIVERGED, Run, experiment, mean_over_runs, open_runs
+from deadtokens.figures.runs import DIVERGED, Run, experiment, open_runs
 
 Strokes = Mapping[str, style.Stroke]
 Entries = Iterable[tuple[object, str]]
@@ -151,28 +152,32 @@ class PanelFigure:
             figure.text(0.5, 0.5, self.nothing, ha="center")
             return figure
         panels = self.panels(table)
-        columns = self.columns(len(panels))
-        drawing = grid(len(panels), columns, self.height, self.margin, self.sharey)
         of_runs = table[table["group"] != ""]
         looks = strokes(of_runs) if self.by == "group" else style.OF_POPULATIONS
-        for axes, panel in zip(drawing.panels, panels, strict=True):
-            self._draw_lines(axes, panel.rows[panel.rows["series"] != DIVERGED], looks)
-            panel.scale(axes)
-            if axes in drawing.left or self.sharey in (False, "col"):
-                axes.set_ylabel(panel.ylabel)
-        titles = [panel.title for panel in panels]
-        style.set_titles(drawing.figure, dict(zip(drawing.panels, titles, strict=True)))
+        columns = self.columns(len(panels))
+        drawing = grid(len(panels), columns, self.height, self.margin, self.sharey)
+        shown = dict(zip(drawing.panels, panels, strict=True))
+        for axes, panel in shown.items():
+            self._draw_lines(axes, panel, looks)
+        for axes in drawing.left if self.sharey in (True, "row") else drawing.panels:
+            axes.set_ylabel(shown[axes].ylabel)
+        style.set_titles(drawing.figure, {axes: panel.title for axes, panel in shown.items()})
         for axes in drawing.lowest:
             self.label_x(axes, of_runs)
-        for axes, panel in zip(drawing.panels, panels, strict=True):
-            if (panel.rows["series"] == DIVERGED).any():
-                self.mark(axes, panel.rows, self.column, self.by, looks)
+        for axes, panel in shown.items():  # now that all axes have their ends
+            self._mark_ends(axes, panel, looks)
         entries = [*self.entries(table, looks), *divergence_entries(table)]
         style.legend_below(drawing.figure, entries)
         return drawing.figure
 
-    def _draw_lines(self, axes: Axes, rows: pd.DataFrame, looks: Strokes) -> None:
+    def _draw_lines(self, axes: Axes, panel: Panel, looks: Strokes) -> None:
+        rows = panel.rows[panel.rows["series"] != DIVERGED]
         if self.lines is None:
             draw_groups(axes, rows, self.column, looks)
         else:
             self.lines(axes, rows, looks)
+        panel.scale(axes)
+
+    def _mark_ends(self, axes: Axes, panel: Panel, looks: Strokes) -> None:
+        if (panel.rows["series"] == DIVERGED).any():
+            self.mark(axes, panel.rows, self.column, self.by, looks)

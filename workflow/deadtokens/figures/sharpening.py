@@ -26,9 +26,10 @@ from matplotlib.lines import Line2D
 from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.bins import even_starts, middles
 from deadtokens.figures.columns import DIVERGED_AT, NAMES, in_bins, numbers, texts
+from deadtokens.figures.curves import curve
 from deadtokens.figures.lines import draw_ends, draw_groups
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, run_entries
-from deadtokens.figures.runs import DIVERGED, Run, curve, longest
+from deadtokens.figures.runs import DIVERGED, Run, longest
 
 LIMIT = {"color": "#c8102e", "linewidth": 0.8}
 # Quantity: what stands above its panel, the variable that is its limit.
