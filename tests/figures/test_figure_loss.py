@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadtokens.figures import loss, style
-from deadtokens.figures.runs import DIVERGED, EACH
+from deadtokens.figures.curves import EACH
+from deadtokens.figures.runs import DIVERGED
 
 
 def rows(table, series, run="a"):

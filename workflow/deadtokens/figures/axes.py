@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import (
-    FixedLocator,
     FuncFormatter,
     LogLocator,
     MaxNLocator,
@@ -213,17 +212,18 @@ class LogScaleWithZero:
         columns = [name for name in (LOWEST, column, HIGHEST) if name in rows]
         return rows.assign(**{name: self.place(rows[name]) for name in columns})
 
-    def apply(self, axes: Axes) -> None:
+    def apply(self, axes: Axes, most_ticks: int = MOST_TICKS) -> None:
         """Make the vertical axis this scale, with the strip shaded and labelled 0."""
         axes.set_yscale("log")
         axes.set_ylim(10.0 ** (self.lowest - self.has_zero), 10.0**self.highest)
-        every = -(-(self.highest - self.lowest) // MOST_TICKS)
-        ticks = {10.0**n: power_of_ten(n) for n in range(self.lowest, self.highest + 1, every)}
+        every = -(-(self.highest - self.lowest) // most_ticks)
+        foot = self.lowest + (every - 1) / 2 if self.has_zero else self.lowest  # not at the 0
+        powers = (power for power in range(self.highest, self.lowest - 1, -every) if power >= foot)
+        ticks = {10.0**power: power_of_ten(power) for power in powers}
         if self.has_zero:
             top = 10.0 ** (self.lowest - 0.15)
             axes.axhspan(10.0 ** (self.lowest - 1), top, color=STRIP_COLOR, zorder=0)
             ticks = {self.height_of_zero: "0", **ticks}
-        axes.yaxis.set_major_locator(FixedLocator(list(ticks)))
         axes.set_yticks(list(ticks), list(ticks.values()))
         axes.yaxis.set_minor_locator(NullLocator())
 

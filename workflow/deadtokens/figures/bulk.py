@@ -18,8 +18,9 @@ from deadtokens.figures import style
 from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.bins import even_starts
 from deadtokens.figures.columns import DIVERGED_AT, NAMES, TOKENS, in_bins, texts
+from deadtokens.figures.curves import curve
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, run_entries
-from deadtokens.figures.runs import Run, curve, longest, populations
+from deadtokens.figures.runs import Run, longest, populations
 
 FEWEST_MOVERS = 10
 SPEEDS = {

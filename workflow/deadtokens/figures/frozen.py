@@ -16,8 +16,9 @@ import pandas as pd
 from deadtokens.figures import style
 from deadtokens.figures.bins import HIGHEST, even_starts
 from deadtokens.figures.columns import DIVERGED_AT, NAMES, TOKENS, in_bins, texts
+from deadtokens.figures.curves import curve
 from deadtokens.figures.panels import Panel, PanelFigure
-from deadtokens.figures.runs import Run, curve, longest, populations
+from deadtokens.figures.runs import Run, longest, populations
 
 COLUMN = "frozen_fraction"
 TYPES = NAMES | texts("series", "population") | TOKENS | in_bins(COLUMN) | DIVERGED_AT

@@ -18,21 +18,10 @@ from deadtokens.figures import style
 from deadtokens.figures.axes import label_few_decades
 from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts, gathered, longest_bin
 from deadtokens.figures.columns import DIVERGED_AT, NAMES, in_bins, texts
+from deadtokens.figures.curves import EACH, MEAN, UNIFORM, end_of, mean_over_runs, uniform
 from deadtokens.figures.lines import draw_groups, draw_range, group_entries, range_entries
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes
-from deadtokens.figures.runs import (
-    EACH,
-    MEAN,
-    UNIFORM,
-    Run,
-    described,
-    drawn,
-    end_of,
-    longest,
-    mean_over_runs,
-    thinning,
-    uniform,
-)
+from deadtokens.figures.runs import Run, described, drawn, longest, thinning
 
 SMOOTHED = "moving mean"
 LARGEST_LINEAR_RATIO = 10

@@ -5,17 +5,16 @@ if not one a run. All the rest, as who is averaged, what diverged and what the l
 stands here once.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, style
 from deadtokens.figures.axes import grid, label_updates
-from deadtokens.figures.columns import typed
+from deadtokens.figures.curves import mean_over_runs
 from deadtokens.figures.lines import (
     divergence_entries,
     draw_groups,
@@ -24,7 +23,7 @@ from deadtokens.figures.lines import (
     range_entries,
     strokes,
 )
-from deadtokens.figures.runs import DIVERGED, Run, experiment, mean_over_runs
+from deadtokens.figures.runs import DIVERGED, Run
 
 Strokes = Mapping[str, style.Stroke]
 Entries = Iterable[tuple[object, str]]
@@ -115,54 +114,56 @@ class PanelFigure:
     nothing: str = "no dead tokens"
 
     def recipe(self, name: str, title: str, file: str, needed: Sequence[str]) -> command.Recipe:
-        """Return what draws it from `file` of each run, which must have the variables `needed`."""
-        return command.of_runs(name, title, file, needed, self.table, self.draw)
+        """Return what draws it from `file` of each run, which must have the variables `needed`.
 
-    def table(self, datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-        """Return the numbers drawn, with the columns `types`, from one dataset a run.
-
-        Rows are those of `rows`; ``series`` tells single lines, means of runs and the ends of
-        diverged runs (at ``diverged_at``) apart. Where updates are gathered in bins, from
+        Rows of the table are those of `rows`; ``series`` tells single lines, means of runs and the
+        ends of diverged runs (at ``diverged_at``) apart. Where updates are gathered in bins, from
         ``update`` to ``last_update``, values are their median, ``lowest`` and ``highest``.
         """
-        rows = list(self.rows(experiment(datasets)))
-        if not rows:
-            return typed(pd.DataFrame(), self.types)
-        table = pd.concat(rows, ignore_index=True)
-        if self.averaged:
-            lines = table[(table["series"] != DIVERGED) & (table["run"] != "")]
-            means = mean_over_runs(lines, [*self.averaged, "update", "last_update"], self.column)
-            table = pd.concat([table, means], ignore_index=True)
-        return typed(table, self.types)
+        return command.of_runs(
+            name, title, file, needed, rows=self._rows, types=self.types, draw=self.draw
+        )
 
-    @style.look()
+    def _rows(self, runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+        """Yield the rows of `rows`, and the means over runs."""
+        rows = list(self.rows(runs))
+        yield from rows
+        if self.averaged and rows:
+            table = pd.concat(rows, ignore_index=True)
+            lines = table[(table["series"] != DIVERGED) & (table["run"] != "")]
+            yield mean_over_runs(lines, [*self.averaged, "update", "last_update"], self.column)
+
     def draw(self, table: pd.DataFrame) -> Figure:
         """Draw the figure from its table alone."""
         if table.empty:
             return style.empty(self.nothing)
         panels = self.panels(table)
-        columns = self.columns(len(panels))
-        drawing = grid(len(panels), columns, self.height, self.margin, self.sharey)
         of_runs = table[table["group"] != ""]
         looks = strokes(of_runs) if self.by == "group" else style.OF_POPULATIONS
-        for axes, panel in zip(drawing.panels, panels, strict=True):
-            self._draw_lines(axes, panel.rows[panel.rows["series"] != DIVERGED], looks)
-            panel.scale(axes)
-            if axes in drawing.left or self.sharey in (False, "col"):
-                axes.set_ylabel(panel.ylabel)
-        titles = [panel.title for panel in panels]
-        style.set_titles(drawing.figure, dict(zip(drawing.panels, titles, strict=True)))
+        columns = self.columns(len(panels))
+        drawing = grid(len(panels), columns, self.height, self.margin, self.sharey)
+        shown = dict(zip(drawing.panels, panels, strict=True))
+        for axes, panel in shown.items():
+            self._draw_lines(axes, panel, looks)
+        for axes in drawing.left if self.sharey in (True, "row") else drawing.panels:
+            axes.set_ylabel(shown[axes].ylabel)
+        style.set_titles(drawing.figure, {axes: panel.title for axes, panel in shown.items()})
         for axes in drawing.lowest:
             self.label_x(axes, of_runs)
-        for axes, panel in zip(drawing.panels, panels, strict=True):
-            if (panel.rows["series"] == DIVERGED).any():
-                self.mark(axes, panel.rows, self.column, self.by, looks)
+        for axes, panel in shown.items():  # now that all axes have their ends
+            self._mark_ends(axes, panel, looks)
         entries = [*self.entries(table, looks), *divergence_entries(table)]
         style.legend_below(drawing.figure, entries)
         return drawing.figure
 
-    def _draw_lines(self, axes: Axes, rows: pd.DataFrame, looks: Strokes) -> None:
+    def _draw_lines(self, axes: Axes, panel: Panel, looks: Strokes) -> None:
+        rows = panel.rows[panel.rows["series"] != DIVERGED]
         if self.lines is None:
             draw_groups(axes, rows, self.column, looks)
         else:
             self.lines(axes, rows, looks)
+        panel.scale(axes)
+
+    def _mark_ends(self, axes: Axes, panel: Panel, looks: Strokes) -> None:
+        if (panel.rows["series"] == DIVERGED).any():
+            self.mark(axes, panel.rows, self.column, self.by, looks)

@@ -26,9 +26,10 @@ from deadtokens.figures import style
 from deadtokens.figures.axes import label_log_updates, label_powers
 from deadtokens.figures.bins import bin_starts, middles
 from deadtokens.figures.columns import DIVERGED_AT, NAMES, in_bins, texts
+from deadtokens.figures.curves import curve, positive
 from deadtokens.figures.lines import draw_range, range_entries
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, of_runs
-from deadtokens.figures.runs import DIVERGED, Run, curve, longest, populations, positive
+from deadtokens.figures.runs import DIVERGED, Run, longest, populations
 
 NORM, SUM = "norm of a row's gradient", "sum over the vocabulary"
 WHOLE, INPUT, OUTPUT = "whole gradient", "input side", "output side"

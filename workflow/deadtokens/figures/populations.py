@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 from deadtokens.figures import style
 from deadtokens.figures.bins import HIGHEST, LOWEST, longest_bin, middles
 from deadtokens.figures.columns import BIN, DIVERGED_AT, NAMES, TOKENS, numbers, texts
-from deadtokens.figures.runs import EACH, Run, curve, populations
+from deadtokens.figures.curves import EACH, curve
+from deadtokens.figures.runs import Run, populations
 
 MEDIAN = 0.5
 MIDDLE = "middle"

@@ -26,9 +26,10 @@ from deadtokens.figures import style
 from deadtokens.figures.axes import label_few_decades, label_log_updates, label_powers
 from deadtokens.figures.bins import bin_starts
 from deadtokens.figures.columns import DIVERGED_AT, NAMES, in_bins, texts
+from deadtokens.figures.curves import MEAN, UNIFORM, curve, positive, uniform
 from deadtokens.figures.lines import draw_groups
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, run_entries
-from deadtokens.figures.runs import MEAN, UNIFORM, Run, curve, longest, positive, uniform
+from deadtokens.figures.runs import Run, longest
 
 ENTROPY, TEMPERATURE, PROBABILITY = "entropy", "temperature", "probability"
 OF_EACH, OF_MEAN, OF_ALL, OF_LIVE, OF_DEAD = (

@@ -16,6 +16,7 @@ a line, shaded the range of all its updates.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,9 +26,10 @@ from matplotlib.lines import Line2D
 from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.bins import even_starts, middles
 from deadtokens.figures.columns import DIVERGED_AT, NAMES, in_bins, numbers, texts
+from deadtokens.figures.curves import curve
 from deadtokens.figures.lines import draw_ends, draw_groups
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, run_entries
-from deadtokens.figures.runs import DIVERGED, Run, curve, longest
+from deadtokens.figures.runs import DIVERGED, Run, longest
 
 LIMIT = {"color": "#c8102e", "linewidth": 0.8}
 # Quantity: what stands above its panel, the variable that is its limit.
@@ -80,7 +82,7 @@ def _panel(rows: pd.DataFrame, title: str) -> Panel:
         return Panel(rows, title)
     half_limits = rows["limit"] / 2  # so that no limit lies on the edge
     scale = LogScaleWithZero.of_bins(rows, "value", half_limits)
-    return Panel(scale.place_rows(rows, "value"), title, scale=scale.apply)
+    return Panel(scale.place_rows(rows, "value"), title, scale=partial(scale.apply, most_ticks=4))
 
 
 def _draw_lines(axes: Axes, rows: pd.DataFrame, strokes: Strokes) -> None:

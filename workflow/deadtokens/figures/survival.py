@@ -18,9 +18,10 @@ from matplotlib.patches import Patch
 
 from deadtokens.figures import style
 from deadtokens.figures.columns import DIVERGED_AT, NAMES, TOKENS, numbers, texts
+from deadtokens.figures.curves import EACH, end_of
 from deadtokens.figures.lines import draw_groups
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, run_entries
-from deadtokens.figures.runs import EACH, Run, described, drawn, end_of, populations, thinning
+from deadtokens.figures.runs import Run, described, drawn, populations, thinning
 from deadtokens.freezing.lasting import LASTING
 
 CRITERIA = {
