@@ -12,7 +12,7 @@ have become: the weights would have moved, and so would the gradients. Under sto
 blue does not mean that the update was bound to be lost.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,8 +39,11 @@ LAYERS = {
 TYPES = stacks.GROUP | texts("cause") | stacks.BIN | numbers("fraction") | DIVERGED_AT
 
 
-def _rows(runs: Sequence[Run]) -> Iterable[pd.DataFrame]:
-    """Yield the fractions of all components of dead tokens that each cause held, or that moved."""
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    """Yield the fractions of all components of dead tokens that each cause held, or that moved.
+
+    ``tokens`` are the dead ones.
+    """
     starts = bin_starts(longest(runs) + 1, BINS + 1)[:-1]
 
     def fractions(members: Sequence[Run]) -> pd.DataFrame:

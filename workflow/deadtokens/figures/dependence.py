@@ -87,13 +87,15 @@ def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
     their 95 % confidence interval, else the range of 95 % of random assignments; and whether it is
     ``beyond_chance`` among all tests of the run. One that is not defined has no row.
     """
+    effects = [(kind, response) for kind in ROWS for response in _responses(kind)]
     for run in runs:
-        for population, members in populations(run).items():
-            data = run.data.sel(population=population) if population in POPULATIONS else None
-            for kind in ROWS if data else ():
-                for response in _responses(kind):
-                    rows = _effects(data, kind, response).dropna(subset="value")
-                    yield described(rows.assign(population=population, members=members), run)
+        members = populations(run)
+        for population in filter(members.get, POPULATIONS):
+            data = run.data.sel(population=population)
+            about = {"population": population, "members": members[population]}
+            for kind, response in effects:
+                rows = _effects(data, kind, response).dropna(subset="value")
+                yield described(rows.assign(**about), run)
 
 
 def _responses(kind: str) -> Sequence[str]:

@@ -35,8 +35,8 @@ PANELS = {
 COSINE, EXPLAINED = "cosine", "explained_alone"
 OWN = "first component itself"
 SCALES = {
-    COSINE: {"cmap": "PuOr", "vmin": -1, "vmax": 1},
-    EXPLAINED: {"cmap": "Greys", "vmin": 0, "vmax": 1},
+    COSINE: ("cosine", {"cmap": "PuOr", "vmin": -1, "vmax": 1}),
+    EXPLAINED: ("share explained alone", {"cmap": "Greys", "vmin": 0, "vmax": 1}),
 }
 BY_CHANCE = {"color": "#888888", "path_effects": [withStroke(linewidth=1.5, foreground="white")]}
 MOST_COLUMNS_WITH_NUMBERS = 6
@@ -94,8 +94,8 @@ def draw(table: pd.DataFrame) -> Figure:
     figure = style.blank(height=(1.1 if numbered else 1.9) + ROW * sum(heights))
     panels = figure.subplots(len(maps), len(PANELS), height_ratios=heights, squeeze=False)
     for line, (quantity, rows) in zip(panels, maps.items(), strict=True):
-        _draw_maps(line, rows, groups, SCALES[quantity])
-        label = {COSINE: "cosine", EXPLAINED: "share explained alone"}[quantity]
+        label, scale = SCALES[quantity]
+        _draw_maps(line, rows, groups, scale)
         figure.colorbar(line[0].collections[0], ax=list(line), label=label, aspect=15)
     for above, below, title in zip(panels[0], panels[-1], PANELS.values(), strict=True):
         above.set_title(title)
@@ -115,9 +115,9 @@ def _draw_maps(
     for axes, (source, centring) in zip(panels, PANELS, strict=True):
         cells = rows[(rows["source"] == source) & (rows["centring"] == centring)]
         values, chance = (
-            cells.pivot_table(index="candidate", columns="group", values=name).reindex(
-                index=candidates, columns=groups
-            )
+            cells.pivot_table(index="candidate", columns="group", values=name)
+            .reindex(index=candidates, columns=groups)
+            .astype(float)
             for name in ("value", "by_chance")
         )
         texts = values.map(_written) if len(groups) <= MOST_COLUMNS_WITH_NUMBERS else None

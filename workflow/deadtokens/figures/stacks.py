@@ -4,7 +4,7 @@ A recipe says what its parts are called and how they look, and what its panels s
 gathered in bins, averaged or diverged, and what the title and the legend say of it, stands here.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +107,7 @@ class StackFigure:
 
 def of_groups(
     runs: Sequence[Run], rows_of: Callable[[Sequence[Run]], pd.DataFrame]
-) -> Iterable[pd.DataFrame]:
+) -> Iterator[pd.DataFrame]:
     """Yield the rows of each group of runs, with what is known of it.
 
     `rows_of` gives a group's rows, with the ``tokens`` of its runs.

@@ -29,8 +29,8 @@ WRITERS = {
 QUANTITIES = ("wall_time", "cpu_time", "stored_bytes", "raw_bytes")
 TICK = {"color": "black", "linewidth": 1.2}
 TICKS = "left: recorded bits, not compressed; right: CPU time of all threads"
-BELOW = {"textcoords": "offset points", "ha": "center", "va": "top", "fontsize": 7}
-BAR = 0.36  # of the distance between two tensors
+BELOW = {"textcoords": "offset points", "ha": "center", "va": "top", "fontsize": 6.5}
+BAR = 0.44  # of the distance between two tensors
 TYPES = (
     texts("run", "tensor", "writer")
     | {"updates": "int64"}
