@@ -1,7 +1,7 @@
 """Panels and their axes: grids of panels, axes of updates, logarithmic axes, with and without 0."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,6 +99,18 @@ def titled_grid(
     for axes in drawing.left:
         axes.set_ylabel(ylabel)
     return drawing
+
+
+def draw_named_bars(
+    axes: Axes, names: Iterable[str], sizes: Iterable[float], texts: Sequence[str], **look: object
+) -> None:
+    """Draw horizontal bars, the first on top, with their names before and texts behind them."""
+    names = [style.as_drawn(name, 30) for name in names]
+    bars = axes.barh(range(len(names)), sizes, **look)
+    axes.bar_label(bars, texts, padding=2, fontsize=7.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(max(1, len(names)) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
 
 
 def label_updates(axes: Axes, rows: pd.DataFrame) -> None:

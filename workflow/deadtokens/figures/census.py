@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
+from deadtokens.figures.axes import draw_named_bars
 from deadtokens.figures.columns import texts, typed
 from deadtokens.figures.inputs import open_dataset
 
@@ -142,16 +143,11 @@ def _title(title: str, bars: pd.DataFrame, vocabulary: str) -> str:
 
 
 def _draw_bars(axes: Axes, rows: pd.DataFrame, population: str) -> None:
-    tokens = rows["tokens"].astype("int64")
-    bars = axes.barh(
-        range(len(rows)), tokens, color=style.POPULATIONS[population].color, height=0.7
-    )
-    axes.bar_label(bars, labels=[f"{number:,}" for number in tokens], padding=2, fontsize=7.5)
-    axes.set_yticks(range(len(rows)), [style.as_drawn(name, 30) for name in rows["category"]])
-    axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
+    texts = [f"{number:,}" for number in rows["tokens"]]
+    look = {"color": style.POPULATIONS[population].color, "height": 0.7}
+    draw_named_bars(axes, rows["category"], rows["tokens"].astype("int64"), texts, **look)
     axes.margins(x=0.15)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter(style.THOUSANDS)
 
 

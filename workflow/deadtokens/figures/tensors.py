@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deadtokens.figures import command, measurement, style
+from deadtokens.figures.axes import draw_named_bars
 from deadtokens.figures.columns import numbers, texts
 from deadtokens.figures.measurement import written
 
@@ -74,10 +75,8 @@ def draw(table: pd.DataFrame) -> Figure:
     choices = table.drop_duplicates("choice")
     figure = style.blank(height=0.8 + 0.32 * len(choices))
     disk, grid = figure.subplots(1, 2, width_ratios=[1, 1.9], sharey=True)
-    _draw_sizes(disk, choices)
     _draw_grid(grid, table, choices)
-    disk.set_yticks(range(len(choices)), [style.as_drawn(name, 20) for name in choices["choice"]])
-    disk.set_ylim(len(choices) - 0.5, -0.5)
+    _draw_sizes(disk, choices)
     record, machine = measurement.about(table)
     lines = [" ".join(record), f"times: {', '.join(machine)}"]
     about = "\n".join(style.as_drawn(line) for line in lines)
@@ -87,14 +86,14 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _draw_sizes(axes: Axes, choices: pd.DataFrame) -> None:
     """Draw a bar a choice, its size and its share of the raw bits beside it."""
-    bars = axes.barh(range(len(choices)), choices["kilobytes"], height=0.6, color=COLOR)
     sizes = zip(choices["kilobytes"], choices["of_raw"], strict=True)
-    axes.bar_label(bars, [f"{written(size)} ({share:.2f})" for size, share in sizes], padding=3)
+    texts = [f"{written(size)} ({share:.2f})" for size, share in sizes]
+    look = {"color": COLOR, "height": 0.6}
+    draw_named_bars(axes, choices["choice"], choices["kilobytes"], texts, **look)
     axes.set_xlim(0, 1.75 * choices["kilobytes"].max())
     axes.set_title("kB per update on disk\n(share of raw bits)")
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
 
 
 def _draw_grid(axes: Axes, table: pd.DataFrame, choices: pd.DataFrame) -> None:
@@ -106,10 +105,7 @@ def _draw_grid(axes: Axes, table: pd.DataFrame, choices: pd.DataFrame) -> None:
     centres = np.cumsum(widths) - widths / 2
     for place, row in enumerate(choices.itertuples()):
         answers = [YES if given.loc[row.choice, result] else NO for result in results]
-        numbers = [
-            f"{row.differing:,} of {row.compared:,}",
-            written(row.read_milliseconds),
-        ]
+        numbers = [f"{row.differing:,} of {row.compared:,}", written(row.read_milliseconds)]
         for centre, text in zip(centres, [*answers, *numbers], strict=True):
             axes.text(centre, place, text, ha="center", va="center", fontsize=7)
     axes.set_xticks(centres, [style.as_drawn(column, 11) for column in columns], fontsize=7)
