@@ -28,7 +28,7 @@ def write(folder, run, **settings):
 @pytest.fixture
 def table(tmp_path):
     paths = [write(tmp_path, precision, precision=precision) for precision in ("fp32", "mixed")]
-    return audit.table(audit.open_audits(paths))
+    return audit.RECIPE.table(audit.open_audits(paths))
 
 
 def test_numbers_are_those_of_the_files(table):
@@ -44,7 +44,7 @@ def test_numbers_are_those_of_the_files(table):
 
 
 def test_it_is_drawn_with_its_result(table):
-    figure = audit.draw(table)
+    figure = audit.RECIPE.draw(table)
     texts = shown_texts(figure)
     assert "replays: 4 of 4,000 recorded values differ" in texts
     assert {"fp32", "mixed"} <= set(texts)
@@ -67,10 +67,10 @@ def test_checksums_are_counted_apart(tmp_path):
     content["checksums"] = {"W": tally(60, 0) | {"values": 900}, "exp_avg": tally(60, 3)}
     path.write_text(json.dumps(content))
     both = [path, write(tmp_path, "mixed", precision="mixed")]
-    drawn = audit.table(audit.open_audits(both))
+    drawn = audit.RECIPE.table(audit.open_audits(both))
     proof = drawn[drawn["check"] == "the same, by checksums"]
     assert proof[["label", "compared", "differing"]].values.tolist() == [["fp32", 120, 3]]
-    figure = audit.draw(drawn)
+    figure = audit.RECIPE.draw(drawn)
     result = (
         "replays: 2 of 2,000 recorded values and 3 of 120 checksums of values not recorded differ"
     )

@@ -21,7 +21,7 @@ def test_layers_are_those_of_the_analysis():
 
 def test_heights_are_parts_of_all_components_and_complete():
     data = stillness([0, 0.5, 1], [NONE, EVEN, only("second moment")], precision="fp32")
-    table = causes.table([data])
+    table = causes.RECIPE.table([data])
     sums = table.groupby("first_update")["fraction"].sum()
     assert sums.tolist() == pytest.approx([1, 1, 1], abs=1e-12)
     wide = table.pivot(index="first_update", columns="cause", values="fraction")
@@ -33,7 +33,7 @@ def test_heights_are_parts_of_all_components_and_complete():
 def test_bins_are_averages_of_their_updates():
     rising = np.linspace(0, 1, 2000)
     data = stillness(rising, [only("no gradient")] * 2000)
-    table = causes.table([data])
+    table = causes.RECIPE.table([data])
     rows = table[table["cause"] == "no gradient"]
     assert rows["first_update"].iloc[0] == 1
     assert rows["last_update"].iloc[-1] == 2000
@@ -47,7 +47,7 @@ def test_bins_are_averages_of_their_updates():
 
 def test_areas_are_drawn_on_each_other_from_zero_to_one():
     data = stillness([0, 0.5], [NONE, only("either")])
-    (axes,) = causes.draw(causes.table([data])).axes
+    (axes,) = causes.RECIPE.draw(causes.RECIPE.table([data])).axes
     steps = [patch.get_data() for patch in axes.patches]
     assert [step.edges.tolist() for step in steps] == [[1, 2, 3]] * 8
     assert steps[0].baseline.tolist() == [0, 0]
@@ -69,10 +69,10 @@ def test_a_panel_each_group_with_the_mean_of_its_runs():
             ("pure-bf16", 2, 1.0, "no gradient"),
         )
     ]
-    table = causes.table(runs)
+    table = causes.RECIPE.table(runs)
     mean = table[table["group"] == "pure-bf16"].set_index("cause")["fraction"]
     assert mean[["either", "no gradient", "moved"]].tolist() == [0.25, 0.5, 0.25]
-    figure = causes.draw(table)
+    figure = causes.RECIPE.draw(table)
     texts = shown_texts(figure)
     assert "pure-bf16 (mean of 2 runs) 75 % still, over all updates" in texts
     assert "fp32 0 % still, over all updates" in texts
@@ -82,10 +82,11 @@ def test_a_panel_each_group_with_the_mean_of_its_runs():
 def test_a_mean_ends_where_its_first_run_ends():
     whole = stillness([0.5] * 40, [EVEN] * 40, run="a", precision="fp32", seed=1)
     short = diverged(stillness([0.5] * 40, [EVEN] * 40, run="b", precision="fp32", seed=2), at=31)
-    table = causes.table([whole, short])
+    table = causes.RECIPE.table([whole, short])
     assert table["last_update"].max() == 30
     assert (table["diverged_at"] == 31).all()
-    assert "diverged at update 31" in shown_texts(causes.draw(table))
+    (title,) = (text for text in shown_texts(causes.RECIPE.draw(table)) if "fp32" in text)
+    assert title == "fp32 (mean of 2 runs): diverged at update 31 50 % still, over all updates"
 
 
 @pytest.mark.parametrize(
@@ -96,10 +97,10 @@ def test_a_mean_ends_where_its_first_run_ends():
     ],
 )
 def test_a_run_without_anything_to_draw_says_so(data, title):
-    table = causes.table([data])
+    table = causes.RECIPE.table([data])
     assert len(table) == 1
-    assert title in shown_texts(causes.draw(table))
+    assert title in shown_texts(causes.RECIPE.draw(table))
     beside = stillness([0.5], [EVEN], run="b", precision="mixed")
-    figure = causes.draw(causes.table([data, beside]))
+    figure = causes.RECIPE.draw(causes.RECIPE.table([data, beside]))
     assert title in shown_texts(figure)
     assert [bool(axes.patches) for axes in figure.axes] == [True, False]

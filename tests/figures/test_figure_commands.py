@@ -20,11 +20,11 @@ def test_the_same_command_gives_the_same_bytes(tmp_path):
 
 
 def test_another_number_gives_another_picture():
-    table = loss.table(datasets("loss"))
+    table = loss.RECIPE.table(datasets("loss"))
     changed = table.copy()
     changed.loc[0, "loss"] += 1
-    assert picture(loss.draw(table)) == picture(loss.draw(table))
-    assert picture(loss.draw(table)) != picture(loss.draw(changed))
+    assert picture(loss.RECIPE.draw(table)) == picture(loss.RECIPE.draw(table))
+    assert picture(loss.RECIPE.draw(table)) != picture(loss.RECIPE.draw(changed))
 
 
 def test_output_must_be_named_png(tmp_path):

@@ -1,6 +1,8 @@
 """What holds for every figure, whatever it shows; `examples` has what each is drawn from."""
 
 import sys
+from html import escape
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,9 +37,11 @@ def test_command_writes_a_figure_whose_csv_holds_all_that_is_drawn(name, tmp_pat
     files, table = command(name, tmp_path, title)
     assert set(files) == {".png", ".pdf", ".csv"}
     assert sys.modules["matplotlib.pyplot"].get_fignums() == []  # no display is ever asked for
-    pd.testing.assert_frame_equal(table, MODULES[name].table(datasets(name)), check_exact=True)
-    figure = MODULES[name].draw(table)
-    style.set_title(figure, f"{MODULES[name].RECIPE.title}: {title}")
+    pd.testing.assert_frame_equal(
+        table, MODULES[name].RECIPE.table(datasets(name)), check_exact=True
+    )
+    figure = MODULES[name].RECIPE.draw(table)
+    style.set_title(figure, MODULES[name].RECIPE.title, title)
     assert picture(figure, Creator=f"deadtokens figure {name}") == files[".png"]
 
 
@@ -56,11 +60,11 @@ def two_lengths(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in WITHOUT_RUNS])
 def test_one_run_at_two_lengths_is_two_members(name):
     runs, lengths = two_lengths(name)
-    table = MODULES[name].table(runs)
+    table = MODULES[name].RECIPE.table(runs)
     labels = table.loc[table["group"] != "", "group"]
     assert list(dict.fromkeys(labels)) == [f"steps {length}" for length in lengths]
     with pytest.raises(UserError, match="given twice"):
-        MODULES[name].table([runs[0], runs[0]])
+        MODULES[name].RECIPE.table([runs[0], runs[0]])
 
 
 def test_every_figure_has_its_crowd():
@@ -69,23 +73,31 @@ def test_every_figure_has_its_crowd():
 
 @pytest.mark.parametrize(("name", "crowd"), CROWDS)
 def test_no_text_overlaps_in_a_crowd(name, crowd):
-    figure = MODULES[name].draw(MODULES[name].table(CROWDS[name, crowd]()))
-    style.set_title(figure, MODULES[name].RECIPE.title)
+    figure = MODULES[name].RECIPE.draw(MODULES[name].RECIPE.table(CROWDS[name, crowd]()))
+    style.set_title(figure, MODULES[name].RECIPE.title, "Why does " + "a token " * 30 + "stop?")
     assert misplaced_texts(figure) == []
 
 
-def rendered(path):
-    wildcards = SimpleNamespace(experiment="a_*b`|_")
-    text = Environment(undefined=StrictUndefined, autoescape=False).from_string(path.read_text())
+def rendered(template, caption=""):
+    snakemake = SimpleNamespace(
+        wildcards=SimpleNamespace(experiment="a_*b`|_"), params=SimpleNamespace(caption=caption)
+    )
+    text = (REPORT / template).read_text(encoding="utf-8")
+    rst = Environment(undefined=StrictUndefined, autoescape=False).from_string(text)
     strict = {"halt_level": 2, "report_level": 1}
-    source = text.render(snakemake=SimpleNamespace(wildcards=wildcards))
+    source = rst.render(snakemake=snakemake)
     return publish_parts(source, writer="html", settings_overrides=strict)["html_body"]
 
 
 @pytest.mark.parametrize("name", [*FIGURES, ANIMATION])
 def test_caption_is_valid_and_names_the_experiment(name):
-    assert "a_*b`|_</span></tt>" in rendered(REPORT / f"{name}.rst")
+    module = import_module(f"deadtokens.figures.{name}")
+    summary, _, text = module.__doc__.partition("\n\n")
+    assert len(text.split()) > 40
+    page = rendered("figure.rst", module.__doc__)
+    assert "a_*b`|_</span></tt>" in page
+    assert escape(summary, quote=False) in page
 
 
 def test_front_page_is_valid():
-    assert "dead token" in rendered(REPORT / "workflow.rst")
+    assert "dead token" in rendered("workflow.rst")

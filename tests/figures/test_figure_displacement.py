@@ -5,7 +5,7 @@ from figures.figure_data import QUANTILES, diverged, moving, shown_texts
 from matplotlib.figure import Figure
 
 from deadtokens.figures import displacement, style
-from deadtokens.figures.logzero import LogScaleWithZero
+from deadtokens.figures.axes import LogScaleWithZero
 
 
 def median_line(axes, population):
@@ -15,7 +15,7 @@ def median_line(axes, population):
 
 
 def test_quantiles_are_those_of_the_file():
-    table = displacement.table([moving([1e-3, 0.0], [2e-3, 4e-3])])
+    table = displacement.RECIPE.table([moving([1e-3, 0.0], [2e-3, 4e-3])])
     dead = table[table["population"] == "dead"]
     assert dead[dead["update"] == 1]["quantile"].tolist() == QUANTILES
     np.testing.assert_allclose(
@@ -27,8 +27,8 @@ def test_quantiles_are_those_of_the_file():
 
 
 def test_zeros_stay_in_sight():
-    table = displacement.table([moving([1e-3, 0.0, 1e-4], [2e-3] * 3)])
-    axes = displacement.draw(table).axes[0]
+    table = displacement.RECIPE.table([moving([1e-3, 0.0, 1e-4], [2e-3] * 3)])
+    axes = displacement.RECIPE.draw(table).axes[0]
     heights = median_line(axes, "dead")
     bottom, top = axes.get_ylim()
     assert heights[[0, 2]].tolist() == [1e-3, 1e-4]
@@ -49,7 +49,9 @@ def test_on_an_ordinary_logarithmic_axis_zeros_vanish():
 
 
 def test_without_zeros_there_is_no_strip():
-    figure = displacement.draw(displacement.table([moving([1e-3, 1e-4], [1e-2, 1e-2])]))
+    figure = displacement.RECIPE.draw(
+        displacement.RECIPE.table([moving([1e-3, 1e-4], [1e-2, 1e-2])])
+    )
     assert "0" not in [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert "exactly 0" not in shown_texts(figure)
 
@@ -74,14 +76,16 @@ def test_only_zeros_are_moved():
 
 
 def test_a_run_that_never_moves_can_be_drawn():
-    axes = displacement.draw(displacement.table([moving([0.0] * 3, [0.0] * 3)])).axes[0]
+    axes = displacement.RECIPE.draw(displacement.RECIPE.table([moving([0.0] * 3, [0.0] * 3)])).axes[
+        0
+    ]
     bottom, top = axes.get_ylim()
     assert ((median_line(axes, "live") > bottom) & (median_line(axes, "live") < top)).all()
 
 
 def test_bands_hold_the_quantiles():
-    table = displacement.table([moving([1e-3] * 4, [1.0] * 4)])
-    wide, narrow = displacement.draw(table).axes[0].collections[:2]
+    table = displacement.RECIPE.table([moving([1e-3] * 4, [1.0] * 4)])
+    wide, narrow = displacement.RECIPE.draw(table).axes[0].collections[:2]
     spans = [band.get_paths()[0].vertices[:, 1] for band in (wide, narrow)]
     assert (spans[0].min(), spans[0].max()) == (1e-4, 1e-2)
     assert (spans[1].min(), spans[1].max()) == (5e-4, 2e-3)
@@ -93,7 +97,7 @@ def test_one_panel_a_run_named_by_what_varies():
         for name in ("fp32", "pure-bf16")
         for seed in (1, 2)
     ]
-    figure = displacement.draw(displacement.table(runs))
+    figure = displacement.RECIPE.draw(displacement.RECIPE.table(runs))
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "pure-bf16, seed 1",
         "pure-bf16, seed 2",
@@ -104,8 +108,10 @@ def test_one_panel_a_run_named_by_what_varies():
 
 
 def test_a_diverged_run_is_marked():
-    table = displacement.table([diverged(moving([1e-3] * 9, [1e-2] * 9, precision="fp32"), at=7)])
-    figure = displacement.draw(table)
+    table = displacement.RECIPE.table(
+        [diverged(moving([1e-3] * 9, [1e-2] * 9, precision="fp32"), at=7)]
+    )
+    figure = displacement.RECIPE.draw(table)
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
     ends = [(*line.get_xdata(), *line.get_ydata()) for line in crosses]
     assert ends == [(6, 1e-3), (6, 1e-2)]
@@ -116,8 +122,8 @@ def test_a_diverged_run_is_marked():
 
 def test_a_diverged_run_without_updates_and_a_single_update():
     empty = diverged(moving([1.0], [1.0], run="e", precision="mixed"), at=1)
-    figure = displacement.draw(
-        displacement.table([empty, moving([1e-3], [1e-2], precision="fp32")])
+    figure = displacement.RECIPE.draw(
+        displacement.RECIPE.table([empty, moving([1e-3], [1e-2], precision="fp32")])
     )
     assert "mixed: diverged at update 1" in shown_texts(figure)
     assert figure.axes[1].lines[0].get_marker() == "."

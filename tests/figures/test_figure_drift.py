@@ -15,13 +15,13 @@ MODULES = (path, scree, directions, dependence, bulk)
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_run_without_dead_tokens_is_said_to_have_none(module):
-    figure = module.draw(module.table([without_dead(precision="fp32")]))
+    figure = module.RECIPE.draw(module.RECIPE.table([without_dead(precision="fp32")]))
     assert any("no dead tokens" in text or "no motion" in text for text in shown_texts(figure))
 
 
 def test_long_names_of_columns_stand_in_the_legend():
     runs = [drift(run=str(lr), precision="fp32", learning_rate_of_all_rows=lr) for lr in (1, 2)]
-    texts = shown_texts(directions.draw(directions.table(runs)))
+    texts = shown_texts(directions.RECIPE.draw(directions.RECIPE.table(runs)))
     assert {"1", "2", "1: learning rate of all rows 1", "2: learning rate of all rows 2"} <= set(
         texts
     )
@@ -35,13 +35,13 @@ def test_runs_with_little_to_show_can_be_drawn(module):
         exploded().assign_attrs(run="exploded", spec='{"note": "exploded"}'),
         ended(drift(run="ended", note="ended"), 9),
     ]
-    assert shown_texts(module.draw(module.table(runs)))
-    assert shown_texts(module.draw(module.table(runs[2:3])))
+    assert shown_texts(module.RECIPE.draw(module.RECIPE.table(runs)))
+    assert shown_texts(module.RECIPE.draw(module.RECIPE.table(runs[2:3])))
 
 
 def test_the_path_is_that_of_the_file():
     data = drift(precision="fp32")
-    table = path.table([data])
+    table = path.RECIPE.table([data])
     centroid = table[table["series"] == path.CENTROID]
     expected = data["path"].sel(population="dead").values
     assert centroid["state"].tolist() == list(range(9))
@@ -62,13 +62,13 @@ def test_ellipses_have_the_clouds_axes_and_place():
 
 def test_every_marked_state_has_its_ellipse():
     data = drift(precision="fp32")
-    axes = path.draw(path.table([data])).axes[0]
+    axes = path.RECIPE.draw(path.RECIPE.table([data])).axes[0]
     assert sum(isinstance(patch, Ellipse) for patch in axes.patches) == data.sizes["marked"]
 
 
 def test_shares_bands_and_null_are_those_of_the_file():
     data = drift(precision="fp32")
-    table = scree.table([data])
+    table = scree.RECIPE.table([data])
     rows = table[(table["source"] == "net displacement") & (table["centring"] == "raw")]
     chosen = data.sel(source="net displacement", centring="raw")
     assert rows["component"].tolist() == [1, 2, 3, 4]
@@ -76,22 +76,22 @@ def test_shares_bands_and_null_are_those_of_the_file():
     assert rows[["low", "high"]].to_numpy().tolist() == chosen.share_band.values.tolist()
     assert rows["null_high"].tolist() == chosen.null_share.values[:, 2].tolist()
     assert "net displacements, raw more than chance: 1 leading component" in shown_texts(
-        scree.draw(table)
+        scree.RECIPE.draw(table)
     )
 
 
 def test_the_legend_speaks_of_a_mean_only_where_one_is_drawn():
     runs = [drift(run=str(seed), precision="fp32", seed=seed) for seed in (1, 2, 3)]
-    assert "fp32 (3 runs)" in shown_texts(scree.draw(scree.table(runs)))
-    assert "fp32 (mean of 3 runs)" in shown_texts(bulk.draw(bulk.table(runs)))
+    assert "fp32 (3 runs)" in shown_texts(scree.RECIPE.draw(scree.RECIPE.table(runs)))
+    assert "fp32 (mean of 3 runs)" in shown_texts(bulk.RECIPE.draw(bulk.RECIPE.table(runs)))
 
 
 def test_cosines_are_averaged_over_seeds_only():
     first, second = (
         drift(run=str(seed), thermal=seed, precision="fp32", seed=seed) for seed in (1, 2)
     )
-    table = directions.table([first, second])
-    figure = directions.draw(table)
+    table = directions.RECIPE.table([first, second])
+    figure = directions.RECIPE.draw(table)
     chosen = {"source": "net displacement", "centring": "raw", "leading": 1}
     expected = np.mean([one.cosine.sel(**chosen).values for one in (first, second)], axis=0)
     drawn = figure.axes[0].collections[0].get_array().filled(np.nan)
@@ -100,7 +100,7 @@ def test_cosines_are_averaged_over_seeds_only():
 
 
 def test_the_first_component_explains_most():
-    table = directions.table([drift(precision="fp32")])
+    table = directions.RECIPE.table([drift(precision="fp32")])
     rows = table[table["quantity"] == directions.EXPLAINED]
     for _, panel in rows.groupby(["source", "centring"]):
         own = panel.loc[panel["candidate"] == directions.OWN, "value"]
@@ -108,7 +108,7 @@ def test_the_first_component_explains_most():
 
 
 def test_cells_within_chance_are_grey():
-    figure = directions.draw(directions.table([drift(precision="fp32")]))
+    figure = directions.RECIPE.draw(directions.RECIPE.table([drift(precision="fp32")]))
     values = figure.axes[0].collections[0].get_array()[:, 0]
     by_chance = drift().attrs["chance_cosine"]
     for text in figure.axes[0].texts:
@@ -120,9 +120,7 @@ def test_cells_within_chance_are_grey():
     "value, text", [(-0.004, ".00"), (-0.5, "−.50"), (1.0, "1.00"), (-1.0, "−1.00")]
 )
 def test_numbers_in_cells(value, text):
-    axes = directions.style.blank(1).subplots()
-    directions._write_number(axes, 0, 0, value, True)
-    assert axes.texts[0].get_text() == text
+    assert directions._written(value) == text
 
 
 def test_every_property_and_likeness_has_its_row():
@@ -134,7 +132,7 @@ def test_every_property_and_likeness_has_its_row():
 
 def test_effects_and_their_intervals_are_those_of_the_file():
     data = drift(precision="fp32")
-    table = dependence.table([data])
+    table = dependence.RECIPE.table([data])
     for population, members in (("dead", 12), ("live", 24)):
         rows = table[(table["population"] == population) & (table["property"] == "initial norm")]
         assert rows["response"].tolist() == ["score", "residual"]
@@ -169,7 +167,7 @@ def planted_effects():
 
 def test_marks_are_filled_where_the_file_says_beyond_chance():
     rows = planted_effects()
-    figure = dependence.draw(rows)
+    figure = dependence.RECIPE.draw(rows)
     marks = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "o"]
     found = {line.get_xdata()[0]: line.get_markerfacecolor() != "white" for line in marks}
     assert found == dict(zip(rows["value"], rows["beyond_chance"], strict=True))
@@ -180,7 +178,7 @@ def test_marks_are_filled_where_the_file_says_beyond_chance():
 
 
 def test_a_mark_stands_in_the_row_of_its_name():
-    figure = dependence.draw(planted_effects())
+    figure = dependence.RECIPE.draw(planted_effects())
     first = figure.axes[0]
     names = [label.get_text() for label in first.get_yticklabels()]
     for line in first.lines:
@@ -191,7 +189,7 @@ def test_a_mark_stands_in_the_row_of_its_name():
 
 def test_each_run_has_its_marks():
     seeds = [drift(run=str(seed), thermal=seed, precision="fp32", seed=seed) for seed in (1, 2, 3)]
-    figure = dependence.draw(dependence.table(seeds))
+    figure = dependence.RECIPE.draw(dependence.RECIPE.table(seeds))
     heights = [
         line.get_ydata()[0]
         for line in figure.axes[0].lines
@@ -203,7 +201,7 @@ def test_each_run_has_its_marks():
 
 def test_bulk_and_thermal_are_those_of_the_file():
     data = drift(precision="fp32")
-    table = bulk.table([data])
+    table = bulk.RECIPE.table([data])
     for name in bulk.QUANTITIES:
         values = table.loc[table["quantity"] == name, "value"]
         assert values.tolist() == data[name].sel(population="dead").values.tolist()
@@ -212,13 +210,13 @@ def test_bulk_and_thermal_are_those_of_the_file():
 def test_coherence_of_few_movers_is_not_drawn():
     data = drift(precision="fp32")
     data["movers"][3:] = 9
-    table = bulk.table([data])
+    table = bulk.RECIPE.table([data])
     values = table.loc[table["quantity"] == "pairwise_cosine", "value"]
     assert values.isna().tolist() == [False] * 3 + [True] * 5
 
 
 def test_a_diverged_run_is_marked():
-    figure = bulk.draw(
-        bulk.table([drift(precision="fp32"), ended(drift(run="b", precision="mixed"), 9)])
+    figure = bulk.RECIPE.draw(
+        bulk.RECIPE.table([drift(precision="fp32"), ended(drift(run="b", precision="mixed"), 9)])
     )
     assert "mixed: diverged at update 9" in shown_texts(figure)

@@ -25,7 +25,7 @@ def numbers(rows, quantity):
 
 
 def test_numbers_are_those_of_the_file(run):
-    table = figure.table([run])
+    table = figure.RECIPE.table([run])
     norms, cosines = numbers(table, "norm"), numbers(table, "cosine")
     assert norms[0, "h", 500] == run.output_norm.sel(state=500, output="h")
     assert norms[1, "x1 by MLP", 500] == run.norm.sel(state=500, block=1, stream="x1 by MLP")
@@ -45,7 +45,7 @@ def test_arrows_are_as_wide_as_their_streams(run):
     run.norm.loc[500, 1, "x0"] = 1.0
     run.norm.loc[500, 2, "x1 by MLP"] = 0.1
     run.norm.loc[500, 1, "x1 by MLP"] = 1e-9
-    drawn = np.array(widths(figure.draw(figure.table([run])).axes[0])) / WIDEST
+    drawn = np.array(widths(figure.RECIPE.draw(figure.RECIPE.table([run])).axes[0])) / WIDEST
     head, block2, block1, last = drawn[:2], drawn[2:8], drawn[8:14], drawn[14]
     assert head.tolist() == [0.25, 0.25]
     assert block2.tolist() == pytest.approx([0.5, 0.5, 0.1, 0.5, 0.5, 0.5])  # on, copy, back
@@ -56,7 +56,7 @@ def test_arrows_are_as_wide_as_their_streams(run):
 def test_numbers_stand_beside_the_arrows(run):
     run.norm.loc[500, 2, "x1 by MLP"] = 0.0123456
     run.cosine.loc[500, 1, "attention"] = -0.25
-    texts = shown_texts(figure.draw(figure.table([run])))
+    texts = shown_texts(figure.RECIPE.draw(figure.RECIPE.table([run])))
     assert "0.0123" in texts
     assert "cosine −0.25" in texts
     assert "LN1, attention of block 2" in texts
@@ -64,7 +64,7 @@ def test_numbers_stand_beside_the_arrows(run):
 
 
 def test_shares_are_lines_over_the_states(run):
-    lines = figure.draw(figure.table([run])).axes[1].lines
+    lines = figure.RECIPE.draw(figure.RECIPE.table([run])).axes[1].lines
     drawn = sorted(tuple(line.get_ydata()) for line in lines[1:])  # the first is the zero line
     assert drawn == sorted(map(tuple, run.share.values.T))
     assert all(list(line.get_xdata()) == [0, 500] for line in lines[1:])
@@ -76,14 +76,14 @@ def test_one_run_of_each_setting_and_three_settings_are_drawn():
         for precision in ("fp32", "mixed", "bf16-weights", "pure-bf16")
         for seed in (1, 0)
     ]
-    table = figure.table(runs)
+    table = figure.RECIPE.table(runs)
     assert table["run"].unique().tolist() == ["pure-bf16 0", "bf16-weights 0", "mixed 0"]
-    assert len(figure.draw(table).axes) == 6
+    assert len(figure.RECIPE.draw(table).axes) == 6
 
 
 def test_models_of_different_depth_share_a_figure():
-    table = figure.table([flow(1, run="a", layers=1), flow(3, run="b", layers=3)])
-    shallow, deep = (axes for axes in figure.draw(table).axes if not axes.axison)
+    table = figure.RECIPE.table([flow(1, run="a", layers=1), flow(3, run="b", layers=3)])
+    shallow, deep = (axes for axes in figure.RECIPE.draw(table).axes if not axes.axison)
     assert (len(widths(shallow)), len(widths(deep))) == (3 + 6, 3 + 18)
 
 
@@ -92,10 +92,10 @@ def test_a_diverged_run_is_drawn_and_said_so(run):
     for name in ("norm", "output_norm", "cosine", "share"):
         broken[name].loc[500] = np.nan
     broken["norm"].loc[500, 1, "x0"] = np.inf
-    table = figure.table([broken])
-    texts = shown_texts(figure.draw(table))
+    table = figure.RECIPE.table([broken])
+    texts = shown_texts(figure.RECIPE.draw(table))
     assert "fp32, state 500, diverged" in texts
-    assert set(widths(figure.draw(table).axes[0])) == {THINNEST}
+    assert set(widths(figure.RECIPE.draw(table).axes[0])) == {THINNEST}
 
 
 def test_a_file_of_another_kind_is_told(tmp_path):

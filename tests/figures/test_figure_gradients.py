@@ -16,7 +16,7 @@ OVER_RUNS = {
 
 
 def drawn(module, *datasets):
-    return module.draw(module.table(datasets))
+    return module.RECIPE.draw(module.RECIPE.table(datasets))
 
 
 def test_riddle_sets_the_prediction_beside_the_measurement():
@@ -46,7 +46,7 @@ def test_riddle_without_dead_tokens_says_so():
 
 
 def test_firststep_draws_medians_on_the_curve_and_zeros_in_the_strip():
-    table = firststep.table([gradients()])
+    table = firststep.RECIPE.table([gradients()])
     intended = table[(table["series"] == firststep.INTENDED) & (table["population"] == "dead")]
     assert intended["gradient"].tolist() == [1e-9, 1e-3]
     assert intended["update"].tolist() == pytest.approx([1 / 11, 1], rel=1e-4)
@@ -56,7 +56,7 @@ def test_firststep_draws_medians_on_the_curve_and_zeros_in_the_strip():
     assert curve["update"].to_numpy() == pytest.approx(
         1 / (1 + 1e-8 / curve["gradient"].to_numpy())
     )
-    figure = firststep.draw(table)
+    figure = firststep.RECIPE.draw(table)
     assert "exactly 0" in shown_texts(figure)
     heights = np.concatenate([line.get_ydata() for line in figure.axes[0].lines])
     assert (heights > figure.axes[0].get_ylim()[0]).all()
@@ -68,18 +68,18 @@ def test_recorded_pathways_are_lines_and_replace_the_probes():
         pathway_norm=(("update", "population", "side"), norm),
         pathway_sum=(("update", "side"), np.tile([0.2, 1e-7], (6, 1))),
     )
-    table = pathways.table([recorded])
+    table = pathways.RECIPE.table([recorded])
     sides = table[table["series"].isin([pathways.INPUT, pathways.OUTPUT])]
     assert set(sides["source"]) == {"recorded"}
     live = sides[(sides["population"] == "live") & (sides["series"] == pathways.INPUT)]
     assert live["value"].tolist() == pytest.approx(4e-3 * np.arange(1, 7))
     assert live["update"].tolist() == [1, 2, 3, 4, 5, 6]
-    axes = pathways.draw(table).axes[0]
+    axes = pathways.RECIPE.draw(table).axes[0]
     assert not [line for line in axes.lines if line.get_marker() in pathways.MARKERS.values()]
 
 
 def test_pathways_leave_out_what_is_exactly_zero():
-    table = pathways.table([gradients()])
+    table = pathways.RECIPE.table([gradients()])
     dead = table[table["population"] == "dead"]
     assert set(dead["series"]) == {pathways.WHOLE, pathways.OUTPUT}
     live = table[(table["population"] == "live") & (table["series"] == pathways.INPUT)]
@@ -90,13 +90,13 @@ def test_pathways_leave_out_what_is_exactly_zero():
 
 
 def test_second_moment_draws_dead_tokens_in_the_strip():
-    table = second_moment.table([gradients(precision="fp32")])
+    table = second_moment.RECIPE.table([gradients(precision="fp32")])
     dead = table[table["population"] == "dead"]
     assert dead["frequency"].tolist() == [0, 0]
     line = table[table["series"] == second_moment.LINE]
     slope = np.diff(line["second_moment"]) / np.diff(line["frequency"])
     assert slope == pytest.approx(np.full(99, 2e-5))
-    figure = second_moment.draw(table)
+    figure = second_moment.RECIPE.draw(table)
     (axes,) = figure.axes
     (points,) = [line for line in axes.lines if len(line.get_xdata()) == 2]
     assert (points.get_xdata() == 0.2 / second_moment.ZERO).all()
@@ -107,7 +107,7 @@ def test_second_moment_draws_dead_tokens_in_the_strip():
 
 
 def test_sharpness_draws_recorded_lines_and_probed_points():
-    table = prediction.table([gradients()])
+    table = prediction.RECIPE.table([gradients()])
     probed = table[table["of"] == prediction.OF_EACH]
     assert probed["value"].tolist() == [1.6, 1.5, 1.2, 1.0]
     uniform = table[table["series"] == prediction.UNIFORM].groupby("quantity")["value"].max()
@@ -117,11 +117,11 @@ def test_sharpness_draws_recorded_lines_and_probed_points():
 
 
 def test_sharpness_draws_both_temperatures():
-    table = prediction.table([gradients()])
+    table = prediction.RECIPE.table([gradients()])
     rows = table[table["quantity"] == prediction.TEMPERATURE].groupby("of")["value"].apply(list)
     assert rows[prediction.OF_ALL] == [6.0, 5.0, 2.0, 0.5]
     assert rows[prediction.OF_LIVE] == [6.1, 5.1, 2.2, 0.7]
-    middle = prediction.draw(table).axes[1]
+    middle = prediction.RECIPE.draw(table).axes[1]
     lines = {line.get_linestyle(): line for line in middle.lines}
     assert lines["-"].get_ydata().tolist() == [6.0, 5.0, 2.0, 0.5]
     assert lines["None"].get_ydata().tolist() == [6.1, 5.1, 2.2, 0.7]
@@ -130,17 +130,17 @@ def test_sharpness_draws_both_temperatures():
 def test_an_infinite_temperature_is_not_drawn():
     data = gradients()
     data["temperature"][:] = np.inf
-    table = prediction.table([data])
+    table = prediction.RECIPE.table([data])
     assert prediction.OF_ALL not in set(table["of"])
-    prediction.draw(table)
+    prediction.RECIPE.draw(table)
 
 
 def test_sharpness_averages_seeds():
     runs = [gradients(run=f"r{seed}", precision="fp32", seed=seed) for seed in range(3)]
-    table = prediction.table(runs)
+    table = prediction.RECIPE.table(runs)
     means = table[(table["run"] == "") & (table["of"] == prediction.OF_DEAD)]
     assert len(means) == 6
-    assert "(mean of 3 runs)" in " ".join(shown_texts(prediction.draw(table)))
+    assert "(mean of 3 runs)" in " ".join(shown_texts(prediction.RECIPE.draw(table)))
 
 
 def without_updates():

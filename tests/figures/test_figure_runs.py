@@ -6,7 +6,7 @@ import pytest
 from figures.figure_data import diverged, scalars
 
 from deadtokens.errors import UserError
-from deadtokens.figures import runs
+from deadtokens.figures import curves, runs
 
 
 def named(*specs):
@@ -162,14 +162,14 @@ def test_mean_exists_only_where_all_runs_of_the_group_do():
             "loss": [2.0, 9.0, 4.0, 7.0],
         }
     )
-    mean = runs.mean_over_runs(rows, ["update"], "loss")
+    mean = curves.mean_over_runs(rows, ["update"], "loss")
     assert mean[["group", "run", "update", "loss"]].values.tolist() == [["g", "", 1, 3.0]]
 
 
 def test_end_of_a_diverged_run():
     line = pd.DataFrame({"series": "each", "update": [1, 2], "loss": [8.0, 9.0]})
     (run,) = runs.experiment([diverged(scalars([8, 9, 10]), at=3)])
-    assert runs.end_of(line, run).to_dict("records") == [
+    assert curves.end_of(line, run).to_dict("records") == [
         {"series": "diverged", "update": 2, "loss": 9.0, "diverged_at": 3}
     ]
 
@@ -177,14 +177,14 @@ def test_end_of_a_diverged_run():
 def test_end_of_a_run_that_never_took_a_step_has_no_value():
     (run,) = runs.experiment([diverged(scalars([8]), at=1)])
     line = pd.DataFrame({"update": [], "loss": []})
-    (row,) = runs.end_of(line, run).to_dict("records")
+    (row,) = curves.end_of(line, run).to_dict("records")
     assert row["update"] == row["diverged_at"] == 1
     assert np.isnan(row["loss"])
 
 
 def test_a_complete_run_has_no_end_row():
     (run,) = runs.experiment([scalars([8, 9])])
-    assert runs.end_of(pd.DataFrame({"update": [1], "loss": [8.0]}), run).empty
+    assert curves.end_of(pd.DataFrame({"update": [1], "loss": [8.0]}), run).empty
 
 
 def test_files_are_checked(tmp_path):

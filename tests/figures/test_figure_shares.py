@@ -9,7 +9,7 @@ HALF = [(0.0, 0.25, 0.75, 0.0)]
 
 
 def rows(table, name):
-    return table[table["part"] == shares.PARTS[name][1]]
+    return table[table["part"] == shares.MOTION.parts[name][1]]
 
 
 def test_ranges_grow_by_half_a_decade_and_end_with_the_run():
@@ -21,7 +21,7 @@ def test_ranges_grow_by_half_a_decade_and_end_with_the_run():
 
 
 def test_shares_of_a_range_weigh_the_updates_by_their_squared_displacement():
-    table = shares.table([attribution([(0, 1, 0, 0), (0, 0, 1, 0)], [1.0, 2.0])])
+    table = shares.RECIPE.table([attribution([(0, 1, 0, 0), (0, 0, 1, 0)], [1.0, 2.0])])
     assert (table["first_update"] == 1).all()
     assert (table["last_update"] == 2).all()
     assert rows(table, "present")["share"].tolist() == [0.2]
@@ -32,11 +32,11 @@ def test_shares_of_a_range_weigh_the_updates_by_their_squared_displacement():
 
 def test_what_pulls_back_is_drawn_below_and_the_rest_is_the_displacement():
     data = attribution([(0, 1, 4, -4)], [1.0])
-    table = shares.table([data])
+    table = shares.RECIPE.table([data])
     assert rows(table, "momentum")["share"].tolist() == [4]
     bars = table.set_index("part")["bar"]
     assert bars.tolist() == pytest.approx([4 / 9, 1 / 9, 0, -4 / 9])
-    (axes,) = shares.draw(table).axes
+    (axes,) = shares.RECIPE.draw(table).axes
     heights = sorted(patch.get_height() for patch in axes.patches)[:1]
     assert heights == pytest.approx([-4 / 9])
     assert axes.lines[-1].get_ydata() == pytest.approx([1 / 9, 1 / 9])
@@ -44,31 +44,31 @@ def test_what_pulls_back_is_drawn_below_and_the_rest_is_the_displacement():
 
 
 def test_the_strip_has_the_colour_of_the_leading_term():
-    (axes,) = shares.draw(shares.table([attribution(HALF, [1.0])])).axes
+    (axes,) = shares.RECIPE.draw(shares.RECIPE.table([attribution(HALF, [1.0])])).axes
     cell = [patch for patch in axes.patches if patch.get_y() == bands.STRIP[0]]
-    assert [to_hex(patch.get_facecolor()) for patch in cell] == [shares.PARTS["momentum"][0]]
+    assert [to_hex(patch.get_facecolor()) for patch in cell] == [shares.MOTION.parts["momentum"][0]]
     assert [text.get_text() for text in axes.texts] == ["75%"]
 
 
 def test_a_range_at_rest_says_so():
     moving = [HALF[0]] * 2 + [(np.nan,) * 4] * 7
-    table = shares.table([attribution(moving, [1.0] * 2 + [0.0] * 7)])
+    table = shares.RECIPE.table([attribution(moving, [1.0] * 2 + [0.0] * 7)])
     assert rows(table, "momentum")["share"].tolist() == pytest.approx([0.75, np.nan], nan_ok=True)
-    assert "at rest" in shown_texts(shares.draw(table))
+    assert "at rest" in shown_texts(shares.RECIPE.draw(table))
 
 
 def test_runs_of_several_seeds_are_summed_up():
     one = attribution([(0, 1, 0, 0)], [1.0], run="a", precision="fp32", seed=1)
     other = attribution([(0, 0, 1, 0)], [3.0], run="b", precision="fp32", seed=2)
-    table = shares.table([one, other])
+    table = shares.RECIPE.table([one, other])
     assert rows(table, "momentum")["share"].tolist() == [0.9]
     assert table["runs"].unique().tolist() == [2]
-    assert "fp32 (2 runs)" in shown_texts(shares.draw(table))
+    assert "fp32 (2 runs)" in shown_texts(shares.RECIPE.draw(table))
 
 
 def test_shares_of_ages_are_of_what_the_gradients_ask_for():
     data = attribution(HALF * 2, [1.0, 1.0], ages=[(1, 1, 2, 0, -1)] * 2)
-    table = ages.table([data]).set_index("part")
+    table = ages.RECIPE.table([data]).set_index("part")
     assert table["share"].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3, 0, -1 / 3])
     assert table["bar"].tolist() == pytest.approx([0.2, 0.2, 0.4, 0, -0.2])
 
@@ -80,8 +80,8 @@ def test_runs_without_dead_tokens_or_updates_are_named(figure):
         diverged(attribution(HALF * 4, [1.0] * 4, run="b", precision="mixed"), at=1),
         diverged(attribution(HALF * 4, [1.0] * 4, run="c", precision="pure-bf16"), at=3),
     ]
-    texts = shown_texts(figure.draw(figure.table(runs)))
+    texts = shown_texts(figure.RECIPE.draw(figure.RECIPE.table(runs)))
     assert "fp32: no dead tokens" in texts
     assert "mixed: diverged at update 1" in texts
     assert "pure-bf16: diverged at update 3" in texts
-    figure.draw(figure.table(runs[:1]))
+    figure.RECIPE.draw(figure.RECIPE.table(runs[:1]))

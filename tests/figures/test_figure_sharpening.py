@@ -2,20 +2,20 @@ import numpy as np
 from figures.figure_data import diverged, sharpening, shown_texts
 
 from deadtokens.figures import sharpening as figure_sharpening
-from deadtokens.figures.sharpening import LIMIT_COLOR, PANELS
+from deadtokens.figures.sharpening import LIMIT, PANELS
 
 
 def drawn(runs):
-    return figure_sharpening.draw(figure_sharpening.table(runs))
+    return figure_sharpening.RECIPE.draw(figure_sharpening.RECIPE.table(runs))
 
 
 def red(axes):
-    return [line for line in axes.lines if line.get_color() == LIMIT_COLOR]
+    return [line for line in axes.lines if line.get_color() == LIMIT["color"]]
 
 
 def test_values_and_limits_are_those_of_the_file():
     run = sharpening(precision="fp32")
-    table = figure_sharpening.table([run])
+    table = figure_sharpening.RECIPE.table([run])
     for name in PANELS:
         rows = table[table["quantity"] == name]
         np.testing.assert_array_equal(rows["value"], run[name])
@@ -57,7 +57,7 @@ def test_runs_without_dead_tokens_or_updates_and_diverged_ones():
     dead = sharpening(run="a", precision="fp32")
     nobody = dead.drop_vars([name for name in PANELS if name != "probability_median"])
     nobody = nobody.assign(probability_median=nobody["probability_median"] * np.nan)
-    assert len(figure_sharpening.table([nobody])) == 0
+    assert len(figure_sharpening.RECIPE.table([nobody])) == 0
     drawn([nobody]).draw_without_rendering()
     runs = [
         diverged(sharpening(run="b", precision="mixed"), at=1),

@@ -12,7 +12,7 @@ def drawn_image(axes):
 
 
 def test_stretches_are_those_of_the_file():
-    table = strata.table([freezing_in_depth(updates=8, precision="fp32")])
+    table = strata.RECIPE.table([freezing_in_depth(updates=8, precision="fp32")])
     assert table[["row", "token", "update", "phase"]].values.tolist() == [
         [0, 0, 1, "early"],
         [0, 0, 3, "midlife"],
@@ -26,7 +26,7 @@ def test_stretches_are_those_of_the_file():
 
 
 def test_the_picture_is_the_file_in_other_words():
-    figure = strata.draw(strata.table([freezing_in_depth(updates=8)]))
+    figure = strata.RECIPE.draw(strata.RECIPE.table([freezing_in_depth(updates=8)]))
     image, edges = drawn_image(figure.axes[0])
     assert image.tolist() == [[0, 1, 2, 3], [0, 1, 2, 2]]
     assert edges.tolist() == [1, 3, 5, 7, 9]
@@ -38,14 +38,14 @@ def test_random_phases_are_drawn_as_they_are():
     run = freezing_in_depth(updates=40)
     phases = generator.integers(0, 4, (2, 40)).astype(np.uint8)
     run["strata"] = (("row", "column"), phases)
-    image, edges = drawn_image(strata.draw(strata.table([run])).axes[0])
+    image, edges = drawn_image(strata.RECIPE.draw(strata.RECIPE.table([run])).axes[0])
     at = np.searchsorted(edges, np.arange(1, 41), "right") - 1
     assert (image[:, at] == phases).all()
 
 
 def test_the_panel_says_how_many_of_the_dead_are_shown():
     run = freezing_in_depth(dead=[True] * 1011 + [False], precision="fp32")
-    texts = shown_texts(strata.draw(strata.table([run])))
+    texts = shown_texts(strata.RECIPE.draw(strata.RECIPE.table([run])))
     assert any("2 of 1,011 dead tokens" in text for text in texts)
 
 
@@ -55,5 +55,5 @@ def test_runs_without_dead_tokens_or_updates():
         diverged(freezing_in_depth(run="b", precision="mixed"), at=1),
         diverged(freezing_in_depth(run="c", precision="pure-bf16"), at=9),
     ]
-    texts = shown_texts(strata.draw(strata.table(runs)))
+    texts = shown_texts(strata.RECIPE.draw(strata.RECIPE.table(runs)))
     assert sum("no dead tokens, or no update" in text for text in texts) == 2

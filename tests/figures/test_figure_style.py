@@ -11,8 +11,10 @@ from figures.figure_data import misplaced_texts, shown_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from deadtokens.figures import directions, style
+from deadtokens.figures.axes import label_updates, power_of_ten
 from deadtokens.study.figures import ANIMATION, FIGURES
 
 
@@ -77,9 +79,26 @@ def test_the_figure_grows_by_what_long_titles_need():
 @given(st.text(max_size=60))
 def test_any_title_can_be_drawn(title):
     figure = example()
-    style.set_title(figure, title)
+    style.set_title(figure, title, title)
     with style.look():
         figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("length", [1, 40])
+def test_the_experiment_stands_small_between_title_and_panels(length):
+    figure = example()
+    panel = figure.axes[0].get_window_extent().height
+    style.set_title(figure, "what is shown " * length, "whose runs " * length)
+    assert misplaced_texts(figure) == []
+    title, experiment = (
+        next(text for text in figure.findobj(Text) if text.get_text().startswith(start))
+        for start in ("what", "whose")
+    )
+    assert experiment.get_fontsize() < title.get_fontsize()
+    assert experiment.get_window_extent().y1 < title.get_window_extent().y0
+    (axes,) = figure.axes
+    assert experiment.get_window_extent().y0 > axes.get_window_extent().y1
+    assert axes.get_window_extent().height >= panel - 5
 
 
 def test_title_is_not_parsed_as_mathematics():
@@ -118,7 +137,7 @@ def test_the_users_matplotlibrc_does_not_matter(monkeypatch):
 def test_axis_of_updates_says_what_is_left_out():
     def label(updates, **columns):
         axes = example().axes[0]
-        style.label_updates(axes, pd.DataFrame({"update": updates, **columns}))
+        label_updates(axes, pd.DataFrame({"update": updates, **columns}))
         return axes.get_xlabel()
 
     assert label([1, 2, 3, 4]) == "update"
@@ -129,7 +148,7 @@ def test_axis_of_updates_says_what_is_left_out():
 
 
 def test_numbers_in_labels():
-    assert style.power_of_ten(-12) == "10⁻¹²"
+    assert power_of_ten(-12) == "10⁻¹²"
     assert style.number_of(pd.Series([1012, 1012])) == "1,012"
     assert style.number_of(pd.Series([2249, 1012])) == "1,012–2,249"
 

@@ -5,7 +5,7 @@ from deadtokens.figures import survival
 
 
 def test_curves_and_bands_are_those_of_the_file():
-    table = survival.table([freezing_in_depth(precision="fp32")])
+    table = survival.RECIPE.table([freezing_in_depth(precision="fp32")])
     settled = table[table["criterion"] == "settled"]
     assert settled["surviving"].tolist() == [1.0] * 15 + [0.5] * 15
     assert settled["low"].tolist() == [0.9] * 15 + [0.45] * 15
@@ -14,7 +14,7 @@ def test_curves_and_bands_are_those_of_the_file():
 
 
 def test_each_criterion_has_its_panel():
-    figure = survival.draw(survival.table([freezing_in_depth()]))
+    figure = survival.RECIPE.draw(survival.RECIPE.table([freezing_in_depth()]))
     by_last_motion, settled = figure.axes
     assert by_last_motion.lines[0].get_ydata()[-1] == 0
     assert settled.lines[0].get_ydata()[-1] == 0.5
@@ -24,10 +24,10 @@ def test_each_criterion_has_its_panel():
 
 def test_runs_without_dead_tokens_are_left_out():
     alone = freezing_in_depth(run="live", precision="fp32", dead=[False])
-    table = survival.table([alone])
+    table = survival.RECIPE.table([alone])
     assert table.empty
-    assert any("no dead tokens" in text for text in shown_texts(survival.draw(table)))
-    both = survival.table([alone, freezing_in_depth(run="b", precision="mixed")])
+    assert any("no dead tokens" in text for text in shown_texts(survival.RECIPE.draw(table)))
+    both = survival.RECIPE.table([alone, freezing_in_depth(run="b", precision="mixed")])
     assert both["run"].unique().tolist() == ["b"]
 
 
@@ -37,7 +37,7 @@ def test_diverged_runs_are_marked():
         diverged(freezing_in_depth(run="b", precision="mixed"), at=1),
         freezing_in_depth(run="c", precision="pure-bf16"),
     ]
-    figure = survival.draw(survival.table(runs))
+    figure = survival.RECIPE.draw(survival.RECIPE.table(runs))
     for axes in figure.axes:
         (cross,) = [line for line in axes.lines if line.get_marker() == "x"]
         assert (*cross.get_xdata(), *cross.get_ydata()) == (6, 1.0)

@@ -11,6 +11,7 @@ from deadtokens.gradients import firststep, initial_softmax, probe, recorded
 from deadtokens.trajectory.populations import POPULATIONS
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = Path(style.__file__).parent
 WRITTEN = {
     "gradients.nc": {*probe.QUANTITIES, *recorded.PER_UPDATE, *firststep.ROWS, "deviation"},
     "initial_softmax.nc": set(initial_softmax.QUANTITIES),
@@ -45,9 +46,9 @@ def test_where_numbers_come_out_none_is_typed(document, heading):
     assert not re.findall(r"\d[.,]\d|\d %", text.split(heading)[1])
 
 
-def test_every_figure_has_its_caption():
-    captions = {path.stem for path in (ROOT / "workflow" / "report").glob("*.rst")}
-    assert captions == {*FIGURES, "animation", "workflow"}
+def test_every_figure_has_its_module_and_its_row():
+    recipes = {path.stem for path in PACKAGE.glob("*.py") if "\nRECIPE = " in path.read_text()}
+    assert recipes == {*FIGURES}
 
 
 def test_each_population_of_the_files_has_its_stroke():

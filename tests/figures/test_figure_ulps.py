@@ -9,7 +9,7 @@ def test_quantiles_are_those_of_the_file():
     run = freezing_in_depth(precision="fp32")
     run["ulp_distance_quantile"][:, :, 1:] = -1  # other norms
     run["ulp_distance_quantile"][:, :, :, 1] = -1  # the recorded grid
-    table = ulps.table([run])
+    table = ulps.RECIPE.table([run])
     dead = table[(table["population"] == "dead") & (table["quantile"] == 0.5)]
     largest = dead[dead["measure"] == ulps.LARGEST]["ulps"]
     np.testing.assert_allclose(largest, np.geomspace(1e4, 1e-2, 30), rtol=1e-12)
@@ -18,14 +18,14 @@ def test_quantiles_are_those_of_the_file():
 
 
 def test_the_wall_is_half_an_ulp_and_stands_by_the_displacements_only():
-    steps, largest = ulps.draw(ulps.table([freezing_in_depth()])).axes
-    walls = [line for line in largest.lines if line.get_color() == ulps.WALL_COLOR]
+    steps, largest = ulps.RECIPE.draw(ulps.RECIPE.table([freezing_in_depth()])).axes
+    walls = [line for line in largest.lines if line.get_color() == ulps.RED["color"]]
     assert [set(line.get_ydata()) for line in walls] == [{0.5}]
-    assert not [line for line in steps.lines if line.get_color() == ulps.WALL_COLOR]
+    assert not [line for line in steps.lines if line.get_color() == ulps.RED["color"]]
 
 
 def test_zeros_stay_in_sight():
-    figure = ulps.draw(ulps.table([freezing_in_depth()]))
+    figure = ulps.RECIPE.draw(ulps.RECIPE.table([freezing_in_depth()]))
     steps = figure.axes[0]
     assert "exactly 0" in shown_texts(figure)
     assert steps.get_ylim()[0] <= 0.1
@@ -40,5 +40,5 @@ def test_diverged_runs(at):
         diverged(freezing_in_depth(run="a", precision="fp32"), at=at),
         freezing_in_depth(run="b", precision="mixed", dead=[False]),
     ]
-    figure = ulps.draw(ulps.table(runs))
+    figure = ulps.RECIPE.draw(ulps.RECIPE.table(runs))
     assert f"fp32: diverged at update {at}" in shown_texts(figure)

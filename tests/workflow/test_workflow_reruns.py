@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import time
+from importlib import import_module
 
 import pytest
 from house import ANALYSED, DRAWN, TINY
@@ -193,6 +194,9 @@ def test_the_report_holds_every_figure(finished, tmp_path):
     assert answer.returncode == 0, answer.stdout
     report = (tmp_path / "report.html").read_text()
     assert all(f"{figure}.png" in report for figure in FIGURES)
+    for figure in (*FIGURES, "animation"):
+        summary = import_module(f"deadtokens.figures.{figure}").__doc__.partition("\n")[0]
+        assert max(re.split(r"[^\w ,.]", summary), key=len) in report, figure
 
 
 def test_a_training_asks_slurm_for_what_it_uses(finished):

@@ -3,6 +3,7 @@
 No rule stands here; the other files have no functions.
 """
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from deadtokens.environment import (
 )
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
-from deadtokens.study.figures import ANIMATION
+from deadtokens.study.figures import ANIMATION, FIGURES, Scope
 from deadtokens.study.files import read_configuration
 from deadtokens.study.size import predicted_minutes
 from deadtokens.study.study import Study
@@ -152,87 +153,51 @@ def all_segments():
     )
 
 
-def of_every_run(file, needed="W"):
-    """Return a function that gives a derived file of each run whose record gives a tensor."""
-
-    def paths(members):
-        return [
-            f"results/runs/{member.run}/steps-{member.steps}/{file}"
-            for member in members
-            if needed in study.runs[member.run].record.readable
-        ]
-
-    return paths
-
-
-def of_every_vocabulary(members):
-    """Return the census of each vocabulary of an experiment."""
-    vocabularies = dict.fromkeys(
-        study.runs[member.run].vocabulary for member in members
-    )
-    return [
-        f"results/vocabularies/{vocabulary}/census.nc" for vocabulary in vocabularies
-    ]
-
-
-def of_first_run(file):
-    """Return a function that gives a measurement on an experiment's first run."""
-
-    def paths(members):
-        return [f"results/benchmarks/{members[0].run}/{file}"]
-
-    return paths
-
-
-def start_of_first_run(members):
-    """Return the softmax before training of the first run of an experiment."""
-    return [f"results/runs/{members[0].run}/initial_softmax.nc"]
-
-
-# Each figure, and the files of an experiment that it draws.
-FIGURES = {
-    "loss": of_every_run("scalars.nc"),
-    "frozen": of_every_run("freezing.nc"),
-    "displacement": of_every_run("freezing.nc"),
-    "phases": of_every_run("freezing.nc"),
-    "survival": of_every_run("freezing.nc"),
-    "ulps": of_every_run("freezing.nc"),
-    "strata": of_every_run("freezing.nc"),
-    "sharpening": of_every_run("sharpening.nc"),
-    "path": of_every_run("drift.nc"),
-    "scree": of_every_run("drift.nc"),
-    "directions": of_every_run("drift.nc"),
-    "dependence": of_every_run("drift.nc"),
-    "bulk": of_every_run("drift.nc"),
-    "census": of_every_vocabulary,
-    "audit": of_every_run("audit.json", needed="grad"),
-    "shares": of_every_run("attribution.nc", needed="grad"),
-    "ages": of_every_run("attribution.nc", needed="grad"),
-    "causes": of_every_run("stillness.nc", needed="grad"),
-    "gradient_flow": of_every_run("backprop.nc"),
-    "initial_softmax": start_of_first_run,
-    "firststep": of_every_run("gradients.nc", needed="grad"),
-    "pathways": of_every_run("gradients.nc", needed="grad"),
-    "second_moment": of_every_run("gradients.nc", needed="grad"),
-    "prediction": of_every_run("gradients.nc", needed="grad"),
-    "storage": of_first_run("storage.nc"),
-    "tensors": of_first_run("tensors.nc"),
+# Where the derived files of each scope lie, and of how many of an experiment's members.
+FOLDERS = {
+    Scope.RUNS: ("results/runs/{run}/steps-{steps}", None),
+    Scope.FIRST_RUN: ("results/runs/{run}", 1),
+    Scope.FIRST_BENCHMARK: ("results/benchmarks/{run}", 1),
+    Scope.VOCABULARIES: ("results/vocabularies/{vocabulary}", None),
 }
+
+
+def files_of(source, members):
+    """Return the derived files of an experiment's members, if their records give the tensor."""
+    folder, number = FOLDERS[source.scope]
+    named = [
+        vars(member) | {"vocabulary": study.runs[member.run].vocabulary}
+        for member in members[:number]
+        if source.tensor in study.runs[member.run].record.readable
+    ]
+    paths = [f"{folder}/{source.file}".format(**names) for names in named]
+    return list(dict.fromkeys(paths))
 
 
 def figure_inputs(figure):
     """Return a function that gives the files which a figure of an experiment draws."""
 
     def paths(wildcards):
-        return FIGURES[figure](study.experiments[wildcards.experiment].members)
+        return files_of(
+            FIGURES[figure], study.experiments[wildcards.experiment].members
+        )
 
     return paths
 
 
 def first_drift(wildcards):
     """Return the drift of an experiment's first run, which its animation shows."""
-    members = study.experiments[wildcards.experiment].members
-    return of_every_run("drift.nc")(members)[0]
+    return figure_inputs("path")(wildcards)[0]
+
+
+def caption(figure):
+    """Return a function that gives what a figure's module says of it, for the report.
+
+    `output` keeps Snakemake from comparing it: an edited caption draws nothing anew.
+    """
+    code = Path(PACKAGE, "deadtokens", "figures", f"{figure}.py").read_bytes()
+    text = ast.get_docstring(ast.parse(code))
+    return lambda wildcards, output: text
 
 
 def all_animations():
@@ -245,7 +210,7 @@ def all_animations():
 
 
 def experiment_title(wildcards):
-    """Return what stands above an experiment's figures."""
+    """Return what stands small above an experiment's figures."""
     return study.experiments[wildcards.experiment].title
 
 
@@ -284,16 +249,18 @@ def all_figures():
     return [
         f"results/figures/{name}/{figure}.png"
         for name, experiment in study.experiments.items()
-        for figure, files in FIGURES.items()
-        if experiment.draws(figure) and files(experiment.members)
+        for figure, source in FIGURES.items()
+        if experiment.draws(figure) and files_of(source, experiment.members)
     ]
 
 
 def refuse_figures_without_record():
     """End in a sentence if an experiment names a figure for which no run of it has the record."""
     for name, experiment in study.experiments.items():
-        for figure, files in FIGURES.items():
-            if figure in (experiment.figures or ()) and not files(experiment.members):
+        for figure, source in FIGURES.items():
+            if figure in (experiment.figures or ()) and not files_of(
+                source, experiment.members
+            ):
                 sys.exit(
                     f"The configuration is wrong.\nexperiments.{name}.figures: {figure!r} is drawn "
                     "from the gradients, which no run of the experiment records; add 'grad' to "

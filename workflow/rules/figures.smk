@@ -2,7 +2,7 @@
 
 REQUIRED INPUTS:
 
-    results/runs/{run}/steps-{steps}/: see FIGURES in common.smk
+    results/runs/{run}/steps-{steps}/: see FIGURES in deadtokens.study.figures, FOLDERS in common.smk
     results/runs/{run}/initial_softmax.nc
     results/vocabularies/{vocabulary}/census.nc
     results/benchmarks/{run}/storage.nc, tensors.nc
@@ -23,7 +23,7 @@ for figure in FIGURES:
         output:
             png=report(
                 f"results/figures/{{experiment}}/{figure}.png",
-                caption=f"../report/{figure}.rst",
+                caption="../report/figure.rst",
                 category="{experiment}",
                 labels={"figure": figure},
             ),
@@ -31,11 +31,14 @@ for figure in FIGURES:
             csv=f"results/figures/{{experiment}}/{figure}.csv",
         log:
             f"logs/draw_{figure}/{{experiment}}.log",
+        benchmark:
+            f"logs/draw_{figure}/{{experiment}}.tsv"
         conda:
             ENVIRONMENT
         params:
             figure=figure,
             title=experiment_title,
+            caption=caption(figure),
             code=code(f"figures.{figure}"),
         shell:
             """
@@ -53,15 +56,18 @@ rule draw_animation:
     output:
         report(
             "results/figures/{experiment}/drift.gif",
-            caption="../report/animation.rst",
+            caption="../report/figure.rst",
             category="{experiment}",
             labels={"figure": "drift"},
         ),
     log:
         "logs/draw_animation/{experiment}.log",
+    benchmark:
+        "logs/draw_animation/{experiment}.tsv"
     conda:
         ENVIRONMENT
     params:
+        caption=caption("animation"),
         code=code("figures.animation"),
     shell:
         """

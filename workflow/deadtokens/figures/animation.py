@@ -1,4 +1,10 @@
-"""Animation: the dead tokens' cloud as it drifts and freezes, in the plane of its path."""
+"""The cloud of dead tokens as it drifts and freezes.
+
+The first run of the experiment, seen in the plane of the first two principal components of the dead
+centroid's path. Dead tokens are orange while they move and blue where the update that led to the
+state left every bit of them unchanged; green are some of the other tokens, a few far ones outside
+the view. Early states are closer together in time than late ones.
+"""
 
 import logging
 from argparse import ArgumentParser, Namespace

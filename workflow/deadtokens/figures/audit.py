@@ -1,6 +1,13 @@
-"""Figure: how many recorded values a replay of the optimizer gets wrong, controls beside it."""
+"""How many recorded values a replay of the optimizer gets wrong, controls beside it.
 
-from collections.abc import Sequence
+From the first state, zero moments and the recorded gradients alone, the optimizer of each run of
+the experiment is replayed over all updates and compared with the recorded W and moments, bit by
+bit; with those that are not recorded, by the checksums that training took of every state. At the
+left the run's own update; the others are controls, wrong on purpose, over the first updates: they
+show that the comparison can fail. The strip at the bottom holds exact zeros.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,26 +18,20 @@ from matplotlib.lines import Line2D
 from deadtokens.audit.reading import read_audit
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.axes import LogScaleWithZero
+from deadtokens.figures.columns import NAMES, numbers, texts
 from deadtokens.figures.lines import MARKERS, strokes
-from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.runs import STEPS, Run, described, experiment, from_file
+from deadtokens.figures.runs import STEPS, Run, described, from_file
 
 REPLAY = "the run's own update"
 PROOF = "the same, by checksums"
 COUNTS = ["compared", "differing"]
 NEEDED = ("run", "spec", "status", "tensors", "checksums", "controls")
 OPTIONAL = {"diverged_at": "diverged_at", STEPS: "updates"}
-TYPES = {
-    **NAMES,
-    "check": "str",
-    "compared": "int64",
-    "differing": "int64",
-    "fraction": "float64",
-}
+TYPES = NAMES | texts("check") | dict.fromkeys(COUNTS, "int64") | numbers("fraction")
 
 
-def open_audits(paths: Sequence[Path]) -> list[xr.Dataset]:
+def open_audits(paths: Sequence[Path], needed: Sequence[str] = NEEDED) -> list[xr.Dataset]:
     """Read audits, each as a dataset without variables.
 
     Raises
@@ -38,55 +39,39 @@ def open_audits(paths: Sequence[Path]) -> list[xr.Dataset]:
     UserError
         If a file is missing or is no audit.
     """
-    return [_open(path) for path in paths]
+    return [_open(path, needed) for path in paths]
 
 
-def _open(path: Path) -> xr.Dataset:
+def _open(path: Path, needed: Sequence[str]) -> xr.Dataset:
     audit = read_audit(path)
-    missing = [name for name in NEEDED if name not in audit]
+    missing = [name for name in needed if name not in audit]
     if missing:
         raise UserError(f"{path} is no audit of a run: it has no {missing[0]}; make it again")
-    about = {name: audit[name] for name in NEEDED}
+    about = {name: audit[name] for name in needed}
     about |= {name: audit[key] for name, key in OPTIONAL.items() if key in audit}
     return from_file(xr.Dataset(attrs=about), path)
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    """Yield each run's checks, and of each how many values or checksums were compared and differ.
 
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's audit each, in the attributes.
-
-    Returns
-    -------
-    DataFrame
-        One row a run and check: ``group``, ``regime``, ``label``, ``run``, ``check`` (the run's own
-        update over all recorded tensors, the same over those known by checksums, or a control),
-        ``compared`` and ``differing`` values or checksums, ``fraction``.
+    They are the run's own update over all recorded tensors, the same over those known by checksums,
+    and the controls.
     """
-    rows = pd.concat([_checks(run) for run in experiment(datasets)], ignore_index=True)
-    rows["fraction"] = rows["differing"] / rows["compared"]
-    return typed(rows, TYPES)
+    for run in runs:
+        rows = pd.DataFrame(_checks(run.data.attrs), columns=["check", *COUNTS])
+        yield described(rows.assign(fraction=rows["differing"] / rows["compared"]), run)
 
 
-def _checks(run: Run) -> pd.DataFrame:
-    kinds = ((REPLAY, "tensors"), (PROOF, "checksums"))
-    replays = [
-        {"check": check, **pd.DataFrame(tallies.values())[COUNTS].sum().to_dict()}
-        for check, tallies in ((check, run.data.attrs[kind]) for check, kind in kinds)
-        if tallies
-    ]
-    controls = [
-        {"check": f"control: {name}", **{count: control[count] for count in COUNTS}}
-        for name, control in run.data.attrs["controls"].items()
-    ]
-    rows = pd.DataFrame([*replays, *controls], columns=["check", *COUNTS])
-    return described(rows, run)
+def _checks(audit: Mapping) -> Iterator[dict]:
+    for check, kind in ((REPLAY, "tensors"), (PROOF, "checksums")):
+        if audit[kind]:
+            tallies = audit[kind].values()
+            yield {"check": check} | {n: sum(tally[n] for tally in tallies) for n in COUNTS}
+    for name, control in audit["controls"].items():
+        yield {"check": f"control: {name}"} | {count: control[count] for count in COUNTS}
 
 
-@style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     figure = style.blank(height=2.8)
@@ -127,11 +112,13 @@ def _legend(
     ]
 
 
-RECIPE = command.Recipe(
-    name="audit",
-    title="Replay of the optimizer",
-    inputs="audit.json of each run of the experiment",
-    open=open_audits,
-    table=table,
+RECIPE = command.of_runs(
+    "audit",
+    "Replay of the optimizer",
+    "audit.json",
+    NEEDED,
+    rows=_rows,
+    types=TYPES,
     draw=draw,
+    open=open_audits,
 )

@@ -6,38 +6,27 @@ the displacement itself would not do: where rounding takes back most of a step, 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from deadtokens.figures import style
-from deadtokens.figures.columns import typed
-from deadtokens.figures.grid import grid
-from deadtokens.figures.runs import Run, experiment
+from deadtokens.figures import stacks, style
+from deadtokens.figures.axes import Grid
+from deadtokens.figures.columns import DIVERGED_AT, numbers, texts
+from deadtokens.figures.command import Recipe
+from deadtokens.figures.runs import Run, longest
 
 PER_DECADE = 2  # ranges of updates
 POPULATION = "dead"
-TYPES = {
-    "group": "str",
-    "regime": "str",
-    "runs": "Int64",
-    "tokens": "Int64",
-    "first_update": "Int64",
-    "last_update": "Int64",
-    "part": "str",
-    "share": "float64",
-    "bar": "float64",
-    "diverged_at": "Int64",
-}
+TYPES = stacks.GROUP | stacks.BIN | texts("part") | numbers("share", "bar") | DIVERGED_AT
 STRIP = (1.08, 1.32)  # above the bars, which end at 1
-GAP = 0.06  # between two bars, of their width
-Parts = Mapping[str, tuple[str, str]]  # colour and words of each, by its name in the file
+WIDTH = 0.94  # of a bar, of the distance between two
+NET = {"color": "black", "linewidth": 1.6}
 
 
 def edges(last: int) -> list[int]:
@@ -50,157 +39,126 @@ def edges(last: int) -> list[int]:
     return [*sorted(first for first in firsts if first <= last), last + 1]
 
 
-def table(datasets: Sequence[xr.Dataset], share: str, parts: Parts, of_all: bool) -> pd.DataFrame:
-    """Return the numbers drawn.
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """The parts of a motion, as a figure shows them.
 
-    Parameters
+    Attributes
     ----------
-    datasets : sequence of Dataset
-        One run's attribution each.
-    share : str
-        The variable with the shares of the centroid's displacement; its last axis has the parts.
+    share, axis : str
+        The variable with the shares of the centroid's displacement, and its axis of parts.
     parts : mapping of str to (str, str)
         Each part's colour and words, in the order in which they are drawn.
     of_all : bool
         Shares are relative to the displacement; else to the sum of the parts.
-
-    Returns
-    -------
-    DataFrame
-        One row a group of runs, range of updates and part: ``share`` (NaN where nothing moved) and
-        ``bar``, as drawn. Runs that differ only in their seed are summed up. A group whose runs
-        have no update or no dead tokens has one row without part.
-    """
-    runs = experiment(datasets)
-    groups = dict.fromkeys(run.group for run in runs)
-    rows = [
-        _group_rows([run for run in runs if run.group == group], share, parts, of_all)
-        for group in groups
-    ]
-    return typed(pd.concat(rows, ignore_index=True), TYPES)
-
-
-def _group_rows(runs: Sequence[Run], share: str, parts: Parts, of_all: bool) -> pd.DataFrame:
-    tokens = [int(run.data["tokens"].sel(population=POPULATION)) for run in runs]
-    ends = [int(run.data.attrs["diverged_at"]) for run in runs if run.diverged]
-    group = {
-        "group": runs[0].group,
-        "regime": runs[0].regime,
-        "runs": len(runs),
-        "tokens": max(tokens),
-        "diverged_at": min(ends) if ends else pd.NA,
-    }
-    last = max(run.data.sizes["update"] for run in runs)
-    if not last or not max(tokens):
-        return pd.DataFrame([group | {"part": ""}])
-    ranges = edges(last)
-    along = sum(_projections(run, share, list(parts), ranges) for run in runs)
-    moved, along = along[:, 0], along[:, 1:]
-    whole = moved if of_all else along.sum(axis=1)
-    sizes = np.abs(along).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares, bars = along / whole[:, None], along / sizes[:, None]
-    return pd.DataFrame(
-        [
-            group
-            | {"first_update": first, "last_update": beyond - 1, "part": part}
-            | {"share": shares[place, index], "bar": bars[place, index]}
-            for place, (first, beyond) in enumerate(pairwise(ranges))
-            for index, (_, part) in enumerate(parts.values())
-        ]
-    )
-
-
-def _projections(run: Run, share: str, parts: Sequence[str], ranges: Sequence[int]) -> np.ndarray:
-    """Return sums over each range of <d, d> and of <part, d> for each part; d is a displacement."""
-    of = run.data.sel(population=POPULATION)
-    squared = of["centroid_displacement_norm"].values ** 2
-    each = of[share].sel({of[share].dims[-1]: parts}).values
-    values = np.column_stack([squared, each * squared[:, None]])
-    values[~np.isfinite(values)] = 0.0  # at rest, or the last state of a run that diverged
-    updates = of["update"].values
-    return np.stack(
-        [
-            values[(updates >= first) & (updates < beyond)].sum(axis=0)
-            for first, beyond in pairwise(ranges)
-        ]
-    )
-
-
-def draw(table: pd.DataFrame, parts: Parts, ylabel: str, remains: str) -> Figure:
-    """Draw one panel a group of runs from the table.
-
-    Parameters
-    ----------
-    table : DataFrame
-    parts : mapping of str to (str, str)
-        As for `table`.
     ylabel : str
     remains : str
         What the line across a bar shows.
     """
-    colors = {part: color for color, part in parts.values()}
-    groups = list(dict.fromkeys(table["group"]))
-    ends = f"{table['last_update'].max():,}" if table["last_update"].notna().any() else "none"
-    columns = min(len(groups), 2)
-    drawing = grid(len(groups), columns, height=2.3, margin=0.4)
-    titles = {}
-    for axes, group in zip(drawing.panels, groups, strict=True):
-        rows = table[table["group"] == group]
-        titles[axes] = style.as_drawn(_title(rows), 84 // columns)
-        _draw_panel(axes, rows, colors)
-    style.set_titles(drawing.figure, titles)
-    _set_limits(drawing.panels[0], table)
-    for axes in drawing.lowest:
-        axes.set_xlabel(f"range of updates; the last ends with {ends}")
-    for axes in drawing.left:
-        axes.set_ylabel(ylabel)
-    style.legend_below(drawing.figure, _legend(colors, remains))
-    return drawing.figure
+
+    share: str
+    axis: str
+    parts: stacks.Parts
+    of_all: bool
+    ylabel: str
+    remains: str
+
+    def recipe(self, name: str, title: str) -> Recipe:
+        """Return what draws it.
+
+        The table has one row a group of runs, range of updates and part: ``share`` (NaN where
+        nothing moved) and ``bar``, as drawn. Runs that differ only in their seed are summed up.
+        """
+        colors = {words: color for color, words in self.parts.values()}
+        cell = Patch(facecolor="white", edgecolor=style.NEUTRAL, linewidth=0.6)
+        remains = (Line2D([], [], **NET), f"what remains: {self.remains}")
+        figure = stacks.StackFigure(
+            part="part",
+            parts=self.parts,
+            types=TYPES,
+            rows=lambda runs: stacks.of_groups(runs, self._rows),
+            panels=lambda table: stacks.of_table(table, _title),
+            columns=lambda table: min(table["group"].nunique(), 2),
+            height=2.3,
+            ylabel=self.ylabel,
+            bars=lambda axes, rows: _draw_panel(axes, rows, colors),
+            label_x=_label,
+            entries=[remains, (cell, "strip: leading part, its share")],
+        )
+        needed = [self.share, self.axis, "centroid_displacement_norm", "tokens", "population"]
+        return figure.recipe(name, title, "attribution.nc", needed)
+
+    def _rows(self, runs: Sequence[Run]) -> pd.DataFrame:
+        tokens = max(int(run.data["tokens"].sel(population=POPULATION)) for run in runs)
+        if not (tokens and longest(runs)):
+            return pd.DataFrame({"tokens": [tokens], "part": [""]})
+        ranges = edges(longest(runs))
+        sums = sum(self._projections(run, ranges) for run in runs)
+        moved, along = sums[:, :1], sums[:, 1:]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares = along / (moved if self.of_all else along.sum(axis=1, keepdims=True))
+            bars = along / np.abs(along).sum(axis=1, keepdims=True)
+        bins = pd.DataFrame({"first_update": ranges[:-1], "last_update": np.array(ranges[1:]) - 1})
+        parts = pd.DataFrame({"part": [words for _, words in self.parts.values()]})
+        rows = bins.merge(parts, how="cross")
+        return rows.assign(tokens=tokens, share=shares.ravel(), bar=bars.ravel())
+
+    def _projections(self, run: Run, ranges: Sequence[int]) -> np.ndarray:
+        """Return sums over each range of <d, d> and of <part, d>; d is a displacement."""
+        of = run.data.sel(population=POPULATION)
+        squared = of["centroid_displacement_norm"].values[:, None] ** 2
+        shares = of[self.share].sel({self.axis: list(self.parts)}).transpose("update", self.axis)
+        values = np.hstack([squared, shares.values * squared])
+        values[~np.isfinite(values)] = 0.0  # at rest, or the last state of a run that diverged
+        updates = of["update"].values
+        return np.stack(
+            [
+                values[(updates >= first) & (updates < beyond)].sum(axis=0)
+                for first, beyond in pairwise(ranges)
+            ]
+        )
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> None:
     axes.axhline(0, color="black", linewidth=0.6, zorder=3)
-    for first, parts in rows.dropna(subset="first_update").groupby("first_update"):
-        box = {"x": _place(first) + 0.5, "width": 1 - GAP}
-        if parts["bar"].isna().any():
-            _write(axes, box["x"], 0.5, "at rest", "black")
-            continue
-        _draw_bar(axes, parts, colors, box)
-        _name_leader(axes, parts, colors, box)
+    rows = rows.assign(place=_places(rows["first_update"]) + 0.5)
+    bars, shares = (rows.pivot(index="place", columns="part", values=of) for of in ("bar", "share"))
+    moving = bars.dropna()
+    for place in bars.index.difference(moving.index):
+        axes.text(place, 0.5, "at rest", ha="center", va="center", fontsize=6)
+    if len(moving):
+        _draw_bars(axes, moving, colors)
+        _name_leaders(axes, moving.idxmax(axis=1), shares, colors)
 
 
-def _place(first: int) -> int:
-    """Return the number of a range from its first update: all are drawn equally wide."""
-    return round(PER_DECADE * np.log10(first))
+def _places(firsts: pd.Series) -> pd.Series:
+    """Return the numbers of ranges from their first updates: all are drawn equally wide."""
+    return np.round(PER_DECADE * np.log10(firsts.astype(float)))
 
 
-def _draw_bar(
-    axes: Axes, parts: pd.DataFrame, colors: Mapping[str, str], box: dict[str, float]
+def _draw_bars(axes: Axes, bars: pd.DataFrame, colors: Mapping[str, str]) -> None:
+    """Draw parts on each other, those below zero downwards, and across them what remains."""
+    top = bottom = np.zeros(len(bars))
+    for part, color in colors.items():
+        height = bars[part].to_numpy()
+        foot = np.where(height >= 0, top, bottom)
+        axes.bar(bars.index, height, WIDTH, foot, color=color, linewidth=0)
+        top, bottom = np.maximum(top, foot + height), np.minimum(bottom, foot + height)
+    ends = np.array([bars.index - WIDTH / 2, bars.index + WIDTH / 2])
+    axes.plot(ends, [bars.sum(axis=1)] * 2, **NET, solid_capstyle="butt", zorder=4)
+
+
+def _name_leaders(
+    axes: Axes, leaders: pd.Series, shares: pd.DataFrame, colors: Mapping[str, str]
 ) -> None:
-    ends = {1: 0.0, -1: 0.0}
-    for part, bar in zip(parts["part"], parts["bar"], strict=True):
-        sign = 1 if bar >= 0 else -1
-        axes.bar(**box, height=bar, bottom=ends[sign], color=colors[part], linewidth=0)
-        ends[sign] += bar
-    net, half = parts["bar"].sum(), box["width"] / 2
-    line = {"color": "black", "linewidth": 1.6, "solid_capstyle": "butt", "zorder": 4}
-    axes.plot([box["x"] - half, box["x"] + half], [net, net], **line)
-
-
-def _name_leader(
-    axes: Axes, parts: pd.DataFrame, colors: Mapping[str, str], box: dict[str, float]
-) -> None:
-    """Fill the strip's cell with the colour of the part that pushes most, and its share."""
-    leader = parts.loc[parts["bar"].idxmax()]
+    """Fill the strip's cells with the colour of the part that pushes most, and its share."""
     low, high = STRIP
-    color = colors[leader["part"]]
-    axes.bar(**box, height=high - low, bottom=low, color=color, linewidth=0, clip_on=False)
-    _write(axes, box["x"], (low + high) / 2, _amount(leader["share"]), _ink(color))
-
-
-def _write(axes: Axes, x: float, y: float, text: str, color: str) -> None:
-    axes.text(x, y, text, ha="center", va="center", fontsize=6, color=color, zorder=5)
+    look = {"color": leaders.map(colors), "linewidth": 0, "clip_on": False}
+    cells = axes.bar(leaders.index, high - low, WIDTH, low, **look)
+    amounts = [_amount(shares.loc[place, part]) for place, part in leaders.items()]
+    texts = axes.bar_label(cells, amounts, label_type="center", fontsize=6)
+    for text, part in zip(texts, leaders, strict=True):
+        text.set_color(style.ink(colors[part]))
 
 
 def _amount(share: float) -> str:
@@ -210,39 +168,23 @@ def _amount(share: float) -> str:
     return f"× {share:.1f}" if abs(share) < 10 else f"× {share:,.0f}"
 
 
-def _ink(color: str) -> str:
-    red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
-    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "white"
+def _title(rows: pd.DataFrame) -> list[str]:
+    return [stacks.group_title(rows) + ("" if rows["tokens"].iloc[0] else ": no dead tokens")]
 
 
-def _title(rows: pd.DataFrame) -> str:
-    first = rows.iloc[0]
-    title = first["group"]
-    if first["runs"] > 1:
-        title += f" ({first['runs']} runs)"
-    if first["tokens"] == 0:
-        title += ": no dead tokens"
-    elif pd.notna(first["diverged_at"]):
-        title += f": diverged at update {first['diverged_at']:,}"
-    return title
+def _label(drawing: Grid, table: pd.DataFrame) -> None:
+    _set_limits(drawing.panels[0], table)
+    ends = f"{table['last_update'].max():,}" if table["last_update"].notna().any() else "none"
+    for axes in drawing.lowest:
+        axes.set_xlabel(f"range of updates; the last ends with {ends}")
 
 
 def _set_limits(axes: Axes, table: pd.DataFrame) -> None:
-    beyond = _place(table["first_update"].max()) + 1 if table["bar"].notna().any() else 1
-    axes.set_xlim(-GAP, beyond + GAP)
-    lowest = -table.loc[table["bar"] < 0].groupby(["group", "first_update"])["bar"].sum().abs()
-    axes.set_ylim(min(-0.05, 1.1 * lowest.min(skipna=True) if len(lowest) else -0.05), STRIP[1])
-    axes.set_xticks(range(0, beyond + 1, PER_DECADE), _decades(beyond // PER_DECADE + 1))
+    beyond = int(_places(table["first_update"]).max()) + 1 if table["bar"].notna().any() else 1
+    below = table[table["bar"] < 0].groupby(["group", "first_update"])["bar"].sum()
+    axes.set_xlim(WIDTH - 1, beyond + 1 - WIDTH)
+    axes.set_ylim(min(-0.05, 1.1 * below.min()) if len(below) else -0.05, STRIP[1])
+    decades = range(0, beyond + 1, PER_DECADE)
+    axes.set_xticks(decades, [f"{10 ** (place // PER_DECADE):,}" for place in decades])
     axes.set_xticks(range(beyond + 1), minor=True)
     axes.set_yticks([tick for tick in (-0.5, 0, 0.5, 1) if tick >= axes.get_ylim()[0]])
-
-
-def _decades(count: int) -> list[str]:
-    return [f"{10**power:,}" for power in range(count)]
-
-
-def _legend(colors: Mapping[str, str], remains: str) -> list[tuple[object, str]]:
-    line = Line2D([], [], color="black", linewidth=1.6)
-    entries = [(Patch(color=color, linewidth=0), part) for part, color in colors.items()]
-    cell = Patch(facecolor="white", edgecolor=style.NEUTRAL, linewidth=0.6)
-    return [*entries, (line, remains), (cell, "strip: leading part, its share")]

@@ -1,4 +1,13 @@
-"""Figure: the vocabulary's dead tokens by cause, its live ones by script and by frequency."""
+"""The vocabulary's dead tokens by cause, its live ones by script and by frequency.
+
+Counted over the whole tokenized training text. A dead token (called an unused token in the
+literature) never occurs in it; here all others are called live, though a run may meet some of them
+in no batch (in figures of runs: never sampled). Left: the dead tokens by cause and the live tokens
+by script. Right: how often each live token occurs, by rank. Causes, the first that holds: *byte
+never used*, a byte that the text does not contain; *always absorbed*, the text contains the string,
+but the tokenizer makes other tokens of it every time; *other script*, a character of it certainly
+belongs to a script that the text does not use; *string never occurs*, all the rest.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,19 +21,15 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from deadtokens.errors import UserError
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import typed
+from deadtokens.figures.axes import draw_named_bars
+from deadtokens.figures.columns import texts, typed
 from deadtokens.figures.inputs import open_dataset
 
 DEAD, LIVE, RANKED = "dead by cause", "live by script", "live by rank"
 MOST_BARS = 10
-TYPES = {
-    "vocabulary": "str",
-    "series": "str",
-    "category": "str",
-    "rank": "Int64",
-    "tokens": "Int64",
-    "occurrences": "Int64",
-}
+TYPES = texts("vocabulary", "series", "category") | dict.fromkeys(
+    ("rank", "tokens", "occurrences"), "Int64"
+)
 
 
 def open_censuses(paths: Sequence[Path]) -> list[xr.Dataset]:
@@ -138,17 +143,12 @@ def _title(title: str, bars: pd.DataFrame, vocabulary: str) -> str:
 
 
 def _draw_bars(axes: Axes, rows: pd.DataFrame, population: str) -> None:
-    tokens = rows["tokens"].astype("int64")
-    bars = axes.barh(
-        range(len(rows)), tokens, color=style.POPULATIONS[population].color, height=0.7
-    )
-    axes.bar_label(bars, labels=[f"{number:,}" for number in tokens], padding=2, fontsize=7.5)
-    axes.set_yticks(range(len(rows)), [style.as_drawn(name, 30) for name in rows["category"]])
-    axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
+    texts = [f"{number:,}" for number in rows["tokens"]]
+    look = {"color": style.POPULATIONS[population].color, "height": 0.7}
+    draw_named_bars(axes, rows["category"], rows["tokens"].astype("int64"), texts, **look)
     axes.margins(x=0.15)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_formatter(style.thousands())
+    axes.xaxis.set_major_formatter(style.THOUSANDS)
 
 
 def _draw_ranks(axes: Axes, rows: pd.DataFrame) -> None:
@@ -158,7 +158,7 @@ def _draw_ranks(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xlabel("rank of the token")
     axes.set_ylabel("occurrences in the training text")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(style.thousands())
+        axis.set_major_formatter(style.THOUSANDS)
         axis.set_minor_locator(NullLocator())
     note = f"the {dead:,} dead tokens\noccur 0 times: not drawn"
     axes.text(0.03, 0.04, note, transform=axes.transAxes, va="bottom", fontsize=7.5)

@@ -1,6 +1,23 @@
-"""Figure: whether a token's drift depends on what the token is."""
+"""Whether a token's drift depends on what the token is.
 
-from collections.abc import Sequence
+One mark a run. A token's net displacement is split into its part along the drift of its population
+(``score`` in ``drift.nc``) and the length of the rest beside it (``residual``). Above: Spearman's
+rank correlation of both with numbers that are known of a token, and its 95 % confidence interval
+(where no line is seen it is narrower than the mark); tokens without such a number, as bytes have no
+rank among the merges, are left out. "h" is the mean hidden state of the first updates. Centre: the
+share of their variance that lies between classes of tokens; grey is what classes dealt at random
+give, so a mark within it means nothing. Below: do tokens that are alike drift alike? The
+correlation, over pairs of up to 300 tokens, of their likeness (bytes in common; cosine of their
+initial positions about the mean) with the cosine of their net displacements, the mean taken out of
+both; grey is what shuffled tokens give. In a cloud that contracts, tokens that start near each
+other drift alike, and those that start far out go further beside the drift. "Not defined": the
+tokens do not differ in it, too few have it, or none moved. Of twenty intervals or grey ranges one
+excludes chance by chance: marks are filled by a rule for all tests of a run together (Benjamini and
+Hochberg), so that of the filled ones at most 5 % are expected to be chance. The properties are not
+independent of each other: the figure shows effects, not causes. Seeds are not averaged.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,9 +28,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
+from deadtokens.figures.columns import NAMES, TOKENS, numbers, texts
 from deadtokens.figures.lines import strokes
-from deadtokens.figures.runs import described, experiment, open_runs, populations
+from deadtokens.figures.runs import Run, described, populations
 
 NUMBER, CLASS, PAIRS = "correlation", "variance between classes", "pairs"
 # what is held against the drift, by kind: name in the file, and in the figure
@@ -37,78 +54,68 @@ AXES = {
 }
 RESPONSES = {"score": "along the drift", "residual": "beside the drift"}
 POPULATIONS = ("dead", "live")
-NULL_COLOR = "#d3d3d3"
+NULL = {"color": "#d3d3d3", "linewidth": 4, "solid_capstyle": "butt", "zorder": 1}
+NOT_DEFINED = {
+    "fontsize": 6.5,
+    "color": style.NEUTRAL,
+    "ha": "center",
+    "va": "center",
+    "backgroundcolor": "white",
+    "linespacing": 1,
+}
 RUN, MARGIN, MOST = 0.07, 0.12, 0.6  # inches of height: a run's, around them, a row's
 NEEDED = (
     *("effect", "effect_range", "effect_tokens", "property", "response", "population", "dead"),
     *("likeness_effect", "likeness_range", "likeness_tokens", "likeness"),
     *("effect_beyond_chance", "likeness_beyond_chance"),
 )
-TYPES = {
-    **NAMES,
-    "population": "str",
-    "members": "int64",
-    "kind": "str",
-    "response": "str",
-    "property": "str",
-    "tokens": "Int64",
-    "value": "float64",
-    "low": "float64",
-    "high": "float64",
-    "beyond_chance": "bool",
-}
+TYPES = (
+    NAMES
+    | texts("population")
+    | {"members": "int64"}
+    | texts("kind", "response", "property")
+    | TOKENS
+    | numbers("value", "low", "high")
+    | {"beyond_chance": "bool"}
+)
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    """Yield the effects of each run, ``population`` of so many ``members``, kind and response.
 
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's drift each.
-
-    Returns
-    -------
-    DataFrame
-        One row a run, ``population`` (of so many ``members``), ``kind`` of `ROWS`, ``response``
-        (empty for pairs) and ``property``: the number of ``tokens`` behind the effect, its
-        ``value``, and ``low`` and ``high``: of correlations their 95 % confidence interval, else
-        the range of 95 % of random assignments; and whether it is ``beyond_chance`` among all
-        tests of the run. No row where an effect is not defined.
+    An effect is the ``value`` of so many ``tokens`` with ``low`` and ``high``, of correlations
+    their 95 % confidence interval, else the range of 95 % of random assignments; and whether it is
+    ``beyond_chance`` among all tests of the run. One that is not defined has no row.
     """
-    runs = experiment(datasets)
-    rows = [
-        described(_rows(run.data.sel(population=population)), run).assign(
-            population=population, members=members
-        )
-        for run in runs
-        for population, members in populations(run).items()
-        if population in POPULATIONS
-    ]
-    rows = pd.concat(rows, ignore_index=True).dropna(subset="value", ignore_index=True)
-    return typed(rows, TYPES)
+    effects = [(kind, response) for kind in ROWS for response in _responses(kind)]
+    for run in runs:
+        members = populations(run)
+        for population in filter(members.get, POPULATIONS):
+            data = run.data.sel(population=population)
+            about = {"population": population, "members": members[population]}
+            for kind, response in effects:
+                rows = _effects(data, kind, response).dropna(subset="value")
+                yield described(rows.assign(**about), run)
 
 
-def _rows(data: xr.Dataset) -> pd.DataFrame:
-    """Return all effects of one run and population."""
-    parts = [
-        _effects(data.sel(response=response), "effect", "property", ROWS[kind]).assign(
-            kind=kind, response=response
-        )
-        for kind in (NUMBER, CLASS)
-        for response in RESPONSES
-    ]
-    pairs = _effects(data, "likeness", "likeness", ROWS[PAIRS]).assign(kind=PAIRS, response="")
-    return pd.concat([*parts, pairs], ignore_index=True)
+def _responses(kind: str) -> Sequence[str]:
+    return [""] if kind == PAIRS else list(RESPONSES)
 
 
-def _effects(data: xr.Dataset, prefix: str, axis: str, names: dict[str, str]) -> pd.DataFrame:
-    chosen = data.sel({axis: list(names)})
-    effect = "effect" if prefix == "effect" else f"{prefix}_effect"
+def _effects(data: xr.Dataset, kind: str, response: str) -> pd.DataFrame:
+    """Return the effects of one kind on one response, in one run and population."""
+    prefix, axis, effect = (
+        ("likeness", "likeness", "likeness_effect")
+        if kind == PAIRS
+        else ("effect", "property", "effect")
+    )
+    chosen = data.sel({axis: list(ROWS[kind])} | ({"response": response} if response else {}))
     low, high = chosen[f"{prefix}_range"].values.T
     return pd.DataFrame(
         {
-            "property": list(names.values()),
+            "kind": kind,
+            "response": response,
+            "property": list(ROWS[kind].values()),
             "tokens": chosen[f"{prefix}_tokens"].values,
             "value": chosen[effect].values,
             "low": low,
@@ -118,16 +125,14 @@ def _effects(data: xr.Dataset, prefix: str, axis: str, names: dict[str, str]) ->
     )
 
 
-@style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
+    if table.empty:
+        return style.empty("no motion of dead tokens")
     runs = list(dict.fromkeys(table["run"]))
     row = min(MARGIN + RUN * len(runs), MOST)
     heights = [len(names) * row for names in ROWS.values()]
     figure = style.blank(height=sum(heights) + 2.0)
-    if table.empty:
-        figure.text(0.5, 0.5, "no motion of dead tokens", ha="center")
-        return figure
     grid = figure.add_gridspec(len(ROWS), 4, height_ratios=heights)
     by_group = strokes(table)
     for line, kind in enumerate(ROWS):
@@ -144,8 +149,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _columns(kind: str) -> list[tuple[str, str]]:
-    responses = ("",) if kind == PAIRS else RESPONSES
-    return [(population, response) for population in POPULATIONS for response in responses]
+    return [(population, response) for population in POPULATIONS for response in _responses(kind)]
 
 
 def _title(table: pd.DataFrame, population: str, response: str) -> str:
@@ -184,25 +188,17 @@ def _draw_panel(
     by_group: dict[str, style.Stroke],
 ) -> None:
     names = list(ROWS[kind].values())
-    dodge = (np.arange(len(runs)) + 0.5) / len(runs) - 0.5
-    for row in rows.to_dict("records"):
-        height = names.index(row["property"]) + 0.7 * dodge[runs.index(row["run"])]
-        stroke = by_group[row["group"]]
-        ends = (row["low"], row["high"])
-        if kind == NUMBER:
-            axes.plot(ends, (height, height), color=stroke.color, linewidth=1.1)
-        else:
-            axes.plot(ends, (height, height), **_null())
-        axes.plot(row["value"], height, **_mark(stroke, beyond=row["beyond_chance"]))
+    places = rows["property"].map(names.index) + 0.7 * (
+        (rows["run"].map(runs.index) + 0.5) / len(runs) - 0.5
+    )
+    for (group, beyond), marks in rows.groupby(["group", "beyond_chance"], sort=False):
+        stroke, heights = by_group[group], [places[marks.index]]
+        interval = {"color": stroke.color, "linewidth": 1.1} if kind == NUMBER else NULL
+        axes.plot([marks["low"], marks["high"]], 2 * heights, **interval)
+        axes.plot([marks["value"]], heights, **_mark(stroke, beyond))
     for place, name in enumerate(names):
-        if not (rows["property"] == name).any():
-            look = {"fontsize": 6.5, "color": style.NEUTRAL, "ha": "center", "va": "center"}
-            look |= {"backgroundcolor": "white", "linespacing": 1}
-            axes.text(np.mean(axes.get_xlim()), place, "not defined", **look)
-
-
-def _null() -> dict:
-    return {"color": NULL_COLOR, "linewidth": 4, "solid_capstyle": "butt", "zorder": 1}
+        if name not in set(rows["property"]):
+            axes.text(np.mean(axes.get_xlim()), place, "not defined", **NOT_DEFINED)
 
 
 def _mark(stroke: style.Stroke, beyond: bool) -> dict:
@@ -222,15 +218,16 @@ def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tupl
         False: "open: chance can give it",
     }
     entries += [(Line2D([], [], **_mark(neutral, key)), text) for key, text in about.items()]
-    entries.append((Line2D([], [], **_null()), "what 95 % of random assignments give"))
+    entries.append((Line2D([], [], **NULL), "what 95 % of random assignments give"))
     return entries
 
 
-RECIPE = command.Recipe(
-    name="dependence",
-    title="What a token's drift depends on",
-    inputs="drift.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, NEEDED),
-    table=table,
+RECIPE = command.of_runs(
+    "dependence",
+    "What a token's drift depends on",
+    "drift.nc",
+    NEEDED,
+    rows=_rows,
+    types=TYPES,
     draw=draw,
 )

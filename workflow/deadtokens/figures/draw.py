@@ -5,7 +5,7 @@ one alone: what changes a picture has no place here.
 """
 
 import importlib
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from deadtokens.figures import command
@@ -14,6 +14,9 @@ from deadtokens.study.figures import FIGURES
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command takes."""
+    parser.formatter_class = RawDescriptionHelpFormatter
+    sources = [f"  {name:16} {source.file} of {source.scope}" for name, source in FIGURES.items()]
+    parser.epilog = "\n".join(["figures:", *sources])
     parser.add_argument("name", choices=FIGURES, help="of the figure")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what it is drawn from")
     parser.add_argument(

@@ -126,15 +126,5 @@ def _arrow(
 ) -> None:
     head = width + 4
     shape = f"simple,tail_width={width},head_width={head},head_length={min(head, 7)}"
-    axes.add_patch(
-        FancyArrowPatch(
-            start,
-            end,
-            arrowstyle=shape,
-            mutation_scale=1,
-            shrinkA=0,
-            shrinkB=0,
-            facecolor=color,
-            linewidth=0,
-        )
-    )
+    look = {"arrowstyle": shape, "facecolor": color, "linewidth": 0}
+    axes.add_patch(FancyArrowPatch(start, end, **look, mutation_scale=1, shrinkA=0, shrinkB=0))

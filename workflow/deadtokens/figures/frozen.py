@@ -1,99 +1,46 @@
-"""Figure: the fraction of tokens that an update left frozen, dead tokens beside live ones.
+"""The fraction of tokens that an update left frozen, dead tokens beside live ones.
 
-Frozen at t means bitwise unchanged by update t.
+Dead tokens never occur in the training text; live ones stood in a batch of the run; those that
+stood in none, where there are any, were never sampled. A token is frozen at update t if that update
+left all components of its row bitwise unchanged; a falling line is a thaw. Of more than 100 updates
+bins are drawn: the median of a bin as a line, shaded the range of its updates, over all runs of one
+colour. A fraction that jumps from one update to the next is a high band. Runs that differ only in
+their seed share a colour: thin lines are single runs, the other line is their mean. A cross marks
+the last update of a run that diverged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
-import xarray as xr
-from matplotlib.figure import Figure
 
-from deadtokens.figures import command, style
+from deadtokens.figures import style
 from deadtokens.figures.bins import HIGHEST, even_starts
-from deadtokens.figures.columns import NAMES, in_bins, typed
-from deadtokens.figures.lines import (
-    divergence_entries,
-    draw_runs,
-    group_entries,
-    range_entries,
-    strokes,
-)
-from deadtokens.figures.runs import (
-    EACH,
-    Run,
-    curve,
-    described,
-    experiment,
-    longest,
-    mean_over_runs,
-    open_runs,
-    populations,
-)
+from deadtokens.figures.columns import DIVERGED_AT, NAMES, TOKENS, in_bins, texts
+from deadtokens.figures.curves import curve
+from deadtokens.figures.panels import Panel, PanelFigure
+from deadtokens.figures.runs import Run, longest, populations
 
-TYPES = {
-    **NAMES,
-    "series": "str",
-    "population": "str",
-    "tokens": "Int64",
-    **in_bins("frozen_fraction"),
-    "diverged_at": "Int64",
-}
+COLUMN = "frozen_fraction"
+TYPES = NAMES | texts("series", "population") | TOKENS | in_bins(COLUMN) | DIVERGED_AT
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
-
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's freezing each: ``frozen_fraction`` over ``update`` and ``population``, and
-        ``dead`` over ``token``.
-
-    Returns
-    -------
-    DataFrame
-        One row a bin of updates: ``group``, ``regime``, ``label``, ``run``, ``series``,
-        ``population``, ``tokens`` (in that population), ``update`` and ``last_update``, the median
-        ``frozen_fraction`` with its ``lowest`` and ``highest``, and ``diverged_at`` where a
-        diverged run ends. A population without tokens has no rows.
-    """
-    runs = experiment(datasets)
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
     starts = even_starts(longest(runs))
-    curves = pd.concat(_curve(run, kind, starts) for run in runs for kind in populations(run))
-    lines = curves[curves["series"] == EACH]
-    point = ["population", "tokens", "update", "last_update"]
-    means = mean_over_runs(lines, point, "frozen_fraction")
-    rows = pd.concat([curves, means], ignore_index=True)
-    return typed(rows, TYPES)
+    for run in runs:
+        for population, tokens in populations(run).items():
+            fraction = run.data[COLUMN].sel(population=population)
+            yield curve(run, starts, COLUMN, fraction, population=population, tokens=tokens)
 
 
-def _curve(run: Run, population: str, starts: np.ndarray) -> pd.DataFrame:
-    fraction = run.data["frozen_fraction"].sel(population=population)
-    rows = curve(run, starts, "frozen_fraction", fraction)
-    return described(rows.assign(population=population, tokens=populations(run)[population]), run)
-
-
-@style.look()
-def draw(table: pd.DataFrame) -> Figure:
-    """Draw the figure from its table alone."""
-    figure = style.blank(height=2.6)
-    by_group = strokes(table)
+def _panels(table: pd.DataFrame) -> list[Panel]:
     kinds = style.populations_in(table)
-    panels = figure.subplots(1, len(kinds), sharex=True, sharey=True)
-    titles = {}
-    for axes, population in zip(panels, kinds, strict=True):
-        style.label_updates(axes, table)
+    ylabel = "fraction of tokens frozen\n(bitwise unchanged by the update)"
+    panels = []
+    for population in kinds:
         rows = table[table["population"] == population]
-        axes.set_ylim(-0.03, 1.03)
-        draw_runs(axes, rows, "frozen_fraction", by_group)
-        titles[axes] = _title(population, rows, 104 // len(kinds))
-    style.set_titles(figure, titles)
-    panels[0].set_ylabel("fraction of tokens frozen\n(bitwise unchanged by the update)")
-    entries = [*group_entries(table, by_group), *range_entries(table), *divergence_entries(table)]
-    style.legend_below(figure, entries)
-    return figure
+        title = _title(population, rows, 104 // len(kinds))
+        panels.append(Panel(rows, title, ylabel, lambda axes: axes.set_ylim(-0.03, 1.03)))
+    return panels
 
 
 def _title(population: str, rows: pd.DataFrame, width: int) -> str:
@@ -109,11 +56,12 @@ def _title(population: str, rows: pd.DataFrame, width: int) -> str:
     return f"{title}\n{style.as_drawn(f'0 at every update: {names}', width)}"
 
 
-RECIPE = command.Recipe(
-    name="frozen",
-    title="Frozen tokens",
-    inputs="freezing.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, ["frozen_fraction", "population", "dead"]),
-    table=table,
-    draw=draw,
+FIGURE = PanelFigure(
+    column=COLUMN,
+    types=TYPES,
+    rows=_rows,
+    averaged=("population", "tokens"),
+    panels=_panels,
+    height=2.6,
 )
+RECIPE = FIGURE.recipe("frozen", "Frozen tokens", "freezing.nc", [COLUMN, "population", "dead"])

@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from deadtokens.figures.bins import HIGHEST, LOWEST, longest_bin, middles
-from deadtokens.figures.runs import DIVERGED, MEAN
+from deadtokens.figures.curves import MEAN
+from deadtokens.figures.runs import DIVERGED
 from deadtokens.figures.style import NEUTRAL, REGIMES, Stroke, shades
 
 BOLD, THIN = 1.1, 0.5
@@ -55,12 +56,6 @@ def _shades(color: str, number: int) -> list[str]:
     is_dark = np.mean(to_rgb(color)) < 0.5
     end = "white" if is_dark else "black"
     return shades([color, end], number + 2)[:number]
-
-
-def draw_runs(axes: Axes, rows: pd.DataFrame, column: str, strokes: dict[str, Stroke]) -> None:
-    """Draw the lines of `draw_groups`, and with `mark_divergences` where those of a run end."""
-    draw_groups(axes, rows[rows["series"] != DIVERGED], column, strokes)
-    mark_divergences(axes, rows, column, "group", strokes)
 
 
 def draw_groups(axes: Axes, rows: pd.DataFrame, column: str, strokes: dict[str, Stroke]) -> None:

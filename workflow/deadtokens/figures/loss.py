@@ -1,81 +1,40 @@
-"""Figure: the training loss of an experiment's runs.
+"""The training loss: the mean cross-entropy of the batch at each update.
 
-What is drawn: each update's loss (faint), its centred moving mean (bold), the mean over runs that
-differ in their seed only, and the loss of the uniform prediction, ln V.
+It is given in nats per token. Faint lines show single updates, or, of more than 100, shaded bands
+the range of bins of updates; the other lines are a centred moving mean, whose window is narrower at
+the start and ends with the run; runs that differ only in their seed share a colour, and their mean
+is drawn as far as all of them go. The dotted line is ln V, the loss of a model that gives each of
+the V tokens the same probability. A cross marks the last update of a run that diverged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from deadtokens.figures import command, style
+from deadtokens.figures import style
+from deadtokens.figures.axes import label_few_decades
 from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts, gathered, longest_bin
-from deadtokens.figures.columns import NAMES, in_bins, typed
-from deadtokens.figures.lines import (
-    divergence_entries,
-    draw_groups,
-    draw_range,
-    group_entries,
-    mark_divergences,
-    range_entries,
-    strokes,
-)
-from deadtokens.figures.runs import (
-    EACH,
-    MEAN,
-    Run,
-    described,
-    drawn,
-    end_of,
-    experiment,
-    longest,
-    mean_over_runs,
-    open_runs,
-    thinning,
-)
+from deadtokens.figures.columns import DIVERGED_AT, NAMES, in_bins, texts
+from deadtokens.figures.curves import EACH, MEAN, UNIFORM, end_of, mean_over_runs, uniform
+from deadtokens.figures.lines import draw_groups, draw_range, group_entries, range_entries
+from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes
+from deadtokens.figures.runs import Run, described, drawn, longest, thinning
 
-SMOOTHED, UNIFORM = "moving mean", "uniform prediction"
+SMOOTHED = "moving mean"
 LARGEST_LINEAR_RATIO = 10
-DOTTED = {"color": style.NEUTRAL, "linewidth": 0.8, "linestyle": (0, (1, 2))}
-TYPES = {
-    **NAMES,
-    "series": "str",
-    **in_bins("loss"),
-    "averaged_over": "Int64",
-    "diverged_at": "Int64",
-}
+TYPES = NAMES | texts("series") | in_bins("loss") | {"averaged_over": "Int64"} | DIVERGED_AT
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
-
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's scalars each: ``loss`` over ``update``.
-
-    Returns
-    -------
-    DataFrame
-        One row a bin of updates: ``group``, ``regime``, ``label``, ``run``, ``series``, ``update``
-        and ``last_update``, the median ``loss`` (nats a token) with its ``lowest`` and ``highest``,
-        ``averaged_over`` (updates; the moving mean stands at single updates), and ``diverged_at``
-        where a diverged run ends.
-    """
-    runs = experiment(datasets)
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
     starts, window = even_starts(longest(runs)), window_for(longest(runs))
-    every = thinning(runs)
-    curves = pd.concat([_curves(run, window, starts, every) for run in runs])
-    smooth = curves[curves["series"] == SMOOTHED]
-    means = mean_over_runs(smooth, ["update"], "loss")
-    rows = pd.concat([*_uniform(runs), curves, means], ignore_index=True)
-    return typed(rows, TYPES)
+    curves = pd.concat([_curves(run, window, starts, thinning(runs)) for run in runs])
+    for size, ends in uniform(runs, first=0):
+        yield ends.assign(loss=np.log(size))
+    yield curves
+    yield mean_over_runs(curves[curves["series"] == SMOOTHED], ["update"], "loss")
 
 
 def _curves(run: Run, window: int, starts: np.ndarray, every: int) -> pd.DataFrame:
@@ -122,87 +81,61 @@ def moving_mean(values: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray
     return np.array([values[start:stop].mean() for start, stop in spans]), 2 * reach + 1
 
 
-def _uniform(runs: Sequence[Run]) -> list[pd.DataFrame]:
-    """Return the loss of p = 1/V, for each vocabulary size, from the start to the last update."""
-    sizes = {int(run.data.attrs["vocabulary_size"]) for run in runs if _knows_vocabulary(run)}
-    last = max(run.data["update"].values.max(initial=1) for run in runs)
-    ends = pd.DataFrame({"series": UNIFORM, "update": [0, last]})
-    nobody = dict.fromkeys(NAMES, "")
-    return [ends.assign(loss=np.log(size), **nobody) for size in sorted(sizes)]
+def _panels(table: pd.DataFrame) -> list[Panel]:
+    label, window = "training loss (nats per token)", _window(table)
+    if window > 1:
+        label = f"{label},\ncentred mean of {window} updates"
+    losses = pd.concat([table[LOWEST], table["loss"], table[HIGHEST]])
+    return [Panel(table, ylabel=label, scale=lambda axes: _scale(axes, losses))]
 
 
-def _knows_vocabulary(run: Run) -> bool:
-    return "vocabulary_size" in run.data.attrs
+def _draw_lines(axes: Axes, rows: pd.DataFrame, strokes: Strokes) -> None:
+    _draw_raw(axes, rows[rows["series"] == EACH], strokes)
+    draw_groups(axes, rows[rows["series"].isin([SMOOTHED, MEAN])], "loss", strokes)
+    for _, ends in rows[rows["series"] == UNIFORM].groupby("loss"):
+        axes.plot(ends["update"], ends["loss"], **style.DOTTED)
 
 
-@style.look()
-def draw(table: pd.DataFrame) -> Figure:
-    """Draw the figure from its table alone."""
-    figure = style.blank(height=2.6)
-    axes = figure.subplots()
-    curves, uniform = table[table["series"] != UNIFORM], table[table["series"] == UNIFORM]
-    by_group = strokes(curves)
-    _draw_raw(axes, curves[curves["series"] == EACH], by_group)
-    draw_groups(axes, curves[curves["series"].isin([SMOOTHED, MEAN])], "loss", by_group)
-    for _, ends in uniform.groupby("loss"):
-        axes.plot(ends["update"], ends["loss"], **DOTTED)
-    _scale(axes, pd.concat([table[LOWEST], table["loss"], table[HIGHEST]]))
-    axes.set_ylabel(_loss_label(_window(table)))
-    style.label_updates(axes, curves)
-    mark_divergences(axes, curves, "loss", "group", by_group)
-    style.legend_below(figure, _legend(curves, uniform, by_group))
-    return figure
-
-
-def _draw_raw(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
+def _draw_raw(axes: Axes, rows: pd.DataFrame, strokes: Strokes) -> None:
     """Draw each update's loss as a faint line, or the range of each bin of updates."""
     if longest_bin(rows) > 1:
         for group, lines in rows.groupby("group", sort=False):
-            draw_range(axes, lines, by_group[group].color)
+            draw_range(axes, lines, strokes[group].color)
         return
     for (group, _), line in rows.groupby(["group", "run"], sort=False):
-        faint = {"color": by_group[group].color, "alpha": 0.22, "linewidth": 0.4, "zorder": 1}
+        faint = {"color": strokes[group].color, "alpha": 0.22, "linewidth": 0.4, "zorder": 1}
         axes.plot(line["update"], line["loss"], **faint)
 
 
 def _scale(axes: Axes, loss: pd.Series) -> None:
     """Use a logarithmic axis only where a linear one would flatten all runs but the worst."""
     if loss.min() > 0 and loss.max() > LARGEST_LINEAR_RATIO * loss.min():
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        label_few_decades(axes, loss)
 
 
 def _window(table: pd.DataFrame) -> int:
     return int(table["averaged_over"].fillna(1).max())
 
 
-def _loss_label(window: int) -> str:
-    label = "training loss (nats per token)"
-    return label if window == 1 else f"{label},\ncentred mean of {window} updates"
-
-
-def _legend(
-    curves: pd.DataFrame, uniform: pd.DataFrame, by_group: dict[str, style.Stroke]
-) -> list[tuple[Line2D, str]]:
-    entries = group_entries(curves, by_group)
-    together = range_entries(curves, "line: the centred mean")
-    entries += together
-    if _window(curves) > 1 and not together:
+def _entries(table: pd.DataFrame, strokes: Strokes) -> Entries:
+    together = range_entries(table, "line: the centred mean")
+    entries = [*group_entries(table, strokes), *together]
+    if _window(table) > 1 and not together:
         faint = Line2D([], [], color=style.NEUTRAL, alpha=0.5, linewidth=0.4)
         entries.append((faint, "faint: single updates"))
-    for loss in np.unique(uniform["loss"]):
+    for loss in np.unique(table.loc[table["series"] == UNIFORM, "loss"]):
         label = f"uniform prediction, ln {np.exp(loss):,.0f}"
-        entries.append((Line2D([], [], **DOTTED), label))
-    return entries + divergence_entries(curves)
+        entries.append((Line2D([], [], **style.DOTTED), label))
+    return entries
 
 
-RECIPE = command.Recipe(
-    name="loss",
-    title="Training loss",
-    inputs="scalars.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, ["loss"]),
-    table=table,
-    draw=draw,
+FIGURE = PanelFigure(
+    column="loss",
+    types=TYPES,
+    rows=_rows,
+    panels=_panels,
+    lines=_draw_lines,
+    entries=_entries,
+    height=2.6,
 )
+RECIPE = FIGURE.recipe("loss", "Training loss", "scalars.nc", ["loss"])

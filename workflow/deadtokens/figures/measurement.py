@@ -1,29 +1,43 @@
 """Measurements on one run: what the figures of storage and of tensors do alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 import xarray as xr
 
 from deadtokens.errors import UserError
+from deadtokens.figures.columns import typed
+from deadtokens.figures.inputs import open_dataset
 
-ATTRIBUTES = ("run", "updates", "measured_on", "measured_cores")
+NOTHING = "no update was recorded"
+MACHINE = {"measured_on": "str", "measured_cores": "int64"}
+ATTRIBUTES = ("run", "updates", *MACHINE)
 
 
-def measured_rows(
-    datasets: Sequence[xr.Dataset], kind: str, quantities: Sequence[str], dims: Sequence[str]
+def opener(variables: Sequence[str]) -> Callable[[Sequence[Path]], list[xr.Dataset]]:
+    """Return the function that reads measurements with these variables."""
+    return lambda paths: [open_dataset(path, variables, ATTRIBUTES) for path in paths]
+
+
+def table(
+    datasets: Sequence[xr.Dataset],
+    quantities: Sequence[str],
+    types: Mapping[str, str],
+    **columns: Callable[[pd.DataFrame], pd.Series],
 ) -> pd.DataFrame:
-    """Return one row a point of the only measurement, with its `ATTRIBUTES`.
+    """Return one row a point of the only measurement; none where nothing was measured.
 
     Parameters
     ----------
     datasets : sequence of one Dataset
-    kind : str
-        What its file is called.
     quantities : sequence of str
-        Variables; ``stored_bytes`` is given as ``kilobytes`` too.
-    dims : sequence of str
-        In the order in which the rows are sorted.
+        Variables, among them ``stored_bytes``, which is given as ``kilobytes`` too.
+    types : mapping of str to str
+        The table's columns: also `ATTRIBUTES`. Its axes come in the order in which the rows are
+        sorted.
+    **columns : callable
+        Columns made of the variables.
 
     Raises
     ------
@@ -31,8 +45,25 @@ def measured_rows(
         If there are several measurements.
     """
     if len(datasets) != 1:
-        raise UserError(f"{len(datasets)} files are given: this figure is drawn from one {kind}")
+        raise UserError(f"{len(datasets)} files are given: this figure is drawn from one")
     (data,) = datasets
-    rows = data[list(quantities)].to_dataframe(dim_order=list(dims)).reset_index()
+    points = data[list(quantities)]
+    rows = points.to_dataframe(dim_order=[name for name in types if name in points.dims])
     about = {name: data.attrs[name] for name in ATTRIBUTES}
-    return rows.assign(kilobytes=rows["stored_bytes"] / 1e3, **about)
+    rows = rows.reset_index().dropna().assign(kilobytes=lambda rows: rows["stored_bytes"] / 1e3)
+    return typed(rows.assign(**about, **columns), types).reset_index(drop=True)
+
+
+def written(value: float) -> str:
+    """Write a size or a time."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def about(table: pd.DataFrame) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Write which updates of which run were measured, and on how many cores of which machine."""
+    first = table.iloc[0]
+    cores = first["measured_cores"]
+    return (
+        (f"first {first['updates']:,} updates of", first["run"]),
+        (f"{cores} core{'s' if cores > 1 else ''}", first["measured_on"]),
+    )

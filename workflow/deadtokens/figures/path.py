@@ -1,6 +1,15 @@
-"""Figure: the path of the dead tokens' centroid in its plane, with the cloud at marked states."""
+"""The path of the dead tokens' centroid in its plane, with the cloud at marked states.
 
-from collections.abc import Sequence
+The plane is that of the first two principal components of the centroid's own positions at all
+states; its start is the origin. Colour is the update, on a logarithmic scale. Ellipses hold the
+cloud at seven states, early ones closer together in time, drawn at two standard deviations within
+the plane. Titles give the share of the path's variance that lies in the plane, and the efficiency:
+distance from the start over the length of the way. At most about 2,000 states are joined, evenly
+spaced. Every run has a plane of its own: lengths compare between panels, directions do not. Steps
+out of the plane, and the cloud's extent across it, are not seen.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,56 +24,39 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.grid import grid
-from deadtokens.figures.runs import Run, described, drawn, experiment, open_runs, thinning
+from deadtokens.figures.axes import titled_grid
+from deadtokens.figures.columns import NAMES, numbers, texts
+from deadtokens.figures.runs import Run, described, drawn, thinning
 
-CENTROID, CLOUD, END = "centroid", "cloud", "end"
+CENTROID, CLOUD = "centroid", "cloud"
 COLORS = "viridis"
 DEVIATIONS = 2
 MARGIN = 0.04  # of the widest extent
 NEEDED = ("path", "ellipse", "plane_share", "efficiency", "marked", "dead")
-TYPES = {
-    **NAMES,
-    "series": "str",
-    "state": "int64",
-    "x": "float64",
-    "y": "float64",
-    "xx": "float64",
-    "xy": "float64",
-    "yy": "float64",
-    "plane_share": "float64",
-    "efficiency": "float64",
-}
+TYPES = (
+    NAMES
+    | texts("series")
+    | {"state": "int64"}
+    | numbers("x", "y", "xx", "xy", "yy", "plane_share", "efficiency")
+)
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    """Yield the states drawn of each run.
 
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's drift each.
-
-    Returns
-    -------
-    DataFrame
-        One row a state drawn: ``group``, ``regime``, ``label``, ``run``, ``series`` (`CENTROID` or
-        `CLOUD`), ``state``, the centroid's coordinates ``x`` and ``y``, for `CLOUD` the covariance
-        within the plane, and of the whole run the plane's share of the path's variance and the
-        path's efficiency. A run whose dead centroid never moved has one row, without coordinates.
+    Of `CENTROID` ``x`` and ``y`` are given, of `CLOUD` the covariance within the plane too, and of
+    the whole run the plane's share of the path's variance and the path's efficiency. A run whose
+    dead centroid never moved has one row, without coordinates.
     """
-    runs = experiment(datasets)
     every = thinning(runs)
-    rows = pd.concat([_rows(run, every) for run in runs], ignore_index=True)
-    return typed(rows, TYPES)
+    for run in runs:
+        yield described(_states(run.data.sel(population="dead"), every), run)
 
 
-def _rows(run: Run, every: int) -> pd.DataFrame:
-    data = run.data[list(NEEDED[:4])].sel(population="dead")
+def _states(data: xr.Dataset, every: int) -> pd.DataFrame:
     path = data["path"].values
     if not np.isfinite(path).all():
-        return described(pd.DataFrame({"series": CENTROID, "state": [0]}), run)
+        return pd.DataFrame({"series": CENTROID, "state": [0]})
     states, marked = data["state"].values, data["marked"].values
     shown = (states == 0) | drawn(states, every)
     centroid = pd.DataFrame({"series": CENTROID, "state": states, "x": path[:, 0], "y": path[:, 1]})
@@ -72,35 +64,35 @@ def _rows(run: Run, every: int) -> pd.DataFrame:
     matrices = data["ellipse"].values.reshape(len(marked), 4)
     cloud[["xx", "xy", "yy"]] = matrices[:, [0, 1, 3]]
     known = np.isfinite(matrices).all(axis=1)  # squares overflow before the path does
-    rows = pd.concat([centroid[shown], cloud[known]])
-    rows["plane_share"] = float(data["plane_share"].sum())
-    rows["efficiency"] = float(data["efficiency"][-1])
-    return described(rows, run)
+    return pd.concat([centroid[shown], cloud[known]]).assign(
+        plane_share=float(data["plane_share"].sum()), efficiency=float(data["efficiency"][-1])
+    )
 
 
-@style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
-    runs = list(dict.fromkeys(table["run"]))
+    runs = [rows for _, rows in table.groupby("run", sort=False)]
     columns = 2 if len(runs) in (2, 4) else min(len(runs), 3)
     limits = _limits(table)
-    width = (style.FULL_WIDTH - 1.1) / columns
-    drawing = grid(len(runs), columns, height=0.5 + width * _aspect(limits), margin=0.6)
+    height = 0.5 + (style.FULL_WIDTH - 1.1) / columns * _aspect(limits)
+    titles = [[rows["label"].iloc[0], *_about(rows)] for rows in runs]
+    drawing = titled_grid(titles, columns, height, margin=0.6, ylabel="component 2 (weight)")
     norm = LogNorm(1, max(2, table["state"].max()))
-    titles = {}
-    for axes, run in zip(drawing.panels, runs, strict=True):
-        rows = table[table["run"] == run]
-        label = style.as_drawn(rows["label"].iloc[0], 78 // columns)
-        titles[axes] = f"{label}\n{_draw_run(axes, rows, norm)}"
+    for axes, rows in zip(drawing.panels, runs, strict=True):
         axes.set(xlim=limits[0], ylim=limits[1], aspect="equal")
-    style.set_titles(drawing.figure, titles)
+        _draw_run(axes, rows.dropna(subset="x"), norm)
     for axes in drawing.lowest:
         axes.set_xlabel("component 1 (weight)")
-    for axes in drawing.left:
-        axes.set_ylabel("component 2 (weight)")
     _add_scale(drawing.figure, norm)
     style.legend_below(drawing.figure, _legend())
     return drawing.figure
+
+
+def _about(rows: pd.DataFrame) -> list[str]:
+    if rows["x"].isna().any():
+        return ["no motion of dead tokens"]
+    share, efficiency = rows["plane_share"].iloc[0], rows["efficiency"].iloc[0]
+    return [f"in this plane: {share:.1%}", f"efficiency: {efficiency:.2f}"]
 
 
 def _limits(table: pd.DataFrame) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -118,22 +110,18 @@ def _aspect(limits: tuple[tuple[float, float], tuple[float, float]]) -> float:
     return (top - bottom) / (right - left)
 
 
-def _draw_run(axes: Axes, rows: pd.DataFrame, norm: LogNorm) -> str:
-    """Draw a run's path; return what the title says of it."""
+def _draw_run(axes: Axes, rows: pd.DataFrame, norm: LogNorm) -> None:
+    if rows.empty:
+        return
     path = rows[rows["series"] == CENTROID].sort_values("state")
-    if path["x"].isna().any():
-        return "no motion of dead tokens"
     points = path[["x", "y"]].to_numpy()
     pieces = np.stack([points[:-1], points[1:]], axis=1)
-    colors = norm(np.maximum(path["state"].to_numpy()[1:], 1))
-    lines = LineCollection(list(pieces), cmap=COLORS, array=colors, linewidth=2, zorder=3)
-    lines.set_clim(0, 1)
-    axes.add_collection(lines)
+    states = np.maximum(path["state"].to_numpy()[1:], 1)
+    look = {"cmap": COLORS, "norm": norm, "linewidth": 2, "zorder": 3}
+    axes.add_collection(LineCollection(list(pieces), array=states, **look))
     for row in rows[rows["series"] == CLOUD].to_dict("records"):
         axes.add_patch(_ellipse(row, norm))
     axes.plot(*points[0], "o", color="black", markersize=4, zorder=4)
-    share, efficiency = rows["plane_share"].iloc[0], rows["efficiency"].iloc[0]
-    return f"in this plane: {share:.1%}\nefficiency: {efficiency:.2f}"
 
 
 def _ellipse(row: dict, norm: LogNorm) -> Ellipse:
@@ -150,7 +138,7 @@ def _add_scale(figure: Figure, norm: LogNorm) -> None:
     colours = ScalarMappable(norm, COLORS)
     bar = figure.colorbar(colours, ax=figure.axes, label="update", shrink=0.9, aspect=30)
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if norm.vmax < 50 else (1,)))
-    bar.ax.yaxis.set_major_formatter(style.thousands())
+    bar.ax.yaxis.set_major_formatter(style.THOUSANDS)
     bar.ax.minorticks_off()
 
 
@@ -168,11 +156,12 @@ def _legend() -> list[tuple[Line2D, str]]:
     ]
 
 
-RECIPE = command.Recipe(
-    name="path",
-    title="Path of the dead tokens' centroid",
-    inputs="drift.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, NEEDED),
-    table=table,
+RECIPE = command.of_runs(
+    "path",
+    "Path of the dead tokens' centroid",
+    "drift.nc",
+    NEEDED,
+    rows=_rows,
+    types=TYPES,
     draw=draw,
 )

@@ -1,5 +1,7 @@
 """Quantiles over tokens as a line with two bands, one population in one colour."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -8,10 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deadtokens.figures import style
-from deadtokens.figures.bins import HIGHEST, LOWEST, gathered, longest_bin, middles
-from deadtokens.figures.lines import mark_divergences
-from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.runs import EACH, Run, described, end_of, populations
+from deadtokens.figures.bins import HIGHEST, LOWEST, longest_bin, middles
+from deadtokens.figures.columns import BIN, DIVERGED_AT, NAMES, TOKENS, numbers, texts
+from deadtokens.figures.curves import EACH, curve
+from deadtokens.figures.runs import Run, populations
 
 MEDIAN = 0.5
 MIDDLE = "middle"
@@ -20,10 +22,16 @@ OPACITY = {WIDE: 0.2, NARROW: 0.35}
 OPACITY_IN_LEGEND = {WIDE: 0.2, NARROW: 0.48}  # the narrow band lies on the wide one
 
 
+def quantile_types(column: str, *about: str) -> dict[str, str]:
+    """Return the columns of `quantile_rows` and their types, further texts among them."""
+    names = NAMES | texts("series", *about, "population") | TOKENS
+    return names | numbers("quantile") | BIN | numbers(column) | DIVERGED_AT
+
+
 def quantile_rows(
     run: Run, population: str, quantiles: xr.DataArray, column: str, starts: np.ndarray
-) -> pd.DataFrame:
-    """Return one row a quantile and bin of updates, and one where a diverged run's median ends.
+) -> Iterator[pd.DataFrame]:
+    """Yield a row a bin of updates for each quantile, and one where a diverged run's median ends.
 
     In a bin the median over tokens is the median of its updates, a lower quantile the lowest and an
     upper one the highest: between them the tokens lie at every update of the bin.
@@ -39,31 +47,17 @@ def quantile_rows(
     starts : ndarray of int
         The first updates of the bins.
     """
-    updates = quantiles["update"].values
-    by_quantile = quantiles.transpose("quantile", "update").values.astype("float64")
-    lines = [
-        _in_bins(updates, starts, column, values, quantile)
-        for quantile, values in zip(quantiles["quantile"].values, by_quantile, strict=True)
-    ]
-    median = quantiles.sel(quantile=MEDIAN).values
-    single = pd.DataFrame({"update": updates, column: median, "quantile": MEDIAN})
-    end = end_of(single, run).assign(quantile=MEDIAN)
-    tokens = populations(run)[population]
-    rows = pd.concat([*lines, end]).assign(population=population, tokens=tokens)
-    return described(rows, run)
+    about = {"population": population, "tokens": populations(run)[population]}
+    for quantile in quantiles["quantile"].values:
+        is_median = quantile == MEDIAN
+        kept = MIDDLE if is_median else LOWEST if quantile < MEDIAN else HIGHEST
+        values = quantiles.sel(quantile=quantile)
+        rows = curve(run, starts, MIDDLE, values, ends=is_median, quantile=quantile, **about)
+        yield rows.rename(columns={kept: column})
 
 
-def _in_bins(
-    updates: np.ndarray, starts: np.ndarray, column: str, values: np.ndarray, quantile: float
-) -> pd.DataFrame:
-    bins = gathered(updates, starts, MIDDLE, values)
-    kept = MIDDLE if quantile == MEDIAN else LOWEST if quantile < MEDIAN else HIGHEST
-    rows = bins[["update", "last_update", kept]].rename(columns={kept: column})
-    return rows.assign(quantile=quantile, series=EACH)
-
-
-def draw_bands(axes: Axes, rows: pd.DataFrame, column: str, scale: LogScaleWithZero) -> None:
-    """Draw each population's median and bands, and crosses where those of a diverged run end.
+def draw_bands(axes: Axes, rows: pd.DataFrame, column: str) -> None:
+    """Draw each population's median and bands.
 
     Of tokens that were never sampled the median alone is drawn: three pairs of bands are too many.
 
@@ -71,24 +65,19 @@ def draw_bands(axes: Axes, rows: pd.DataFrame, column: str, scale: LogScaleWithZ
     ----------
     axes : Axes
     rows : DataFrame
-        As `quantile_rows` gives them, of one run.
+        As `quantile_rows` gives them, of one run, as high as they are drawn.
     column : str
-    scale : LogScaleWithZero
     """
-    lines = rows[rows["series"] == EACH]
-    for population, values in lines.groupby("population", sort=False):
+    for population, values in rows.groupby("population", sort=False):
         stroke = style.POPULATIONS[population]
         values = values.assign(middle=middles(values))
         heights = values.pivot(index="middle", columns="quantile", values=column)
-        heights = heights.apply(scale.place)
         alone = len(heights) == 1
         for (low, high), alpha in OPACITY.items() if population in style.ALWAYS_SHOWN else ():
             band = {"color": stroke.color, "alpha": alpha, "linewidth": 3 if alone else 0}
             axes.fill_between(heights.index, heights[low], heights[high], **band)
         dot = "." if alone else ""
         axes.plot(heights.index, heights[MEDIAN], **stroke.line(), linewidth=0.9, marker=dot)
-    placed = rows.assign(**{column: scale.place(rows[column])})
-    mark_divergences(axes, placed, column, "population", style.POPULATIONS)
 
 
 def band_entries(rows: pd.DataFrame) -> list[tuple[object, str]]:

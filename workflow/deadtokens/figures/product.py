@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -68,7 +69,11 @@ class Product:
         UserError
             If one of the files exists and is not this figure's.
         """
-        is_own = {"png": self._is_own_png, "pdf": self._is_own_pdf, "csv": _has_columns(table)}
+        is_own = {
+            "png": self._is_own_png,
+            "pdf": self._is_own_pdf,
+            "csv": partial(_has_columns, list(table.columns)),
+        }
         for ending, check in is_own.items():
             path = self.path(ending)
             if path.is_symlink() or (path.exists() and not (path.is_file() and check(path))):
@@ -108,17 +113,12 @@ class Product:
         return content.startswith(b"%PDF") and f"/Creator ({self.maker})".encode() in content
 
 
-def _has_columns(table: pd.DataFrame):
-    """Return a check of whether a file is a CSV with the table's columns."""
-
-    def check(path: Path) -> bool:
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                return next(csv.reader(file), None) == list(table.columns)
-        except (UnicodeDecodeError, csv.Error):
-            return False
-
-    return check
+def _has_columns(columns: list[str], path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return next(csv.reader(file), None) == columns
+    except (UnicodeDecodeError, csv.Error):
+        return False
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import ArrayLike
 
 from deadtokens.errors import UserError
-from deadtokens.figures.bins import gathered
 from deadtokens.figures.inputs import open_dataset
 from deadtokens.figures.style import REGIMES
 
 ATTRIBUTES = ("run", "spec", "status")
 POINTS_PER_LINE = 2000
-EACH, MEAN, DIVERGED = "each update", "mean of runs", "diverged"
+DIVERGED = "diverged"
 STATUSES = ("complete", DIVERGED)
 STEPS = "steps"
 SOURCE = "source"  # as xarray calls the file that a dataset was read from
@@ -240,54 +238,3 @@ def drawn(updates: np.ndarray, every: int) -> np.ndarray:
     ndarray of bool, of shape (updates,)
     """
     return ((updates - 1) % every == 0) | (updates == updates.max(initial=0))
-
-
-def mean_over_runs(rows: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame:
-    """Average `value` over the runs of each group that has several.
-
-    The mean exists only where all runs of the group do: it never jumps because a run ended.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        One row a run and point: ``group``, ``regime``, ``run``, the columns `by`, and `value`.
-    by : sequence of str
-        What makes a point: ``update``, and ``population`` if there is one.
-    value : str
-    """
-    point = ["group", "regime", *by]
-    means = rows.groupby(point, sort=False)[value].agg(["mean", "size"]).reset_index()
-    runs = means["group"].map(rows.groupby("group")["run"].nunique())
-    several = means[(runs > 1) & (means["size"] == runs)]
-    names = several.assign(label=several["group"], run="", series=MEAN)
-    return names.rename(columns={"mean": value}).drop(columns="size")
-
-
-def curve(run: Run, starts: np.ndarray, column: str, values: ArrayLike) -> pd.DataFrame:
-    """Return a line over a run's updates, gathered in bins, and with it what `end_of` gives.
-
-    Parameters
-    ----------
-    run : Run
-    starts : ndarray of int
-        The first updates of the bins.
-    column : str
-        What the values are called.
-    values : array_like of shape (updates,)
-    """
-    updates = run.data["update"].values
-    line = gathered(updates, starts, column, values).assign(series=EACH)
-    single = pd.DataFrame({"update": updates, column: np.asarray(values, dtype="float64")})
-    return pd.concat([line, end_of(single, run)])
-
-
-def end_of(line: pd.DataFrame, run: Run) -> pd.DataFrame:
-    """Return the row that marks where a diverged run's line ends, none for a complete run.
-
-    A run that diverged at its first update has no line: its row then has no value.
-    """
-    if not run.diverged:
-        return line.iloc[:0]
-    at = int(run.data.attrs["diverged_at"])
-    last = line.iloc[[-1]] if len(line) else line.reindex([0]).assign(update=at)
-    return last.assign(series=DIVERGED, diverged_at=at)

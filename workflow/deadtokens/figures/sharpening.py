@@ -1,29 +1,37 @@
-"""Figure: from the softmax to the wall: what drives the dead tokens' weights, and their motion."""
+"""From the softmax to the wall of rounding: what drives the dead tokens, and their motion.
 
-from collections.abc import Sequence
+Downwards: the probability that the model gives a dead token (median over tokens); the size of its
+gradient; the rate at which that size fell over the last 100 updates, in red the fastest rate at
+which the root of the second moment could have fallen over them in exact arithmetic, without any new
+gradient; that root, with eps in red; the ratio of gradient and root; the size of Adam's update
+before rounding over half an ulp of bfloat16; and the displacement that was recorded (its mean,
+because its median is 0 once most components stand still). Except for the first and the last panel
+these are medians over all components of a sample of the dead tokens: all those in every k-th
+stretch of the vocabulary, at least about 256 (attribute ``sampled_tokens`` of ``sharpening.nc``).
+Adam divides a gradient's scale out where the rate lies below its red line and the root far above
+eps; where the rate lies above, the ratio falls with the gradient. Update and root are computed from
+the recorded moments in float32: moments that are bfloat16 may have stopped changing themselves,
+which this figure does not separate. Of more than 100 updates bins are drawn: the median of a bin as
+a line, shaded the range of all its updates.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from deadtokens.figures import command, style
-from deadtokens.figures.bins import HIGHEST, LOWEST, even_starts, gathered, middles
-from deadtokens.figures.columns import NAMES, in_bins, typed
-from deadtokens.figures.lines import (
-    divergence_entries,
-    draw_ends,
-    draw_groups,
-    group_entries,
-    range_entries,
-    strokes,
-)
-from deadtokens.figures.logzero import LogScaleWithZero
-from deadtokens.figures.runs import EACH, Run, described, end_of, experiment, longest, open_runs
+from deadtokens.figures.axes import LogScaleWithZero
+from deadtokens.figures.bins import even_starts, middles
+from deadtokens.figures.columns import DIVERGED_AT, NAMES, in_bins, numbers, texts
+from deadtokens.figures.curves import curve
+from deadtokens.figures.lines import draw_ends, draw_groups
+from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, run_entries
+from deadtokens.figures.runs import DIVERGED, Run, longest
 
-LIMIT_COLOR = "#c8102e"
+LIMIT = {"color": "#c8102e", "linewidth": 0.8}
 # Quantity: what stands above its panel, the variable that is its limit.
 PANELS = {
     "probability_median": ("predicted probability of a dead token", None),
@@ -42,99 +50,66 @@ PANELS = {
 }
 LINEAR = "gradient_decay"
 WALL = 1.0
-NEEDED = ("probability_median", "eps")
-TYPES = {
-    **NAMES,
-    "series": "str",
-    "quantity": "str",
-    "limit": "float64",
-    **in_bins("value"),
-    "diverged_at": "Int64",
-}
+TYPES = NAMES | texts("series", "quantity") | numbers("limit") | in_bins("value") | DIVERGED_AT
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return the numbers drawn.
-
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's sharpening each: those of PANELS that it has, and their limits over ``update``,
-        and ``eps``.
-
-    Returns
-    -------
-    DataFrame
-        One row a bin of updates: ``group``, ``regime``, ``label``, ``run``, ``series``,
-        ``quantity``, the ``limit`` drawn with it (its median), ``update`` and ``last_update``, the
-        median ``value`` with its ``lowest`` and ``highest``, and ``diverged_at`` where a diverged
-        run ends. Values that do not exist have no rows.
-    """
-    runs = experiment(datasets)
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
     starts = even_starts(longest(runs))
-    rows = [_curve(run, name, starts) for run in runs for name in PANELS if name in run.data]
-    return typed(pd.concat(rows, ignore_index=True), TYPES)
+    for run in runs:
+        for quantity in (name for name in PANELS if name in run.data):
+            values = run.data[quantity]
+            limits = values.copy(data=np.broadcast_to(_limit(run, quantity), values.shape))
+            rows = curve(run, starts, "value", values, quantity=quantity)
+            rows = rows.assign(limit=curve(run, starts, "limit", limits)["limit"])
+            yield rows[rows["value"].notna() | (rows["series"] == DIVERGED)]
 
 
-def _curve(run: Run, quantity: str, starts: np.ndarray) -> pd.DataFrame:
-    updates, values = run.data["update"].values, run.data[quantity].values
-    limits = np.broadcast_to(_limit(run, PANELS[quantity][1]), updates.shape)
-    line = gathered(updates, starts, "value", values).assign(
-        series=EACH, limit=gathered(updates, starts, "limit", limits)["limit"]
-    )
-    line = line.dropna(subset="value")
-    single = pd.DataFrame({"update": updates, "value": values, "limit": limits})
-    ends = end_of(single.dropna(subset="value"), run)
-    return described(pd.concat([line, ends]).assign(quantity=quantity), run)
-
-
-def _limit(run: Run, name: str | None) -> np.ndarray | float:
+def _limit(run: Run, quantity: str) -> np.ndarray | float:
+    name = PANELS[quantity][1]
     if name is None:
         return np.nan
     return WALL if name == "wall" else run.data[name].values
 
 
-@style.look()
-def draw(table: pd.DataFrame) -> Figure:
-    """Draw the figure from its table alone."""
-    figure = style.blank(height=0.3 + 1.12 * len(PANELS))
-    by_group = strokes(table)
-    panels = figure.subplots(len(PANELS), 1, sharex=True)
-    for axes, (quantity, (title, _)) in zip(panels, PANELS.items(), strict=True):
-        rows = table[table["quantity"] == quantity]
-        axes.set_title(title if len(rows) else f"{title}\nnothing recorded, or no dead tokens")
-        if len(rows):
-            _draw_panel(axes, rows, by_group)
-    if len(table):
-        style.label_updates(panels[-1], table)
-    zero = LogScaleWithZero.spanning(_seen(table[table["quantity"] != LINEAR])).entries()
-    limit = (Line2D([], [], color=LIMIT_COLOR, linewidth=0.8), "the limit named above the panel")
-    entries = [*group_entries(table, by_group), *range_entries(table), limit, *zero]
-    style.legend_below(figure, entries + divergence_entries(table))
-    return figure
+def _panels(table: pd.DataFrame) -> list[Panel]:
+    return [_panel(table[table["quantity"] == name], title) for name, (title, _) in PANELS.items()]
 
 
-def _draw_panel(axes: Axes, rows: pd.DataFrame, by_group: dict[str, style.Stroke]) -> None:
-    if rows["quantity"].iloc[0] != LINEAR:
-        seen = pd.concat([_seen(rows), rows["limit"] / 2])  # no limit lies on the edge
-        scale = LogScaleWithZero.spanning(seen)
-        scale.apply(axes)
-        rows = scale.place_rows(rows, "value")
-    draw_groups(axes, rows[rows["series"] == EACH], "value", by_group)
+def _panel(rows: pd.DataFrame, title: str) -> Panel:
+    if rows.empty:
+        return Panel(rows, f"{title}\nnothing recorded, or no dead tokens")
+    if rows["quantity"].iloc[0] == LINEAR:
+        return Panel(rows, title)
+    half_limits = rows["limit"] / 2  # so that no limit lies on the edge
+    scale = LogScaleWithZero.of_bins(rows, "value", half_limits)
+    return Panel(scale.place_rows(rows, "value"), title, scale=partial(scale.apply, most_ticks=4))
+
+
+def _draw_lines(axes: Axes, rows: pd.DataFrame, strokes: Strokes) -> None:
+    draw_groups(axes, rows, "value", strokes)
     for _, line in rows.groupby("run", sort=False):
-        axes.plot(middles(line), line["limit"], color=LIMIT_COLOR, linewidth=0.8, zorder=1)
-    draw_ends(axes, rows, "value", "group", by_group)
+        axes.plot(middles(line), line["limit"], **LIMIT, zorder=1)
 
 
-def _seen(rows: pd.DataFrame) -> pd.Series:
-    return pd.concat([rows[LOWEST], rows["value"], rows[HIGHEST]])
+def _entries(table: pd.DataFrame, strokes: Strokes) -> Entries:
+    limit = (Line2D([], [], **LIMIT), "the limit named above the panel")
+    scale = LogScaleWithZero.of_bins(table[table["quantity"] != LINEAR], "value")
+    return [*run_entries(table, strokes), limit, *scale.entries()]
 
 
-RECIPE = command.Recipe(
-    name="sharpening",
-    title="From the softmax to the wall",
-    inputs="sharpening.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, NEEDED),
-    table=table,
-    draw=draw,
+FIGURE = PanelFigure(
+    column="value",
+    types=TYPES,
+    rows=_rows,
+    panels=_panels,
+    lines=_draw_lines,
+    mark=draw_ends,
+    entries=_entries,
+    columns=lambda number: 1,
+    height=1.12,
+    margin=0.3,
+    sharey=False,
+)
+RECIPE = FIGURE.recipe(
+    "sharpening", "From the softmax to the wall", "sharpening.nc", ["probability_median", "eps"]
 )

@@ -1,6 +1,13 @@
-"""Figure: the lives of dead tokens as layers, one row a token, the phase as colour."""
+"""The lives of dead tokens as layers, one row a token, the phase as colour.
 
-from collections.abc import Sequence
+Each row is one token, each column one update on a logarithmic axis, the colour is the phase in
+which that update found the token (as in the figure ``phases``, on bfloat16's grid in every regime).
+Rows are in the order of the tokens' last motion on that grid, the earliest at the foot. Nothing is
+averaged: of more than 400 tokens every k-th in that order is shown, and the updates are those
+nearest to 400 places evenly spaced on the axis; what happened at the updates between is not seen.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,99 +18,78 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deadtokens.figures import command, style
-from deadtokens.figures.columns import NAMES, typed
-from deadtokens.figures.grid import grid
-from deadtokens.figures.logscale import label_log_updates
-from deadtokens.figures.runs import Run, described, experiment, open_runs
+from deadtokens.figures.axes import label_log_updates, titled_grid
+from deadtokens.figures.columns import NAMES, TOKENS, texts
+from deadtokens.figures.runs import Run, described
 
 NEEDED = ("strata", "strata_update", "strata_token", "dead")
-TYPES = {
-    **NAMES,
-    "tokens": "Int64",
-    "row": "Int64",
-    "token": "Int64",
-    "update": "Int64",
-    "last": "Int64",
-    "phase": "str",
-}
+TYPES = NAMES | TOKENS | dict.fromkeys(("row", "token", "update", "last"), "Int64") | texts("phase")
 
 
-def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """Return what is drawn.
+def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
+    """Yield the stretches of sampled updates over which a token shows one phase.
 
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One run's freezing each: ``strata`` over ``row`` and ``column`` with their
-        ``strata_token`` and ``strata_update``, and ``dead`` over ``token``.
-
-    Returns
-    -------
-    DataFrame
-        One row a stretch of sampled updates over which a token shows one phase: ``group``,
-        ``regime``, ``label``, ``run``, ``tokens`` (dead ones in the run), ``row`` (from 0, the
-        earliest last motion), ``token``, ``update`` at which the stretch begins, ``last`` sampled
-        update of the run, ``phase``. A run without dead tokens or updates has one row with none of
-        these.
+    ``tokens`` are the dead ones of the run; ``row`` counts from the earliest last motion;
+    ``update`` begins the stretch; ``last`` is the run's last sampled update. A run without dead
+    tokens or updates has one row with none of these.
     """
-    rows = [_stretches(run) for run in experiment(datasets)]
-    return typed(pd.concat(rows, ignore_index=True), TYPES)
+    for run in runs:
+        dead = int(np.count_nonzero(run.data["dead"]))
+        yield described(_stretches(run.data).assign(tokens=dead), run)
 
 
-def _stretches(run: Run) -> pd.DataFrame:
-    image = run.data["strata"].transpose("row", "column").values
-    dead = int(np.count_nonzero(run.data["dead"]))
+def _stretches(data: xr.Dataset) -> pd.DataFrame:
+    image = data["strata"].transpose("row", "column").values
     if not image.size:
-        return described(pd.DataFrame({"tokens": [dead]}), run)
+        return pd.DataFrame(index=[0])
     begins = np.ones(image.shape, bool)
     begins[:, 1:] = image[:, 1:] != image[:, :-1]
     row, column = np.nonzero(begins)
-    updates = run.data["strata_update"].values
+    updates = data["strata_update"].values
     names = np.array(list(style.PHASES))
-    rows = {
-        "tokens": dead,
-        "row": row,
-        "token": run.data["strata_token"].values[row],
-        "update": updates[column],
-        "last": updates[-1],
-        "phase": names[image[row, column]],
-    }
-    return described(pd.DataFrame(rows), run)
+    return pd.DataFrame(
+        {
+            "row": row,
+            "token": data["strata_token"].values[row],
+            "update": updates[column],
+            "last": updates[-1],
+            "phase": names[image[row, column]],
+        }
+    )
 
 
-@style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
-    runs = list(dict.fromkeys(table["run"]))
-    drawing = grid(len(runs), min(len(runs), 2), height=2.4, margin=0.3, sharey=False)
-    titles = {}
-    for axes, run in zip(drawing.panels, runs, strict=True):
-        rows = table[table["run"] == run]
-        titles[axes] = f"{style.as_drawn(rows['label'].iloc[0], 44)}\n{_draw_panel(axes, rows)}"
-        label_log_updates(axes, table, filled=True)
+    runs = [rows for _, rows in table.groupby("run", sort=False)]
+    titles, columns = [[rows["label"].iloc[0], _shown(rows)] for rows in runs], min(len(runs), 2)
+    ylabel = "dead tokens,\nearliest last motion at the foot"
+    drawing = titled_grid(titles, columns, height=2.4, margin=0.3, ylabel=ylabel, sharey=False)
+    for axes, rows in zip(drawing.panels, runs, strict=True):
+        axes.set_yticks([])
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel(axes.get_xlabel() if axes in drawing.lowest else "")
-    style.set_titles(drawing.figure, titles)
-    for axes in drawing.left:
-        axes.set_ylabel("dead tokens,\nearliest last motion at the foot")
+        _draw_panel(axes, rows.dropna(subset="row"))
+    for axes in drawing.lowest:
+        label_log_updates(axes, table, filled=True)
     entries = [(Patch(color=color), name) for name, color in style.PHASES.items()]
     style.legend_below(drawing.figure, entries)
     return drawing.figure
 
 
-def _draw_panel(axes: Axes, rows: pd.DataFrame) -> str:
-    """Draw a run's layers; return what the title says of them."""
-    axes.set_yticks([])
+def _shown(rows: pd.DataFrame) -> str:
     if rows["row"].isna().any():
         return "no dead tokens, or no update"
+    return f"{rows['row'].nunique():,} of {rows['tokens'].iloc[0]:,} dead tokens"
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
+    if rows.empty:
+        return
     phases = list(style.PHASES)
     image, updates = _image(rows, phases)
-    shown = len(image)
     edges = np.append(updates, rows["last"].iloc[0] + 1)
     colors = ListedColormap(list(style.PHASES.values()))
-    drawing = {"cmap": colors, "vmin": -0.5, "vmax": len(phases) - 0.5, "rasterized": True}
-    axes.pcolormesh(edges, np.arange(shown + 1), image, **drawing)
-    return f"{shown:,} of {rows['tokens'].iloc[0]:,} dead tokens"
+    look = {"cmap": colors, "vmin": -0.5, "vmax": len(phases) - 0.5, "rasterized": True}
+    axes.pcolormesh(edges, np.arange(len(image) + 1), image, **look)
 
 
 def _image(rows: pd.DataFrame, phases: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -113,11 +99,12 @@ def _image(rows: pd.DataFrame, phases: list[str]) -> tuple[np.ndarray, np.ndarra
     return wide.ffill(axis=1).to_numpy(float), wide.columns.to_numpy(float)
 
 
-RECIPE = command.Recipe(
-    name="strata",
-    title="Lives of dead tokens in layers",
-    inputs="freezing.nc of each run of the experiment",
-    open=lambda paths: open_runs(paths, NEEDED),
-    table=table,
+RECIPE = command.of_runs(
+    "strata",
+    "Lives of dead tokens in layers",
+    "freezing.nc",
+    NEEDED,
+    rows=_rows,
+    types=TYPES,
     draw=draw,
 )

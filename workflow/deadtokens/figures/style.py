@@ -16,19 +16,19 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-from deadtokens.figures.bins import longest_bin
+from matplotlib.text import Annotation
+from matplotlib.typing import ColorType
 
 FONT = "DejaVu Sans"
 FULL_WIDTH = 17 / 2.54  # inches: the text width of an A4 page
 DOTS_PER_INCH = 200
 LINE_HEIGHT = 0.17  # inches, of a line of the legend
-CHARACTERS_PER_LINE = 100
+CHARACTERS_PER_LINE = {"title": 75, "experiment": 105}
 NEUTRAL = "#777777"
+THOUSANDS = "{x:,.0f}"  # of ticks: whole numbers with separators
 INK = "0.15"  # grey: this and the ticks, marks and patches of LOOK are seaborn's "paper", "ticks"
 
 
@@ -57,7 +57,9 @@ POPULATIONS = {
     "live": Stroke("#2f9e5f", (4, 1.5)),
     "never sampled": Stroke("#c39bd3", (1.5, 1)),
 }
+OF_POPULATIONS = POPULATIONS | {"": Stroke(NEUTRAL)}  # of all tokens together
 ALWAYS_SHOWN = ("dead", "live")
+DOTTED = {"color": NEUTRAL, "linewidth": 0.8, "linestyle": (0, (1, 2))}
 PHASES = {"early": "#d9432f", "midlife": "#f2a65a", "late": "#a9d3ea", "frozen": "#1f4e79"}
 
 LOOK = {
@@ -117,12 +119,28 @@ def blank(height: float) -> Figure:
     return Figure(figsize=(FULL_WIDTH, height), layout="constrained")
 
 
-def set_title(figure: Figure, title: str) -> None:
-    """Write the title at the left above the panels, on as many lines as it needs."""
-    lines = as_drawn(title, CHARACTERS_PER_LINE)
+def empty(reason: str) -> Figure:
+    """Return a figure that says why nothing is drawn."""
+    figure = blank(height=2)
+    figure.text(0.5, 0.5, reason, ha="center")
+    return figure
+
+
+def set_title(figure: Figure, title: str, experiment: str = "") -> None:
+    """Write the title at the left above the panels, and small below it whose runs are drawn.
+
+    Both have as many lines as they need, for which the figure grows.
+    """
+    title = as_drawn(title, CHARACTERS_PER_LINE["title"])
+    experiment = as_drawn(experiment, CHARACTERS_PER_LINE["experiment"])
     with look():
-        figure.suptitle(lines, x=0.01, ha="left")
-    grow(figure, 1 + lines.count("\n"))
+        above = figure.suptitle(title, x=0.01, ha="left")
+        below = {"xycoords": above, "textcoords": "offset points", "va": "top", "color": NEUTRAL}
+        figure.add_artist(Annotation(experiment, (0, 0), (0, -2), fontsize=7, **below))
+    lines = 1 + experiment.count("\n") if experiment else 0
+    grow(figure, 1 + title.count("\n") + lines)
+    room = lines * LINE_HEIGHT / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - room))
 
 
 def set_titles(figure: Figure, titles: Mapping[Axes, str]) -> None:
@@ -192,39 +210,15 @@ def legend_below(figure: Figure, entries: Iterable[tuple[object, str]]) -> None:
     grow(figure, lines)
 
 
-def label_updates(axes: Axes, rows: pd.DataFrame) -> None:
-    """Label the axis of updates, and say so where not every update is drawn by itself."""
-    last = max(1, rows["update"].max(), *rows.get("last_update", pd.Series()).dropna())
-    axes.set_xlim(-0.02 * last, 1.02 * last)
-    axes.set_xlabel(f"update{_gathering(rows)}")
-    steps_of_ticks = [1, 2, 2.5, 5, 10]
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1, steps=steps_of_ticks))
-    axes.xaxis.set_major_formatter(thousands())
-
-
-def _gathering(rows: pd.DataFrame) -> str:
-    together = longest_bin(rows)
-    if together > 1:
-        return f" (in bins of {together})"
-    steps = np.diff(np.unique(rows["update"]))
-    every = int(np.median(steps)) if steps.size else 1
-    return f" (one in {every} drawn)" if every > 1 else ""
-
-
-def thousands() -> FuncFormatter:
-    """Write a tick as a whole number with separators."""
-    return FuncFormatter(lambda value, _: f"{value:,.0f}")
-
-
 def shades(ends: Sequence[str], number: int) -> list[str]:
     """Return so many colours at even steps from the first of `ends` to the last."""
     blend = LinearSegmentedColormap.from_list("blend", ends)
     return [to_hex(color) for color in blend(np.linspace(0, 1, number))]
 
 
-def power_of_ten(exponent: int) -> str:
-    """Write a power of ten without the markup that hostile labels could use too."""
-    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+def ink(ground: ColorType) -> str:
+    """Return the colour in which to write on a ground: black or white."""
+    return "black" if np.dot(to_rgb(ground), (0.3, 0.59, 0.11)) > 0.55 else "white"
 
 
 def populations_in(table: pd.DataFrame) -> list[str]:
