@@ -88,6 +88,8 @@ def test_comments_touches_and_a_copy_elsewhere_rerun_nothing(finished, tmp_path)
         os.utime(path, (now, now))
         now += 0.01
     assert house.would_run(*ALL_ARE_LARGE) == {}
+    shutil.rmtree(house.work / "logs")
+    assert house.would_run(*ALL_ARE_LARGE) == {}
 
 
 # Sealed anew one after the other, the later ones behind the earlier: what then reruns.

@@ -160,3 +160,16 @@ def test_the_cloud_is_animated(finished):
 def test_training_says_how_it_goes(printed):
     assert "updates/s, loss" in printed
     assert "6/6" in printed
+
+
+def test_every_job_leaves_its_time_and_memory(finished):
+    logs = list((finished.work / "logs").rglob("*.log"))
+    assert {"train_segment", "measure_drift", "draw_frozen", "draw_animation"} <= {
+        path.relative_to(finished.work / "logs").parts[0] for path in logs
+    }
+    for path in logs:
+        (row,) = csv.DictReader(path.with_suffix(".tsv").open(), delimiter="\t")
+        assert float(row["s"]) > 0
+    trained = max((path for path in logs if "train_segment" in path.parts), key=str)
+    (row,) = csv.DictReader(trained.with_suffix(".tsv").open(), delimiter="\t")
+    assert 50 < float(row["max_rss"]) < 5000  # MB: torch and a tiny model
