@@ -17,7 +17,7 @@ from deadtokens.run.hyperparameters import Hyperparameters, denominator_of, step
 TERMS = ("decay", "present", "momentum", "rounding")
 DECAY, PRESENT, MOMENTUM, ROUNDING = range(len(TERMS))
 DISPLACEMENT = len(TERMS)
-inlined(denominator_of)
+inlined(denominator_of)  # which loops below call
 
 
 def coefficients(t: int, lr: float, hyper: Hyperparameters) -> np.ndarray:

@@ -51,7 +51,7 @@ CAUSES = (
     "both together",
 )
 BELOW_1 = 1 - 2.0**-53  # the float64 next to it
-inlined(denominator_of)
+inlined(denominator_of)  # which loops below call
 
 
 class Moments(NamedTuple):

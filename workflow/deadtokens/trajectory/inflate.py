@@ -9,7 +9,7 @@ import numpy as np
 
 from deadtokens.trajectory.chunks import decode_chunk, place
 
-Rows = range | np.ndarray  # of a vocabulary: consecutive ones, or chosen ones in their order
+Rows = range | np.ndarray  # of the vocabulary: consecutive ones, or chosen ones, ascending
 
 
 def inflate(
