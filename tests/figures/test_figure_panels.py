@@ -37,6 +37,11 @@ EXAMPLE = PanelFigure(
 )
 
 
+def recipe(**changes):
+    """Return what draws the example, or one that differs from it."""
+    return replace(EXAMPLE, **changes).recipe("example", "An example", "scalars.nc", ["loss"])
+
+
 def one_run(values, **spec):
     (run,) = experiment([scalars(values, **spec)])
     return run
@@ -79,8 +84,8 @@ def test_what_a_logarithmic_axis_cannot_show():
 def test_runs_are_averaged_only_where_asked():
     runs = [scalars([8, 6, 4], run=str(seed), precision="fp32", seed=seed) for seed in (1, 2)]
     runs[1]["loss"] += 2
-    assert (EXAMPLE.table(runs)["run"] != "").all()
-    table = replace(EXAMPLE, averaged=("half",)).table(runs)
+    assert (recipe().table(runs)["run"] != "").all()
+    table = recipe(averaged=("half",)).table(runs)
     means = table[table["run"] == ""]
     assert means[["half", "update", "loss"]].to_numpy().tolist() == [
         ["low", 1, 8],
@@ -95,7 +100,7 @@ def test_runs_are_averaged_only_where_asked():
     [(True, ["of low", ""]), ("row", ["of low", ""]), ("col", ["of low", "of high"])],
 )
 def test_a_label_of_panels_with_one_axis_stands_once(sharey, labels):
-    figure = replace(EXAMPLE, sharey=sharey)
+    figure = recipe(sharey=sharey)
     drawn = figure.draw(figure.table([scalars([8, 7, 6])]))
     assert [axes.get_ylabel() for axes in drawn.axes] == labels
     assert [axes.get_title(loc="left") for axes in drawn.axes] == list(HALVES)
@@ -103,20 +108,20 @@ def test_a_label_of_panels_with_one_axis_stands_once(sharey, labels):
 
 
 def test_panels_below_each_other_have_one_label_of_updates():
-    figure = replace(EXAMPLE, columns=lambda number: 1)
+    figure = recipe(columns=lambda number: 1)
     drawn = figure.draw(figure.table([scalars([8, 7, 6])]))
     assert [axes.get_xlabel() for axes in drawn.axes] == ["", "update (in bins of 2)"]
 
 
 def test_where_a_run_diverged_stands_in_each_panel_and_once_in_the_legend():
-    table = EXAMPLE.table([diverged(scalars([8, 7, 6, 5], precision="mixed"), at=4)])
-    texts_shown = shown_texts(EXAMPLE.draw(table))
+    table = recipe().table([diverged(scalars([8, 7, 6, 5], precision="mixed"), at=4)])
+    texts_shown = shown_texts(recipe().draw(table))
     assert texts_shown.count("diverged at update 4") == 2
     assert texts_shown.count("mixed: diverged at update 4") == 1
 
 
 def test_a_table_without_rows_says_so():
-    nobody = replace(EXAMPLE, rows=lambda runs: [], nothing="nobody there")
+    nobody = recipe(rows=lambda runs: [], nothing="nobody there")
     table = nobody.table([scalars([8, 7])])
     assert list(table.columns) == list(EXAMPLE.types)
     assert shown_texts(nobody.draw(table)) == ["nobody there"]

@@ -3,11 +3,11 @@
 The module ``deadtokens.figures.NAME`` draws it, and begins with its caption.
 """
 
-from enum import StrEnum
+from enum import Enum
 from typing import NamedTuple
 
 
-class Scope(StrEnum):
+class Scope(Enum):
     """Whose files a figure is drawn from."""
 
     RUNS = "each run of the experiment, as far as it goes"
