@@ -17,11 +17,11 @@ from matplotlib.lines import Line2D
 
 from deadtokens.audit.reading import read_audit
 from deadtokens.errors import UserError
-from deadtokens.figures import command, style
+from deadtokens.figures import style
 from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.columns import NAMES, numbers, texts
 from deadtokens.figures.lines import MARKERS, strokes
-from deadtokens.figures.runs import STEPS, Run, described, from_file
+from deadtokens.figures.runs import STEPS, Run, described, from_file, recipe_of_runs
 
 REPLAY = "the run's own update"
 PROOF = "the same, by checksums"
@@ -112,7 +112,7 @@ def _legend(
     ]
 
 
-RECIPE = command.of_runs(
+RECIPE = recipe_of_runs(
     "audit",
     "Replay of the optimizer",
     "audit.json",

@@ -2,7 +2,7 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,7 @@ from matplotlib.figure import Figure
 
 from deadtokens.errors import UserError
 from deadtokens.figures import style
-from deadtokens.figures.columns import typed
 from deadtokens.figures.product import Product
-from deadtokens.figures.runs import Run, experiment, open_runs
 
 LONGEST_TITLE = 2000  # characters
 
@@ -32,48 +30,6 @@ class Recipe:
     open: Callable[[Sequence[Path]], list[xr.Dataset]]
     table: Callable[[Sequence[xr.Dataset]], pd.DataFrame]
     draw: Callable[[pd.DataFrame], Figure]
-
-
-def of_runs(
-    name: str,
-    title: str,
-    file: str,
-    needed: Sequence[str],
-    *,
-    rows: Callable[[Sequence[Run]], Iterable[pd.DataFrame]],
-    types: Mapping[str, str],
-    draw: Callable[[pd.DataFrame], Figure],
-    open: Callable[..., list[xr.Dataset]] = open_runs,
-    **besides: object,
-) -> Recipe:
-    """Return what draws a figure from one file a run.
-
-    Parameters
-    ----------
-    name, title, file : str
-    needed : sequence of str
-        What each file must have.
-    rows : callable
-        Gives the table's rows from the runs, which come in the order in which they are drawn.
-    types : mapping of str to str
-        The table's columns and their pandas types.
-    draw : callable
-    open : callable
-        Reads the files, given `needed` and what `besides` says.
-    """
-
-    def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-        parts = list(rows(experiment(datasets)))
-        return typed(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), types)
-
-    return Recipe(
-        name=name,
-        title=title,
-        inputs=f"{file} of each run of the experiment",
-        open=lambda paths: open(paths, needed, **besides),
-        table=table,
-        draw=style.look()(draw),
-    )
 
 
 def make(recipe: Recipe, options: Namespace) -> None:

@@ -27,10 +27,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from deadtokens.figures import command, style
+from deadtokens.figures import style
 from deadtokens.figures.columns import NAMES, TOKENS, numbers, texts
 from deadtokens.figures.lines import strokes
-from deadtokens.figures.runs import Run, described, populations
+from deadtokens.figures.runs import Run, described, populations, recipe_of_runs
 
 NUMBER, CLASS, PAIRS = "correlation", "variance between classes", "pairs"
 # what is held against the drift, by kind: name in the file, and in the figure
@@ -222,7 +222,7 @@ def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tupl
     return entries
 
 
-RECIPE = command.of_runs(
+RECIPE = recipe_of_runs(
     "dependence",
     "What a token's drift depends on",
     "drift.nc",

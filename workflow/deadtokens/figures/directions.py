@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from deadtokens.figures import command, style
+from deadtokens.figures import style
 from deadtokens.figures.columns import NAMES, numbers, texts
-from deadtokens.figures.runs import Run, described
+from deadtokens.figures.runs import Run, described, recipe_of_runs
 
 # what stands above a column of heat maps: source and centring of its first component
 PANELS = {
@@ -142,7 +142,7 @@ def _written(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−").replace("0.", ".", 1)
 
 
-RECIPE = command.of_runs(
+RECIPE = recipe_of_runs(
     "directions",
     "What the directions of the drift are",
     "drift.nc",

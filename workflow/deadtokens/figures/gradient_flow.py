@@ -24,9 +24,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from deadtokens.figures import command, flowchart, style
+from deadtokens.figures import flowchart, style
 from deadtokens.figures.columns import NAMES, numbers, texts
-from deadtokens.figures.runs import Run, described
+from deadtokens.figures.runs import Run, described, recipe_of_runs
 
 VARIABLES = (
     *("norm", "output_norm", "cosine", "share"),
@@ -160,7 +160,7 @@ def _entry(name: str, block: int) -> str:
     return f"last through {name} {block}" if block else "residual path only"
 
 
-RECIPE = command.of_runs(
+RECIPE = recipe_of_runs(
     "gradient_flow",
     "The gradient's way back",
     "backprop.nc",

@@ -12,8 +12,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deadtokens.figures import command, style
+from deadtokens.figures import style
 from deadtokens.figures.axes import grid, label_updates
+from deadtokens.figures.command import Recipe
 from deadtokens.figures.curves import mean_over_runs
 from deadtokens.figures.lines import (
     divergence_entries,
@@ -23,7 +24,7 @@ from deadtokens.figures.lines import (
     range_entries,
     strokes,
 )
-from deadtokens.figures.runs import DIVERGED, Run
+from deadtokens.figures.runs import DIVERGED, Run, recipe_of_runs
 
 Strokes = Mapping[str, style.Stroke]
 Entries = Iterable[tuple[object, str]]
@@ -113,14 +114,14 @@ class PanelFigure:
     entries: Callable[[pd.DataFrame, Strokes], Entries] = run_entries
     nothing: str = "no dead tokens"
 
-    def recipe(self, name: str, title: str, file: str, needed: Sequence[str]) -> command.Recipe:
+    def recipe(self, name: str, title: str, file: str, needed: Sequence[str]) -> Recipe:
         """Return what draws it from `file` of each run, which must have the variables `needed`.
 
         Rows of the table are those of `rows`; ``series`` tells single lines, means of runs and the
         ends of diverged runs (at ``diverged_at``) apart. Where updates are gathered in bins, from
         ``update`` to ``last_update``, values are their median, ``lowest`` and ``highest``.
         """
-        return command.of_runs(
+        return recipe_of_runs(
             name, title, file, needed, rows=self._rows, types=self.types, draw=self.draw
         )
 

@@ -23,10 +23,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator
 
-from deadtokens.figures import command, style
+from deadtokens.figures import style
 from deadtokens.figures.axes import titled_grid
 from deadtokens.figures.columns import NAMES, numbers, texts
-from deadtokens.figures.runs import Run, described, drawn, thinning
+from deadtokens.figures.runs import Run, described, drawn, recipe_of_runs, thinning
 
 CENTROID, CLOUD = "centroid", "cloud"
 COLORS = "viridis"
@@ -156,7 +156,7 @@ def _legend() -> list[tuple[Line2D, str]]:
     ]
 
 
-RECIPE = command.of_runs(
+RECIPE = recipe_of_runs(
     "path",
     "Path of the dead tokens' centroid",
     "drift.nc",

@@ -2,15 +2,19 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.figure import Figure
 
 from deadtokens.errors import UserError
+from deadtokens.figures import style
+from deadtokens.figures.columns import typed
+from deadtokens.figures.command import Recipe
 from deadtokens.figures.inputs import open_dataset
 from deadtokens.figures.style import REGIMES
 
@@ -77,6 +81,48 @@ def open_runs(
     """
     needed = (axis, *variables), (*ATTRIBUTES, *attributes)
     return [from_file(open_dataset(path, *needed), path) for path in paths]
+
+
+def recipe_of_runs(
+    name: str,
+    title: str,
+    file: str,
+    needed: Sequence[str],
+    *,
+    rows: Callable[[Sequence[Run]], Iterable[pd.DataFrame]],
+    types: Mapping[str, str],
+    draw: Callable[[pd.DataFrame], Figure],
+    open: Callable[..., list[xr.Dataset]] = open_runs,
+    **besides: object,
+) -> Recipe:
+    """Return what draws a figure from one file a run.
+
+    Parameters
+    ----------
+    name, title, file : str
+    needed : sequence of str
+        What each file must have.
+    rows : callable
+        Gives the table's rows from the runs, which come in the order in which they are drawn.
+    types : mapping of str to str
+        The table's columns and their pandas types.
+    draw : callable
+    open : callable
+        Reads the files, given `needed` and what `besides` says.
+    """
+
+    def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
+        parts = list(rows(experiment(datasets)))
+        return typed(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), types)
+
+    return Recipe(
+        name=name,
+        title=title,
+        inputs=f"{file} of each run of the experiment",
+        open=lambda paths: open(paths, needed, **besides),
+        table=table,
+        draw=style.look()(draw),
+    )
 
 
 def from_file(dataset: xr.Dataset, path: Path) -> xr.Dataset:

@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from deadtokens.figures import command, style
+from deadtokens.figures import style
 from deadtokens.figures.axes import Grid, label_log_updates, titled_grid
-from deadtokens.figures.runs import Run
+from deadtokens.figures.command import Recipe
+from deadtokens.figures.runs import Run, recipe_of_runs
 
 Parts = Mapping[str, tuple[str, str]]  # colour and words of each, by its name
 Panels = Sequence[tuple[Sequence[str], pd.DataFrame]]  # the lines of a title, and the rows
@@ -74,9 +75,9 @@ class StackFigure:
     label_x: Callable[[Grid, pd.DataFrame], None] = label_x
     entries: Sequence[tuple[object, str]] = ()
 
-    def recipe(self, name: str, title: str, file: str, needed: Sequence[str]) -> command.Recipe:
+    def recipe(self, name: str, title: str, file: str, needed: Sequence[str]) -> Recipe:
         """Return what draws it from `file` of each run, which must have the variables `needed`."""
-        return command.of_runs(
+        return recipe_of_runs(
             name, title, file, needed, rows=self.rows, types=self.types, draw=self.draw
         )
 

@@ -17,10 +17,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from deadtokens.figures import command, style
+from deadtokens.figures import style
 from deadtokens.figures.axes import label_log_updates, titled_grid
 from deadtokens.figures.columns import NAMES, TOKENS, texts
-from deadtokens.figures.runs import Run, described
+from deadtokens.figures.runs import Run, described, recipe_of_runs
 
 NEEDED = ("strata", "strata_update", "strata_token", "dead")
 TYPES = NAMES | TOKENS | dict.fromkeys(("row", "token", "update", "last"), "Int64") | texts("phase")
@@ -99,7 +99,7 @@ def _image(rows: pd.DataFrame, phases: list[str]) -> tuple[np.ndarray, np.ndarra
     return wide.ffill(axis=1).to_numpy(float), wide.columns.to_numpy(float)
 
 
-RECIPE = command.of_runs(
+RECIPE = recipe_of_runs(
     "strata",
     "Lives of dead tokens in layers",
     "freezing.nc",
