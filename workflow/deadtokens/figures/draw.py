@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--output", required=True, type=Path, metavar="STEM.png", help=".pdf and .csv go beside it"
     )
-    parser.add_argument("--title", default="", help="stands after the figure's own")
+    parser.add_argument("--title", default="", help="stands small below the figure's own")
 
 
 def main(options: Namespace) -> None:
