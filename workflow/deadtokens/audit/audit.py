@@ -111,6 +111,7 @@ def audit_run(segments: Segments) -> dict[str, Any]:
                 state[name].copy_(tensor)
         replay_tile(tile, state, rule_of(spec, tile.rounding), tallies)
         roundings.append(tile.rounding)
+        del tile  # before the one after the next is read
     return {
         **run_attributes(run),
         "updates": int(run.sizes["update"]),
