@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from deadtokens.statistics.bins import logarithmic
+
 LOG_BINS = 200
 EVEN_BINS = 100  # a line that jumps more often than that across a panel is a solid area
 LOWEST, HIGHEST = "lowest", "highest"
@@ -27,16 +29,8 @@ def even_starts(last: int, bins: int = EVEN_BINS) -> np.ndarray:
 
 
 def bin_starts(last: int, bins: int = LOG_BINS) -> np.ndarray:
-    """Return the first update of each bin, from 1; bins are whole updates, evenly long in logs.
-
-    Parameters
-    ----------
-    last : int
-        The last update.
-    bins : int
-        At most so many.
-    """
-    return np.unique(np.geomspace(1, max(last, 1), bins).round().astype(np.int64))
+    """Return the first update of each of at most `bins` bins to `last`, evenly long in logs."""
+    return logarithmic(last, bins)
 
 
 def gathered(
