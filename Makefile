@@ -1,32 +1,35 @@
 # The two commands: `make figures` and `make test`. Each does only what is missing.
 
 BIN := .venv/bin
+# Its modules: the scripts that pip writes do not run in a folder with "$" in its name. With -P no
+# file of the folder stands in for one.
+PYTHON := $(BIN)/python -P
 SNAKEFILES := Snakefile workflow/rules
 
 .PHONY: figures test lint lock docs
 
 figures: .venv/ready
-	@$(BIN)/snakemake --cores all
+	@$(PYTHON) -m snakemake --cores all
 
 test: .venv/ready
-	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	@$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakefmt --check $(SNAKEFILES)
-	@$(BIN)/snakemake --lint
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTHON) -m snakefmt --check $(SNAKEFILES)
+	@$(PYTHON) -m snakemake --lint
 
 # The schema and the tables of config/README.md, from the configuration models.
 docs: .venv/ready
-	@$(BIN)/deadtokens config --schema workflow/schemas/config.schema.json --readme config/README.md
+	@$(PYTHON) -m deadtokens config --schema workflow/schemas/config.schema.json --readme config/README.md
 
 .venv/ready: envs/requirements.txt envs/torch.txt pyproject.toml
 	@echo "Installing the locked requirements into .venv (once; a few minutes)"
 	@python3 -I -m venv .venv
-	@$(BIN)/pip install --quiet --require-hashes --requirement envs/requirements.txt
-	@$(BIN)/pip install --quiet --requirement envs/torch.txt
-	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -m pip install --quiet --require-hashes --requirement envs/requirements.txt
+	@$(PYTHON) -m pip install --quiet --requirement envs/torch.txt
+	@$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Resolve envs/requirements.in anew, for every platform and every Python from 3.11 on, with the
