@@ -36,8 +36,8 @@ docs: .venv/ready
 # hashes of all files. The conda environment lists the same versions: Snakemake copies it alone.
 lock:
 	@python3 -I -m venv .venv-lock
-	@.venv-lock/bin/pip install --quiet uv==0.13.9
-	@.venv-lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+	@.venv-lock/bin/python -m pip install --quiet uv==0.13.9
+	@.venv-lock/bin/python -m uv pip compile --quiet --no-config --universal --python-version 3.11 \
 		--fork-strategy fewest --upgrade --generate-hashes --no-annotate --no-emit-index-url \
 		--custom-compile-command "make lock" --output-file envs/requirements.txt envs/requirements.in
 	@cat envs/torch.txt envs/requirements.txt | sed -n 's/^\([a-z].*==[^\\]*[^\\ ]\).*/      - \1/p' > envs/pins
