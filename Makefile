@@ -17,7 +17,7 @@ test: .venv/ready
 lint: .venv/ready
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTHON) -m snakefmt --check $(SNAKEFILES)
+	@PATH="$$PWD/$(BIN):$$PATH" $(PYTHON) -m snakefmt --check $(SNAKEFILES)
 	@$(PYTHON) -m snakemake --lint
 
 # The schema and the tables of config/README.md, from the configuration models.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib import style  # noqa: F401  read now: a child who is nobody may not read its folder
 from matplotlib.figure import Figure
 from PIL import Image
 from planted import planted, write_run
