@@ -150,7 +150,8 @@ def test_fractions_are_complete_in_every_regime(precision, tmp_path):
         assert (reach[:, 0] == reach[:, 1]).all()
     else:
         assert "replayed_moments_differing" not in result.attrs
-        assert held_by_moments.sum() > 0
+        held = REGIMES[precision].weights == "bfloat16"  # in float32 nothing is lost
+        assert (held_by_moments.sum() > 0) == held
 
 
 def test_a_record_that_does_not_follow_from_its_gradients_is_noticed(tmp_path, monkeypatch):

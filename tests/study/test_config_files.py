@@ -63,6 +63,8 @@ def test_the_paper_has_every_regime_and_three_seeds():
     study = Study(overlaid(load_configfile(CONFIG / "paper.yaml")))
     members = study.experiments["regimes"].members
     found = {(study.runs[member.run].precision, study.runs[member.run].seed) for member in members}
+    members = study.experiments["rounding"].members
+    found |= {(study.runs[member.run].precision, study.runs[member.run].seed) for member in members}
     assert found == {(regime, seed) for regime in REGIMES for seed in range(3)}
     assert study.experiments["regimes"].title == DEFAULT["experiments"]["regimes"]["title"]
 

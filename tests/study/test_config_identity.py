@@ -27,6 +27,8 @@ OTHER = {
     "tied": False,
     "init_std": 0.03,
     "embedding_std": 0.02,
+    "batch_seed": 0,
+    "bfloat16_start": True,
     "lr": 0.002,
     "warmup": 1,
     "beta1": 0.8,
@@ -69,6 +71,15 @@ def test_every_key_is_part_of_the_identity(key):
     other = spec(**{key: OTHER[key]})
     assert other.json_text() != DEFAULTS.json_text()
     assert other.identity().rpartition("_")[2] != DEFAULTS.identity().rpartition("_")[2]
+
+
+def test_a_key_that_came_later_renames_no_run():
+    """Names that runs had before there were `batch_seed` and `bfloat16_start`."""
+    assert DEFAULTS.identity() == "default_fb235c81"
+    assert spec(precision="fp32").identity() == "precision-fp32_bd3f58fc"
+    assert not {"batch_seed", "bfloat16_start"} & json.loads(DEFAULTS.json_text()).keys()
+    assert read_spec(DEFAULTS.json_text()) == DEFAULTS
+    assert "batch_seed-0" in spec(batch_seed=0).identity()
 
 
 def test_no_two_of_these_runs_share_an_identity():

@@ -9,7 +9,9 @@ from tiny import bits, tiny_census, tiny_spec, tiny_trainer, write_vocabulary
 from deadtokens.errors import UserError
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import batch_seed
 from deadtokens.seal import seal
+from deadtokens.training.batches import batch_starts
 from deadtokens.training.checkpoint import load_checkpoint, save_checkpoint
 from deadtokens.training.segment import train_segment
 from deadtokens.trajectory.reader import open_run
@@ -54,15 +56,73 @@ def test_formats_are_those_of_the_regime(precision):
     trainer, regime = tiny_trainer(precision=precision), REGIMES[precision]
     outcome = trainer.advance()
     state = trainer.state()
-    assert str(state["W"].dtype) == f"torch.{regime.weights}" == str(outcome.grad.dtype)
+    assert str(state["W"].dtype) == f"torch.{regime.weights}"
+    assert str(outcome.grad.dtype) == f"torch.{regime.parameters}"
+    assert torch.equal(state["W"].float(), trainer.model.W.float())  # numbers of that format
     assert str(state["exp_avg"].dtype) == f"torch.{regime.moments}"
     assert trainer.dtypes == {
-        "parameters": regime.weights,
-        "gradients": regime.weights,
+        "parameters": regime.parameters,
+        "gradients": regime.parameters,
         "exp_avg": regime.moments,
         "exp_avg_sq": regime.moments,
         "arithmetic": regime.arithmetic,
     }
+
+
+def after_one_update(**settings):
+    """Return W, its moments and its gradient after the first update of a run that all share."""
+    trainer = tiny_trainer(bfloat16_start=True, lr=0.01, **settings)
+    grad = trainer.advance().grad.clone()
+    return {name: tensor.clone() for name, tensor in trainer.state().items()} | {"grad": grad}
+
+
+def test_the_factorial_differs_in_nothing_but_what_is_rounded():
+    """From one start, by one gradient: results are those of `mixed`, rounded where it says so."""
+    mixed = after_one_update(precision="mixed")
+    for precision in ("mixed-bf16", "mixed-bf16-weights", "bf16-moments"):
+        regime, found = REGIMES[precision], after_one_update(precision=precision)
+        assert torch.equal(found["grad"], mixed["grad"])
+        for name, tensor in mixed.items():
+            number_format = {"W": regime.weights, "grad": "float32"}.get(name, regime.moments)
+            assert torch.equal(found[name], tensor.to(getattr(torch, number_format)))
+    assert not torch.equal(mixed["W"], mixed["W"].bfloat16().float())
+
+
+@pytest.mark.parametrize("precision", REGIMES)
+def test_all_regimes_can_start_alike(precision):
+    starts = [
+        tiny_trainer(precision=name, bfloat16_start=True).state()["W"].float()
+        for name in ("fp32", precision)
+    ]
+    assert torch.equal(*starts)
+    assert torch.equal(starts[0], tiny_trainer(precision="pure-bf16").state()["W"].float())
+    assert not torch.equal(starts[0], tiny_trainer(precision="fp32").state()["W"])
+
+
+def test_weights_and_batches_have_seeds_of_their_own():
+    both, batches, weights = (
+        tiny_trainer(**seeds)
+        for seeds in ({"seed": 3}, {"seed": 0, "batch_seed": 3}, {"seed": 3, "batch_seed": 0})
+    )
+    plain = tiny_trainer(seed=0)
+    assert torch.equal(both.state()["W"], weights.state()["W"])
+    assert torch.equal(batches.state()["W"], plain.state()["W"])
+    assert not torch.equal(both.state()["W"], plain.state()["W"])
+    losses = {
+        name: t.advance().loss
+        for name, t in {
+            "both": both,
+            "batches": batches,
+            "weights": weights,
+            "plain": plain,
+        }.items()
+    }
+    assert len(set(losses.values())) == 4
+    sampled = [
+        {*both.stream[batch_starts(len(both.stream), 2, 8, batch_seed(trainer.spec), 1)]}
+        for trainer in (both, batches, weights, plain)
+    ]
+    assert sampled[0] == sampled[1] != sampled[2] == sampled[3]
 
 
 def test_a_wrong_format_is_noticed():

@@ -71,7 +71,7 @@ class Accumulator:
         self._start, self.net_displacement = np.zeros((2, tokens, components))
         self._net = np.zeros((ROUNDING, tokens, components))
         self._averages = np.zeros((len(BORDERS), tokens, components))
-        as_recorded = getattr(torch, REGIMES[self.spec.precision].weights)
+        as_recorded = getattr(torch, REGIMES[self.spec.precision].parameters)
         self._memory = torch.zeros((MEMORY, tokens, components), dtype=as_recorded)
 
     @property

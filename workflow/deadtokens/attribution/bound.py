@@ -28,10 +28,13 @@ class Roundings:
         Of each operation of the update.
     result : float
         Of the step into the weights: half an ulp, or a whole one where it is stochastic.
+    second_moment : float
+        Of the recorded v against the one in D, where that is rounded only afterwards.
     """
 
     operation: float
     result: float
+    second_moment: float = 0.0
 
 
 def roundings(regime: Regime) -> Roundings:
@@ -43,7 +46,8 @@ def roundings(regime: Regime) -> Roundings:
         case "torch":
             return Roundings(UNIT_ROUNDOFF[regime.weights], into_weights)
         case "rounded":
-            return Roundings(SINGLE, into_weights)
+            afterwards = UNIT_ROUNDOFF[regime.moments] if regime.moments == "bfloat16" else 0.0
+            return Roundings(SINGLE, into_weights, afterwards)
         case "stochastic":
             return Roundings(SINGLE, 2 * into_weights)
 
@@ -56,7 +60,8 @@ def bound_factors(factors: np.ndarray, units: Roundings) -> np.ndarray:
 
     - W[t - 1]: half an ulp of it, of W (1 - lr weight_decay), if there is decay
     - present and momentum: lerp, 4 s (|g| + |m[t - 1]|), and the result by a factor within 1 +- u;
-      sqrt, division and addition of eps, D by such a factor each
+      sqrt, division and addition of eps, D by such a factor each; D by the root of one within
+      1 +- `units.second_moment` besides
     - W[t]: `units.result` of its binade, by addcdiv and the step into the weights
 
     Parameters
@@ -66,7 +71,8 @@ def bound_factors(factors: np.ndarray, units: Roundings) -> np.ndarray:
     units : Roundings
     """
     inside = 4 * SINGLE
-    of_step = (1 - units.operation - inside) ** -4 - 1
+    of_root = (1 - units.second_moment) ** -0.5
+    of_step = of_root * (1 - units.operation - inside) ** -4 - 1
     step = -(factors[PRESENT] + factors[MOMENTUM])
     growth = max(1.0, 2 * abs(1 + factors[DECAY])) if factors[DECAY] else 0.0
     return np.array(

@@ -79,17 +79,17 @@ def replay_tokens(
     -------
     float64 ndarray, shape (updates + 1, components)
     """
-    moments = getattr(torch, REGIMES[spec.precision].moments)
-    zeros = torch.zeros_like(W, dtype=moments)
+    regime = REGIMES[spec.precision]
+    zeros = torch.zeros_like(W, dtype=getattr(torch, regime.moments))
     state = {"W": W.clone(), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
     # In place: memory that comes and goes at every update costs more than the arithmetic.
     product = torch.empty(W.shape, dtype=torch.float64)
     path = np.empty((len(h_mean) + 1, W.shape[1]))
     path[0] = _centroid(W)
-    gradient = torch.empty_like(W)
+    gradient = torch.empty_like(W, dtype=getattr(torch, regime.parameters))
     for index, p in enumerate(probability):
         np.multiply(p[:, None], h_mean[index], out=product.numpy())
-        gradient.copy_(product).mul_(scale[index].to(W.dtype))
+        gradient.copy_(product).mul_(scale[index].to(gradient.dtype))
         update_W(spec, state, gradient, index + 1, 0, ON_CPU)
         path[index + 1] = _centroid(state["W"])
     return path

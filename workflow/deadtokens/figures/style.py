@@ -46,11 +46,15 @@ class Stroke:
 
 
 REGIMES = {
-    "pure-bf16": Stroke("#4a0a3a"),
-    "bf16-weights": Stroke("#b02a4a", (5, 1.5)),
-    "bf16-stochastic": Stroke("#e08a4e", (1.5, 1)),
-    "mixed": Stroke("#2878b5", (6, 1.5, 1.5, 1.5)),
-    "fp32": Stroke("#6fc0e6", (10, 2)),
+    "pure-bf16": Stroke("#2e0528"),
+    "bf16-once": Stroke("#460d4a", (8, 1.5, 3, 1.5)),
+    "bf16-weights": Stroke("#b32a4b", (5, 1.5)),
+    "bf16-stochastic": Stroke("#e08a4d", (1.5, 1)),
+    "mixed-bf16": Stroke("#11421f", (12, 1.5)),
+    "mixed-bf16-weights": Stroke("#3f9f3d", (3, 1)),
+    "bf16-moments": Stroke("#164a97", (3, 1.5, 1, 1.5, 1, 1.5)),
+    "mixed": Stroke("#2879b5", (6, 1.5, 1.5, 1.5)),
+    "fp32": Stroke("#69c0e5", (10, 2)),
 }
 POPULATIONS = {
     "dead": Stroke("#222222"),

@@ -82,10 +82,10 @@ def update_W(
     if update == "torch":
         replay_adamw_(W, grad, *moments, *rule)
         return
-    exact = W.float()
-    replay_adamw_(exact, grad.float(), *moments, *rule)
+    exact = [tensor.float() for tensor in (W, *moments)]
+    replay_adamw_(exact[0], grad.float(), *exact[1:], *rule)
     noise = Noise(spec.seed, w_name(spec), first * spec.width) if update == "stochastic" else None
-    round_into_(W, exact, t, noise)
+    round_into_((W, *moments), exact, t, noise)
 
 
 def replay_adamw_(

@@ -5,6 +5,8 @@ Formats are named by strings, so that reading a configuration does not import to
 
 from dataclasses import dataclass
 
+BF16, FP32 = "bfloat16", "float32"
+
 
 @dataclass(frozen=True)
 class Regime:
@@ -12,37 +14,55 @@ class Regime:
 
     Attributes
     ----------
-    weights, moments, arithmetic : {'bfloat16', 'float32'}
-        Format of the parameters (and of their gradients), of Adam's two moments, and of the matrix
-        products of forward and backward pass: bfloat16 operands, products and sums in float32, one
-        rounding of the result. Softmax and loss are float32 in every regime.
+    weights, moments : {'bfloat16', 'float32'}
+        Format of the parameters and of Adam's two moments after every update.
+    parameters : {'bfloat16', 'float32'}
+        Format of the model's tensors that hold the weights, and of their gradients: that of the
+        weights, or the wider one.
+    arithmetic : {'bfloat16', 'float32'}
+        Of the matrix products of forward and backward pass: bfloat16 operands, products and sums in
+        float32, one rounding of the result. Softmax and loss are float32 in every regime; the rest
+        has the parameters' format, which with float32 parameters is what bfloat16 autocast does.
     update : {'torch', 'rounded', 'stochastic'}
         'torch': `torch.optim.AdamW` as it is, every operation rounded to its tensor's format.
-        'rounded': the update in float32, its result rounded once, to nearest-even, into the
-        weights. 'stochastic': the same, rounded stochastically.
+        'rounded': the update in float32, its results rounded once, to nearest-even, into weights
+        and moments. 'stochastic': the same, the weights rounded stochastically.
     meaning : str
         What the regime stands for.
     """
 
     weights: str
     moments: str
+    parameters: str
     arithmetic: str
     update: str
     meaning: str
 
 
+# The four that begin with float32 parameters and bfloat16 products differ in nothing but where the
+# update's results are rounded: a factorial of weights and moments. `bf16-once` and `bf16-weights`
+# differ from two of these in the model's format, and `pure-bf16` from `bf16-once` in the rounding
+# of each operation of the update.
 REGIMES = {
-    "pure-bf16": Regime(
-        "bfloat16", "bfloat16", "bfloat16", "torch", "model.to(bfloat16) and torch.optim.AdamW"
+    "pure-bf16": Regime(BF16, BF16, BF16, BF16, "torch", "model.to(bfloat16) and torch's AdamW"),
+    "bf16-once": Regime(
+        BF16, BF16, BF16, BF16, "rounded", "the same formats, the update in float32"
     ),
     "bf16-weights": Regime(
-        "bfloat16", "float32", "bfloat16", "rounded", "float32 update, rounded once to nearest-even"
+        BF16, FP32, BF16, BF16, "rounded", "float32 update, rounded once to nearest-even"
     ),
     "bf16-stochastic": Regime(
-        "bfloat16", "float32", "bfloat16", "stochastic", "the same, rounded stochastically"
+        BF16, FP32, BF16, BF16, "stochastic", "the same, rounded stochastically"
     ),
-    "mixed": Regime(
-        "float32", "float32", "bfloat16", "torch", "float32 master weights, bfloat16 autocast"
+    "mixed-bf16": Regime(
+        BF16, BF16, FP32, BF16, "rounded", "mixed, weights and moments rounded to bfloat16"
     ),
-    "fp32": Regime("float32", "float32", "float32", "torch", "the control"),
+    "mixed-bf16-weights": Regime(
+        BF16, FP32, FP32, BF16, "rounded", "mixed, the weights rounded to bfloat16"
+    ),
+    "bf16-moments": Regime(
+        FP32, BF16, FP32, BF16, "rounded", "mixed, the moments rounded to bfloat16"
+    ),
+    "mixed": Regime(FP32, FP32, FP32, BF16, "torch", "float32 master weights, bfloat16 autocast"),
+    "fp32": Regime(FP32, FP32, FP32, FP32, "torch", "the control"),
 }

@@ -86,6 +86,9 @@ class RunSpec(Model):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the initial weights and of the batches."""
 
+    batch_seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """Seed of the batches alone; `null`: as `seed`."""
+
     batch: Count = 16
     """Sequences in a batch. [sequences]"""
 
@@ -112,6 +115,9 @@ class RunSpec(Model):
 
     embedding_std: Positive | None = None
     """The same for the rows of W; `null`: as `init_std`. [weight]"""
+
+    bfloat16_start: bool = False
+    """Round the initial weights to bfloat16 in every regime, so that all start alike."""
 
     lr: Positive = 0.001
     """Learning rate. [weight per update]"""
@@ -167,9 +173,18 @@ class RunSpec(Model):
             )
         return self
 
+    def content(self) -> dict[str, Any]:
+        """Return what the run's name and text are made of: all fields, `LATER` ones if they say so.
+
+        A key that came later does not rename the runs that were without it.
+        """
+        return self.model_dump(
+            exclude={name for name, value in LATER.items() if getattr(self, name) == value}
+        )
+
     def json_text(self) -> str:
         """Return the spec as JSON text that depends on its content alone."""
-        return canonical_json(self.model_dump())
+        return canonical_json(self.content())
 
     def identity(self) -> str:
         """Return the run's name: its differences from the package's defaults, and a short hash.
@@ -183,7 +198,7 @@ class RunSpec(Model):
             if value != default[name] and name != "vocabulary"
         ]
         readable = "_".join(words)[:80] or "default"
-        return f"{readable}_{short_digest(self.model_dump())}"
+        return f"{readable}_{short_digest(self.content())}"
 
 
 def _slug(value: Any) -> str:
@@ -217,7 +232,15 @@ def read_spec(text: str) -> RunSpec:
         raise UserError(f"the spec is not that of a run: {' '.join(str(error).split())}") from None
 
 
+# Fields that came after runs had names, and the value with which a run has the bits that it had
+# before: with it they are no part of a run's name.
+LATER = {"batch_seed": None, "bfloat16_start": False}
 DEFAULTS = RunSpec()
+
+
+def batch_seed(spec: RunSpec) -> int:
+    """Return the seed of the batches."""
+    return spec.seed if spec.batch_seed is None else spec.batch_seed
 
 
 def embedding_std(spec: RunSpec) -> float:

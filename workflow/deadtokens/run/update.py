@@ -1,5 +1,7 @@
 """The update rule: AdamW, one formula in one place."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -64,18 +66,36 @@ def rounded_adamw_(
     hyper: Hyperparameters,
     noise: Noise | None = None,
 ) -> None:
-    """Take state t - 1 to state t in the moments' float32; round once into the bfloat16 W.
+    """Take state t - 1 to state t in float32; round once into W and the moments.
 
-    To nearest-even, or, with `noise`, stochastically.
+    To nearest-even, or, with `noise`, W stochastically to bfloat16.
+
+    Parameters
+    ----------
+    W, grad, exp_avg, exp_avg_sq : Tensor of one shape
+        Of any formats; what is float32 is not rounded.
+    t : int
+        The update, from 1.
+    lr : float
+    hyper : Hyperparameters
+    noise : Noise, optional
     """
-    exact = W.float()
-    adamw_(exact, grad.float(), exp_avg, exp_avg_sq, t, lr, hyper)
-    round_into_(W, exact, t, noise)
+    exact = [tensor.float() for tensor in (W, exp_avg, exp_avg_sq)]
+    adamw_(exact[0], grad.float(), *exact[1:], t, lr, hyper)
+    round_into_((W, exp_avg, exp_avg_sq), exact, t, noise)
 
 
-def round_into_(W: Tensor, exact: Tensor, t: int, noise: Noise | None) -> None:
-    """Round the float32 result of update t into the bfloat16 W, stochastically with `noise`."""
-    W.copy_(exact if noise is None else round_stochastically(exact, noise.bits(t, exact)))
+def round_into_(
+    tensors: Sequence[Tensor], exact: Sequence[Tensor], t: int, noise: Noise | None
+) -> None:
+    """Round the float32 results of update t into W, the first, and its moments.
+
+    `noise` rounds W stochastically; tensors that are their own results stay as they are.
+    """
+    W, result = tensors[0], exact[0]
+    W.copy_(result if noise is None else round_stochastically(result, noise.bits(t, result)))
+    for moment, value in zip(tensors[1:], exact[1:], strict=True):
+        moment.copy_(value)
 
 
 def round_stochastically(values: Tensor, noise: Tensor) -> Tensor:

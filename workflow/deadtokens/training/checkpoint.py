@@ -192,7 +192,9 @@ def _expected(
     model: nn.Module, precision: str, moments: bool
 ) -> Iterator[tuple[str, tuple[tuple[int, ...], torch.dtype]]]:
     regime = REGIMES[precision]
-    formats = {WEIGHT: regime.weights} | (dict.fromkeys(MOMENTS, regime.moments) if moments else {})
+    formats = {WEIGHT: regime.parameters} | (
+        dict.fromkeys(MOMENTS, regime.moments) if moments else {}
+    )
     for name, parameter in model.named_parameters():
         for kind, number_format in formats.items():
             yield _name(name, kind), (tuple(parameter.shape), getattr(torch, number_format))

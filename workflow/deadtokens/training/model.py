@@ -122,8 +122,11 @@ class Transformer(nn.Module):
 
 
 def initial_model(spec: RunSpec, vocabulary_size: int) -> Transformer:
-    """Return the model with which a run starts, in its regime's format of the weights."""
-    return Transformer(spec, vocabulary_size).to(getattr(torch, REGIMES[spec.precision].weights))
+    """Return the model with which a run starts: numbers of its weights, in their parameters."""
+    regime = REGIMES[spec.precision]
+    start = "bfloat16" if spec.bfloat16_start else regime.weights
+    rounded = Transformer(spec, vocabulary_size).to(getattr(torch, start))
+    return rounded.to(getattr(torch, regime.parameters))
 
 
 def initial_weights(spec: RunSpec, vocabulary_size: int) -> dict[str, Tensor]:

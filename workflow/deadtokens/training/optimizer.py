@@ -13,15 +13,17 @@ from deadtokens.run.update import rounded_adamw_
 
 
 class RoundedAdamW(torch.optim.Optimizer):
-    """AdamW with float32 moments whose result is rounded once into the weights' format.
+    """AdamW in float32 whose results are rounded once into the formats of weights and moments.
 
     State and groups are named as in `torch.optim.AdamW`, so that both are read alike.
 
     Parameters
     ----------
     parameters : dict of str to Parameter
+        Their values are numbers of `weights`.
     lr : float
     hyper : Hyperparameters
+    weights, moments : torch.dtype
     noise_seed : int or None
         Seed of stochastic rounding; None rounds to nearest-even.
     """
@@ -31,10 +33,12 @@ class RoundedAdamW(torch.optim.Optimizer):
         parameters: Mapping[str, nn.Parameter],
         lr: float,
         hyper: Hyperparameters,
+        weights: torch.dtype,
+        moments: torch.dtype,
         noise_seed: int | None,
     ):
         super().__init__(parameters.values(), {"lr": lr})
-        self.hyper = hyper
+        self.hyper, self.weights, self.moments = hyper, weights, moments
         self.noise = {
             parameter: None if noise_seed is None else Noise(noise_seed, name)
             for name, parameter in parameters.items()
@@ -46,8 +50,9 @@ class RoundedAdamW(torch.optim.Optimizer):
             for parameter in group["params"]:
                 state = self.state[parameter] or self._begin(parameter)
                 state["step"] += 1
+                weights = parameter.to(self.weights)  # itself, where it has that format
                 rounded_adamw_(
-                    parameter,
+                    weights,
                     parameter.grad,
                     state["exp_avg"],
                     state["exp_avg_sq"],
@@ -56,9 +61,10 @@ class RoundedAdamW(torch.optim.Optimizer):
                     self.hyper,
                     self.noise[parameter],
                 )
+                parameter.copy_(weights)
 
     def _begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        zeros = torch.zeros_like(parameter, dtype=torch.float32)
+        zeros = torch.zeros_like(parameter, dtype=self.moments)
         self.state[parameter] = {
             "step": torch.tensor(0.0),
             "exp_avg": zeros,
@@ -73,11 +79,12 @@ def build_optimizer(spec: RunSpec, model: nn.Module) -> torch.optim.Optimizer:
     torch's foreach and fused paths differ in bits from its single-tensor path, which is the
     reference here.
     """
-    update = REGIMES[spec.precision].update
-    if update != "torch":
-        noise_seed = spec.seed if update == "stochastic" else None
+    regime = REGIMES[spec.precision]
+    if regime.update != "torch":
+        noise_seed = spec.seed if regime.update == "stochastic" else None
+        formats = getattr(torch, regime.weights), getattr(torch, regime.moments)
         named = dict(model.named_parameters())
-        return RoundedAdamW(named, spec.lr, hyperparameters(spec), noise_seed)
+        return RoundedAdamW(named, spec.lr, hyperparameters(spec), *formats, noise_seed)
     return torch.optim.AdamW(
         model.parameters(),
         lr=spec.lr,

@@ -21,7 +21,7 @@ from deadtokens.run.machine import (
     describe_machine,
 )
 from deadtokens.run.rounding import ATTRIBUTE, Rounding, ask_rounding
-from deadtokens.run.spec import RunSpec
+from deadtokens.run.spec import RunSpec, batch_seed
 from deadtokens.seal import seal, seal_path
 from deadtokens.text.read import read_vocabulary
 from deadtokens.training.batches import count_sampled
@@ -164,7 +164,9 @@ def _sampled(trainer: Trainer, first: int, tokens: int) -> tuple:
     """Return how often each token stood in the batches of the updates after `first`, labelled."""
     spec, updates = trainer.spec, range(first + 1, trainer.update + 1)
     variable = layout.PER_SEGMENT["sampled"]
-    counts = count_sampled(trainer.stream, spec.batch, spec.context, spec.seed, updates, tokens)
+    counts = count_sampled(
+        trainer.stream, spec.batch, spec.context, batch_seed(spec), updates, tokens
+    )
     return variable.dims, counts, variable.attributes
 
 

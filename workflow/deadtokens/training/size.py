@@ -31,7 +31,7 @@ BYTES_PER_TOKEN = 250  # census and index of the chunks
 def recorded_formats(regime: Regime) -> dict[str, str]:
     """Return the number format in which each tensor of a regime is recorded."""
     weights, moments = regime.weights, regime.moments
-    gradients = dict.fromkeys(("grad", *layout.PATHWAYS), weights)
+    gradients = dict.fromkeys(("grad", *layout.PATHWAYS), regime.parameters)
     return {"W": weights, "exp_avg": moments, "exp_avg_sq": moments} | gradients
 
 
@@ -62,7 +62,7 @@ def _kept(spec: RunSpec, name: str, number_format: str, tokens: int) -> float:
     if name == "grad_input":  # rows that no position of the batch reads are zero
         return like * min(1, spec.batch * spec.context / tokens)
     regime = REGIMES[spec.precision]
-    if regime.weights == "float32" and regime.arithmetic == "bfloat16":
+    if regime.parameters == "float32" and regime.arithmetic == "bfloat16":
         return KEPT_IN_MIXED.get(name, like)
     return like
 

@@ -11,7 +11,7 @@ from deadtokens.run.clipping import clip_scale
 from deadtokens.run.hyperparameters import learning_rate
 from deadtokens.run.outcome import Outcome
 from deadtokens.run.precision import REGIMES
-from deadtokens.run.spec import RunSpec
+from deadtokens.run.spec import RunSpec, batch_seed
 from deadtokens.training.batches import read_batch
 from deadtokens.training.loss import Prediction
 from deadtokens.training.model import initial_model
@@ -74,7 +74,7 @@ class Trainer:
         moments = self.optimizer.state.get(W, {})
         zeros = torch.zeros_like(W, dtype=getattr(torch, self.regime.moments))
         return {
-            "W": W.detach(),
+            "W": W.detach().to(getattr(torch, self.regime.weights)),
             "exp_avg": moments.get("exp_avg", zeros),
             "exp_avg_sq": moments.get("exp_avg_sq", zeros),
         }
@@ -92,7 +92,7 @@ class Trainer:
         self, update: int, grad_input: Tensor | None = None, grad_output: Tensor | None = None
     ) -> tuple[Tensor, Prediction]:
         spec = self.spec
-        batch = read_batch(self.stream, spec.batch, spec.context, spec.seed, update)
+        batch = read_batch(self.stream, spec.batch, spec.context, batch_seed(spec), update)
         inputs, targets = (torch.from_numpy(part).to(self.device) for part in batch)
         hidden = self.model(inputs, grad_input)
         return hidden, self.model.predict(hidden.flatten(0, 1), targets.flatten(), grad_output)
@@ -113,8 +113,8 @@ class Trainer:
         regime, parameters = self.regime, list(self.model.parameters())
         states = [self.optimizer.state[parameter] for parameter in parameters]
         checks = {
-            "parameters": (regime.weights, [parameter.dtype for parameter in parameters]),
-            "gradients": (regime.weights, [parameter.grad.dtype for parameter in parameters]),
+            "parameters": (regime.parameters, [parameter.dtype for parameter in parameters]),
+            "gradients": (regime.parameters, [parameter.grad.dtype for parameter in parameters]),
             "exp_avg": (regime.moments, [state["exp_avg"].dtype for state in states]),
             "exp_avg_sq": (regime.moments, [state["exp_avg_sq"].dtype for state in states]),
             "arithmetic": (regime.arithmetic, [arithmetic]),
