@@ -11,6 +11,7 @@ from config_data import CONFIG, DEFAULT, REPOSITORY, changed
 
 from deadtokens.cli import call
 from deadtokens.errors import UserError
+from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import flat
 from deadtokens.study.config import RunSettings
 from deadtokens.study.document import config_schema, schema_text, tables, with_tables
@@ -217,3 +218,24 @@ def test_generated_parts_do_not_depend_on_what_stood_there():
     assert "`exp_avg_sq`" in text
     assert "`exp_avg_sq`" not in emptied
     assert with_tables(emptied) == with_tables(text) == text
+
+
+FORMATS = {"bf16": "bfloat16", "fp32": "float32"}
+UPDATES = {
+    "torch's AdamW": "torch",
+    "in float32, results rounded once": "rounded",
+    "in float32, weights rounded stochastically": "stochastic",
+}
+
+
+def test_the_table_of_regimes_is_that_of_the_package():
+    text = README.read_text(encoding="utf-8").partition("## Regimes\n")[2]
+    lines = [line for line in text.partition("\n`")[0].splitlines() if line.startswith("| `")]
+    rows = [[cell.strip("| `") for cell in line.split(" | ")] for line in lines]
+    found = {
+        name: (*(FORMATS[cell] for cell in row), UPDATES[update]) for name, *row, update in rows
+    }
+    assert found == {
+        name: (it.weights, it.moments, it.parameters, it.arithmetic, it.update)
+        for name, it in REGIMES.items()
+    }
