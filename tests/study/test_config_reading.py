@@ -9,8 +9,8 @@ from snakemake.common.configfile import load_configfile
 from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.run.spec import RunSpec
+from deadtokens.study.estimates import START_MINUTES, predicted_minutes
 from deadtokens.study.files import read_configuration
-from deadtokens.study.size import START_MINUTES, predicted_minutes
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_what_is_no_configuration_is_one_sentence(what, file):
     file.write_bytes(content)
     assert sentence_on(file).startswith(f"{file}: {expected}")
     with pytest.raises(UserError):
-        call("size", [str(file)])
+        call("plan", [str(file)])
 
 
 def test_a_folder_and_a_missing_file_are_sentences(tmp_path):

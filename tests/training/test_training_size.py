@@ -16,11 +16,13 @@ from deadtokens.errors import UserError
 from deadtokens.hdf5 import SteadyFile
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
-from deadtokens.study.size import read_configuration, sizes
+from deadtokens.study.files import read_configuration
+from deadtokens.study.plan import sizes
 from deadtokens.study.study import Study
 from deadtokens.training import size, train
+from deadtokens.training.checkpoint import save_checkpoint
 from deadtokens.training.segment import record_segment
-from deadtokens.training.size import ensure_room, predicted_bytes
+from deadtokens.training.size import checkpoint_bytes, ensure_room, predicted_bytes
 from deadtokens.training.trainer import Trainer
 
 TOKENS = 1500
@@ -28,7 +30,13 @@ CONFIG = Path(__file__).parents[2] / "config"
 
 
 def written_bytes(spec: RunSpec, folder: Path) -> int:
-    """Train a segment on a Zipfian stream, a quarter of its tokens dead; return its size."""
+    """Train a segment, as `train_segment` does; return its size."""
+    train_segment(spec, folder)
+    return (folder / "segment-000.nc").stat().st_size
+
+
+def train_segment(spec: RunSpec, folder: Path) -> Trainer:
+    """Train and record a segment on a Zipfian stream, a quarter of its tokens dead."""
     generator = np.random.default_rng(1)
     live = TOKENS * 3 // 4
     stream = (generator.zipf(1.3, 50_000) % live).astype(np.int32)
@@ -38,7 +46,7 @@ def written_bytes(spec: RunSpec, folder: Path) -> int:
     trainer = Trainer(spec, stream, TOKENS, torch.device("cpu"))
     path = folder / "segment-000.nc"
     record_segment("run", trainer, 0, path, census, {"run": "run"})
-    return path.stat().st_size
+    return trainer
 
 
 @pytest.mark.parametrize("precision", REGIMES)
@@ -69,6 +77,17 @@ def test_pathways_are_part_of_the_prediction(precision, tmp_path):
     written = written_bytes(other, tmp_path)
     assert predicted_bytes(other, TOKENS) == pytest.approx(written, rel=0.25)
     assert predicted_bytes(one, TOKENS) != pytest.approx(written, rel=0.25)
+
+
+@pytest.mark.parametrize("precision", REGIMES)
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_checkpoint_is_predicted_but_for_its_header(precision, tied, tmp_path):
+    sizes = {"batch": 2, "context": 8, "width": 8, "layers": 3, "record": {"segment": 2}}
+    spec, path = RunSpec(precision=precision, tied=tied, **sizes), tmp_path / "a.safetensors"
+    save_checkpoint(train_segment(spec, tmp_path), {}, path)
+    written = path.read_bytes()
+    header = 8 + int.from_bytes(written[:8], "little")  # the format: a length, JSON, the tensors
+    assert checkpoint_bytes(spec, TOKENS) == len(written) - header
 
 
 def test_a_full_disk_is_refused_before_the_training(tmp_path, monkeypatch):

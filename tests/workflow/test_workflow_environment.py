@@ -219,7 +219,7 @@ def run(monkeypatch):
 
     def run(main, *arguments) -> int | str | None:
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["deadtokens", "size", *map(str, arguments)])
+            patch.setattr(sys, "argv", ["deadtokens", "plan", *map(str, arguments)])
             patch.setattr(cli, "call", lambda command, others: main(others))
             patch.setattr(os, "environ", dict(os.environ))
             patch.setattr(logging.root, "handlers", [])

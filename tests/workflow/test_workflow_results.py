@@ -9,7 +9,10 @@ import pytest
 import xarray as xr
 from house import ANALYSED, DRAWN, REPOSITORY
 
+from deadtokens.seal import ENDING
 from deadtokens.study.figures import FIGURES
+from deadtokens.study.inventory import files_of
+from deadtokens.study.plan import parts_of
 from deadtokens.trajectory.reader import open_run
 
 README = REPOSITORY / "README.md"
@@ -54,6 +57,16 @@ def test_both_pathways_of_every_update_sum_to_the_gradient(precision, finished):
     gradients = xr.open_dataset(folder / "steps-6" / "gradients.nc")
     assert gradients.pathway_differing.values.tolist() == [0] * 6
     assert gradients.pathway_share.sum("side").values == pytest.approx(np.ones((6, 3)))
+
+
+def test_the_plan_has_every_sealed_file_and_every_figure(finished):
+    study, results = finished.study(), finished.work / "results"
+    seals = [str(path.relative_to(results)) for path in results.rglob(f"*{ENDING}")]
+    figures = [path for path in results.glob("figures/*/*") if path.suffix in {".png", ".gif"}]
+    made = {seal.removesuffix(ENDING) for seal in seals}
+    made |= {str(path.relative_to(results)) for path in figures}
+    assert {file.path for file in files_of(study, study.experiments)} == made
+    assert [part.missing for part in parts_of(study, results).values()] == [[], []]
 
 
 def test_the_readme_s_ways_to_open_a_run_give_what_is_in_it(finished, monkeypatch):

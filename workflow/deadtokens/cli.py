@@ -45,7 +45,7 @@ COMMANDS = {
     "figure": Command("figures.draw", "draw a figure: PNG, PDF, and its numbers as CSV"),
     "animation": Command("figures.animation", "draw the drifting cloud as GIF"),
     "verify": Command("verify", "check that results are what was written"),
-    "size": Command("study.size", "predict the size of a study's records"),
+    "plan": Command("study.plan", "say what a study takes; refuse what the disk cannot hold"),
     "config": Command("study.document", "write schema and tables of the configuration"),
 }
 

@@ -21,10 +21,11 @@ from deadtokens.environment import (
 )
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
-from deadtokens.study.figures import ANIMATION, FIGURES, Scope
+from deadtokens.study.estimates import predicted_minutes
+from deadtokens.study.figures import ANIMATION, FIGURES
 from deadtokens.study.files import read_configuration
-from deadtokens.study.size import predicted_minutes
 from deadtokens.study.study import Study
+from deadtokens.study.wanted import derived_files, drawn_figures
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 ON_CLUSTER = workflow.resource_settings.cores is None
@@ -153,34 +154,19 @@ def all_segments():
     )
 
 
-# Where the derived files of each scope lie, and of how many of an experiment's members.
-FOLDERS = {
-    Scope.RUNS: ("results/runs/{run}/steps-{steps}", None),
-    Scope.FIRST_RUN: ("results/runs/{run}", 1),
-    Scope.FIRST_BENCHMARK: ("results/benchmarks/{run}", 1),
-    Scope.VOCABULARIES: ("results/vocabularies/{vocabulary}", None),
-}
-
-
-def files_of(source, members):
-    """Return the derived files of an experiment's members, if their records give the tensor."""
-    folder, number = FOLDERS[source.scope]
-    named = [
-        vars(member) | {"vocabulary": study.runs[member.run].vocabulary}
-        for member in members[:number]
-        if source.tensor in study.runs[member.run].record.readable
+def files_of(figure, experiment):
+    """Return the derived files that a figure of an experiment is drawn from."""
+    members = study.experiments[experiment].members
+    return [
+        f"results/{file}" for file in derived_files(study, FIGURES[figure], members)
     ]
-    paths = [f"{folder}/{source.file}".format(**names) for names in named]
-    return list(dict.fromkeys(paths))
 
 
 def figure_inputs(figure):
     """Return a function that gives the files which a figure of an experiment draws."""
 
     def paths(wildcards):
-        return files_of(
-            FIGURES[figure], study.experiments[wildcards.experiment].members
-        )
+        return files_of(figure, wildcards.experiment)
 
     return paths
 
@@ -235,8 +221,7 @@ def gpus_for(wildcards):
 
 def minutes_for(wildcards):
     """Return the time limit of a segment's training, where there are limits."""
-    run = study.runs[wildcards.run]
-    return predicted_minutes(run, study.vocabularies[run.vocabulary].size)
+    return predicted_minutes(study.runs[wildcards.run], study.tokens(wildcards.run))
 
 
 def all_cores(wildcards):
@@ -248,19 +233,16 @@ def all_figures():
     """Return the figures of every experiment, as PNG: those asked for that its record gives."""
     return [
         f"results/figures/{name}/{figure}.png"
-        for name, experiment in study.experiments.items()
-        for figure, source in FIGURES.items()
-        if experiment.draws(figure) and files_of(source, experiment.members)
+        for name in study.experiments
+        for figure in drawn_figures(study, name)
     ]
 
 
 def refuse_figures_without_record():
     """End in a sentence if an experiment names a figure for which no run of it has the record."""
     for name, experiment in study.experiments.items():
-        for figure, source in FIGURES.items():
-            if figure in (experiment.figures or ()) and not files_of(
-                source, experiment.members
-            ):
+        for figure in FIGURES:
+            if figure in (experiment.figures or ()) and not files_of(figure, name):
                 sys.exit(
                     f"The configuration is wrong.\nexperiments.{name}.figures: {figure!r} is drawn "
                     "from the gradients, which no run of the experiment records; add 'grad' to "

@@ -2,7 +2,7 @@
 
 REQUIRED INPUTS:
 
-    results/runs/{run}/steps-{steps}/: see FIGURES in deadtokens.study.figures, FOLDERS in common.smk
+    results/runs/{run}/steps-{steps}/: see FIGURES and FOLDERS in deadtokens.study
     results/runs/{run}/initial_softmax.nc
     results/vocabularies/{vocabulary}/census.nc
     results/benchmarks/{run}/storage.nc, tensors.nc

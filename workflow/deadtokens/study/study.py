@@ -165,6 +165,10 @@ class Study:
         experiments = self.experiments.values()
         return tuple(dict.fromkeys(one for experiment in experiments for one in experiment.members))
 
+    def tokens(self, run: str) -> int:
+        """Return the size of the vocabulary on which a run trains."""
+        return self.vocabularies[self.runs[run].vocabulary].size
+
     def segments(self, run: str, steps: int) -> range:
         """Return the numbers of the segments that hold the first `steps` updates of a run."""
         return range(steps // self.runs[run].record.segment)

@@ -56,6 +56,23 @@ def predicted_bytes(spec: RunSpec, tokens: int) -> int:
     return round(tensors + scalars + replayed + BYTES_PER_TOKEN * tokens)
 
 
+def checkpoint_bytes(spec: RunSpec, tokens: int) -> int:
+    """Return how large a checkpoint of a run will be: every weight with its two moments.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    tokens : int
+        Size of the vocabulary.
+    """
+    width, formats = spec.width, recorded_formats(REGIMES[spec.precision])
+    block = 12 * width**2 + 13 * width  # four layers of the attention, two of the MLP, two norms
+    rows = tokens * (1 if spec.tied else 2) + spec.context + 2
+    weights = rows * width + spec.layers * block
+    saved = ("grad", "exp_avg", "exp_avg_sq")  # a parameter has the format of its gradient
+    return weights * sum(BYTES[formats[name]] for name in saved)
+
+
 def _kept(spec: RunSpec, name: str, number_format: str, tokens: int) -> float:
     """Return how many bytes of a tensor are on disk for each recorded one."""
     like = KEPT["grad" if name in layout.PATHWAYS else name][number_format]

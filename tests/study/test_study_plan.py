@@ -1,0 +1,301 @@
+"""What a study takes is told before it starts, and refused where the disk has no room for it."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections import Counter, namedtuple
+from pathlib import Path
+
+import pytest
+from config_data import DEFAULT, with_experiment
+
+from deadtokens.backprop.backprop import MOST_LOGITS
+from deadtokens.cli import call
+from deadtokens.costs.storage import UPDATES
+from deadtokens.errors import UserError
+from deadtokens.run.spec import RunSpec
+from deadtokens.study import plan
+from deadtokens.study.estimates import (
+    ANALYSES,
+    BENCHMARK_UPDATES,
+    SLOW_CORE,
+    analysis_seconds,
+    training_seconds,
+)
+from deadtokens.study.figures import FIGURES, Scope
+from deadtokens.study.inventory import files_of
+from deadtokens.study.plan import parts_of
+from deadtokens.study.study import Study
+from deadtokens.training.size import checkpoint_bytes, predicted_bytes
+
+SHORT = DEFAULT["defaults"] | {"steps": 6, "record": {"segment": 2}}
+SHARED = DEFAULT | {
+    "defaults": SHORT,
+    "experiments": {
+        "regimes": {"vary": {"precision": ["pure-bf16", "fp32"]}, "seeds": [0, 1]},
+        "longer": {"set": {"steps": 10}, "seeds": [0], "figures": ["frozen"]},
+        "twice": {"vary": {"steps": [4, 6]}, "figures": []},
+    },
+}
+
+
+@pytest.fixture
+def study() -> Study:
+    return Study(SHARED)
+
+
+def counts(study: Study, *experiments: str) -> Counter:
+    """Return how many files of each stage some experiments have, and their updates."""
+    files = files_of(study, experiments)
+    found = Counter(file.stage for file in files)
+    return found | Counter(updates=sum(file.updates for file in files))
+
+
+def test_an_experiment_s_files_are_counted(study):
+    """Worked out by hand: a text job each for two corpora, tokenizer, stream and census."""
+    regimes = counts(study, "regimes")
+    each = {"scalars", "freezing", "sharpening", "drift", "audit", "attribution"}
+    each |= {"stillness", "gradients", "backprop"}
+    once = {"initial_softmax", "storage", "tensors"}
+    expected = {"text": 5, "training": 4 * 3 * 2, "updates": 4 * 6, "figures": len(FIGURES) + 1}
+    assert regimes == expected | dict.fromkeys(each, 4) | dict.fromkeys(once, 1)
+
+
+def test_only_what_is_drawn_is_measured(study):
+    """Five segments, each with its checkpoint; one figure."""
+    expected = {"text": 5, "training": 10, "updates": 10, "freezing": 1, "figures": 1}
+    assert counts(study, "longer") == expected
+    assert counts(study, "twice") == {"text": 5, "training": 6, "updates": 6}
+
+
+def test_an_animation_needs_the_drift_of_the_first_run_alone():
+    animated = {"vary": {"precision": ["pure-bf16", "fp32"]}, "figures": ["animation"]}
+    found = counts(Study(with_experiment(**animated)), "one")
+    assert (found["drift"], found["figures"], found["freezing"]) == (1, 1, 0)
+
+
+def test_what_experiments_share_is_counted_once(study):
+    """The defaults' run is in all three: of its 5 segments, 3, 5 and 3 are asked for."""
+    every = counts(study, *study.experiments)
+    assert every["updates"] == 4 * 6 + 10 - 6
+    assert every["training"] == 2 * (4 * 3 + 5 - 3)
+    assert every["freezing"] == 4 + 1  # another length is another file
+    assert every["text"] == 5
+
+
+def test_every_analysis_of_a_figure_has_its_cost():
+    sources = {source.file for source in FIGURES.values() if source.scope != Scope.VOCABULARIES}
+    assert {file.partition(".")[0] for file in sources} == set(ANALYSES)
+
+
+def put(results: Path, path: str, sealed: bool = True) -> None:
+    file = results / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    if sealed:
+        file.with_name(f"{file.name}.seal.json").touch()
+
+
+def test_what_is_there_with_its_seal_is_subtracted(study, tmp_path):
+    files = files_of(study, ["longer"])
+    first, second, third = (file for file in files if file.updates and file.path[-4] in "012")
+    put(tmp_path, first.path)
+    put(tmp_path, second.path, sealed=False)
+    Path(tmp_path, third.path + ".seal.json").touch()
+    (figure,) = (file for file in files if file.stage == "figures")
+    put(tmp_path, figure.path, sealed=False)
+    part = parts_of(study, tmp_path)["longer"]
+    assert part.present == [first, figure]
+    assert sum(file.updates for file in part.missing) == 8
+    assert part.seconds(["figures"]) == 0 < part.seconds(["text"])
+    whole = parts_of(study, tmp_path / "elsewhere")["longer"]
+    assert sum(file.bytes for file in whole.missing) == (
+        sum(file.bytes for file in part.missing) + first.bytes + figure.bytes
+    )
+
+
+@pytest.fixture
+def configuration(tmp_path, monkeypatch) -> list[str]:
+    """Return the arguments of a short study, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.json").write_text(json.dumps(SHARED))
+    return ["mine.json"]
+
+
+def test_a_disk_without_room_is_refused_in_a_sentence(configuration, study, monkeypatch):
+    needed = sum(file.bytes for file in files_of(study, study.experiments))
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(plan.shutil, "disk_usage", lambda folder: usage(needed - 1))
+    with pytest.raises(UserError) as caught:
+        call("plan", [*configuration, "--csv", "plan.csv"])
+    assert str(caught.value) == (
+        f"results: what is missing needs about {needed:,} bytes, and {needed - 1:,} are free on "
+        "its disk; plan fewer runs, record the gradients alone (record.tensors: [grad]), or take "
+        "another disk (snakemake --directory)"
+    )
+    assert Path("plan.csv").exists()
+    monkeypatch.setattr(plan.shutil, "disk_usage", lambda folder: usage(needed))
+    call("plan", configuration)
+
+
+def test_the_disk_is_that_of_the_results(configuration, monkeypatch):
+    asked, usage = [], namedtuple("usage", "free")
+    monkeypatch.setattr(plan.shutil, "disk_usage", lambda at: asked.append(at) or usage(10**15))
+    Path("there", "results").mkdir(parents=True)
+    for results in ["there/results", "there/none", "none/none"]:
+        call("plan", [*configuration, "--results", results])
+    assert asked == [Path("there/results").absolute(), Path("there").absolute(), Path.cwd()]
+
+
+def test_the_table_for_scripts_has_every_experiment_and_all_together(configuration, study):
+    call("plan", [*configuration, "--csv", "plan.csv"])
+    with open("plan.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert list(table[0]) == [
+        *("experiment", "run", "stage", "present", "updates", "segments", "bytes", "seconds")
+    ]
+    spec = RunSpec(record={"segment": 2}, vocabulary=next(iter(study.vocabularies)))
+    segment, tokens = predicted_bytes(spec, 4096), checkpoint_bytes(spec, 4096)
+    (row,) = (row for row in table if (row["experiment"], row["stage"]) == ("longer", "training"))
+    assert row == {
+        "experiment": "longer",
+        "run": spec.identity(),
+        "stage": "training",
+        "present": "False",
+        "updates": "10",
+        "segments": "5",
+        "bytes": str(5 * (segment + tokens)),
+        "seconds": str(round(5 * training_seconds(spec, 4096), 1)),
+    }
+    updates = Counter()
+    for row in table:
+        updates[row["experiment"]] += int(row["updates"])
+    assert updates == {"regimes": 24, "longer": 10, "twice": 6, "": 28}
+
+
+def test_people_are_told_the_same(configuration, study, caplog):
+    caplog.set_level("INFO")
+    call("plan", configuration)
+    lines = [" ".join(line.split()) for line in caplog.text.splitlines()]
+    (all_together,) = (line for line in lines if "all, shared runs once" in line)
+    assert " once 4 2 28 28 14 " in all_together
+    assert any("regimes 4 2 24 24 12 " in line for line in lines)
+    total = sum(file.seconds for file in files_of(study, study.experiments))
+    assert any(line.endswith(plan.duration(total)) for line in lines if "all stages" in line)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (99, "99 s"),
+        (100, "2 min"),
+        (5940, "99 min"),
+        (6000, "1.7 h"),
+        (4e6, "1,111.1 h"),
+    ],
+)
+def test_times_are_told_in_words(seconds, words):
+    assert plan.duration(seconds) == words
+
+
+# CPU seconds of commands on a core of `TYPICAL`, as benchmarks/README.md has them.
+FP32 = RunSpec(precision="fp32")
+SMALL = RunSpec(width=32, batch=8, context=32, record={"segment": 750})
+WIDE = RunSpec(record={"segment": 100})
+CRUCIBLE = RunSpec(batch=128, context=128, record={"segment": 16})
+REPLAYED = RunSpec(record={"tensors": ["grad"]})
+TRAINED = [
+    *[(RunSpec(), 4096, 30.9), (FP32, 4096, 33.1), (REPLAYED, 4096, 30.9)],
+    *[(SMALL, 1024, 11.0), (WIDE, 10_000, 17.5), (CRUCIBLE, 10_000, 30.0)],
+]
+RUNS = [
+    *[(RunSpec(), 4096, 500), (RunSpec(), 4096, 1500), (FP32, 4096, 1500)],
+    *[(SMALL, 1024, 1500), (WIDE, 10_000, 200), (REPLAYED, 4096, 500)],
+]
+MEASURED = {
+    "scalars": (1.53, 1.81, 2.58, 1.62, 1.47),
+    "freezing": (4.47, 7.45, 10.3, 4.06, 4.95, 7.31),
+    "sharpening": (3.57, 6.75, 9.53, 4.26, 2.49, 8.21),
+    "drift": (8.53, 12.1, 13.9, 7.22, 11.0, 9.79),
+    "audit": (6.56, 11.8, 16.3, 5.46, 6.10, 5.45),
+    "attribution": (8.64, 16.0, 20.4, 5.97, 8.07, 9.17),
+    "stillness": (7.06, 12.5, 15.7, 6.29, 8.04, 8.11),
+    "gradients": (13.6, 18.6, 18.8, 7.83, 23.4),
+    "backprop": (4.86, 7.20, 8.00, 3.28, 9.38),
+}
+BEGINNINGS = [(RunSpec(), 4096), (SMALL, 1024), (WIDE, 10_000)]
+MEASURED_AT_THE_BEGINNING = {
+    "initial_softmax": (13.4, 4.60, 28.3),
+    "storage": (12.1, 4.38),
+    "tensors": (12.2, 4.88),
+}
+
+
+@pytest.mark.parametrize("analysis", MEASURED)
+def test_the_time_of_an_analysis_is_that_measured(analysis):
+    for run, seconds in zip(RUNS, MEASURED[analysis], strict=False):
+        assert seconds / 1.8 < analysis_seconds(analysis, *run) < 1.8 * seconds
+
+
+@pytest.mark.parametrize("analysis", MEASURED_AT_THE_BEGINNING)
+def test_the_time_of_what_looks_at_the_beginning_is_that_measured(analysis):
+    assert BENCHMARK_UPDATES == UPDATES
+    updates = 0 if analysis == "initial_softmax" else UPDATES
+    for run, seconds in zip(BEGINNINGS, MEASURED_AT_THE_BEGINNING[analysis], strict=False):
+        assert seconds / 1.3 < analysis_seconds(analysis, *run, updates) < 1.3 * seconds
+
+
+@pytest.mark.parametrize(("spec", "tokens", "seconds"), TRAINED)
+def test_the_time_of_training_is_that_measured(spec, tokens, seconds):
+    assert seconds / 1.3 < training_seconds(spec, tokens) < 1.3 * seconds
+    assert training_seconds(spec, tokens, SLOW_CORE) > 4 * seconds
+
+
+def by_stage(quantity: str) -> dict[str, float]:
+    """Return a sum over the files of the default study, the analyses together."""
+    found = Counter()
+    for file in files_of(Study(DEFAULT), DEFAULT["experiments"]):
+        found["analyses" if file.stage in ANALYSES else file.stage] += getattr(file, quantity)
+    return found
+
+
+def test_the_time_of_the_default_study_is_that_measured():
+    analyses = sum(sum(seconds[1:3]) for seconds in MEASURED.values())
+    beginnings = sum(seconds[0] for seconds in MEASURED_AT_THE_BEGINNING.values())
+    assert by_stage("seconds") == pytest.approx(
+        {
+            "text": sum((0.2, 0.2, 2.7, 2.5, 1.4)),  # two corpora, tokenizer, stream, census
+            "training": 3 * (30.9 + 33.1),
+            "analyses": analyses + beginnings,
+            "figures": 81.5,
+        },
+        rel=0.25,
+    )
+
+
+def test_the_bytes_of_the_default_study_are_those_on_disk():
+    """Without what is named nowhere: seals, logs, a table beside a file."""
+    sizes = {"text": 8_009_410, "analyses": 48_534_066, "figures": 11_366_330}
+    sizes["training"] = 5_807_747_406 + 3 * (2_207_408 + 4_405_376)
+    assert by_stage("bytes") == pytest.approx(sizes, rel=0.25)
+
+
+def test_of_a_batch_that_is_cut_a_part_counts():
+    assert ANALYSES["backprop"].most_logits == MOST_LOGITS
+    whole, cut = (RunSpec(batch=batch, context=128) for batch in (10, 1000))
+    seconds = [analysis_seconds("backprop", spec, 10_000, 500) for spec in (whole, cut)]
+    assert seconds[0] < seconds[1] < 1.4 * seconds[0]
+    seconds = [analysis_seconds("gradients", spec, 10_000, 500) for spec in (whole, cut)]
+    assert seconds[1] > 50 * seconds[0]  # negative control: there no batch is cut
+
+
+def test_it_needs_no_more_than_snakemake_s_environment_has():
+    """The rules read a study without torch, numpy and the drawing."""
+    code = "import sys, deadtokens.study.plan as _; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(answer.stdout.split())
+    assert "deadtokens.study.estimates" in loaded
+    assert not {"torch", "numpy", "matplotlib"} & loaded

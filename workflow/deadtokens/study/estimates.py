@@ -1,0 +1,161 @@
+"""How long and how large what a study makes will be: formulas, with constants that were measured.
+
+Times are of a command, its imports included; benchmarks/README.md says how they were measured. On
+a typical core they hold to a factor of about two.
+"""
+
+import math
+from typing import NamedTuple
+
+from deadtokens.run import layout
+from deadtokens.run.spec import RunSpec
+
+TYPICAL = "an AMD EPYC of 2022 (Zen 4)"
+TYPICAL_CORE = 4e10  # operations a second
+SLOW_CORE = 5e9  # operations a second; an idle core of 2021 does four times as many
+START_MINUTES = 5  # of a job: the libraries from a shared disk, the text, the first update
+
+TRAINING_START = 3.0  # seconds
+UPDATE = 0.008  # seconds, besides its operations: what it calls, and recording
+CORPUS_SECONDS = 0.2
+TEXT_START = 1.0  # seconds
+TEXT_BYTE = 0.4e-6  # seconds: of a text that is encoded, or that a tokenizer is trained on
+FIGURE_SECONDS = 3.0
+
+FIGURE_BYTES = 420_000  # PNG, PDF and CSV
+ATTRIBUTION_BYTES = 190  # for each update and component
+DERIVED_BYTES = 100  # of any other analysis, for each token
+SCALAR_BYTES = 200  # and for each update
+VOCABULARY_BYTES = {"tokenizer.json": 70, "census.nc": 230}  # for each token
+STREAM_BYTES = 0.33  # for each byte of text
+
+
+class Cost(NamedTuple):
+    """What an analysis costs.
+
+    Attributes
+    ----------
+    start : float
+        Seconds, of any run.
+    value : float
+        Nanoseconds for each component of W at each update.
+    passes : float
+        Forward and backward passes of the training that take as long as its own.
+    checkpoint_passes : float
+        The same, for each checkpoint.
+    most_logits : float
+        Of a pass: a larger batch is cut.
+    """
+
+    start: float
+    value: float = 0
+    passes: float = 0
+    checkpoint_passes: float = 0
+    most_logits: float = math.inf
+
+
+REPLAY = 20  # nanoseconds for each such value, where what is read is replayed from the gradients
+BENCHMARK_UPDATES = 126  # the first ones of a run, of which storage and tensors are measured
+ANALYSES = {
+    "scalars": Cost(1.8),
+    "freezing": Cost(3.6, 12),
+    "sharpening": Cost(2.5, 10),
+    "drift": Cost(6.7, 16),
+    "audit": Cost(4.1, 22),
+    "attribution": Cost(4.5, 33),
+    "stillness": Cost(5.5, 20),
+    "gradients": Cost(6.1, 13, passes=115),
+    "backprop": Cost(2.8, passes=13, checkpoint_passes=21, most_logits=2**24),
+    "initial_softmax": Cost(3.0, passes=180),
+    "storage": Cost(3.2, 270),
+    "tensors": Cost(3.7, 280),
+}
+
+
+def operations(spec: RunSpec, tokens: int) -> int:
+    """Return the operations of an update, forward and backward.
+
+    Matrix products are nearly all of the work: each weight of the model takes part in 6 operations
+    a position (2 forward, 4 backward).
+
+    Parameters
+    ----------
+    spec : RunSpec
+    tokens : int
+        Size of the vocabulary.
+    """
+    blocks = spec.layers * 12 * spec.width**2
+    return 6 * (tokens * spec.width + blocks) * spec.batch * spec.context
+
+
+def predicted_minutes(spec: RunSpec, tokens: int) -> int:
+    """Return a time limit for the training of one segment, in minutes: what a slow core needs."""
+    return START_MINUTES + math.ceil(
+        operations(spec, tokens) * spec.record.segment / SLOW_CORE / 60
+    )
+
+
+def training_seconds(spec: RunSpec, tokens: int, core: float = TYPICAL_CORE) -> float:
+    """Return the CPU time of training and recording one segment.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    tokens : int
+        Size of the vocabulary.
+    core : float
+        Operations a second.
+    """
+    update = UPDATE + operations(spec, tokens) / TYPICAL_CORE
+    return TRAINING_START + spec.record.segment * update * TYPICAL_CORE / core
+
+
+def analysis_seconds(analysis: str, spec: RunSpec, tokens: int, updates: int) -> float:
+    """Return the CPU time of an analysis on a typical core.
+
+    Parameters
+    ----------
+    analysis : str
+        A key of `ANALYSES`.
+    spec : RunSpec
+    tokens : int
+        Size of the vocabulary.
+    updates : int
+        That it reads.
+    """
+    cost = ANALYSES[analysis]
+    replay = REPLAY if cost.value and layout.replayed(spec.record.tensors) else 0
+    recorded = 1e-9 * (cost.value + replay) * tokens * spec.width * updates
+    passes = cost.passes + cost.checkpoint_passes * (updates // spec.record.segment)
+    whole = min(1, cost.most_logits / (tokens * spec.batch * spec.context))
+    update = UPDATE + whole * operations(spec, tokens) / TYPICAL_CORE
+    return cost.start + recorded + passes * update
+
+
+def analysis_bytes(analysis: str, spec: RunSpec, tokens: int, updates: int) -> int:
+    """Return how large the files of an analysis will be, roughly: they are small beside a record.
+
+    The parameters are those of `analysis_seconds`.
+    """
+    if analysis == "attribution":
+        return ATTRIBUTION_BYTES * spec.width * updates
+    return DERIVED_BYTES * tokens + SCALAR_BYTES * updates
+
+
+def encoding_seconds(text: int) -> float:
+    """Return the CPU time in which a typical core takes `text` bytes into tokens."""
+    return TEXT_START + TEXT_BYTE * text
+
+
+def vocabulary_bytes(file: str, tokens: int, text: int) -> int:
+    """Return how large a file of a vocabulary will be.
+
+    Parameters
+    ----------
+    file : str
+    tokens : int
+        Size of the vocabulary.
+    text : int
+        Bytes of the training text.
+    """
+    return round(STREAM_BYTES * text) if file == "stream.nc" else VOCABULARY_BYTES[file] * tokens

@@ -1,0 +1,126 @@
+"""Every file that a study makes: its stage, and what it is expected to take."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from deadtokens.run import layout
+from deadtokens.study.estimates import (
+    ANALYSES,
+    BENCHMARK_UPDATES,
+    CORPUS_SECONDS,
+    FIGURE_BYTES,
+    FIGURE_SECONDS,
+    analysis_bytes,
+    analysis_seconds,
+    encoding_seconds,
+    training_seconds,
+    vocabulary_bytes,
+)
+from deadtokens.study.figures import ANIMATION, FIGURES, Scope, Source
+from deadtokens.study.study import Member, Study
+from deadtokens.study.wanted import derived_files, drawn_figures
+from deadtokens.training.size import checkpoint_bytes, predicted_bytes
+
+STAGES = ("text", "training", *ANALYSES, "figures")
+
+
+class File(NamedTuple):
+    """A file that a study makes.
+
+    Attributes
+    ----------
+    path : str
+        Below the folder of the results.
+    stage : str
+        One of `STAGES`.
+    bytes : int
+    seconds : float
+        CPU time in which a typical core makes it.
+    run : str
+        The run that it is of, '' if it is not of one.
+    updates : int
+        Updates that it records: of a segment; else 0.
+    """
+
+    path: str
+    stage: str
+    bytes: int
+    seconds: float
+    run: str = ""
+    updates: int = 0
+
+
+def files_of(study: Study, experiments: Iterable[str]) -> list[File]:
+    """Return what experiments need and draw, each file once, in the data's way."""
+    files = [
+        file
+        for name in experiments
+        for file in (
+            *_texts(study, study.experiments[name].members),
+            *_records(study, study.experiments[name].members),
+            *_analyses(study, name),
+            *_figures(study, name),
+        )
+    ]
+    once = {file.path: file for file in files}.values()
+    return sorted(once, key=lambda file: STAGES.index(file.stage))
+
+
+def _texts(study: Study, members: Sequence[Member]) -> Iterator[File]:
+    for name in dict.fromkeys(study.runs[member.run].vocabulary for member in members):
+        vocabulary = study.vocabularies[name]
+        trained_on = sum(study.corpora[corpus].size for corpus in vocabulary.tokenizer_corpora)
+        text = study.corpora[vocabulary.training_corpus].size
+        for corpus in (*vocabulary.tokenizer_corpora, vocabulary.training_corpus):
+            size = study.corpora[corpus].size
+            yield File(f"corpora/{corpus}/text.txt", "text", size, CORPUS_SECONDS)
+        encoded = {"tokenizer.json": trained_on, "stream.nc": text, "census.nc": 0}
+        for file, length in encoded.items():
+            size = vocabulary_bytes(file, vocabulary.size, text)
+            path = f"vocabularies/{name}/{file}"
+            yield File(path, "text", size, encoding_seconds(length))
+
+
+def _records(study: Study, members: Sequence[Member]) -> Iterator[File]:
+    """Yield the segments of runs, and the checkpoints that are made with them."""
+    for member in members:
+        run, spec, tokens = member.run, study.runs[member.run], study.tokens(member.run)
+        size, state = predicted_bytes(spec, tokens), checkpoint_bytes(spec, tokens)
+        seconds, updates = training_seconds(spec, tokens), spec.record.segment
+        for number in study.segments(run, member.steps):
+            segment = f"runs/{run}/trajectory/{layout.segment_name(number)}"
+            checkpoint = f"runs/{run}/checkpoints/checkpoint-{number:03d}.safetensors"
+            yield File(segment, "training", size, seconds, run, updates)
+            yield File(checkpoint, "training", state, 0.0, run)
+
+
+def _analyses(study: Study, experiment: str) -> Iterator[File]:
+    """Yield the derived files of runs that the experiment's figures are drawn from."""
+    for source, members in _sources(study, experiment):
+        stage = source.file.partition(".")[0]
+        for path, member in derived_files(study, source, members).items():
+            spec = study.runs[member.run]
+            updates = {
+                Scope.RUNS: member.steps,
+                Scope.FIRST_RUN: 0,
+                Scope.FIRST_BENCHMARK: min(BENCHMARK_UPDATES, spec.record.segment),
+            }[source.scope]
+            sizes = stage, spec, study.tokens(member.run), updates
+            yield File(path, stage, analysis_bytes(*sizes), analysis_seconds(*sizes), member.run)
+
+
+def _sources(study: Study, experiment: str) -> Iterator[tuple[Source, Sequence[Member]]]:
+    members = study.experiments[experiment].members
+    for figure in drawn_figures(study, experiment):
+        if FIGURES[figure].scope is not Scope.VOCABULARIES:
+            yield FIGURES[figure], members
+    if study.experiments[experiment].draws(ANIMATION):
+        yield FIGURES["path"], members[:1]
+
+
+def _figures(study: Study, experiment: str) -> Iterator[File]:
+    names = [f"{figure}.png" for figure in drawn_figures(study, experiment)]
+    if study.experiments[experiment].draws(ANIMATION):
+        names.append("drift.gif")
+    for name in names:
+        yield File(f"figures/{experiment}/{name}", "figures", FIGURE_BYTES, FIGURE_SECONDS)

@@ -1,0 +1,256 @@
+"""Say what a study takes before it starts: runs, updates, bytes, CPU time by stage.
+
+Refuses what the disk has no room for.
+"""
+
+import csv
+import logging
+import os
+import shutil
+from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from deadtokens.errors import UserError
+from deadtokens.files import complete_or_absent, folder_of
+from deadtokens.run.spec import RunSpec
+from deadtokens.seal import seal_path
+from deadtokens.study.estimates import ANALYSES, SLOW_CORE, TYPICAL, training_seconds
+from deadtokens.study.files import read_configuration
+from deadtokens.study.inventory import STAGES, File, files_of
+from deadtokens.study.study import Study
+
+FIRST = ("experiment", "runs", "seeds", "updates", "to train", "segments", "records")
+TIMES = {"training": ["training"], "analyses": list(ANALYSES), "text, figures": ["text", "figures"]}
+
+log = logging.getLogger(__name__)
+
+
+class Row(NamedTuple):
+    """A row of the table for scripts: files of an experiment, of one run and one stage.
+
+    Attributes
+    ----------
+    experiment : str
+        '' stands for all of them together: these rows have once what experiments share.
+    run : str
+        '' if the files are not of one run.
+    stage : str
+    present : bool
+        Whether these files are there already.
+    updates, segments, bytes : int
+        Sums over the files.
+    seconds : float
+        CPU time in which a typical core makes them.
+    """
+
+    experiment: str
+    run: str
+    stage: str
+    present: bool
+    updates: int
+    segments: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """What an experiment, or all of them together, needs and draws.
+
+    Attributes
+    ----------
+    runs : dict of str to RunSpec
+    present, missing : list of File
+        What is in the results already, and what is to be made.
+    """
+
+    runs: Mapping[str, RunSpec]
+    present: Sequence[File]
+    missing: Sequence[File]
+
+    @property
+    def files(self) -> list[File]:
+        """All files."""
+        return [*self.present, *self.missing]
+
+    def seconds(self, stages: Iterable[str]) -> float:
+        """Return the CPU time of what is to be made in some stages."""
+        return sum(file.seconds for file in self.missing if file.stage in stages)
+
+
+def parts_of(study: Study, results: Path) -> dict[str, Part]:
+    """Return what each experiment makes, and under '' what all of them make together."""
+    experiments = {name: [name] for name in study.experiments} | {"": list(study.experiments)}
+    return {name: _part(study, names, results) for name, names in experiments.items()}
+
+
+def _part(study: Study, experiments: Sequence[str], results: Path) -> Part:
+    split: dict[bool, list[File]] = {True: [], False: []}
+    for file in files_of(study, experiments):
+        split[_is_present(file, results)].append(file)
+    names = [member.run for name in experiments for member in study.experiments[name].members]
+    return Part({name: study.runs[name] for name in names}, split[True], split[False])
+
+
+def _is_present(file: File, results: Path) -> bool:
+    """Return whether a file is there, with its seal; a figure has none."""
+    path = results / file.path
+    # os.path: what cannot be looked at is not there, and Snakemake says why.
+    return os.path.exists(path) and (file.stage == "figures" or os.path.exists(seal_path(path)))
+
+
+def sizes(study: Study) -> Iterator[tuple[str, int, int]]:
+    """Yield each run, its number of segments, and the bytes of one segment."""
+    files = files_of(study, study.experiments)
+    segments = Counter((file.run, file.bytes) for file in files if file.updates)
+    for (run, size), number in segments.items():
+        yield run, number, size
+
+
+def rows(parts: Mapping[str, Part]) -> Iterator[Row]:
+    """Yield the table for scripts."""
+    for experiment, part in parts.items():
+        for present, files in ((True, part.present), (False, part.missing)):
+            groups: dict[tuple[str, str], list[File]] = {}
+            for file in files:
+                groups.setdefault((file.run, file.stage), []).append(file)
+            for (run, stage), group in groups.items():
+                yield Row(experiment, run, stage, present, *_sums(group))
+
+
+def _sums(files: Sequence[File]) -> tuple[int, int, int, float]:
+    """Return updates, segments, bytes and seconds."""
+    return (
+        sum(file.updates for file in files),
+        sum(file.updates > 0 for file in files),
+        sum(file.bytes for file in files),
+        round(sum(file.seconds for file in files), 1),
+    )
+
+
+def report(study: Study, parts: Mapping[str, Part]) -> Iterator[str]:
+    """Yield the lines for people."""
+    whole = parts[""]
+    for run, segments, size in sizes(study):
+        yield f"{run}: {segments} segments of {size / 1e6:,.0f} MB, {segments * size / 1e9:.2f} GB"
+    yield f"all records: {_size(file for file in whole.files if file.updates)}\n"
+    yield from _aligned((*FIRST, *TIMES), (_experiment(*part) for part in parts.items()))
+    yield ""
+    yield from _aligned(("stage", "files", "bytes", "CPU time"), _stages(whole))
+    slow = sum(
+        training_seconds(whole.runs[file.run], study.tokens(file.run), SLOW_CORE)
+        for file in whole.missing
+        if file.updates
+    )
+    yield (
+        "\nTimes are CPU time of what is still to be made, on one core of "
+        f"{TYPICAL}, to a factor of about two. On a slow core ({SLOW_CORE / 1e9:.0f} billion "
+        f"operations a second) the training takes {duration(slow)}. A GPU is not considered."
+    )
+
+
+def _experiment(name: str, part: Part) -> list[str]:
+    segments = [file for file in part.files if file.updates]
+    to_train = sum(file.updates for file in part.missing)
+    return [
+        name or "all, shared runs once",
+        f"{len(part.runs)}",
+        f"{len({spec.seed for spec in part.runs.values()})}",
+        f"{sum(file.updates for file in segments):,}",
+        f"{to_train:,}",
+        f"{len(segments):,}",
+        _size(segments),
+        *(duration(part.seconds(stages)) for stages in TIMES.values()),
+    ]
+
+
+def _stages(part: Part) -> Iterator[list[str]]:
+    for stages in (*([stage] for stage in STAGES), STAGES):
+        made = [file for file in part.files if file.stage in stages]
+        name = stages[0] if len(stages) == 1 else "all stages"
+        yield [name, f"{len(made):,}", _size(made), duration(part.seconds(stages))]
+
+
+def _size(files: Iterable[File]) -> str:
+    size = sum(file.bytes for file in files)
+    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, to about a hundredth of it."""
+    minutes, hours = seconds / 60, seconds / 3600
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 100 else f"{hours:,.1f} h"
+
+
+def _aligned(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table, the first column to the left, the others to the right."""
+    table = [heads, *lines]
+    first, *others = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for name, *cells in table:
+        aligned = (cell.rjust(width) for cell, width in zip(cells, others, strict=True))
+        yield "  ".join([name.ljust(first), *aligned])
+
+
+def ensure_room(part: Part, results: Path) -> None:
+    """Log what is on the disk at the same time, and refuse what it has no room for.
+
+    A file that is being written lies under a temporary name and gets its own when it is whole, and
+    no record is removed: the peak is the end.
+
+    Raises
+    ------
+    UserError
+        If what is missing needs more than is free.
+    """
+    needed = sum(file.bytes for file in part.missing)
+    free = shutil.disk_usage(folder_of(results / "runs")).free
+    log.info(
+        f"On disk at the peak, which is the end: {_size(part.files)}; of these "
+        f"{_size(part.missing)} are still to be written, and {free / 1e9:,.2f} GB are free."
+    )
+    if needed > free:
+        raise UserError(
+            f"{results}: what is missing needs about {needed:,} bytes, and {free:,} are free on "
+            "its disk; plan fewer runs, record the gradients alone (record.tensors: [grad]), or "
+            "take another disk (snakemake --directory)"
+        )
+
+
+def write_csv(path: Path, parts: Mapping[str, Part]) -> None:
+    """Write the table for scripts."""
+    with complete_or_absent(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Row._fields)
+        writer.writerows(rows(parts))
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument(
+        "configuration", type=Path, nargs="+", help="config/config.yaml and overlays, in order"
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        default=Path("results"),
+        help="where the results are or will be (default: results): what is there is not made anew",
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers there too")
+
+
+def main(options: Namespace) -> None:
+    """Run the command ``plan``."""
+    study = Study(read_configuration(options.configuration))
+    parts = parts_of(study, options.results)
+    for line in report(study, parts):
+        log.info(line)
+    if options.csv is not None:
+        write_csv(options.csv, parts)
+    ensure_room(parts[""], options.results)
