@@ -21,7 +21,12 @@ from deadtokens.environment import (
 )
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
-from deadtokens.study.figures import ANIMATION, FIGURES, Scope
+from deadtokens.study.figures import (
+    ANIMATION,
+    FIGURES,
+    OUTCOME_SOURCES,
+    Scope,
+)
 from deadtokens.study.files import read_configuration
 from deadtokens.study.size import predicted_minutes
 from deadtokens.study.study import Study
@@ -159,15 +164,21 @@ FOLDERS = {
     Scope.FIRST_RUN: ("results/runs/{run}", 1),
     Scope.FIRST_BENCHMARK: ("results/benchmarks/{run}", 1),
     Scope.VOCABULARIES: ("results/vocabularies/{vocabulary}", None),
+    Scope.EXPERIMENT: ("results/experiments/{experiment}", 1),
 }
 
 
-def files_of(source, members):
-    """Return the derived files of an experiment's members, if their records give the tensor."""
+def files_of(source, experiment):
+    """Return the derived files of an experiment's runs whose records give the tensor."""
     folder, number = FOLDERS[source.scope]
+    members = study.experiments[experiment].members[:number]
     named = [
-        vars(member) | {"vocabulary": study.runs[member.run].vocabulary}
-        for member in members[:number]
+        vars(member)
+        | {
+            "vocabulary": study.runs[member.run].vocabulary,
+            "experiment": experiment,
+        }
+        for member in members
         if source.tensor in study.runs[member.run].record.readable
     ]
     paths = [f"{folder}/{source.file}".format(**names) for names in named]
@@ -176,13 +187,16 @@ def files_of(source, members):
 
 def figure_inputs(figure):
     """Return a function that gives the files which a figure of an experiment draws."""
+    return lambda wildcards: files_of(FIGURES[figure], wildcards.experiment)
 
-    def paths(wildcards):
-        return files_of(
-            FIGURES[figure], study.experiments[wildcards.experiment].members
-        )
 
-    return paths
+def outcome_inputs(wildcards):
+    """Return the files of all runs of an experiment that say what the runs come to."""
+    return [
+        file
+        for source in OUTCOME_SOURCES
+        for file in files_of(source, wildcards.experiment)
+    ]
 
 
 def first_drift(wildcards):
@@ -250,7 +264,17 @@ def all_figures():
         f"results/figures/{name}/{figure}.png"
         for name, experiment in study.experiments.items()
         for figure, source in FIGURES.items()
-        if experiment.draws(figure) and files_of(source, experiment.members)
+        if experiment.draws(figure) and files_of(source, name)
+    ]
+
+
+def all_outcomes():
+    """Return the outcomes of every experiment whose effects are drawn."""
+    return [
+        f"results/experiments/{name}/{file}"
+        for name, experiment in study.experiments.items()
+        if experiment.draws("effects")
+        for file in ("outcomes.nc", "outcomes.csv", "effects.csv")
     ]
 
 
@@ -258,9 +282,7 @@ def refuse_figures_without_record():
     """End in a sentence if an experiment names a figure for which no run of it has the record."""
     for name, experiment in study.experiments.items():
         for figure, source in FIGURES.items():
-            if figure in (experiment.figures or ()) and not files_of(
-                source, experiment.members
-            ):
+            if figure in (experiment.figures or ()) and not files_of(source, name):
                 sys.exit(
                     f"The configuration is wrong.\nexperiments.{name}.figures: {figure!r} is drawn "
                     "from the gradients, which no run of the experiment records; add 'grad' to "

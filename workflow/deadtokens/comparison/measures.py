@@ -142,7 +142,7 @@ OUTCOMES = {
     "last_motion": Outcome(
         _FREEZING,
         _last_motion,
-        "median over the dead tokens of the last update that moved them, unsettled ones later",
+        "median over the dead tokens of the last update that moved them, later for unsettled ones",
         undefined="half of the dead tokens or more had not settled when the record ended",
     ),
     "settled": Outcome(
@@ -153,7 +153,7 @@ OUTCOMES = {
     "unsettled": Outcome(
         _FREEZING,
         lambda freezing: float(np.sum(_of_dead("unsettled", freezing))),
-        "dead tokens that had not (their last motion is censored)",
+        "dead tokens that had not settled when the record ended: their last motion is censored",
     ),
     "half_frozen": Outcome(
         _FREEZING,
@@ -175,7 +175,7 @@ OUTCOMES = {
     "thaws": Outcome(
         _FREEZING,
         lambda freezing: float(np.mean(_of_dead("thaws", freezing))),
-        "how often that happened, per dead token",
+        "how often a dead token moved again after an update had left it frozen, mean over them",
     ),
     **{
         f"cause_{name.replace(' ', '_')}": Outcome(
