@@ -141,6 +141,15 @@ def test_nested_settings_and_missing_ones_are_told_apart(tmp_path):
     assert found.group.values.tolist() == ["tensors W + grad, clip null", "tensors W, clip 1.0"]
 
 
+def test_a_setting_that_a_spec_leaves_out_is_the_package_s_default(tmp_path):
+    runs = [({"run": "a", "tied": False}, planted(0.25)), ({"run": "b"}, planted(1.0))]
+    found = compare(experiment(tmp_path, runs))
+    assert found.setting.values.ravel().tolist() == ["false", "true"]
+    assert found.contrast.values.tolist() == ["tied false against true"]
+    assert found["mean"].sel(outcome="frozen").values.tolist() == [-0.75]
+    assert found.seed.values.tolist() == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [

@@ -10,7 +10,7 @@ _BOOTSTRAP = f"{LEVEL:.0%} percentile interval of the mean, the pairs drawn anew
 
 # Name: axes, long name, unit.
 OF_RUNS = {
-    "seed": (("run",), "seed of the run; -1: not said", "1"),
+    "seed": (("run",), "seed of the run", "1"),
     "label": (("run",), "what tells the run from the others"),
     "group": (("run",), "what tells the run from the others, the seed left aside"),
     "setting": (("run", "key"), "value of a varied key, as it is written"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from deadtokens.comparison.defaults import DEFAULT_SETTINGS
 from deadtokens.comparison.measures import FILES, OUTCOMES, measure
 from deadtokens.comparison.settings import SEED, flat, named, varying, written
 from deadtokens.errors import UserError
@@ -27,7 +28,8 @@ class Member:
     run : str
         Its identity.
     spec : dict
-        Its settings by flat key, ``steps`` among them.
+        Its settings by flat key, ``steps`` among them; one that its file lacks is the package's
+        default, as keys that came later are left out where they change nothing.
     found : dict of str to (float, str)
         Outcomes that its files say: numbers, and why there is none.
     """
@@ -76,11 +78,6 @@ class Experiment:
         return np.array([[one.outcome(name)[0] for name in OUTCOMES] for one in self.members])
 
 
-def seed_of(member: Member) -> int:
-    """Return the seed of a run, -1 if it does not say."""
-    return int(member.spec.get(SEED, -1))
-
-
 def read_experiment(paths: Sequence[Path]) -> Experiment:
     """Read derived files of the runs of an experiment, each file as it is measured and forgotten.
 
@@ -99,7 +96,8 @@ def read_experiment(paths: Sequence[Path]) -> Experiment:
     for path in paths:
         data = _open(path)
         member = data.attrs["run"], _steps(path, data)
-        specs[member] = flat(content_of(path, data.attrs["spec"])) | {STEPS: member[1]}
+        said = flat(content_of(path, data.attrs["spec"]))
+        specs[member] = said | DEFAULT_SETTINGS | said | {STEPS: member[1]}  # in its order
         known = found.setdefault(member, {})
         outcomes = _measure(path, data)
         if known.keys() & outcomes.keys():

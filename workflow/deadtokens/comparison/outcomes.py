@@ -16,7 +16,7 @@ from deadtokens.arguments import add_output
 from deadtokens.comparison.effects import Design, differences, summarize
 from deadtokens.comparison.labels import COORDINATES, OF_CONTRASTS, OF_RUNS, VARIABLES
 from deadtokens.comparison.measures import OUTCOMES, PRIMARY
-from deadtokens.comparison.members import Experiment, read_experiment, seed_of
+from deadtokens.comparison.members import Experiment, read_experiment
 from deadtokens.comparison.settings import SEED, named
 from deadtokens.comparison.tables import SUMMARY, effects_table, outcomes_table
 from deadtokens.files import complete_or_absent
@@ -48,7 +48,7 @@ def _inference(seeds: int) -> str:
 
 def _of_runs(experiment: Experiment) -> dict[str, object]:
     members = experiment.members
-    seeds = {member.spec.get(SEED) for member in members}
+    seeds = {member.spec[SEED] for member in members}
     groups = [experiment.group(member) for member in members]
     labels = [
         f"{group}, {named(SEED, member.spec)}" if len(seeds) > 1 else group
@@ -59,7 +59,7 @@ def _of_runs(experiment: Experiment) -> dict[str, object]:
         "run": experiment.names(),
         "outcome": list(OUTCOMES),
         "key": _texts(experiment.keys),
-        "seed": [seed_of(member) for member in members],
+        "seed": [member.spec[SEED] for member in members],
         "label": labels,
         "group": groups,
         "setting": _texts(settings).reshape(len(members), len(experiment.keys)),
@@ -72,7 +72,7 @@ def _of_runs(experiment: Experiment) -> dict[str, object]:
 
 def _of_contrasts(experiment: Experiment) -> dict[str, object]:
     settings = [experiment.setting(member) for member in experiment.members]
-    seeds = [seed_of(member) for member in experiment.members]
+    seeds = [member.spec[SEED] for member in experiment.members]
     found = Design(experiment.keys, settings).contrasts()
     pairs = sorted(set(seeds))
     shape = len(found), len(pairs), len(OUTCOMES)
