@@ -137,7 +137,7 @@ def _say_what(part: SubFigure, left: Axes, right: Axes, row: pd.Series) -> None:
     part.suptitle(style.as_drawn(title, TITLE_WIDTH), x=0.01, ha="left", **look)
     unit = "" if row["unit"] == "1" else f" [{style.as_drawn(row['unit'])}]"
     left.set_xlabel(f"every run{unit}")
-    right.set_xlabel(f"difference within a seed{unit}")
+    right.set_xlabel(f"difference{unit}")
 
 
 class _Names(NamedTuple):
