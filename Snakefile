@@ -1,7 +1,7 @@
 """How dead tokens drift and freeze: the table of contents of the workflow.
 
 The data's way: corpus -> vocabulary and census -> trained and recorded runs -> freezing, drift, accounting,
-gradients -> figures.
+gradients -> comparison -> figures.
 Each step is a file in workflow/rules; what it computes is in the package workflow/deadtokens.
 """
 
@@ -19,6 +19,7 @@ include: "workflow/rules/drift.smk"
 include: "workflow/rules/accounting.smk"
 include: "workflow/rules/gradients.smk"
 include: "workflow/rules/costs.smk"
+include: "workflow/rules/comparison.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -26,10 +27,11 @@ report: "workflow/report/workflow.rst"
 
 
 rule all:
-    """Every record, every figure."""
+    """Every record, every comparison, every figure."""
     default_target: True
     input:
         all_segments(),
+        all_outcomes(),
         all_figures(),
         all_animations(),
     localrule: True

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from figures.drift_data import drift, ended
 from figures.figure_data import (
     attribution,
     census,
+    compared,
     diverged,
     flow,
     freezing,
     freezing_in_depth,
     moving,
+    outcomes,
     read_table,
     scalars,
     sharpening,
@@ -32,7 +35,7 @@ from deadtokens.figures import style
 from deadtokens.study.figures import FIGURES
 
 NAMES = [name for name in FIGURES if name != "audit"]  # that one reads JSON
-WITHOUT_RUNS = ("census", "storage", "tensors", "initial_softmax")
+WITHOUT_RUNS = ("effects", "census", "storage", "tensors", "initial_softmax")
 DRIFT = ("path", "scree", "directions", "dependence", "bulk")
 GRADIENTS = ("firststep", "pathways", "second_moment", "prediction")
 IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
@@ -41,7 +44,9 @@ HOSTILE = ["$\\frac{", "=cmd()", "<script>", "_", "ก"]
 
 
 def datasets(name: str) -> list[xr.Dataset]:
-    """Return two runs of hostile settings, one diverged; a vocabulary; or a measurement."""
+    """Return two runs of hostile settings, one diverged; or a vocabulary, costs, outcomes."""
+    if name == "effects":
+        return [outcomes({("$\\frac{", 0): 1 / 3, ("=cmd()", 0): 0.1, ("=cmd()", 1): 0.7})]
     if name == "census":
         return [census([("a", "=cmd()", 5, ""), ("b", "<script>", 0, "$\\frac{")], "input-0")]
     if name == "storage":
@@ -168,6 +173,20 @@ def drifts() -> Sequence[xr.Dataset]:
     ]
 
 
+def squares() -> xr.Dataset:
+    """Return outcomes of three settings that are varied over a full grid, with two seeds."""
+    grid = product(("pure-bf16", "fp32"), (0.001, 0.0003), (0.0, 0.1))
+    settings = [{"precision": one, "lr": lr, "weight_decay": decay} for one, lr, decay in grid]
+    values = np.random.default_rng(0).random((len(settings), 2))
+    return compared(
+        [
+            (setting | {"seed": seed}, values[place, seed])
+            for place, setting in enumerate(settings)
+            for seed in range(2)
+        ]
+    )
+
+
 LONG_NAME = "precision-fp32_lr-0.0003_" + "x" * 60
 COSTS = [[2e5, 5e5, 3e5, 9.5e5], [1e-3, 4e-3, 3e-3, 2e-3], [1e9, 4e9, 4e9, 4e9], [0, 0, 7e6, 0]]
 
@@ -196,6 +215,12 @@ CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
         for name in GRADIENTS
         for number in (1, 5)
     },
+    ("effects", "one seed"): lambda: [outcomes({(name, 0): 0.1 for name in HOSTILE})],
+    ("effects", "one run"): lambda: [outcomes({("a", 0): np.nan})],
+    ("effects", "ten seeds"): lambda: [
+        outcomes({(name, seed): 1e-5 * seed + 2 for name in style.REGIMES for seed in range(10)})
+    ],
+    ("effects", "squares"): lambda: [squares()],
     ("storage", "digits"): lambda: [
         storage(np.geomspace(1e-4, 3e6, 24).reshape(3, 2, 4), run=LONG_NAME)
     ],

@@ -1,7 +1,7 @@
 """Small datasets of the forms that the figures read, and ways to look at what was drawn."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from deadtokens.comparison.measures import OUTCOMES
+from deadtokens.comparison.members import Experiment, Member
+from deadtokens.comparison.outcomes import compare
+from deadtokens.comparison.settings import varying
 from deadtokens.figures.style import look
 from deadtokens.stillness.causes import CAUSES
 
@@ -176,6 +180,21 @@ def storage(costs: np.ndarray, run: str = "a") -> xr.Dataset:
         coords={"writer": ["segment", "stepwise"], "tensor": names},
         attrs={"run": run, "updates": 7, "measured_on": "A (R) CPU", "measured_cores": 3},
     )
+
+
+def compared(runs: Sequence[tuple[dict, float]]) -> xr.Dataset:
+    """Return the outcomes of runs, each with its settings and one number for all outcomes."""
+    members = tuple(
+        Member(f"r{place}", settings, dict.fromkeys(OUTCOMES, (value, "")))
+        for place, (settings, value) in enumerate(runs)
+    )
+    keys = varying([settings for settings, _ in runs])
+    return compare(Experiment(members, tuple(key for key in keys if key != "seed")))
+
+
+def outcomes(values: Mapping[tuple[str, int], float]) -> xr.Dataset:
+    """Return the outcomes of runs that differ in a note and the seed."""
+    return compared([({"note": note, "seed": seed}, one) for (note, seed), one in values.items()])
 
 
 def flow(blocks: int = 2, run: str = "a", **settings: object) -> xr.Dataset:

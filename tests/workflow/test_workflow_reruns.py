@@ -9,7 +9,7 @@ import time
 from importlib import import_module
 
 import pytest
-from house import ANALYSED, DRAWN, TINY
+from house import ANALYSED, COMPARED, DRAWN, TINY
 
 from deadtokens.seal import ENDING, seal
 from deadtokens.study.figures import FIGURES
@@ -43,13 +43,15 @@ def test_an_edit_reruns_what_follows_from_it(house):
     assert house.would_run() == {
         "measure_freezing": 2,
         "compute_attribution": 2,
-        **{f"draw_{figure}": 1 for figure in ("path", *OF_FREEZING, "shares", "ages")},
+        **COMPARED,
+        **{f"draw_{figure}": 1 for figure in ("path", *OF_FREEZING, "shares", "ages", "effects")},
     }
     rule = "W.mul_(1 - lr * hyper.weight_decay)"
     house.edit(f"{package}/run/update.py", rule, rule.replace("decay)", "decay * 2)"))
     assert house.would_run() == {
         "train_segment": 4,
         **ANALYSED,
+        **COMPARED,
         "measure_storage": 1,
         "measure_tensors": 1,
         **{job: 1 for job in DRAWN if job not in {"draw_census", "draw_initial_softmax"}},
@@ -95,10 +97,12 @@ def test_comments_touches_and_a_copy_elsewhere_rerun_nothing(finished, tmp_path)
 # Sealed anew one after the other, the later ones behind the earlier: what then reruns.
 RERUN_OF = {
     ("steps-6/freezing.nc", "steps-6/audit.json"): {
-        **{f"draw_{figure}": 1 for figure in (*OF_FREEZING, "audit")},
+        **COMPARED,
+        **{f"draw_{figure}": 1 for figure in (*OF_FREEZING, "audit", "effects")},
     },
     ("trajectory/segment-001.nc",): {
         **dict.fromkeys(ANALYSED.keys() - {"run_backprop"}, 1),
+        **COMPARED,
         **{
             job: 1
             for job in DRAWN
@@ -108,6 +112,7 @@ RERUN_OF = {
     ("checkpoints/checkpoint-000.safetensors",): {
         "train_segment": 1,
         **dict.fromkeys(ANALYSED, 1),
+        **COMPARED,
         **{job: 1 for job in DRAWN if job not in NOT_BY_SEGMENTS_OF_THE_SECOND},
     },
 }
@@ -130,7 +135,7 @@ def test_a_renamed_experiment_trains_nothing(finished):
     renamed["experiments"] = {"other": TINY["experiments"]["regimes"]}
     renamed["vocabularies"] = {"little": TINY["vocabularies"]["small"]}
     renamed["defaults"] = TINY["defaults"] | {"vocabulary": "little"}
-    assert finished.would_run(config=renamed) == DRAWN
+    assert finished.would_run(config=renamed) == COMPARED | DRAWN
 
 
 def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finished):
@@ -149,6 +154,7 @@ def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finish
         for figure in (*FIGURES, "animation")
     }
     assert (jobs["measure_freezing"], jobs["run_audit"], jobs["run_backprop"]) == (2, 1, 2)
+    assert jobs["compute_outcomes"] == 2  # where the effects are drawn
 
 
 def in_the_model(house):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
-from house import ANALYSED, DRAWN, REPOSITORY
+from house import ANALYSED, COMPARED, DRAWN, REPOSITORY
 
 from deadtokens.seal import ENDING
 from deadtokens.study.figures import FIGURES
@@ -156,6 +156,27 @@ def test_the_census_is_one_of_the_text(finished):
     assert [int(row["count"]) for row in rows] == census["count"].values.tolist()
 
 
+def test_the_runs_are_compared_with_each_other(finished):
+    folder = finished.work / "results" / "experiments" / "regimes"
+    outcomes = xr.open_dataset(folder / "outcomes.nc")
+    assert outcomes.setting.sel(key="precision").values.tolist() == ["pure-bf16", "fp32"]
+    assert outcomes.attrs["inference"] == "one seed: no interval"
+    assert not np.isnan(outcomes.value.sel(outcome=["frozen", "path_length", "loss"])).any()
+    for run, precision in zip(outcomes.run.values, ("pure-bf16", "fp32"), strict=True):
+        path = finished.run(precision) / "steps-6" / "freezing.nc"
+        assert run == finished.run(precision).name
+        frozen = xr.open_dataset(path).frozen_fraction.sel(population="dead")
+        assert outcomes.value.sel(run=run, outcome="frozen") == frozen[-1]  # a tenth of six
+    with (folder / "effects.csv").open(newline="", encoding="utf-8") as file:
+        effects = {row["outcome"]: row for row in csv.DictReader(file)}
+    loss = outcomes.value.sel(outcome="loss").values
+    assert float(effects["loss"]["mean"]) == loss[1] - loss[0]
+    assert effects["loss"]["low"] == ""
+    assert effects["loss"]["note"] == "one seed: no interval"
+    with (folder / "outcomes.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == outcomes.value.size
+
+
 def test_figures_are_drawn_and_named(finished, printed):
     for figure in FIGURES:
         stem = finished.work / "results" / "figures" / "regimes" / figure
@@ -178,7 +199,7 @@ def test_training_says_how_it_goes(printed):
 def test_every_job_leaves_its_time_and_memory(finished):
     logs = finished.work / "logs"
     measured = {path: measurement_beside(path) for path in logs.rglob("*.log")}
-    assert {path.relative_to(logs).parts[0] for path in measured} >= {*ANALYSED, *DRAWN}
+    assert {path.relative_to(logs).parts[0] for path in measured} >= {*ANALYSED, *COMPARED, *DRAWN}
     assert all(float(row["s"]) > 0 for row in measured.values())
     training = [row for path, row in measured.items() if "train_segment" in path.parts]
     assert len(training) == 4

@@ -22,7 +22,7 @@ from deadtokens.environment import (
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
 from deadtokens.study.estimates import predicted_minutes
-from deadtokens.study.figures import ANIMATION, FIGURES
+from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES
 from deadtokens.study.files import read_configuration
 from deadtokens.study.study import Study
 from deadtokens.study.wanted import derived_files, drawn_figures
@@ -154,21 +154,23 @@ def all_segments():
     )
 
 
-def files_of(figure, experiment):
-    """Return the derived files that a figure of an experiment is drawn from."""
-    members = study.experiments[experiment].members
-    return [
-        f"results/{file}" for file in derived_files(study, FIGURES[figure], members)
-    ]
+def files_of(source, experiment):
+    """Return the derived files of an experiment, of the runs whose records give the tensor."""
+    return [f"results/{file}" for file in derived_files(study, source, experiment)]
 
 
 def figure_inputs(figure):
     """Return a function that gives the files which a figure of an experiment draws."""
+    return lambda wildcards: files_of(FIGURES[figure], wildcards.experiment)
 
-    def paths(wildcards):
-        return files_of(figure, wildcards.experiment)
 
-    return paths
+def outcome_inputs(wildcards):
+    """Return the files of all runs of an experiment that say what the runs come to."""
+    return [
+        file
+        for source in OUTCOME_SOURCES
+        for file in files_of(source, wildcards.experiment)
+    ]
 
 
 def first_drift(wildcards):
@@ -238,11 +240,21 @@ def all_figures():
     ]
 
 
+def all_outcomes():
+    """Return the outcomes of every experiment whose effects are drawn."""
+    return [
+        f"results/experiments/{name}/{file}"
+        for name, experiment in study.experiments.items()
+        if experiment.draws("effects")
+        for file in ("outcomes.nc", "outcomes.csv", "effects.csv")
+    ]
+
+
 def refuse_figures_without_record():
     """End in a sentence if an experiment names a figure for which no run of it has the record."""
     for name, experiment in study.experiments.items():
-        for figure in FIGURES:
-            if figure in (experiment.figures or ()) and not files_of(figure, name):
+        for figure, source in FIGURES.items():
+            if figure in (experiment.figures or ()) and not files_of(source, name):
                 sys.exit(
                     f"The configuration is wrong.\nexperiments.{name}.figures: {figure!r} is drawn "
                     "from the gradients, which no run of the experiment records; add 'grad' to "

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from deadtokens.errors import UserError
 from deadtokens.figures import style
 from deadtokens.files import complete_or_absent
+from deadtokens.tables import write_csv
 
 MAKER = "deadtokens figure"
 
@@ -119,10 +120,3 @@ def _has_columns(columns: list[str], path: Path) -> bool:
             return next(csv.reader(file), None) == columns
     except (UnicodeDecodeError, csv.Error):
         return False
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write the table so that reading it back gives every number and every text unchanged."""
-    table.to_csv(
-        path, index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
-    )

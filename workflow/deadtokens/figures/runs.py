@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from deadtokens.comparison.settings import SEED, flat, named, varying
 from deadtokens.errors import UserError
 from deadtokens.figures import style
 from deadtokens.figures.columns import typed
@@ -149,7 +150,7 @@ def experiment(datasets: Sequence[xr.Dataset]) -> list[Run]:
         lengths = [_steps(dataset) for dataset in datasets]
         _refuse_repeats(identities, lengths)
         specs = [spec | {STEPS: length} for spec, length in zip(specs, lengths, strict=True)]
-    keys = _varying(specs)
+    keys = varying(specs)
     runs = [_run(dataset, spec, keys) for dataset, spec in zip(datasets, specs, strict=True)]
     order = sorted(range(len(runs)), key=lambda place: _rank(specs[place], keys))
     return [runs[place] for place in order]
@@ -187,46 +188,17 @@ def _spec(dataset: xr.Dataset) -> dict:
             f"{file}: does not say whether run {run} diverged (status {status!r}, diverged_at "
             f"{at!r}); make it again"
         )
-    return _flat(spec)
-
-
-def _flat(spec: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    fields = {}
-    for key, value in spec.items():
-        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
-        fields |= {f"{prefix}{key}": value} if inner is None else inner
-    return fields
-
-
-def _varying(specs: list[dict]) -> list[str]:
-    """Return the keys whose values differ: the precision first, the seed last."""
-    keys = list(dict.fromkeys(key for spec in specs for key in spec))
-    differ = [key for key in keys if len({json.dumps(spec.get(key)) for spec in specs}) > 1]
-    return sorted(differ, key=lambda key: (key == "seed") - (key == "precision"))
+    return flat(spec)
 
 
 def _run(dataset: xr.Dataset, spec: dict, keys: list[str]) -> Run:
     regime = str(spec.get("precision", ""))
-    settings = [_setting(key, spec) for key in keys if key != "seed"]
+    settings = [named(key, spec) for key in keys if key != SEED]
     name = dataset.attrs["run"]
     group = ", ".join(settings) or regime or name
-    label = f"{group}, {_setting('seed', spec)}" if "seed" in keys else group
+    label = f"{group}, {named(SEED, spec)}" if SEED in keys else group
     identity = f"{name}, steps {spec[STEPS]}" if STEPS in spec else name
     return Run(dataset, identity, regime, group, label)
-
-
-def _setting(key: str, spec: dict) -> str:
-    """Write a setting as short as it can be without losing anything: ``tensors W + grad``."""
-    name = key.rpartition(".")[2].replace("_", " ")
-    if key not in spec:
-        return f"{name} not set"
-    value = spec[key]
-    text = " + ".join(map(_written, value)) if isinstance(value, list) else _written(value)
-    return text if key == "precision" else f"{name} {text}"
-
-
-def _written(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _rank(spec: dict, keys: list[str]) -> list[tuple]:

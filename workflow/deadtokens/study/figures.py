@@ -14,6 +14,7 @@ class Scope(Enum):
     FIRST_RUN = "the first run of the experiment, whatever its length"
     FIRST_BENCHMARK = "what was measured with the first run of the experiment"
     VOCABULARIES = "each vocabulary of the experiment"
+    EXPERIMENT = "the experiment, all runs together"
 
 
 class Source(NamedTuple):
@@ -51,5 +52,15 @@ FIGURES = {
     "prediction": Source("gradients.nc", tensor="grad"),
     "storage": Source("storage.nc", Scope.FIRST_BENCHMARK),
     "tensors": Source("tensors.nc", Scope.FIRST_BENCHMARK),
+    "effects": Source("outcomes.nc", Scope.EXPERIMENT),
 }
 ANIMATION = "animation"
+
+# What an experiment's outcomes are read from.
+OUTCOME_SOURCES = (
+    Source("scalars.nc"),
+    Source("freezing.nc"),
+    Source("drift.nc"),
+    Source("stillness.nc", tensor="grad"),
+    Source("attribution.nc", tensor="grad"),
+)

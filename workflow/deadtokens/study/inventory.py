@@ -16,7 +16,7 @@ from deadtokens.study.estimates import (
     training_seconds,
     vocabulary_bytes,
 )
-from deadtokens.study.figures import ANIMATION, FIGURES, Scope, Source
+from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, Scope, Source
 from deadtokens.study.study import Member, Study
 from deadtokens.study.wanted import derived_files, drawn_figures
 from deadtokens.training.size import checkpoint_bytes, predicted_bytes
@@ -96,26 +96,30 @@ def _records(study: Study, members: Sequence[Member]) -> Iterator[File]:
 
 def _analyses(study: Study, experiment: str) -> Iterator[File]:
     """Yield the derived files of runs that the experiment's figures are drawn from."""
-    for source, members in _sources(study, experiment):
+    for source, most in _sources(study, experiment):
         stage = source.file.partition(".")[0]
-        for path, member in derived_files(study, source, members).items():
+        for path, member in derived_files(study, source, experiment, most).items():
             spec = study.runs[member.run]
             updates = {
                 Scope.RUNS: member.steps,
                 Scope.FIRST_RUN: 0,
                 Scope.FIRST_BENCHMARK: min(BENCHMARK_UPDATES, spec.record.segment),
+                Scope.EXPERIMENT: 0,
             }[source.scope]
+            run = "" if source.scope is Scope.EXPERIMENT else member.run
             sizes = stage, spec, study.tokens(member.run), updates
-            yield File(path, stage, analysis_bytes(*sizes), analysis_seconds(*sizes), member.run)
+            yield File(path, stage, analysis_bytes(*sizes), analysis_seconds(*sizes), run)
 
 
-def _sources(study: Study, experiment: str) -> Iterator[tuple[Source, Sequence[Member]]]:
-    members = study.experiments[experiment].members
+def _sources(study: Study, experiment: str) -> Iterator[tuple[Source, int | None]]:
+    """Yield what is derived, and of how many members where not all are needed."""
     for figure in drawn_figures(study, experiment):
+        if FIGURES[figure].scope is Scope.EXPERIMENT:
+            yield from ((source, None) for source in OUTCOME_SOURCES)
         if FIGURES[figure].scope is not Scope.VOCABULARIES:
-            yield FIGURES[figure], members
+            yield FIGURES[figure], None
     if study.experiments[experiment].draws(ANIMATION):
-        yield FIGURES["path"], members[:1]
+        yield FIGURES["path"], 1
 
 
 def _figures(study: Study, experiment: str) -> Iterator[File]:

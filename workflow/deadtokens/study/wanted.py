@@ -1,6 +1,6 @@
 """Which files an experiment's figures are drawn from: paths below the folder of the results."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from deadtokens.study.figures import FIGURES, Scope, Source
 from deadtokens.study.study import Member, Study
@@ -11,11 +11,16 @@ FOLDERS = {
     Scope.FIRST_RUN: ("runs/{run}", 1),
     Scope.FIRST_BENCHMARK: ("benchmarks/{run}", 1),
     Scope.VOCABULARIES: ("vocabularies/{vocabulary}", None),
+    Scope.EXPERIMENT: ("experiments/{experiment}", 1),
 }
 
 
-def derived_files(study: Study, source: Source, members: Sequence[Member]) -> dict[str, Member]:
-    """Return the derived files of an experiment's members, if their records give the tensor.
+def derived_files(
+    study: Study, source: Source, experiment: str, most: int | None = None
+) -> dict[str, Member]:
+    """Return the derived files of an experiment, of members whose records give the tensor.
+
+    Of the first `most` members, if that is given.
 
     Returns
     -------
@@ -24,10 +29,11 @@ def derived_files(study: Study, source: Source, members: Sequence[Member]) -> di
     """
     folder, number = FOLDERS[source.scope]
     files: dict[str, Member] = {}
-    for member in members[:number]:
+    for member in study.experiments[experiment].members[: most or number]:
         spec = study.runs[member.run]
         if source.tensor in spec.record.readable:
-            path = folder.format(**vars(member), vocabulary=spec.vocabulary)
+            names = {"vocabulary": spec.vocabulary, "experiment": experiment}
+            path = folder.format(**vars(member), **names)
             files.setdefault(f"{path}/{source.file}", member)
     return files
 
@@ -36,5 +42,5 @@ def drawn_figures(study: Study, experiment: str) -> Iterator[str]:
     """Yield the figures of an experiment: those asked for that its record gives."""
     wanted = study.experiments[experiment]
     for figure, source in FIGURES.items():
-        if wanted.draws(figure) and derived_files(study, source, wanted.members):
+        if wanted.draws(figure) and derived_files(study, source, experiment):
             yield figure

@@ -1,0 +1,283 @@
+"""What one run comes to: each outcome a number from one derived file.
+
+All tokens are dead ones, all grids those of the recorded numbers: a token is frozen at an update
+that left every bit of its row as it was. A run that diverged is measured as far as it went.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from deadtokens.stillness.causes import CAUSES
+
+DEAD = {"population": "dead"}
+RECORDED = {"grid": "recorded"}
+PART = 10  # the last tenth of the updates
+TERMS = {"momentum": "momentum", "gradient": "present", "decay": "decay", "rounding": "rounding"}
+
+PRIMARY = "frozen"  # named before any run of a comparison was made
+
+
+class Outcome(NamedTuple):
+    """An outcome of a run.
+
+    Attributes
+    ----------
+    file : str
+        The derived file that says it.
+    of : callable
+        Gives the number from the file's dataset; not finite where there is none.
+    long_name, unit : str
+    undefined : str
+        Why there is no number, if there are dead tokens.
+    """
+
+    file: str
+    of: Callable[[xr.Dataset], float]
+    long_name: str
+    unit: str = "1"
+    undefined: str = "no update was recorded"
+
+
+def over_last_tenth(values: np.ndarray) -> float:
+    """Return the mean over the last tenth of the updates, rounded up to a whole number of them.
+
+    Parameters
+    ----------
+    values : ndarray of shape (updates,)
+    """
+    last = -(-len(values) // PART)
+    return float(np.mean(values[-last:], dtype=np.float64)) if last else np.nan
+
+
+def first_reaching(level: float, fractions: np.ndarray) -> float:
+    """Return the first update whose fraction is at least `level`, NaN if none is."""
+    reached = np.flatnonzero(np.asarray(fractions) >= level)
+    return float(reached[0] + 1) if reached.size else np.nan
+
+
+def censored_median(times: np.ndarray, censored: np.ndarray) -> float:
+    """Return the median of times of which some are only known to be later than the record's end.
+
+    Parameters
+    ----------
+    times : ndarray of shape (tokens,)
+    censored : ndarray of bool, of shape (tokens,)
+
+    Returns
+    -------
+    float
+        Infinite if the median token is censored, NaN without tokens.
+    """
+    return float(np.median(np.where(censored, np.inf, times))) if len(times) else np.nan
+
+
+def _frozen(freezing: xr.Dataset) -> np.ndarray:
+    return freezing["frozen_fraction"].sel(DEAD).values
+
+
+def _still(freezing: xr.Dataset) -> np.ndarray:
+    return 1 - freezing["moved_fraction"].sel(DEAD | RECORDED).values
+
+
+def _of_dead(name: str, freezing: xr.Dataset) -> np.ndarray:
+    return freezing[name].sel(RECORDED).values[freezing["dead"].values.astype(bool)]
+
+
+def _last_motion(freezing: xr.Dataset) -> float:
+    return censored_median(_of_dead("last_motion", freezing), _of_dead("unsettled", freezing))
+
+
+def _at_end(name: str, drift: xr.Dataset) -> float:
+    return float(drift[name].sel(DEAD)[-1])
+
+
+def _net_displacement(drift: xr.Dataset) -> float:
+    centroid = drift["centroid"].sel(DEAD)
+    return float(np.linalg.norm(centroid[-1] - centroid[0]))
+
+
+def _radius_change(drift: xr.Dataset) -> float:
+    radius = drift["radius"].sel(DEAD)
+    return float(radius[-1] - radius[0])
+
+
+def _first_component(drift: xr.Dataset) -> float:
+    shares = drift["share"].sel(source="net displacement", centring="raw")
+    return float(shares[0])
+
+
+def _cause(name: str, stillness: xr.Dataset) -> float:
+    totals = stillness["cause_total"]
+    still = int(totals.sum())
+    return int(totals.sel(cause=name)) / still if still else np.nan
+
+
+def _share(term: str, attribution: xr.Dataset) -> float:
+    shares = attribution["cumulated_share"].sel(DEAD | {"term": term}).values
+    return float(shares[-1]) if len(shares) else np.nan
+
+
+def _diverged(data: xr.Dataset) -> bool:
+    return data.attrs["status"] == "diverged"
+
+
+_FREEZING, _DRIFT = "freezing.nc", "drift.nc"
+_NO_MOTION = "the dead tokens' centroid did not move"
+
+OUTCOMES = {
+    PRIMARY: Outcome(
+        _FREEZING,
+        lambda freezing: over_last_tenth(_frozen(freezing)),
+        "fraction of the dead tokens at rest, mean over the last tenth of the updates",
+    ),
+    "still": Outcome(
+        _FREEZING,
+        lambda freezing: over_last_tenth(_still(freezing)),
+        "fraction of the dead tokens' components at rest, mean over the last tenth of the updates",
+    ),
+    "last_motion": Outcome(
+        _FREEZING,
+        _last_motion,
+        "median over the dead tokens of the last update that moved them, later for unsettled ones",
+        undefined="half of the dead tokens or more had not settled when the record ended",
+    ),
+    "settled": Outcome(
+        _FREEZING,
+        lambda freezing: float(np.sum(~_of_dead("unsettled", freezing).astype(bool))),
+        "dead tokens that had settled when the record ended",
+    ),
+    "unsettled": Outcome(
+        _FREEZING,
+        lambda freezing: float(np.sum(_of_dead("unsettled", freezing))),
+        "dead tokens that had not settled when the record ended: their last motion is censored",
+    ),
+    "half_frozen": Outcome(
+        _FREEZING,
+        lambda freezing: first_reaching(0.5, _frozen(freezing)),
+        "first update that left half of the dead tokens frozen",
+        undefined="no update left so many frozen",
+    ),
+    "most_frozen": Outcome(
+        _FREEZING,
+        lambda freezing: first_reaching(0.9, _frozen(freezing)),
+        "first update that left 90 % of the dead tokens frozen",
+        undefined="no update left so many frozen",
+    ),
+    "thawed": Outcome(
+        _FREEZING,
+        lambda freezing: float(np.sum(_of_dead("thaws", freezing) > 0)),
+        "dead tokens that moved again after an update had left them frozen",
+    ),
+    "thaws": Outcome(
+        _FREEZING,
+        lambda freezing: float(np.mean(_of_dead("thaws", freezing))),
+        "how often a dead token moved again after an update had left it frozen, mean over them",
+    ),
+    **{
+        f"cause_{name.replace(' ', '_')}": Outcome(
+            "stillness.nc",
+            partial(_cause, name),
+            f"fraction of all still components, over the run, with the cause '{name}'",
+            undefined="no component stood still",
+        )
+        for name in CAUSES
+    },
+    "path_length": Outcome(
+        _DRIFT,
+        partial(_at_end, "path_length"),
+        "length of the path of the dead tokens' centroid",
+        "weight",
+    ),
+    "net_displacement": Outcome(
+        _DRIFT,
+        _net_displacement,
+        "distance of the dead tokens' centroid from its start",
+        "weight",
+    ),
+    "path_efficiency": Outcome(
+        _DRIFT,
+        partial(_at_end, "efficiency"),
+        "net_displacement over path_length",
+        undefined=_NO_MOTION,
+    ),
+    "radius_change": Outcome(
+        _DRIFT,
+        _radius_change,
+        "change over the run of the root mean square distance of the dead tokens from their "
+        "centroid",
+        "weight",
+    ),
+    "first_component": Outcome(
+        _DRIFT,
+        _first_component,
+        "share of the first principal component in the dead tokens' net displacements, not centred",
+        undefined="no dead token moved",
+    ),
+    **{
+        f"share_{name}": Outcome(
+            "attribution.nc",
+            partial(_share, term),
+            f"share of the term '{term}', summed over the run, in the net displacement of the dead "
+            "tokens' centroid",
+            undefined=_NO_MOTION,
+        )
+        for name, term in TERMS.items()
+    },
+    "loss": Outcome(
+        "scalars.nc",
+        lambda scalars: over_last_tenth(scalars["loss"].values),
+        "cross-entropy of the batch, mean over the last tenth of the updates",
+        "nat",
+        "the loss was not finite",
+    ),
+    "diverged": Outcome(
+        "scalars.nc",
+        lambda scalars: float(_diverged(scalars)),
+        "1 if the run ended because its loss was not finite, else 0",
+    ),
+}
+FILES = tuple(dict.fromkeys(outcome.file for outcome in OUTCOMES.values()))
+
+
+def measure(file: str, data: xr.Dataset) -> dict[str, tuple[float, str]]:
+    """Return the outcomes that one derived file says, each with why there is none.
+
+    Parameters
+    ----------
+    file : str
+        Its name, one of `FILES`.
+    data : Dataset
+
+    Returns
+    -------
+    dict of str to (float, str)
+        The number and an empty text, or NaN and the reason.
+
+    Raises
+    ------
+    KeyError
+        If the dataset lacks what such a file has.
+    """
+    return {
+        name: _with_reason(outcome, data)
+        for name, outcome in OUTCOMES.items()
+        if outcome.file == file
+    }
+
+
+def _with_reason(outcome: Outcome, data: xr.Dataset) -> tuple[float, str]:
+    if _has_no_dead_tokens(data):
+        return np.nan, "no dead tokens"
+    value = outcome.of(data)
+    if np.isfinite(value):
+        return value, ""
+    return np.nan, outcome.undefined + "; the run diverged" * _diverged(data)
+
+
+def _has_no_dead_tokens(data: xr.Dataset) -> bool:
+    """Tell by the mask, or by a file's own tokens if they are dead ones alone, if it has tokens."""
+    return not data["dead"].any() if "dead" in data else data.sizes.get("token") == 0

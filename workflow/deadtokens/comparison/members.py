@@ -1,0 +1,131 @@
+"""The runs of an experiment: what their derived files say, gathered by run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deadtokens.comparison.defaults import DEFAULT_SETTINGS
+from deadtokens.comparison.measures import FILES, OUTCOMES, measure
+from deadtokens.comparison.settings import SEED, flat, named, varying, written
+from deadtokens.errors import UserError
+from deadtokens.identity import claim_of, content_of
+from deadtokens.netcdf import read_derived
+
+STEPS = "steps"
+NEEDED = ("run", "spec", "status", "updates")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run of an experiment, as far as its derived files go.
+
+    Attributes
+    ----------
+    run : str
+        Its identity.
+    spec : dict
+        Its settings by flat key, ``steps`` among them; one that its file lacks is the package's
+        default, as keys that came later are left out where they change nothing.
+    found : dict of str to (float, str)
+        Outcomes that its files say: numbers, and why there is none.
+    """
+
+    run: str
+    spec: Mapping[str, Any]
+    found: Mapping[str, tuple[float, str]]
+
+    def outcome(self, name: str) -> tuple[float, str]:
+        """Return an outcome and an empty text, or NaN and why there is none."""
+        return self.found.get(name, (np.nan, f"no {OUTCOMES[name].file} of the run"))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs that are compared.
+
+    Attributes
+    ----------
+    members : tuple of Member
+    keys : tuple of str
+        The settings in which they differ, the seed left aside.
+    """
+
+    members: tuple[Member, ...]
+    keys: tuple[str, ...]
+
+    def setting(self, member: Member) -> tuple[str, ...]:
+        """Return the values of `keys`, as they are written."""
+        return tuple(written(member.spec.get(key)) for key in self.keys)
+
+    def group(self, member: Member) -> str:
+        """Return what tells a run from the others, the seed left aside."""
+        settings = ", ".join(named(key, member.spec) for key in self.keys)
+        return settings or written(member.spec.get("precision", member.run))
+
+    def names(self) -> list[str]:
+        """Return the members' identities, with the steps where one run is given at several."""
+        runs = [member.run for member in self.members]
+        if len(set(runs)) == len(runs):
+            return runs
+        return [f"{member.run}, steps {member.spec[STEPS]}" for member in self.members]
+
+    def outcomes(self) -> np.ndarray:
+        """Return the numbers, float64 of shape (members, outcomes)."""
+        return np.array([[one.outcome(name)[0] for name in OUTCOMES] for one in self.members])
+
+
+def read_experiment(paths: Sequence[Path]) -> Experiment:
+    """Read derived files of the runs of an experiment, each file as it is measured and forgotten.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Of names in `FILES`; runs come in the order in which they are first met.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, damaged, of another kind, or given twice.
+    """
+    found: dict[tuple[str, int], dict] = {}
+    specs: dict[tuple[str, int], dict] = {}
+    for path in paths:
+        data = _open(path)
+        member = data.attrs["run"], _steps(path, data)
+        said = flat(content_of(path, data.attrs["spec"]))
+        specs[member] = said | DEFAULT_SETTINGS | said | {STEPS: member[1]}  # in its order
+        known = found.setdefault(member, {})
+        outcomes = _measure(path, data)
+        if known.keys() & outcomes.keys():
+            raise UserError(f"{path}: {path.name} of run {member[0]} is given twice; name it once")
+        known |= outcomes
+    members = tuple(Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
+    keys = varying([member.spec for member in members])
+    return Experiment(members, tuple(key for key in keys if key != SEED))
+
+
+def _open(path: Path) -> xr.Dataset:
+    if path.name not in FILES:
+        raise UserError(f"{path}: outcomes are read from {', '.join(FILES)}, and this is none")
+    data = read_derived(path)
+    lacking = [name for name in NEEDED if name not in data.attrs]
+    if lacking:
+        raise UserError(f"{path}: does not say its {', '.join(lacking)}; make it again")
+    return data
+
+
+def _steps(path: Path, data: xr.Dataset) -> int:
+    """Return how many updates were asked for: by the folder, as a run that diverged has fewer."""
+    claim = claim_of(path)
+    return int(data.attrs["updates"]) if claim is None or claim.steps is None else claim.steps
+
+
+def _measure(path: Path, data: xr.Dataset) -> dict[str, tuple[float, str]]:
+    try:
+        return measure(path.name, data)
+    except KeyError as error:
+        raise UserError(f"{path}: has no {error}; make it again") from None

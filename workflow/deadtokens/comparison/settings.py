@@ -1,0 +1,45 @@
+"""The settings of runs as their files give them: which differ, and how they are written."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SEED = "seed"
+
+
+def flat(spec: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the settings of a spec by flat, dotted key (``record.segment``)."""
+    fields = {}
+    for key, value in spec.items():
+        inner = flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
+        fields |= {f"{prefix}{key}": value} if inner is None else inner
+    return fields
+
+
+def varying(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys whose values differ: the precision first, the seed last."""
+    keys = list(dict.fromkeys(key for spec in specs for key in spec))
+    differ = [key for key in keys if len({json.dumps(spec.get(key)) for spec in specs}) > 1]
+    return sorted(differ, key=lambda key: (key == SEED) - (key == "precision"))
+
+
+def named(key: str, spec: Mapping[str, Any]) -> str:
+    """Write a setting as short as it can be without losing anything: ``tensors W + grad``."""
+    return named_value(key, written(spec[key]) if key in spec else "not set")
+
+
+def named_value(key: str, value: str) -> str:
+    """Write a value with its key before it, unless it speaks for itself."""
+    return value if key == "precision" else f"{short(key)} {value}"
+
+
+def short(key: str) -> str:
+    """Write a key without those that it is nested in."""
+    return key.rpartition(".")[2].replace("_", " ")
+
+
+def written(value: Any) -> str:
+    """Write a value: a text as it is, a list with plus signs, everything else as JSON."""
+    if isinstance(value, list):
+        return " + ".join(map(written, value))
+    return value if isinstance(value, str) else json.dumps(value)
