@@ -134,7 +134,7 @@ def falling_losses() -> list[xr.Dataset]:
 def causes_with_hostile_names() -> list[xr.Dataset]:
     runs = [
         stillness(np.linspace(0, 1, 60), [[1 / 7] * 7] * 60, run=name, precision=name, note=note)
-        for name, note in zip(style.REGIMES, HOSTILE, strict=True)
+        for name, note in zip(style.REGIMES, HOSTILE, strict=False)
     ]
     return [runs[0], diverged(runs[1], 20), *runs[2:]]
 

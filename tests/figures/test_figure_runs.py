@@ -213,3 +213,9 @@ def test_updates_without_their_numbers_are_refused(tmp_path):
     scalars([1.0, 2.0]).drop_vars("update").to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
     with pytest.raises(UserError, match="no variable update"):
         runs.open_runs([tmp_path / "a.nc"], ["loss"])
+
+
+def test_a_key_that_came_later_is_the_default_in_a_run_without_it():
+    runs = [scalars([1.0] * 3, run="a"), scalars([1.0] * 3, run="b", bfloat16_start=True)]
+    labels = [run.label for run in experiment(runs)]
+    assert labels == ["bfloat16 start false", "bfloat16 start true"]

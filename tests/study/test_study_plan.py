@@ -57,7 +57,7 @@ def test_an_experiment_s_files_are_counted(study):
     regimes = counts(study, "regimes")
     each = {"scalars", "freezing", "sharpening", "drift", "audit", "attribution"}
     each |= {"stillness", "gradients", "backprop"}
-    once = {"initial_softmax", "storage", "tensors"}
+    once = {"initial_softmax", "storage", "tensors", "outcomes"}
     expected = {"text": 5, "training": 4 * 3 * 2, "updates": 4 * 6, "figures": len(FIGURES) + 1}
     assert regimes == expected | dict.fromkeys(each, 4) | dict.fromkeys(once, 1)
 

@@ -18,6 +18,7 @@ from deadtokens.figures.columns import typed
 from deadtokens.figures.command import Recipe
 from deadtokens.figures.inputs import open_dataset
 from deadtokens.figures.style import REGIMES
+from deadtokens.run.spec import LATER
 
 ATTRIBUTES = ("run", "spec", "status")
 POINTS_PER_LINE = 2000
@@ -173,7 +174,7 @@ def _refuse_repeats(identities: Sequence[str], lengths: Sequence[int]) -> None:
 
 
 def _spec(dataset: xr.Dataset) -> dict:
-    """Return the settings of a run by flat, dotted key (``record.segment``)."""
+    """Return the settings of a run by flat, dotted key (``record.segment``), later ones too."""
     run, status = dataset.attrs["run"], dataset.attrs["status"]
     file = dataset.encoding.get(SOURCE, f"run {run}")
     try:
@@ -188,7 +189,8 @@ def _spec(dataset: xr.Dataset) -> dict:
             f"{file}: does not say whether run {run} diverged (status {status!r}, diverged_at "
             f"{at!r}); make it again"
         )
-    return flat(spec)
+    said = flat(spec)
+    return said | {key: value for key, value in LATER.items() if key not in said}
 
 
 def _run(dataset: xr.Dataset, spec: dict, keys: list[str]) -> Run:
