@@ -5,7 +5,7 @@ import csv
 
 import numpy as np
 import xarray as xr
-from house import ANALYSED, DRAWN, TINY
+from house import ANALYSED, COMPARED, DRAWN, TINY
 
 from deadtokens.seal import ENDING
 from deadtokens.trajectory.reader import open_run
@@ -32,7 +32,8 @@ def test_more_steps_train_only_what_is_missing(house):
     longer["defaults"]["steps"] = 9
     not_by_steps = {"draw_census", "draw_storage", "draw_tensors", "draw_initial_softmax"}
     redrawn = {job: 1 for job in DRAWN if job not in not_by_steps}
-    assert house.would_run(config=longer) == {"train_segment": 2, **ANALYSED, **redrawn}
+    rerun = {"train_segment": 2, **COMPARED, **ANALYSED, **redrawn}
+    assert house.would_run(config=longer) == rerun
     longer["experiments"]["regimes"]["figures"] = ["audit"]
     trajectory = house.run("pure-bf16") / "trajectory"
     before = open_run(trajectory).load()
