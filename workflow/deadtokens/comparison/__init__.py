@@ -1,7 +1,6 @@
 """What an experiment's runs come to, and what changing one setting does.
 
 `outcomes` is the command: it reads the `members` of an experiment, the numbers of each by
-`measures`, what tells them apart by `settings` (with the package's `defaults`), and the `effects`
-paired by seed, with their `intervals`. `labels` says what the variables mean, `tables` are the same
-numbers as CSV.
+`measures`, what tells them apart by `settings`, and the `effects` paired by seed, with their
+`intervals`. `labels` says what the variables mean, `tables` are the same numbers as CSV.
 """

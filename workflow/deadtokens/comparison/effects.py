@@ -13,9 +13,9 @@ from itertools import chain, combinations, product
 
 import numpy as np
 
-from deadtokens.comparison.defaults import DEFAULT_SETTINGS
 from deadtokens.comparison.intervals import bootstrap_interval, t_interval
 from deadtokens.comparison.settings import named_value, short, written
+from deadtokens.run.spec import DEFAULTS, flat
 
 Setting = tuple[str, ...]
 EFFECT, MAIN, INTERACTION = "effect", "main effect", "interaction"
@@ -81,7 +81,7 @@ class Design:
     def _levels(self, place: int) -> list[str]:
         """Return the values of a key as they come, the package's default first if it is one."""
         values = list(dict.fromkeys(setting[place] for setting in self.present))
-        default = written(DEFAULT_SETTINGS.get(self.keys[place]))
+        default = written(flat(DEFAULTS).get(self.keys[place]))
         return sorted(values, key=lambda value: value != default)
 
     def _contexts(self, *places: int) -> list[Setting]:

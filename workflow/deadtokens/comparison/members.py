@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deadtokens.comparison.defaults import DEFAULT_SETTINGS
 from deadtokens.comparison.measures import FILES, OUTCOMES, measure
-from deadtokens.comparison.settings import SEED, flat, named, varying, written
+from deadtokens.comparison.settings import SEED, named, settings_of, varying, written
 from deadtokens.errors import UserError
 from deadtokens.identity import claim_of, content_of
 from deadtokens.netcdf import read_derived
+from deadtokens.run.spec import DEFAULTS, flat
 
 STEPS = "steps"
 NEEDED = ("run", "spec", "status", "updates")
@@ -96,8 +96,8 @@ def read_experiment(paths: Sequence[Path]) -> Experiment:
     for path in paths:
         data = _open(path)
         member = data.attrs["run"], _steps(path, data)
-        said = flat(content_of(path, data.attrs["spec"]))
-        specs[member] = said | DEFAULT_SETTINGS | said | {STEPS: member[1]}  # in its order
+        spec = content_of(path, data.attrs["spec"])
+        specs[member] = settings_of(spec, flat(DEFAULTS)) | {STEPS: member[1]}
         known = found.setdefault(member, {})
         outcomes = _measure(path, data)
         if known.keys() & outcomes.keys():

@@ -16,6 +16,12 @@ def flat(spec: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return fields
 
 
+def settings_of(spec: Mapping[str, Any], otherwise: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a file's spec says, then those of `otherwise` that it leaves out."""
+    said = flat(spec)
+    return said | {key: value for key, value in otherwise.items() if key not in said}
+
+
 def varying(specs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the keys whose values differ: the precision first, the seed last."""
     keys = list(dict.fromkeys(key for spec in specs for key in spec))

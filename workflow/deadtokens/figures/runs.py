@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from deadtokens.comparison.settings import SEED, flat, named, varying
+from deadtokens.comparison.settings import SEED, named, settings_of, varying
 from deadtokens.errors import UserError
 from deadtokens.figures import style
 from deadtokens.figures.columns import typed
@@ -189,8 +189,7 @@ def _spec(dataset: xr.Dataset) -> dict:
             f"{file}: does not say whether run {run} diverged (status {status!r}, diverged_at "
             f"{at!r}); make it again"
         )
-    said = flat(spec)
-    return said | {key: value for key, value in LATER.items() if key not in said}
+    return settings_of(spec, LATER)
 
 
 def _run(dataset: xr.Dataset, spec: dict, keys: list[str]) -> Run:
