@@ -42,10 +42,10 @@ from deadtokens.files import complete_or_absent
 from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.device import make_deterministic
-from deadtokens.run.spec import RunSpec, batch_seed
+from deadtokens.run.spec import RunSpec
 from deadtokens.statistics.quantiles import quantiles_of_finite
 from deadtokens.text.read import read_stream
-from deadtokens.training.batches import read_batch
+from deadtokens.training.batches import batch_of
 from deadtokens.training.state import State
 
 MOST_LOGITS = 2**24  # of float64, and a few times that are needed: a large batch is cut
@@ -104,7 +104,7 @@ def next_batch(state: State, stream: np.ndarray) -> tuple[Tensor, Tensor]:
     Where the logits would be too many, these are the batch's first sequences.
     """
     spec = state.spec
-    batch = read_batch(stream, spec.batch, spec.context, batch_seed(spec), state.update + 1)
+    batch = batch_of(spec, stream, state.update + 1)
     vocabulary = len(state.named["embedding.weight"])
     most = max(1, MOST_LOGITS // (spec.context * vocabulary))
     inputs, targets = (torch.from_numpy(part[:most]) for part in batch)

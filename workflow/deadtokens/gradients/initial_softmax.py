@@ -19,9 +19,9 @@ from deadtokens.gradients.start import predict_start
 from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.device import describe_device, make_deterministic
-from deadtokens.run.spec import RunSpec, batch_seed, read_spec
+from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.text.read import read_vocabulary
-from deadtokens.training.batches import read_batch
+from deadtokens.training.batches import batch_of
 from deadtokens.training.model import initial_weights
 
 EMBEDDING_STDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.35, 0.5, 0.7, 1.0)
@@ -126,7 +126,7 @@ def scan_embedding_std(
     dead : bool ndarray of shape (vocabulary,)
     stds : sequence of float
     """
-    batch = read_batch(stream, spec.batch, spec.context, batch_seed(spec), update=1)
+    batch = batch_of(spec, stream, update=1)
     inputs, targets = map(torch.from_numpy, batch)
     frequency = np.bincount(stream, minlength=len(dead)) / len(stream)
     values = np.empty((len(QUANTITIES), 2, len(stds)))

@@ -18,8 +18,8 @@ from deadtokens.gradients.temperature import temperature
 from deadtokens.labels import label
 from deadtokens.run.bits import bits_of
 from deadtokens.run.clipping import clip_scale
-from deadtokens.run.spec import RunSpec, batch_seed, w_name
-from deadtokens.training.batches import read_batch
+from deadtokens.run.spec import RunSpec, w_name
+from deadtokens.training.batches import batch_of
 from deadtokens.trajectory.parts import load_steps
 from deadtokens.trajectory.populations import DEAD, LIVE, POPULATIONS
 from deadtokens.trajectory.segments import Segments
@@ -132,7 +132,7 @@ class Probe:
 
 def _probe(spec: RunSpec, stream: np.ndarray, members: Tensor, moment: Moment) -> Probe | None:
     """Return what is found at one moment, None if its loss is not finite."""
-    batch = read_batch(stream, spec.batch, spec.context, batch_seed(spec), moment.update)
+    batch = batch_of(spec, stream, moment.update)
     inputs, targets = map(torch.from_numpy, batch)
     one = run_pass(spec, moment.weights, inputs, targets)
     if not math.isfinite(one.loss):

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from deadtokens.run.spec import RunSpec, batch_seed
+
 
 def batch_starts(
     stream_length: int, batch: int, context: int, seed: int, update: int
@@ -38,6 +40,11 @@ def read_batch(
     starts = batch_starts(len(stream), batch, context, seed, update)
     windows = stream[starts[:, None] + np.arange(context + 1)].astype(np.int64)
     return windows[:, :-1], windows[:, 1:]
+
+
+def batch_of(spec: RunSpec, stream: np.ndarray, update: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs and targets of one update of a run, as `read_batch` does."""
+    return read_batch(stream, spec.batch, spec.context, batch_seed(spec), update)
 
 
 def count_sampled(

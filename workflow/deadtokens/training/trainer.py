@@ -11,8 +11,8 @@ from deadtokens.run.clipping import clip_scale
 from deadtokens.run.hyperparameters import learning_rate
 from deadtokens.run.outcome import Outcome
 from deadtokens.run.precision import REGIMES
-from deadtokens.run.spec import RunSpec, batch_seed
-from deadtokens.training.batches import read_batch
+from deadtokens.run.spec import RunSpec
+from deadtokens.training.batches import batch_of
 from deadtokens.training.loss import Prediction
 from deadtokens.training.model import initial_model
 from deadtokens.training.optimizer import build_optimizer
@@ -92,7 +92,7 @@ class Trainer:
         self, update: int, grad_input: Tensor | None = None, grad_output: Tensor | None = None
     ) -> tuple[Tensor, Prediction]:
         spec = self.spec
-        batch = read_batch(self.stream, spec.batch, spec.context, batch_seed(spec), update)
+        batch = batch_of(spec, self.stream, update)
         inputs, targets = (torch.from_numpy(part).to(self.device) for part in batch)
         hidden = self.model(inputs, grad_input)
         return hidden, self.model.predict(hidden.flatten(0, 1), targets.flatten(), grad_output)
