@@ -22,10 +22,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from deadtokens.errors import UserError
 from deadtokens.figures import command, style
 from deadtokens.figures.columns import numbers, texts, typed
-from deadtokens.figures.inputs import open_dataset
+from deadtokens.figures.inputs import only, open_dataset
 
 SECONDARY = ("still", "half_frozen", "thaws", "path_length", "loss")
 VARIABLES = (
@@ -87,9 +86,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     UserError
         If there are several experiments.
     """
-    if len(datasets) != 1:
-        raise UserError(f"{len(datasets)} files are given: this figure is drawn from one")
-    (data,) = datasets
+    data = only(datasets)
     shown = [name for name in (data.attrs["primary"], *SECONDARY) if name in data["outcome"]]
     rows = [row for outcome in shown for row in _rows(data.sel(outcome=outcome), outcome)]
     return typed(pd.concat(rows, ignore_index=True), TYPES)

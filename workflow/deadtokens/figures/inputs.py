@@ -24,6 +24,19 @@ def open_dataset(path: Path, variables: Sequence[str], attributes: Sequence[str]
     return dataset
 
 
+def only(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return the dataset of a figure that is drawn from one file.
+
+    Raises
+    ------
+    UserError
+        If there are several, or none.
+    """
+    if len(datasets) != 1:
+        raise UserError(f"{len(datasets)} files are given: this figure is drawn from one")
+    return datasets[0]
+
+
 def _check(path: Path, kind: str, needed: Sequence[str], present: object) -> None:
     missing = [name for name in needed if name not in present]
     if missing:

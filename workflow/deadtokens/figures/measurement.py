@@ -6,9 +6,8 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from deadtokens.errors import UserError
 from deadtokens.figures.columns import typed
-from deadtokens.figures.inputs import open_dataset
+from deadtokens.figures.inputs import only, open_dataset
 
 NOTHING = "no update was recorded"
 MACHINE = {"measured_on": "str", "measured_cores": "int64"}
@@ -44,9 +43,7 @@ def table(
     UserError
         If there are several measurements.
     """
-    if len(datasets) != 1:
-        raise UserError(f"{len(datasets)} files are given: this figure is drawn from one")
-    (data,) = datasets
+    data = only(datasets)
     points = data[list(quantities)]
     rows = points.to_dataframe(dim_order=[name for name in types if name in points.dims])
     about = {name: data.attrs[name] for name in ATTRIBUTES}
