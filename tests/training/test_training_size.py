@@ -17,6 +17,7 @@ from deadtokens.hdf5 import SteadyFile
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
 from deadtokens.study.files import read_configuration
+from deadtokens.study.inventory import files_of
 from deadtokens.study.plan import sizes
 from deadtokens.study.study import Study
 from deadtokens.training import size, train
@@ -124,7 +125,7 @@ def test_the_prediction_reaches_the_sentence_on_a_full_disk(tmp_path, monkeypatc
 
 def test_a_study_is_predicted_run_by_run():
     study = Study(read_configuration([CONFIG / "config.yaml", CONFIG / "paper.yaml"]))
-    predicted = list(sizes(study))
+    predicted = list(sizes(files_of(study, study.experiments)))
     assert len(predicted) == len(study.runs)
     assert {segments for _, segments, _ in predicted} == {10}
     name, _, one = predicted[0]

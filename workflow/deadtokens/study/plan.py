@@ -103,9 +103,8 @@ def _is_present(file: File, results: Path) -> bool:
     return os.path.exists(path) and (file.stage == "figures" or os.path.exists(seal_path(path)))
 
 
-def sizes(study: Study) -> Iterator[tuple[str, int, int]]:
+def sizes(files: Iterable[File]) -> Iterator[tuple[str, int, int]]:
     """Yield each run, its number of segments, and the bytes of one segment."""
-    files = files_of(study, study.experiments)
     segments = Counter((file.run, file.bytes) for file in files if file.updates)
     for (run, size), number in segments.items():
         yield run, number, size
@@ -135,7 +134,7 @@ def _sums(files: Sequence[File]) -> tuple[int, int, int, float]:
 def report(study: Study, parts: Mapping[str, Part]) -> Iterator[str]:
     """Yield the lines for people."""
     whole = parts[""]
-    for run, segments, size in sizes(study):
+    for run, segments, size in sizes(whole.files):
         yield f"{run}: {segments} segments of {size / 1e6:,.0f} MB, {segments * size / 1e9:.2f} GB"
     yield f"all records: {_size(file for file in whole.files if file.updates)}\n"
     yield from _aligned((*FIRST, *TIMES), (_experiment(*part) for part in parts.items()))
