@@ -88,7 +88,7 @@ def _list_of_commands() -> ArgumentParser:
         description="How dead tokens drift and freeze.",
         formatter_class=lambda prog: HelpFormatter(prog, max_help_position=28),
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         commands.add_parser(name, help=command.about)
     return parser
