@@ -44,6 +44,7 @@ def write_run(folder, tensors, boundaries, names=TENSORS, **attributes):
                     loss=float(update),
                     lr=1e-3,
                     grad_norm=torch.tensor(2.0 * update),
+                    entropy=torch.tensor(3.0 / update),
                     h_mean=torch.arange(width) + update,
                     probability=torch.full((tokens,), 1.0 / update),
                 )

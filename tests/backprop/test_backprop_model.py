@@ -13,7 +13,13 @@ from tiny import tiny_trainer
 
 from deadtokens.backprop import model as by_hand
 from deadtokens.backprop.autograd import TOLERANCE, errors
-from deadtokens.backprop.layers import error, join_paths, layer_norm_backward, standardise
+from deadtokens.backprop.layers import (
+    error,
+    join_paths,
+    layer_norm_backward,
+    spread_factor,
+    standardise,
+)
 from deadtokens.backprop.symbols import (
     IN_BLOCK,
     OUTSIDE,
@@ -25,14 +31,16 @@ from deadtokens.training.batches import read_batch
 from deadtokens.training.model import Transformer
 
 ROUNDING = 1e-13  # relative to the terms: hundreds of float64's roundings
+VARIANTS = [{}, {"mlp_residual": False}, {"logit_spread": "constant"}]
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_every_gradient_is_that_of_autograd(activation, tied, bias, layers):
-    case = random_case(activation=activation, tied=tied, bias=bias, layers=layers)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_gradient_is_that_of_autograd(activation, tied, bias, layers, variant):
+    case = random_case(activation=activation, tied=tied, bias=bias, layers=layers, **variant)
     off = case.errors()
     assert max(off.values()) < TOLERANCE, max(off, key=off.get)
     outside = {"z", "W", "b", "h", "gain", "shift", "P"}
@@ -55,6 +63,8 @@ def test_every_gradient_is_that_of_autograd(activation, tied, bias, layers):
     tied=st.booleans(),
     bias=st.booleans(),
     activation=st.sampled_from(["relu", "gelu"]),
+    mlp_residual=st.booleans(),
+    logit_spread=st.sampled_from(["free", "constant"]),
 )
 def test_sizes_do_not_matter(heads, head, **sizes):
     """Widths from 2: of a single component LayerNorm leaves nothing but rounding."""
@@ -64,8 +74,9 @@ def test_sizes_do_not_matter(heads, head, **sizes):
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_forward_is_that_of_the_model(tied, activation):
-    case = random_case(tied=tied, activation=activation, layers=3)
+@pytest.mark.parametrize("mlp_residual", [True, False])
+def test_forward_is_that_of_the_model(tied, activation, mlp_residual):
+    case = random_case(tied=tied, activation=activation, layers=3, mlp_residual=mlp_residual)
     model = Transformer(case.spec, len(case.b)).double()
     model.load_state_dict(case.named)
     hidden = model(case.inputs)
@@ -79,9 +90,10 @@ def test_forward_is_that_of_the_model(tied, activation):
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_differences_of_the_loss_agree(tied, activation):
+@pytest.mark.parametrize("mlp_residual", [True, False])
+def test_differences_of_the_loss_agree(tied, activation, mlp_residual):
     """Central differences along a random direction of each parameter; they know no derivative."""
-    case = random_case(seed=3, tied=tied, activation=activation)
+    case = random_case(seed=3, tied=tied, activation=activation, mlp_residual=mlp_residual)
     gradients = case.gradients()
     generator = torch.Generator().manual_seed(8)
     step = 1e-6
@@ -103,9 +115,10 @@ def test_differences_of_the_loss_agree(tied, activation):
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-8), name
 
 
-def test_the_training_consumed_this_gradient():
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_training_consumed_this_gradient(variant):
     """The recorded gradient of a float32 run, from the hand's pass in float64."""
-    trainer = tiny_trainer(precision="fp32", layers=2)
+    trainer = tiny_trainer(precision="fp32", layers=2, **variant)
     for _ in range(5):
         trainer.advance()
     named = {name: p.detach().double() for name, p in trainer.model.named_parameters()}
@@ -141,6 +154,31 @@ def test_a_residual_sum_copies_the_gradient():
         assert torch.equal(gradients[block, "m"], gradients[block, "x2"])
         assert torch.equal(gradients[block, "a"], gradients[block, "x1"])
     assert torch.equal(gradients[1, "x2"], gradients[2, "x0"])
+
+
+def test_a_constant_spread_is_that_of_the_start_and_no_gradient_goes_through_its_factor():
+    case = random_case(logit_spread="constant", embedding_std=0.3)
+    values, gradients = case.values(), case.gradients()
+    z, c = values[OUTSIDE, "z"], values[OUTSIDE, "c"]
+    assert (c * z).numpy().std(axis=1) == pytest.approx(0.3 * math.sqrt(8), rel=1e-12)
+    p = (c * z).softmax(1)
+    y = F.one_hot(case.targets.flatten(), z.shape[1])
+    torch.testing.assert_close(gradients[OUTSIDE, "z"], c * (p - y) / len(z))
+
+
+def test_logits_that_are_all_alike_have_no_factor():
+    assert spread_factor(torch.full((2, 5), 3.0), 0.16).tolist() == [[1.0], [1.0]]
+
+
+def test_without_a_residual_path_the_gradients_do_not_add():
+    case = random_case(mlp_residual=False)
+    gradients, values = case.gradients(), case.values()
+    for block in (1, 2):
+        assert torch.equal(values[block, "x2"], values[block, "m"])
+        assert torch.equal(gradients[block, "x1"], gradients[block, "x1 by MLP"])
+        assert torch.equal(gradients[block, "a"], gradients[block, "x1"])
+    case.named["blocks.0.contract.weight"].zero_()
+    assert (case.gradients()[1, "x0"] == 0).all()  # nothing but the MLP leads further down
 
 
 def test_an_unused_position_gets_nothing():
@@ -180,6 +218,15 @@ WRONG = {
     "no slope of the activation": ("activate_backward", lambda g_r, u, activation: g_r),
     "error off by one position's share": ("error", lambda z, y: error(z, y) * (1 + 1e-9)),
 }
+
+
+def test_a_forgotten_factor_is_noticed(monkeypatch):
+    case = random_case(logit_spread="constant")
+    values = case.values()
+    wrong = values | {(OUTSIDE, "c"): torch.ones_like(values[OUTSIDE, "c"])}
+    monkeypatch.setattr(case, "values", lambda: wrong)
+    off = case.errors()
+    assert min(off[OUTSIDE, "z"], off[OUTSIDE, "h"], off[1, "x0"]) > 1e-2
 
 
 @pytest.mark.parametrize("mistake", WRONG)

@@ -15,6 +15,7 @@ from deadtokens.backprop.streams import (
     stream_norms,
 )
 from deadtokens.backprop.symbols import OUTSIDE
+from deadtokens.run.spec import RunSpec
 
 
 def planted(**streams):
@@ -27,14 +28,20 @@ def planted(**streams):
     }
 
 
+def random_flow(**fields):
+    case = random_case(**fields)
+    return case.gradients(), case.inputs, case.spec
+
+
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("tied", [True, False])
-def test_paths_add_up_to_what_the_rows_receive(layers, tied):
-    case = random_case(layers=layers, tied=tied)
+@pytest.mark.parametrize("mlp_residual", [True, False])
+def test_paths_add_up_to_what_the_rows_receive(layers, tied, mlp_residual):
+    case = random_case(layers=layers, tied=tied, mlp_residual=mlp_residual)
     gradients = case.gradients()
     assert len(path_names(layers)) == 2 * layers + 1
-    torch.testing.assert_close(paths(gradients, layers).sum(0), gradients[1, "x0"])
-    rows = row_paths(gradients, case.inputs, layers)
+    torch.testing.assert_close(paths(gradients, case.spec).sum(0), gradients[1, "x0"])
+    rows = row_paths(gradients, case.inputs, case.spec)
     tokens = case.inputs.unique()
     received = gradients[OUTSIDE, "W as input" if tied else "E"]
     assert rows.shape == (2 * layers + 1, len(tokens), case.spec.width)
@@ -49,7 +56,7 @@ def test_without_branches_everything_comes_straight():
     for name, weight in case.named.items():
         if name.endswith(("contract.weight", "attention.output.weight")):
             weight.zero_()
-    rows = row_paths(case.gradients(), case.inputs, case.spec.layers)
+    rows = row_paths(case.gradients(), case.inputs, case.spec)
     part = path_shares(rows)
     assert (part[0] == 1).all()
     assert (part[1:] == 0).all()
@@ -58,9 +65,22 @@ def test_without_branches_everything_comes_straight():
 def test_a_branch_that_is_cut_off_brings_nothing():
     case = random_case()
     case.named["blocks.1.contract.weight"].zero_()
-    part = path_shares(row_paths(case.gradients(), case.inputs, 2).flatten(1))
+    part = path_shares(row_paths(case.gradients(), case.inputs, case.spec).flatten(1))
     off = dict(zip(path_names(2), (part == 0).tolist(), strict=True))
     assert [name for name, zero in off.items() if zero] == ["MLP 2"]
+
+
+def test_without_a_path_around_the_mlps_all_comes_through_the_first_block():
+    part = path_shares(row_paths(*random_flow(mlp_residual=False)).flatten(1))
+    off = dict(zip(path_names(2), (part == 0).tolist(), strict=True))
+    assert [name for name, zero in off.items() if not zero] == ["MLP 1", "attention 1"]
+
+
+def test_nothing_goes_past_an_mlp_without_a_path_around_it():
+    gradients, _, spec = random_flow(mlp_residual=False)
+    cosines = branch_cosines(gradients, spec)
+    assert cosines[:, 0].isnan().all()
+    assert (cosines[:, 1].abs() <= 1).all()
 
 
 def test_shares_are_along_the_sum():
@@ -75,10 +95,10 @@ def test_norms_and_cosines_of_planted_streams():
     gradients = planted()
     expected = [5, 12, math.hypot(3, 16), math.hypot(3, 16), 0]
     assert stream_norms(gradients, 1).tolist() == [pytest.approx(expected)]
-    cosines = branch_cosines(gradients, 1)
+    cosines = branch_cosines(gradients, RunSpec(layers=1))
     assert cosines.tolist() == [pytest.approx([0.8, -1.0])]
 
 
 def test_a_branch_that_brings_nothing_has_no_direction():
-    cosines = branch_cosines(planted(x1_by_MLP=(0, 0)), 1)
+    cosines = branch_cosines(planted(x1_by_MLP=(0, 0)), RunSpec(layers=1))
     assert math.isnan(cosines[0, 0])

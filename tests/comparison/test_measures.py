@@ -15,6 +15,7 @@ from deadtokens.comparison.measures import (
     TERMS,
     censored_median,
     first_reaching,
+    largest_change,
     measure,
     over_last_tenth,
 )
@@ -58,6 +59,8 @@ EXPECTED = {
     "share_decay": 1 / 8,
     "share_rounding": 1 / 8,
     "loss": 1.5,
+    "entropy": 7.0,
+    "entropy_change": 3.0,
     "diverged": 0.0,
 }
 
@@ -79,6 +82,13 @@ def test_the_last_tenth_is_rounded_up(updates, counted):
     assert over_last_tenth(values) == 1
     values[-counted] = 0
     assert over_last_tenth(values) == (counted - 1) / counted
+
+
+@pytest.mark.parametrize("values", [[8, 8, 5, 7], [8, 9, 11], [8, 5], [5, 8, 5]])
+def test_the_largest_change_is_from_the_start_whichever_way(values):
+    assert largest_change(np.array(values, float)) == 3
+    assert largest_change(np.array(values[:1], float)) == 0
+    assert np.isnan(largest_change(np.zeros(0)))
 
 
 def test_a_level_is_reached_at_the_update_that_has_it():
@@ -143,7 +153,8 @@ def test_a_diverged_run_is_measured_as_far_as_it_went():
 
 def test_a_run_without_an_update_has_no_means():
     found = outcomes({"scalars.nc": scalars([]), "freezing.nc": freezing([])}, updates=0)
-    assert np.isnan(found["frozen"][0]) and found["frozen"][1] == "no update was recorded"
+    for name in ("frozen", "entropy", "entropy_change"):
+        assert np.isnan(found[name][0]) and found[name][1] == "no update was recorded"
 
 
 def test_outcomes_are_read_from_the_files_that_the_workflow_gives():

@@ -53,6 +53,22 @@ def test_arrows_are_as_wide_as_their_streams(run):
     assert last == 1
 
 
+def test_the_stream_stops_beside_an_mlp_that_no_path_leads_around():
+    run = flow(mlp_residual=False)
+    run.norm[...] = 0.5
+    run.norm.loc[500, :, "x1 by MLP"] = 0.25
+    run.cosine.loc[:, :, "MLP"] = np.nan
+    run["output_norm"][...] = 0.5
+    table = figure.RECIPE.table([run])
+    assert {name for _, name, _ in numbers(table, "cosine")} == {"attention"}
+    drawn = figure.RECIPE.draw(table)
+    block2 = np.array(widths(drawn.axes[0])[2:8]) / WIDEST
+    assert block2.tolist() == pytest.approx([0.5, 1, 0.5, 1, 1, 1])  # below it, copy, back; on, ...
+    texts = shown_texts(drawn)
+    assert "no way past" in texts
+    assert "nan" not in texts
+
+
 def test_numbers_stand_beside_the_arrows(run):
     run.norm.loc[500, 2, "x1 by MLP"] = 0.0123456
     run.cosine.loc[500, 1, "attention"] = -0.25

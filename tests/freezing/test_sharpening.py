@@ -138,8 +138,8 @@ def test_what_was_not_recorded_is_left_out_and_said(names, record, tmp_path):
     assert there == set(available(names))
     missing = set(FORCES) - there
     assert all(name in found.attrs["left_out"] for name in missing)
-    assert "entropy and temperature" in found.attrs["left_out"]
-    assert "gradients.nc has both" in found.attrs["left_out"]
+    assert "temperature of the predictions" in found.attrs["left_out"]
+    assert "gradients.nc has it" in found.attrs["left_out"]
     assert "probability_median" in found
 
 

@@ -31,6 +31,8 @@ FIELDS = {
     "pure-bf16": {"precision": "pure-bf16"},
     "bf16-stochastic": {"precision": "bf16-stochastic"},
     "mixed, untied": {"precision": "mixed", "tied": False},
+    "no path around the MLPs": {"mlp_residual": False},
+    "constant spread": {"logit_spread": "constant", "precision": "pure-bf16"},
     "clipped, with warmup and decay": {"clip": 0.05, "warmup": 5, "weight_decay": 0.1},
 }
 

@@ -11,6 +11,7 @@ from deadtokens.gradients.checks import CHECKS, TOLERANCES, check_pass
 from deadtokens.gradients.formulas import predict, sum_over_vocabulary
 from deadtokens.gradients.probe import clip
 from deadtokens.gradients.sides import run_pass
+from deadtokens.gradients.temperature import temperature
 from deadtokens.run.precision import REGIMES
 from deadtokens.training.batches import read_batch
 from deadtokens.training.model import initial_weights
@@ -38,15 +39,32 @@ def one_pass(weights, spec, update=4):
     return run_pass(spec, weights, inputs, targets), inputs
 
 
-@pytest.mark.parametrize("tied", [True, False])
+VARIANTS = [{}, {"tied": False}, {"mlp_residual": False}, {"logit_spread": "constant"}]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("precision", REGIMES)
-def test_the_sides_sum_to_the_training_gradient_in_every_bit(precision, tied):
-    trainer, weights, outcome = trained(precision=precision, tied=tied)
+def test_the_sides_sum_to_the_training_gradient_in_every_bit(precision, variant):
+    trainer, weights, outcome = trained(precision=precision, **variant)
     one, _ = one_pass(weights, trainer.spec)
     assert one.loss == outcome.loss
     assert one.grad.dtype == outcome.grad.dtype
     assert torch.equal(one.grad, outcome.grad)
-    assert not torch.equal(one.output_side, outcome.grad) or not tied
+    assert not torch.equal(one.output_side, outcome.grad) or not trainer.spec.tied
+
+
+def test_logits_of_a_constant_spread_are_the_recorded_hidden_states_with_W():
+    """What scores is what is recorded: W h in every run, with the spread of the start."""
+    trainer, weights, outcome = trained(precision="fp32", logit_spread="constant", updates=30)
+    one, _ = one_pass(weights, trainer.spec, update=30)
+    W = weights["embedding.weight"].double()
+    products = one.hidden.double() @ W.T
+    torch.testing.assert_close(one.logits.double(), products, rtol=1e-5, atol=1e-6)
+    assert one.logits.numpy().std(axis=1) == pytest.approx(0.02 * 8**0.5, rel=1e-5)
+    assert temperature(one.logits, torch.ones_like(DEAD)) == pytest.approx(1 / (0.02 * 8**0.5))
+    torch.testing.assert_close(one.hidden.mean(0), outcome.h_mean)
+    lengths = one.hidden.norm(dim=1)
+    assert lengths.max() < 0.9 * 8**0.5  # W has grown since the start
 
 
 def test_clipping_is_applied_as_in_training():
@@ -65,10 +83,10 @@ def test_initial_weights_are_those_of_the_run():
         assert all(torch.equal(weights[name], parameters[name]) for name in weights)
 
 
-@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("precision", REGIMES)
-def test_every_formula_holds(precision, tied):
-    trainer, weights, _ = trained(precision=precision, tied=tied, embedding_std=0.2)
+def test_every_formula_holds(precision, variant):
+    trainer, weights, _ = trained(precision=precision, embedding_std=0.2, **variant)
     deviations, _ = check_pass(*one_pass(weights, trainer.spec), DEAD)
     assert list(deviations) == list(CHECKS)
     for name, deviation in deviations.items():
@@ -119,6 +137,16 @@ def test_a_wrong_formula_fails_the_check(mistake, precision):
     one, inputs = one_pass(weights, trainer.spec)
     deviations, _ = check_pass(MISTAKES[mistake](one), inputs, DEAD)
     assert deviations["output side"] > 3
+
+
+def test_a_forgotten_factor_fails_the_check():
+    """The gradient of constant logits is not that of the hidden states before they were scaled."""
+    trainer, weights, _ = trained(precision="fp32", logit_spread="constant", updates=30)
+    one, inputs = one_pass(weights, trainer.spec, update=30)
+    free = trainer.spec.model_copy(update={"logit_spread": "free"})
+    unscaled = replace(one, hidden=one_pass(weights, free, update=30)[0].hidden)
+    assert check_pass(one, inputs, DEAD)[0]["output side"] <= 1
+    assert check_pass(unscaled, inputs, DEAD)[0]["output side"] > 100
 
 
 def test_live_rows_fail_the_checks_of_dead_ones():

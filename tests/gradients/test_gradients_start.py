@@ -100,6 +100,33 @@ def test_prediction_follows_the_measurement_over_many_decades(scanned):
     assert tied.own_score.values == pytest.approx(tied.predicted_own_score.values, rel=0.1)
 
 
+VARIANTS = {
+    "constant spread": {"logit_spread": "constant"},
+    "no path around the MLP": {"mlp_residual": False},
+    "both, relu": {"logit_spread": "constant", "mlp_residual": False, "activation": "relu"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_prediction_follows_the_measurement_of_variants(variant):
+    stream = np.random.default_rng(3).integers(0, 300, 5000).astype(np.int32)
+    spec = SPEC.model_copy(update=VARIANTS[variant])
+    found = scan_embedding_std(spec, stream, np.arange(SIZE) >= 300, (0.02, 0.2, 1.0))
+    tied = found.sel(tying="tied")
+    ratio = tied.predicted_typical_dead_probability / tied.typical_dead_probability
+    assert ratio.values == pytest.approx([1, 1, 1], rel=0.5)
+    assert tied.loss.values == pytest.approx(tied.predicted_loss.values, rel=0.03)
+    if spec.mlp_residual:
+        assert tied.own_score.values == pytest.approx(tied.predicted_own_score.values, rel=0.05)
+        assert tied.dead_probability[-1] * SIZE < 1e-7
+    else:  # the row that was read does not arrive, so nothing collapses, tied or not
+        assert np.abs(tied.own_score).max() < 1
+        assert tied.dead_probability.values * SIZE == pytest.approx([1, 1, 1], abs=0.1)
+        low, high = (tied[f"predicted_dead_probability_{end}"] for end in ("low", "high"))
+        assert (tied.dead_probability > 0.95 * low).all()
+        assert (tied.dead_probability < 1.05 * high).all()
+
+
 def test_untied_nothing_collapses(scanned):
     untied = scanned.sel(tying="untied")
     assert untied.dead_probability.values * SIZE == pytest.approx(np.ones(6), rel=0.5)

@@ -10,7 +10,7 @@ from config_data import DEFAULT, changed, with_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadtokens.run.spec import DEFAULTS, RunSpec, flat, read_spec
+from deadtokens.run.spec import DEFAULTS, LATER, RunSpec, flat, read_spec
 from deadtokens.study.config import flatten, nest
 from deadtokens.study.study import CorpusText, Study
 
@@ -24,6 +24,8 @@ OTHER = {
     "layers": 3,
     "heads": 4,
     "activation": "relu",
+    "mlp_residual": False,
+    "logit_spread": "constant",
     "tied": False,
     "init_std": 0.03,
     "embedding_std": 0.02,
@@ -74,12 +76,13 @@ def test_every_key_is_part_of_the_identity(key):
 
 
 def test_a_key_that_came_later_renames_no_run():
-    """Names that runs had before there were `batch_seed` and `bfloat16_start`."""
+    """Names that runs had before there was any key of `LATER`."""
     assert DEFAULTS.identity() == "default_fb235c81"
     assert spec(precision="fp32").identity() == "precision-fp32_bd3f58fc"
-    assert not {"batch_seed", "bfloat16_start"} & json.loads(DEFAULTS.json_text()).keys()
+    assert not LATER.keys() & json.loads(DEFAULTS.json_text()).keys()
     assert read_spec(DEFAULTS.json_text()) == DEFAULTS
     assert "batch_seed-0" in spec(batch_seed=0).identity()
+    assert "mlp_residual-False" in spec(mlp_residual=False).identity()
 
 
 def test_no_two_of_these_runs_share_an_identity():

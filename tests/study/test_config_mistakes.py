@@ -254,7 +254,7 @@ def test_a_mistake_in_an_experiment(experiment, expected):
 
 
 @pytest.mark.parametrize(
-    "key", sorted({*flat(DEFAULTS), "steps"} - {"tied", "bfloat16_start", "record.pathways"})
+    "key", ["steps", *(key for key, value in flat(DEFAULTS).items() if not isinstance(value, bool))]
 )
 def test_no_truth_value_passes_for_something_else(key):
     assert re.match(rf"defaults\.{key}(\.\d)?: ", sentence_on(changed(f"defaults.{key}", True)))

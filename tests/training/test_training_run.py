@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from tiny import bits, tiny_census, tiny_spec, tiny_trainer, write_vocabulary
+from tiny import VOCABULARY, bits, tiny_census, tiny_spec, tiny_trainer, write_vocabulary
 
 from deadtokens.errors import UserError
 from deadtokens.run.clipping import clip_scale
@@ -125,6 +125,19 @@ def test_weights_and_batches_have_seeds_of_their_own():
     assert sampled[0] == sampled[1] != sampled[2] == sampled[3]
 
 
+def test_a_constant_spread_starts_as_the_free_one_and_holds_the_entropy():
+    uniform = np.log(VOCABULARY)
+    outcomes = {}
+    for spread in ("free", "constant"):
+        trainer = tiny_trainer(precision="fp32", lr=1e-2, logit_spread=spread)
+        outcomes[spread] = [trainer.advance() for _ in range(60)]
+    free, constant = ([float(one.entropy) for one in told] for told in outcomes.values())
+    assert outcomes["free"][0].loss == pytest.approx(outcomes["constant"][0].loss, abs=0.01)
+    assert free[0] == pytest.approx(uniform, abs=0.01)
+    assert free[-1] < uniform - 0.1
+    assert constant == pytest.approx(np.full(60, uniform), abs=0.01)
+
+
 def test_a_wrong_format_is_noticed():
     trainer = tiny_trainer(precision="pure-bf16")
     trainer.regime = REGIMES["fp32"]
@@ -194,6 +207,7 @@ def test_the_record_is_what_the_trainer_had(vocabulary, tmp_path):
         for name, tensor in trainer.state().items():
             assert (bits(run[name].sel(state=update)) == bits(tensor.float())).all()
         assert run.loss.sel(update=update) == np.float32(outcome.loss)
+        assert run.entropy.sel(update=update) == outcome.entropy
         assert (bits(run.h_mean.sel(update=update)) == bits(outcome.h_mean)).all()
         assert (bits(run.probability.sel(update=update)) == bits(outcome.probability)).all()
     assert (run.exp_avg.sel(state=0) == 0).all()

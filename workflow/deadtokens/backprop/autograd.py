@@ -9,7 +9,8 @@ from torch.overrides import TorchFunctionMode
 
 from deadtokens.backprop.layers import split_heads
 from deadtokens.backprop.symbols import INPUT_NAME, OUTSIDE, Tensors, parameters_by_symbol
-from deadtokens.run.spec import RunSpec
+from deadtokens.run.spec import RunSpec, initial_spread
+from deadtokens.training.loss import scale_
 from deadtokens.training.model import Transformer
 
 TOLERANCE = 1e-10
@@ -63,7 +64,7 @@ def autograd_gradients(
     z, seen = _watched_logits(model, b, inputs)
     for tensor in seen.values():
         tensor.retain_grad()
-    F.cross_entropy(z, targets.flatten()).backward(retain_graph=True)
+    F.cross_entropy(_scores(z, spec), targets.flatten()).backward(retain_graph=True)
     gradients = {place: tensor.grad for place, tensor in seen.items()}
     gradients |= _branch_gradients(seen, gradients, spec.layers)
     own = {name: parameter.grad for name, parameter in model.named_parameters()}
@@ -72,6 +73,13 @@ def autograd_gradients(
         gradients[OUTSIDE, "W as output"] = as_output
         gradients[OUTSIDE, "W as input"] = own[INPUT_NAME] - as_output
     return _by_parts(gradients, spec) | parameters_by_symbol(own, spec.layers)
+
+
+def _scores(z: Tensor, spec: RunSpec) -> Tensor:
+    """Return the logits as the training's softmax gets them: scaled, or as they are."""
+    if spec.logit_spread == "free":
+        return z
+    return z * scale_(z.detach().clone(), initial_spread(spec))[:, None]
 
 
 def _watched_logits(model: Transformer, b: Tensor, inputs: Tensor) -> tuple[Tensor, Tensors]:

@@ -134,7 +134,7 @@ def check_state(
     whole = norm_of({place: g for place, g in gradients.items() if describe(*place).name})
     reference = autograd_gradients(state.named, b, inputs, targets, spec)
     off = errors(gradients, reference, terms)
-    found = describe_flow(gradients, inputs, spec.layers) | {
+    found = describe_flow(gradients, inputs, spec) | {
         "loss": values[OUTSIDE, "L"],
         "sequences": len(inputs),
         "gradient_norm": whole,
@@ -143,14 +143,14 @@ def check_state(
     return gradients, off, found
 
 
-def describe_flow(gradients: Tensors, inputs: Tensor, layers: int) -> dict[str, Tensor | float]:
+def describe_flow(gradients: Tensors, inputs: Tensor, spec: RunSpec) -> dict[str, Tensor | float]:
     """Return the norms of the streams, and the shares of the paths, of one state."""
-    rows = row_paths(gradients, inputs, layers)
+    rows = row_paths(gradients, inputs, spec)
     return {
         "tokens": rows.shape[1],
         "output_norm": torch.stack([gradients[OUTSIDE, symbol].norm() for symbol in AT_OUTPUT]),
-        "norm": stream_norms(gradients, layers),
-        "cosine": branch_cosines(gradients, layers),
+        "norm": stream_norms(gradients, spec.layers),
+        "cosine": branch_cosines(gradients, spec),
         "share": path_shares(rows.flatten(1)),
         "token_share": quantiles_of_finite(path_shares(rows), QUANTILES),
     }

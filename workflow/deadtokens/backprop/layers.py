@@ -63,6 +63,16 @@ def cross_entropy(z: Tensor, targets: Tensor) -> Tensor:
     return (log_sum - z.gather(1, targets[:, None])[:, 0]).mean()
 
 
+def spread_factor(z: Tensor, spread: float) -> Tensor:
+    """Return c = `spread` / (standard deviation of z), (..., 1), by which z (..., n) is scaled.
+
+    It is taken as given: c z is to z as y = a x is to x with a number a, and g_z = c g_cz. What is
+    not spread at all cannot be scaled; its c is 1.
+    """
+    found = z.std(-1, correction=0, keepdim=True)
+    return torch.where(found > 0, spread / found, 1.0)
+
+
 def error(z: Tensor, targets: Tensor) -> Tensor:
     """Return the error vector g = dL/dz = p - y of every position, over their number.
 

@@ -2,10 +2,13 @@
 
 Forward, of each block: X = LN1(x0); Q, K, V = the three projections of X; S = Q K^T / sqrt(d);
 A = softmax(S); C = A V; a = Wo C + bo; x1 = x0 + a; v = LN2(x1); u = W1 v + b1; r = ReLU(u) or
-GELU(u); m = W2 r + b2; x2 = x1 + m. Before the blocks x0 = E[token] + P[position]; after them
-h = LN(x2), z = W h + b, p = softmax(z), L = mean(-ln p_y). Tied, E is W.
+GELU(u); m = W2 r + b2; x2 = x1 + m, or m alone where `mlp_residual` is false. Before the blocks
+x0 = E[token] + P[position]; after them h = LN(x2), z = W h + b, p = softmax(c z),
+L = mean(-ln p_y). The factor c is 1, or what holds the spread of c z constant where `logit_spread`
+says so. Tied, E is W.
 """
 
+import torch
 from torch import Tensor
 
 from deadtokens.backprop.layers import (
@@ -25,10 +28,11 @@ from deadtokens.backprop.layers import (
     softmax,
     softmax_backward,
     split_heads,
+    spread_factor,
     sum_rows,
 )
 from deadtokens.backprop.symbols import OUTSIDE, Tensors, in_block, of_block
-from deadtokens.run.spec import RunSpec
+from deadtokens.run.spec import RunSpec, initial_spread
 
 
 def forward(weights: Tensors, inputs: Tensor, targets: Tensor, spec: RunSpec) -> Tensors:
@@ -41,14 +45,14 @@ def forward(weights: Tensors, inputs: Tensor, targets: Tensor, spec: RunSpec) ->
         (0, 'b'), of shape (vocabulary,).
     inputs, targets : int64 Tensor of shape (batch, context)
     spec : RunSpec
-        Of which the sizes, the activation and the tying count.
+        Of which what shapes the model counts.
 
     Returns
     -------
     Tensors
         Of each block x0, X, a, x1, v, m and x2 (batch, context, D), u and r (batch, context, 4 D),
         Q, K and V (batch, heads, context, d), S and A (batch, heads, query, key), C as x0; outside
-        h (batch, context, D), z (positions, vocabulary), L ().
+        h (batch, context, D), z (positions, vocabulary), c (positions, 1), L ().
     """
     w = of_block(weights, OUTSIDE)
     x = w["W" if spec.tied else "E"][inputs] + w["P"][: inputs.shape[1]]
@@ -58,8 +62,11 @@ def forward(weights: Tensors, inputs: Tensor, targets: Tensor, spec: RunSpec) ->
         x = values[block, "x2"]
     h = layer_norm(x, w["gain"], w["shift"])
     z = affine(h.flatten(0, 1), w["W"], w["b"])
-    loss = cross_entropy(z, targets.flatten())
-    return values | in_block({"h": h, "z": z, "L": loss}, OUTSIDE)
+    c = torch.ones_like(z[:, :1])
+    if spec.logit_spread == "constant":
+        c = spread_factor(z, initial_spread(spec))
+    loss = cross_entropy(c * z, targets.flatten())
+    return values | in_block({"h": h, "z": z, "c": c, "L": loss}, OUTSIDE)
 
 
 def forward_block(x0: Tensor, w: dict[str, Tensor], spec: RunSpec) -> dict[str, Tensor]:
@@ -78,7 +85,8 @@ def forward_block(x0: Tensor, w: dict[str, Tensor], spec: RunSpec) -> dict[str, 
     r = activate(u, spec.activation)
     m = affine(r, w["W2"], w["b2"])
     attention = {"x0": x0, "X": X, "Q": Q, "K": K, "V": V, "S": S, "A": A, "C": C, "a": a}
-    return attention | {"x1": x1, "v": v, "u": u, "r": r, "m": m, "x2": x1 + m}
+    x2 = x1 + m if spec.mlp_residual else m
+    return attention | {"x1": x1, "v": v, "u": u, "r": r, "m": m, "x2": x2}
 
 
 def backward(
@@ -101,7 +109,7 @@ def backward(
         two parts of the gradient of W, 'W as output' and 'W as input'.
     """
     w, seen = of_block(weights, OUTSIDE), of_block(values, OUTSIDE)
-    g = {"z": error(seen["z"], targets.flatten())}
+    g = {"z": seen["c"] * error(seen["c"] * seen["z"], targets.flatten())}
     g_h, g_W, g["b"] = affine_backward(g["z"], seen["h"].flatten(0, 1), w["W"])
     g["h"] = g_h.view_as(seen["h"])
     last = values[spec.layers, "x2"]
@@ -109,7 +117,7 @@ def backward(
     gradients: Tensors = {}
     for block in range(spec.layers, 0, -1):
         own, kept = of_block(weights, block), of_block(values, block)
-        gradients |= in_block(backward_block(g_x, kept, own, spec.activation), block)
+        gradients |= in_block(backward_block(g_x, kept, own, spec), block)
         g_x = gradients[block, "x0"]
     g["P"] = w["P"].new_zeros(w["P"].shape)
     g["P"][: inputs.shape[1]] = g_x.sum(0)
@@ -126,23 +134,26 @@ def embedding_gradients(as_output: Tensor, as_input: Tensor, tied: bool) -> dict
 
 
 def backward_block(
-    g_x2: Tensor, seen: dict[str, Tensor], w: dict[str, Tensor], activation: str
+    g_x2: Tensor, seen: dict[str, Tensor], w: dict[str, Tensor], spec: RunSpec
 ) -> dict[str, Tensor]:
     """Go back through one block, from x2 = x1 + m to x0.
 
     A sum passes its gradient on to both of its terms unchanged, the residual path's and the
-    branch's: g_m = g_x2 (by hand: g_x1 = g_m = g_h) and g_a = g_x1.
+    branch's: g_m = g_x2 (by hand: g_x1 = g_m = g_h) and g_a = g_x1. Where x2 is m alone, x1 has no
+    second way to the loss and nothing is added.
 
     Parameters
     ----------
     g_x2 : Tensor of shape (batch, context, D)
     seen, w : dict of str to Tensor
         The block's intermediates and weights.
-    activation : {'relu', 'gelu'}
+    spec : RunSpec
     """
     g = {"x2": g_x2, "m": g_x2}
-    g |= backward_mlp(g["m"], seen, w, activation)
-    g["x1"] = join_paths(g["x2"], g["x1 by MLP"])  # by hand: g_x1 = g_h + LN2*(g_v)
+    g |= backward_mlp(g["m"], seen, w, spec.activation)
+    g["x1"] = g["x1 by MLP"]
+    if spec.mlp_residual:
+        g["x1"] = join_paths(g["x2"], g["x1 by MLP"])  # by hand: g_x1 = g_h + LN2*(g_v)
     g["a"] = g["x1"]
     g |= backward_attention(g["a"], seen, w)
     g["x0"] = join_paths(g["x1"], g["x0 by attention"])

@@ -8,6 +8,8 @@ through the branch, MLP or attention; below they add. Written out over all block
 where g_xL enters at the top (L blocks), g_k is the whole stream that arrives at branch k, and
 J_k^T g_k what the branch gives back. A term is the sum over all ways through the network that pass
 branch k last, and none after it: each goes from there to the input on the residual path alone.
+Without a residual path around the MLPs nothing goes past them: the terms of all that lies above the
+first block's MLP are zero.
 """
 
 import numpy as np
@@ -16,6 +18,7 @@ from torch import Tensor
 
 from deadtokens.backprop.layers import sum_rows
 from deadtokens.backprop.symbols import Tensors
+from deadtokens.run.spec import RunSpec
 from deadtokens.statistics.shares import shares
 
 STREAMS = ("x2", "x1 by MLP", "x1", "x0 by attention", "x0")
@@ -30,21 +33,35 @@ def path_names(layers: int) -> list[str]:
     return [STRAIGHT, *branches]
 
 
-def paths(gradients: Tensors, layers: int) -> Tensor:
+def paths(gradients: Tensors, spec: RunSpec) -> Tensor:
     """Return the terms of g_x0 by the branch that each passed last.
+
+    Parameters
+    ----------
+    gradients : Tensors
+        As `deadtokens.backprop.model.backward` gives them.
+    spec : RunSpec
 
     Returns
     -------
     Tensor of shape (paths, batch, context, D)
         In the order of `path_names`; their sum is g_x0 of the first block.
     """
-    terms = [gradients[layers, "x2"]]
-    for block in range(layers, 0, -1):
-        terms += [gradients[block, through] for _, through in BRANCHES.values()]
+    terms = [gradients[spec.layers, "x2"]]
+    for block in range(spec.layers, 0, -1):
+        for branch, (_, through) in BRANCHES.items():
+            if not has_way_past(branch, spec):
+                terms = [torch.zeros_like(term) for term in terms]
+            terms.append(gradients[block, through])
     return torch.stack(terms)
 
 
-def row_paths(gradients: Tensors, inputs: Tensor, layers: int) -> Tensor:
+def has_way_past(branch: str, spec: RunSpec) -> bool:
+    """Return whether a residual path leads around a branch."""
+    return branch != "MLP" or spec.mlp_residual
+
+
+def row_paths(gradients: Tensors, inputs: Tensor, spec: RunSpec) -> Tensor:
     """Return what the input row of each token of the batch receives, path by path.
 
     Parameters
@@ -52,7 +69,7 @@ def row_paths(gradients: Tensors, inputs: Tensor, layers: int) -> Tensor:
     gradients : Tensors
         As `deadtokens.backprop.model.backward` gives them.
     inputs : int64 Tensor of shape (batch, context)
-    layers : int
+    spec : RunSpec
 
     Returns
     -------
@@ -60,7 +77,7 @@ def row_paths(gradients: Tensors, inputs: Tensor, layers: int) -> Tensor:
         The tokens of the batch, each once, ascending.
     """
     tokens, places = inputs.unique(return_inverse=True)
-    terms = paths(gradients, layers)
+    terms = paths(gradients, spec)
     return torch.stack([sum_rows(term, places, len(tokens)) for term in terms])
 
 
@@ -87,16 +104,19 @@ def stream_norms(gradients: Tensors, layers: int) -> Tensor:
     return torch.stack(norms).view(layers, len(STREAMS))
 
 
-def branch_cosines(gradients: Tensors, layers: int) -> Tensor:
+def branch_cosines(gradients: Tensors, spec: RunSpec) -> Tensor:
     """Return the cosine of what goes past a branch to what comes through it, (blocks, branches).
 
-    Both are taken over all positions at once. It says how far the two streams add or cancel.
+    Both are taken over all positions at once. It says how far the two streams add or cancel; NaN
+    where nothing goes past the branch.
     """
     cosines = [
         torch.cosine_similarity(
             gradients[block, straight].flatten(), gradients[block, through].flatten(), dim=0, eps=0
         )
-        for block in range(1, layers + 1)
-        for straight, through in BRANCHES.values()
+        if has_way_past(branch, spec)
+        else torch.tensor(torch.nan, dtype=torch.float64)
+        for block in range(1, spec.layers + 1)
+        for branch, (straight, through) in BRANCHES.items()
     ]
-    return torch.stack(cosines).view(layers, len(BRANCHES))
+    return torch.stack(cosines).view(spec.layers, len(BRANCHES))

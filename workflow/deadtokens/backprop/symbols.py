@@ -39,7 +39,10 @@ class Symbol:
 
 _QKV = "attention.query_key_value"
 AT_OUTPUT = {
-    "z": Symbol("z, its gradient g", "logits; the error g = (p - y) / positions"),
+    "z": Symbol(
+        "z, its gradient g",
+        "logits; the error g = (p - y) / positions, times c where their spread is held constant",
+    ),
     "W": Symbol("W_vocab", "unembedding", OUTPUT_NAME),
     "b": Symbol("b", "output bias; zero, the model has none"),
     "h": Symbol("h, in z = W h + b", "final hidden state"),
@@ -54,7 +57,7 @@ AT_INPUT = {
 }
 IN_BLOCK = {
     "x2": Symbol("h, in h = x1 + m", "result of the block"),
-    "m": Symbol("m", "the MLP's addition"),
+    "m": Symbol("m", "result of the MLP: its addition, where there is a residual path"),
     "W2": Symbol("W2", "contraction of the MLP", "contract.weight"),
     "b2": Symbol("b2", "its bias", "contract.bias"),
     "r": Symbol("ReLU(W1 v + b1)", "the MLP's hidden layer after the activation"),

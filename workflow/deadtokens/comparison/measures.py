@@ -53,6 +53,16 @@ def over_last_tenth(values: np.ndarray) -> float:
     return float(np.mean(values[-last:], dtype=np.float64)) if last else np.nan
 
 
+def largest_change(values: np.ndarray) -> float:
+    """Return the largest distance of a value from the first one, NaN without any.
+
+    Parameters
+    ----------
+    values : ndarray of shape (updates,)
+    """
+    return float(np.max(np.abs(values - values[0]))) if len(values) else np.nan
+
+
 def first_reaching(level: float, fractions: np.ndarray) -> float:
     """Return the first update whose fraction is at least `level`, NaN if none is."""
     reached = np.flatnonzero(np.asarray(fractions) >= level)
@@ -233,6 +243,19 @@ OUTCOMES = {
         "cross-entropy of the batch, mean over the last tenth of the updates",
         "nat",
         "the loss was not finite",
+    ),
+    "entropy": Outcome(
+        "scalars.nc",
+        lambda scalars: over_last_tenth(scalars["entropy"].values),
+        "entropy of the prediction, mean over positions and over the last tenth of the updates",
+        "nat",
+    ),
+    "entropy_change": Outcome(
+        "scalars.nc",
+        lambda scalars: largest_change(scalars["entropy"].values.astype(np.float64)),
+        "largest distance of the prediction's entropy, mean over positions, from that at the first "
+        "update",
+        "nat",
     ),
     "diverged": Outcome(
         "scalars.nc",

@@ -14,7 +14,7 @@ HEAD_ROWS = 2
 TRUNK, BOX_LEFT, BOX_RIGHT = 0.36, 0.62, 0.97  # of the width
 WIDEST, THINNEST = 12.0, 0.4  # points
 SMALL = {"fontsize": 6.5, "va": "center"}
-GREY = "#555555"
+GREY, TRUNK_COLOR = "#555555", "#222222"
 # A branch: what goes straight past it, what comes through it, where they join, what it is called.
 BRANCHES = {
     "MLP": ("x2", "x1 by MLP", "x1", "LN2, MLP"),
@@ -37,7 +37,7 @@ class Flow:
     norms : Series
         By block and stream; block 0 is outside.
     cosines : Series
-        By block and branch.
+        By block and branch; without those that no residual path leads past.
     """
 
     norms: pd.Series
@@ -90,18 +90,25 @@ def _draw_head(axes: Axes, flow: Flow, layers: int) -> None:
 
 
 def _draw_branch(axes: Axes, flow: Flow, block: int, branch: str, top: float, color: str) -> None:
-    """Draw one residual sum: the stream that goes straight on, and the one through the branch."""
+    """Draw one residual sum: the stream that goes straight on, and the one through the branch.
+
+    Where no path leads past the branch, it is interrupted beside it.
+    """
     straight, through, _, name = BRANCHES[branch]
     past, back = flow.width(block, straight), flow.width(block, through)
-    _arrow(axes, (TRUNK, top), (TRUNK, top + 0.97), past)
+    if (block, branch) in flow.cosines:
+        _arrow(axes, (TRUNK, top), (TRUNK, top + 0.97), past)
+        text = f"cosine {flow.cosines[block, branch]:.2f}".replace("-", "−")
+    else:
+        axes.plot([TRUNK, TRUNK], [top, top + 0.2], color=TRUNK_COLOR, linewidth=past)
+        _arrow(axes, (TRUNK, top + 0.8), (TRUNK, top + 0.97), back)
+        text = "no way past"
     _label(axes, top + 0.4, straight, flow.norms[block, straight])
     _arrow(axes, (TRUNK, top + 0.2), (BOX_LEFT - 0.01, top + 0.2), past, color)
     _arrow(axes, (BOX_LEFT - 0.01, top + 0.8), (TRUNK, top + 0.8), back, color)
     _box(axes, top, f"{name}\nof block {block}", color)
     back_norm = f"{flow.norms[block, through]:.3g}"
     axes.text((TRUNK + BOX_LEFT) / 2 + 0.02, top + 0.53, back_norm, ha="center", **SMALL)
-    cosine = flow.cosines[block, branch]
-    text = f"cosine {cosine:.2f}".replace("-", "−")
     axes.text(TRUNK - 0.06, top + 0.8, text, ha="right", color=GREY, **SMALL)
 
 
@@ -122,7 +129,7 @@ def _arrow(
     start: tuple[float, float],
     end: tuple[float, float],
     width: float,
-    color: str = "#222222",
+    color: str = TRUNK_COLOR,
 ) -> None:
     head = width + 4
     shape = f"simple,tail_width={width},head_width={head},head_length={min(head, 7)}"

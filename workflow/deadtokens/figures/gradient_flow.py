@@ -5,7 +5,8 @@ on the batch that would come next. The loss is above, the rows of the input toke
 width of an arrow is in proportion to the norm of the gradient that it carries, over all positions
 of the batch (the thinnest stand for less); the number is that norm, in nats. At each residual sum
 the branch, MLP or attention, gets a copy of what goes straight on, and what comes back through it
-is added; the cosine tells how far the two agree. Right: the share of each path in the gradient that
+is added; the cosine tells how far the two agree. Where a run has no residual path around the MLPs,
+all passes through them. Right: the share of each path in the gradient that
 the input rows receive, along that gradient, at the start and at each checkpoint; shares sum to 1,
 and a path that opposes the sum is negative. *Last through MLP 1*: all that passed other branches or
 none before, then the MLP of block 1, and from there the residual path alone. What a tied matrix
@@ -14,6 +15,7 @@ and x) do not compare as amounts of one thing. Computed by hand in float64, and 
 autograd in ``backprop.csv``.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -27,6 +29,7 @@ from matplotlib.ticker import MaxNLocator
 from deadtokens.figures import flowchart, style
 from deadtokens.figures.columns import NAMES, numbers, texts
 from deadtokens.figures.runs import Run, described, recipe_of_runs
+from deadtokens.run.spec import LATER
 
 VARIABLES = (
     *("norm", "output_norm", "cosine", "share"),
@@ -67,13 +70,19 @@ def _numbers(data: xr.Dataset) -> pd.DataFrame:
     named = [
         ("norm", last["output_norm"].rename(output="name").expand_dims(block=[0])),
         ("norm", last["norm"].rename(stream="name")),
-        ("cosine", last["cosine"].rename(branch="name")),
+        ("cosine", last["cosine"].sel(branch=_with_a_way_past(data)).rename(branch="name")),
     ]
     frames = [
         values.rename("value").to_dataframe().reset_index().assign(quantity=quantity)
         for quantity, values in named
     ]
     return pd.concat([*frames, _shares(data["share"])])
+
+
+def _with_a_way_past(data: xr.Dataset) -> list[str]:
+    """Return the branches that a residual path leads past."""
+    around_mlp = json.loads(data.attrs["spec"]).get("mlp_residual", LATER["mlp_residual"])
+    return [branch for branch in data["branch"].values if around_mlp or branch != "MLP"]
 
 
 def _shares(share: xr.DataArray) -> pd.DataFrame:

@@ -6,13 +6,14 @@ token, large marks the mean over positions, small triangles behind the median on
 input tokens. Right: the norm of dL/dW of a row, dead tokens filled, those of the batch open.
 Dotted: what a uniform softmax would give. Tied, a large embedding carries the input token's own row
 through the residual stream to its own logit, which then takes all probability: dead gradients
-collapse, live ones stay. Untied, nothing collapses. Thin lines are the formula for the median
-token, from the sizes of the weights, the width and the numbers of tokens. Thick lines are the
-median, and bands the range, of the mean over positions in 39 draws of rows and batches that know
-these sizes and the tokens' frequencies, nothing else of the run: 95 % of seeds should lie in the
-band. It widens because few positions carry the mean. On the right the band goes from its lower end
-times the measured mean hidden state (all positions alike) to its upper end times the norm of a
-single one (one position has it all). The figure says nothing of what training does later.
+collapse, live ones stay. Untied, or without a residual path around the MLPs, nothing collapses.
+Thin lines are the formula for the median token, from the sizes of the weights, the width and the
+numbers of tokens. Thick lines are the median, and bands the range, of the mean over positions in 39
+draws of rows and batches that know these sizes and the tokens' frequencies, nothing else of the
+run: 95 % of seeds should lie in the band. It widens because few positions carry the mean. On the
+right the band goes from its lower end times the measured mean hidden state (all positions alike) to
+its upper end times the norm of a single one (one position has it all). The figure says nothing of
+what training does later.
 """
 
 import json

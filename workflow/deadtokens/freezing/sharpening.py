@@ -75,6 +75,7 @@ VARIABLES = {
         "entropy of the batch's mean prediction: at least the mean entropy of its predictions",
         "nat",
     ),
+    "entropy": (("update",), layout.PER_UPDATE["entropy"].long_name, "nat"),
     "eps": ((), "eps of Adam", "nat"),
 }
 Medians = dict[str, np.ndarray]  # by name, each of shape (updates,)
@@ -160,8 +161,7 @@ def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) ->
     """Return what the mean predicted probabilities say of each update, some updates at a time.
 
     Entropy is concave: that of the mean prediction is no less than the mean entropy of the
-    predictions themselves, which the record does not have; `deadtokens gradients` gives it at its
-    probes.
+    predictions themselves, ``entropy``.
     """
     parts = []
     for start in range(0, max(1, run.sizes["update"]), length):
@@ -175,7 +175,8 @@ def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) ->
                 "entropy_of_mean": entropy(probability, axis=1),
             }
         )
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return found | {name: run[name].values for name in ("entropy",) if name in run}
 
 
 def measure_sharpening(segments: Segments) -> xr.Dataset:
@@ -211,8 +212,8 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
 def _left_out(names: Sequence[str]) -> str:
     missing = [name for name in FORCES if name not in available(names)]
     own = [
-        "entropy and temperature of the predictions at single positions: the record has their "
-        "mean prediction alone; gradients.nc has both at the probed updates"
+        "temperature of the predictions: the record does not have their logits; gradients.nc has "
+        "it at the probed updates"
     ]
     tensors = [name for name in layout.TENSORS if name not in names]
     if missing:

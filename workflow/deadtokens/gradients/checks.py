@@ -29,7 +29,7 @@ def check_pass(one: Pass, inputs: Tensor, dead: Tensor) -> tuple[dict[str, float
     dead : bool Tensor of shape (vocabulary,)
     """
     said = predict(one.logits, one.hidden, one.targets)
-    bound = rounding_bound(said.error_rows, said.terms, one.logits)
+    bound = rounding_bound(said.error_rows, said.terms, one.logits, one.arithmetic)
     off = (one.output_side.double() - said.error_rows).abs() / bound
     dead_off = (one.grad[dead].double() - said.probability_rows[dead]).abs() / bound[dead]
     total = one.output_side.double().sum(0).abs() / bound.sum(0)

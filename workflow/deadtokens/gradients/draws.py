@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deadtokens.gradients.start import other_std
-from deadtokens.run.spec import RunSpec, embedding_std
+from deadtokens.gradients.start import other_std, scores_itself
+from deadtokens.run.spec import RunSpec, embedding_std, initial_spread
+from deadtokens.training.loss import scale_
 
 DRAWS = 39  # their range holds one more draw with probability (39 - 1) / (39 + 1) = 0.95
 
@@ -53,10 +54,12 @@ def _draw(spec: RunSpec, frequency: Tensor, dead: Tensor, generator: torch.Gener
         return std * torch.randn((rows, spec.width), generator=generator)
 
     read = normal(len(dead), embedding_std(spec))
-    stream = read[tokens] + normal(len(tokens), other_std(spec))
+    stream = read[tokens] * spec.mlp_residual + normal(len(tokens), other_std(spec))
     stream -= stream.mean(dim=1, keepdim=True)
     hidden = math.sqrt(spec.width) * torch.nn.functional.normalize(stream, dim=1)
-    scoring = read if spec.tied else normal(len(dead), embedding_std(spec))
+    scoring = read if scores_itself(spec) else normal(len(dead), embedding_std(spec))
     scores = hidden @ scoring.T
+    if spec.logit_spread == "constant":
+        scale_(scores, initial_spread(spec))
     log_p = torch.logsumexp(scores[:, dead], 1) - torch.logsumexp(scores, 1)
     return float((log_p.double().exp() * counts).sum() / positions / dead.sum())

@@ -3,6 +3,8 @@
 With L the mean cross-entropy over N positions, p their probabilities, y the one-hot labels and h
 the final hidden states: dL/dlogits = (p - y) / N, and by the chain rule the output side of dL/dW is
 the mean over positions of (p - y) h^T. A dead token is never a label, so its row is mean(p_i h).
+Where `logit_spread` is constant, a position's logits are c W h with a factor c that is taken as
+given, and all this holds with c h in place of h: the hidden state as it scores.
 """
 
 from dataclasses import dataclass
@@ -81,25 +83,26 @@ def predict(logits: Tensor, hidden: Tensor, targets: Tensor) -> Prediction:
     )
 
 
-def rounding_bound(exact: Tensor, terms: Tensor, logits: Tensor) -> Tensor:
+def rounding_bound(exact: Tensor, terms: Tensor, logits: Tensor, arithmetic: torch.dtype) -> Tensor:
     """Return how far the training's own gradient may be from the exact one, (vocabulary, width).
 
     The training computes p in float32 (a sum of V terms, exponentials of numbers as large as the
-    logits' spread), rounds (p - y) / N to the arithmetic's format, sums N products in float32 and
-    rounds the sum. Each of these is bounded as in Higham, Accuracy and Stability of Numerical
-    Algorithms, chapters 2 and 3: n operations of unit roundoff u err by n u of the terms' sizes.
+    logits' range, which were scaled in float32 if their spread is constant), rounds (p - y) / N to
+    the arithmetic's format, sums N products in float32 and rounds the sum. Each of these is bounded
+    as in Higham, Accuracy and Stability of Numerical Algorithms, chapters 2 and 3: n operations of
+    unit roundoff u err by n u of the terms' sizes.
 
     Parameters
     ----------
     exact, terms : float64 Tensor of shape (vocabulary, width)
         See `Prediction`.
     logits : Tensor of shape (positions, vocabulary)
-        In the arithmetic's format.
+    arithmetic : torch.dtype
     """
     positions, vocabulary = logits.shape
-    spread = float(logits.max()) - float(logits.min())
-    unit, float32 = UNIT_ROUNDOFF[format_of(logits.dtype)], UNIT_ROUNDOFF["float32"]
-    operations = positions + vocabulary + 4 * spread + 8
+    reach = float(logits.max()) - float(logits.min())
+    unit, float32 = UNIT_ROUNDOFF[format_of(arithmetic)], UNIT_ROUNDOFF["float32"]
+    operations = positions + vocabulary + 8 * reach + 10
     before_rounding = (unit + operations * float32) * terms
     return before_rounding + unit * (exact.abs() + before_rounding) + SMALLEST_NORMAL
 

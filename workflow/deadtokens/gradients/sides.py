@@ -29,6 +29,10 @@ class Pass:
     hidden : Tensor of shape (positions, width)
         Final hidden states, in the format in which the product with W takes them.
     logits : Tensor of shape (positions, vocabulary)
+        Both as they score: where `logit_spread` is constant, times the factor of their position,
+        in float32. So the logits are those states' products with W in every run.
+    arithmetic : torch.dtype
+        Format of the products.
     targets : int64 Tensor of shape (positions,)
     input_side, output_side : Tensor of shape (vocabulary, width)
         dL/dW by way of the input rows, and by way of the scores.
@@ -39,6 +43,7 @@ class Pass:
     loss: float
     hidden: Tensor
     logits: Tensor
+    arithmetic: torch.dtype
     targets: Tensor
     input_side: Tensor
     output_side: Tensor
@@ -72,14 +77,18 @@ def run_pass(spec: RunSpec, weights: Mapping[str, Tensor], inputs: Tensor, targe
     """
     model = split_model(spec, weights)
     hidden, labels = model(inputs).flatten(0, 1), targets.flatten()
-    loss = model.predict(hidden, labels).loss
-    loss.backward()
+    prediction = model.predict(hidden, labels)
+    prediction.loss.backward()
     with torch.no_grad():
+        scoring = model.products.operand(hidden.detach())
         logits = model.products.linear(hidden, model.W)
+        if model.spread is not None:
+            scoring, logits = (values * prediction.factor[:, None] for values in (scoring, logits))
     return Pass(
-        loss.item(),
-        model.products.operand(hidden.detach()),
+        prediction.loss.item(),
+        scoring,
         logits,
+        prediction.arithmetic,
         labels,
         model.embedding.weight.grad,
         model.unembedding.weight.grad,

@@ -12,7 +12,10 @@ sigma (`embedding_std`), width D, V tokens:
   that norm over sigma is chi-distributed with D - 1 degrees of freedom, the score about sigma D.
 - Any other token scores E_b . h, normal with standard deviation sigma sqrt(D).
 - So p_b = e^(score of b) / (e^(own score) + sum of the V - 1 others). Untied, the own score is one
-  of the others.
+  of the others; so it is without a residual path around the MLPs, which let nothing of E_a itself
+  through.
+- Where `logit_spread` is constant, all scores of a position are divided by the root of
+  1 + own^2 / (V sigma^2 D): without the own score their spread is the one that is held.
 
 Means over exponentials of normals live on their rarest draws, more of which the formula knows than
 a batch can show: n draws are therefore taken as the n quantiles at (k + 1/2) / n. Above
@@ -29,7 +32,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import chi, norm
 
-from deadtokens.run.spec import RunSpec, embedding_std
+from deadtokens.run.spec import RunSpec, embedding_std, initial_spread
 from deadtokens.training.model import EXPANSION
 
 # E[act(a z)^2] / a^2 of a small normal a z: GELU is x / 2 there, ReLU cuts half of the numbers off.
@@ -66,6 +69,11 @@ def other_std(spec: RunSpec) -> float:
     return math.sqrt(spec.init_std**2 + spec.layers * each_layer)
 
 
+def scores_itself(spec: RunSpec) -> bool:
+    """Return whether the row that is read arrives at the logits, where the same row scores it."""
+    return spec.tied and spec.mlp_residual
+
+
 def predict_start(spec: RunSpec, vocabulary_size: int, dead_tokens: int) -> Start:
     """Predict the softmax at the initial weights; see the module for assumptions.
 
@@ -74,20 +82,23 @@ def predict_start(spec: RunSpec, vocabulary_size: int, dead_tokens: int) -> Star
     spec : RunSpec
     vocabulary_size, dead_tokens : int
     """
-    std = embedding_std(spec)
-    scale = std * math.sqrt(spec.width)
-    log_dead = _log_sum(scale, dead_tokens)
-    log_others = np.logaddexp(log_dead, _log_sum(scale, vocabulary_size - dead_tokens - spec.tied))
+    std, scale, has_own = embedding_std(spec), initial_spread(spec), scores_itself(spec)
     own, median_own = np.full(1, -np.inf), -np.inf
-    if spec.tied:
+    if has_own:
         along = scale * std / math.hypot(std, other_std(spec))
+        if spec.logit_spread == "constant":
+            own_spread = along * math.sqrt((spec.width - 1) / vocabulary_size)  # root mean square
+            factor = scale / math.hypot(scale, own_spread)
+            scale, along = factor * scale, factor * along
         places = _quantiles(spec.batch * spec.context)
         own, median_own = (along * chi.ppf(place, spec.width - 1) for place in (places, 0.5))
+    log_dead = _log_sum(scale, dead_tokens)
+    log_others = np.logaddexp(log_dead, _log_sum(scale, vocabulary_size - dead_tokens - has_own))
     log_each = log_dead - math.log(dead_tokens) if dead_tokens else math.nan
     return Start(
         typical_dead_probability=math.exp(log_each - np.logaddexp(median_own, log_others)),
         loss=float(np.logaddexp(own, log_others).mean()),
-        own_score=float(own.mean()) if spec.tied else 0.0,
+        own_score=float(own.mean()) if has_own else 0.0,
     )
 
 

@@ -62,7 +62,12 @@ PER_UPDATE = {
     "loss": Variable(("update",), "cross-entropy of the batch before the update", "nat"),
     "lr": Variable(("update",), "learning rate", "weight per update"),
     "grad_norm": Variable(("update",), "norm of the whole gradient before clipping", "nat"),
-    "h_mean": Variable(("component", "update"), "mean final hidden state over the batch"),
+    "entropy": Variable(("update",), "entropy of the prediction, mean over positions", "nat"),
+    "h_mean": Variable(
+        ("component", "update"),
+        "mean final hidden state over the batch, as it scores: each times the factor of its logits "
+        "where `logit_spread` is constant",
+    ),
     "probability": Variable(("token", "update"), "mean predicted probability over the batch"),
 }
 PER_SEGMENT = {

@@ -17,6 +17,7 @@ class Outcome:
     loss, lr : float
     grad_norm : float32 Tensor of shape (), or float
         Of the whole gradient, before clipping.
+    entropy : float32 Tensor of shape (), or float
     h_mean : float32 Tensor of shape (width,)
     probability : float32 Tensor of shape (vocabulary,)
     grad_input, grad_output : Tensor of shape (vocabulary, width), or None
@@ -28,6 +29,7 @@ class Outcome:
     loss: float
     lr: float
     grad_norm: Tensor | float
+    entropy: Tensor | float
     h_mean: Tensor
     probability: Tensor
     grad_input: Tensor | None = None
@@ -37,4 +39,4 @@ class Outcome:
     def of_gradient(cls, grad: Tensor) -> "Outcome":
         """Return an outcome of which the gradient alone is known; the rest is zero."""
         vocabulary, width = grad.shape
-        return cls(grad, 0.0, 0.0, 0.0, torch.zeros(width), torch.zeros(vocabulary))
+        return cls(grad, 0.0, 0.0, 0.0, 0.0, torch.zeros(width), torch.zeros(vocabulary))

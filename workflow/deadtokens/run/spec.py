@@ -1,5 +1,6 @@
 """What determines a run's numbers: its spec, and the identity made from it."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
@@ -106,6 +107,15 @@ class RunSpec(Model):
 
     activation: Literal["gelu", "relu"] = "gelu"
     """Activation of the MLP."""
+
+    mlp_residual: bool = True
+    """The MLP's result is added to what it was computed from; `false`: takes its place, in every
+    block."""
+
+    logit_spread: Literal["free", "constant"] = "free"
+    """`constant`: at each position the logits are scaled to the standard deviation over the
+    vocabulary that they are expected to have at the start, so that training cannot sharpen the
+    prediction by their size."""
 
     tied: bool = True
     """Embedding and unembedding are one matrix W; else W is the unembedding."""
@@ -234,7 +244,7 @@ def read_spec(text: str) -> RunSpec:
 
 # Fields that came after runs had names, and the value with which a run has the bits that it had
 # before: with it they are no part of a run's name.
-LATER = {"batch_seed": None, "bfloat16_start": False}
+LATER = {"batch_seed": None, "bfloat16_start": False, "mlp_residual": True, "logit_spread": "free"}
 DEFAULTS = RunSpec()
 
 
@@ -246,6 +256,15 @@ def batch_seed(spec: RunSpec) -> int:
 def embedding_std(spec: RunSpec) -> float:
     """Return the standard deviation of the rows of W at the start."""
     return spec.init_std if spec.embedding_std is None else spec.embedding_std
+
+
+def initial_spread(spec: RunSpec) -> float:
+    """Return the standard deviation over the vocabulary that logits are expected to have at first.
+
+    Rows of independent components of standard deviation sigma score a hidden state of norm sqrt(D),
+    as the last LayerNorm makes it, with a standard deviation of sigma sqrt(D).
+    """
+    return embedding_std(spec) * math.sqrt(spec.width)
 
 
 def w_name(spec: RunSpec) -> str:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deadtokens.run.precision import REGIMES
-from deadtokens.run.spec import RunSpec, embedding_std
+from deadtokens.run.spec import RunSpec, embedding_std, initial_spread
 from deadtokens.training.loss import Prediction, predict
 from deadtokens.training.products import Linear, Products
 
@@ -38,20 +38,25 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """One pre-norm block: x1 = x0 + attention(LN1(x0)), h = x1 + mlp(LN2(x1))."""
+    """One pre-norm block: x1 = x0 + attention(LN1(x0)), x2 = x1 + mlp(LN2(x1)).
 
-    def __init__(self, width: int, heads: int, context: int, activation: str, products: Products):
+    Without `mlp_residual`, x2 = mlp(LN2(x1)).
+    """
+
+    def __init__(self, spec: RunSpec, products: Products):
         super().__init__()
-        self.activation = ACTIVATIONS[activation]
+        width = spec.width
+        self.activation, self.mlp_residual = ACTIVATIONS[spec.activation], spec.mlp_residual
         self.norm1 = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, context, products)
+        self.attention = Attention(width, spec.heads, spec.context, products)
         self.norm2 = nn.LayerNorm(width)
         self.expand = Linear(width, EXPANSION * width, products)
         self.contract = Linear(EXPANSION * width, width, products)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
-        return x + self.contract(self.activation(self.expand(self.norm2(x))))
+        m = self.contract(self.activation(self.expand(self.norm2(x))))
+        return x + m if self.mlp_residual else m
 
 
 class Transformer(nn.Module):
@@ -71,11 +76,9 @@ class Transformer(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, spec.width)
         self.unembedding = None if spec.tied else nn.Embedding(vocabulary_size, spec.width)
         self.positions = nn.Embedding(spec.context, spec.width)
-        self.blocks = nn.ModuleList(
-            Block(spec.width, spec.heads, spec.context, spec.activation, self.products)
-            for _ in range(spec.layers)
-        )
+        self.blocks = nn.ModuleList(Block(spec, self.products) for _ in range(spec.layers))
         self.norm = nn.LayerNorm(spec.width)
+        self.spread = initial_spread(spec) if spec.logit_spread == "constant" else None
         self._initialise(spec)
 
     @property
@@ -101,7 +104,8 @@ class Transformer(nn.Module):
         `rows` stands for W, as in `forward`.
         """
         W = self.W if rows is None else rows
-        return predict(self.products.operand(hidden), self.products.operand(W), targets)
+        operands = self.products.operand(hidden), self.products.operand(W)
+        return predict(*operands, targets, self.spread)
 
     @torch.no_grad()
     def _initialise(self, spec: RunSpec) -> None:

@@ -63,10 +63,10 @@ class Trainer:
         if not self.dtypes:
             self.dtypes = self._check_dtypes(prediction.arithmetic)
         self.update = update
-        h_mean = hidden.detach().float().mean((0, 1))
+        h_mean = _as_they_score(hidden, prediction.factor).mean((0, 1))
         parts = {name: view.grad for name, view in pathways.items()}
-        grad, probability = self.model.W.grad, prediction.probability
-        return Outcome(grad, loss_value, lr, grad_norm, h_mean, probability, **parts)
+        said = prediction.entropy, h_mean, prediction.probability
+        return Outcome(self.model.W.grad, loss_value, lr, grad_norm, *said, **parts)
 
     def state(self) -> dict[str, Tensor]:
         """Return W and its moments, (vocabulary, width); the moments start as zeros."""
@@ -124,3 +124,8 @@ class Trainer:
             if wrong:
                 raise AssertionError(f"{self.spec.precision}: {part} in {wrong}, not {expected}")
         return {part: expected for part, (expected, _) in checks.items()}
+
+
+def _as_they_score(hidden: Tensor, factor: Tensor) -> Tensor:
+    """Return final hidden states (batch, context, width), each times the factor of its logits."""
+    return hidden.detach().float() * factor.view(*hidden.shape[:2], 1)

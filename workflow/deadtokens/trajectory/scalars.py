@@ -10,13 +10,13 @@ from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
 
-SCALARS = ("loss", "lr", "grad_norm")
+SCALARS = ("loss", "lr", "grad_norm", "entropy")
 
 
 def collect_scalars(segments: Segments) -> xr.Dataset:
-    """Return loss, learning rate and gradient norm of every update of a run, along `update`."""
+    """Return `SCALARS`, as far as they are recorded, of every update of a run, along `update`."""
     run = open_run(segments)
-    scalars = run[list(SCALARS)].compute()
+    scalars = run[[name for name in SCALARS if name in run]].compute()
     return scalars.drop_attrs(deep=False).assign_attrs(run_attributes(run))
 
 
