@@ -163,11 +163,23 @@ def test_labels_and_order_are_no_part_of_any_identity():
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("size", 4097), ("training_corpus", "thai-words"), ("tokenizer_corpora", ["kjv"])],
+    [
+        ("size", 4097),
+        ("unused", 1),
+        ("training_corpus", "thai-words"),
+        ("tokenizer_corpora", ["kjv"]),
+    ],
 )
 def test_what_makes_a_vocabulary_is_part_of_its_runs(key, value):
     study = Study(changed(f"vocabularies.english-thai.{key}", value))
     assert not set(study.runs) & set(Study(DEFAULT).runs)
+
+
+def test_without_unused_rows_a_vocabulary_keeps_its_name():
+    (plain,) = Study(changed("vocabularies.english-thai.unused", 0)).vocabularies
+    (reserved,) = Study(changed("vocabularies.english-thai.unused", 700)).vocabularies
+    assert plain == "bpe-4096-0c2032b9"
+    assert re.fullmatch(r"bpe-4096-[0-9a-f]{8}", reserved) and reserved != plain
 
 
 def local_study(folder, text: str, name: str = "mine") -> Study:

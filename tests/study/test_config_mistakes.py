@@ -88,6 +88,13 @@ IN_SECTIONS = [
     ),
     ("vocabularies.english-thai.size", 255, "size: must be greater than or equal to 256, not 255"),
     (
+        "vocabularies.english-thai.unused",
+        3841,
+        "vocabularies.english-thai.unused: 3841 of 4096 tokens leave no room for the 256 bytes; "
+        "take at most 3840",
+    ),
+    ("vocabularies.english-thai.unused", -1, "unused: must be greater than or equal to 0, not -1"),
+    (
         "vocabularies.english-thai.tokenizer_corpora",
         [],
         "vocabularies.english-thai.tokenizer_corpora: must have at least one entry",

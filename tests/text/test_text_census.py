@@ -72,6 +72,25 @@ def test_reasons_depend_on_the_text():
     ]
 
 
+def test_a_reserved_row_is_dead_for_a_reason_of_its_own_and_has_no_text():
+    tokenizer = train_vocabulary([ENGLISH, THAI], 283, unused=3)
+    ids = encode(tokenizer, ENGLISH + "<unused0>")
+    census = take_census(tokenizer, ids, ENGLISH + "<unused0>", {})
+    reserved = census.isel(token=slice(280, None))
+    assert reserved.token_string.values.tolist() == ["<unused0>", "<unused1>", "<unused2>"]
+    assert set(reserved.why_dead.values) == {"reserved row"}
+    assert set(reserved.script.values) == {"none"}
+    assert set(reserved.token_bytes.values) == {""}
+    for name in ("length_bytes", "length_characters", "merge_rank"):
+        assert (reserved[name] == -1).all()
+    assert (reserved["count"] == 0).all() and reserved.dead.all()
+    without = take_census(train_vocabulary([ENGLISH, THAI], 280), ids, ENGLISH + "<unused0>", {})
+    xr.testing.assert_identical(census.isel(token=slice(280)).drop_attrs(), without.drop_attrs())
+    assert census.attrs["dead_tokens"] == without.attrs["dead_tokens"] + 3
+    assert census.attrs["reserved_rows"] == 3
+    assert "reserved_rows" not in without.attrs
+
+
 def test_live_tokens_have_no_reason():
     assert why_dead([b"z", b"t"], np.array([1, 2]), ENGLISH) == ["", ""]
 
@@ -84,7 +103,9 @@ def test_counts_are_those_of_a_counter():
     assert count.tolist() == [counted[i] for i in range(290)]
 
 
-@given(st.text(alphabet="abc \nก้", min_size=1), st.text(alphabet="abz' ขกé", max_size=8))
+@given(
+    st.text(alphabet="abc \nก้", min_size=1), st.text(alphabet="abz' ขกé", min_size=1, max_size=8)
+)
 @settings(deadline=None)
 def test_reasons_agree_with_their_definitions(text, other):
     tokenizer = train_vocabulary([text, other], 256)

@@ -25,11 +25,13 @@ from deadtokens.text.vocabulary import (
     merge_ranks,
     pieces,
     read_tokenizer,
+    reserved_rows,
     token_bytes,
     train_vocabulary,
 )
 
 TOKENIZER = train_vocabulary(["a"], 256)
+RESERVING = train_vocabulary(["the cat sat on the mat"] * 9, 265, unused=3)
 
 
 def _many_ties() -> str:
@@ -44,6 +46,58 @@ def test_merges_of_a_planted_text():
     tokenizer = train_vocabulary(["ab\nab\nabc\nabc\nabc\n"], 258)
     assert token_bytes(tokenizer)[256:] == [b"ab", b"abc"]
     assert merge_ranks(tokenizer)[255:].tolist() == [-1, 0, 1]
+
+
+def test_reserved_rows_follow_a_vocabulary_that_they_leave_as_it_is():
+    text = "the cat sat on the mat <unused0> <unused1>\n" * 9
+    plain, reserved = train_vocabulary([text], 270), train_vocabulary([text], 275, unused=5)
+    assert token_bytes(reserved) == [*token_bytes(plain), *[b""] * 5]
+    assert reserved_rows(reserved) == [f"<unused{row}>" for row in range(5)]
+    assert reserved_rows(plain) == []
+    assert merge_ranks(reserved).tolist() == [*merge_ranks(plain).tolist(), *[-1] * 5]
+    assert train_vocabulary([text], 270, unused=0).to_str() == plain.to_str()
+
+
+@given(st.text(alphabet="<>unused012 \n") | st.text() | st.just("<unused0><unused1> <unused2>"))
+def test_no_text_gives_a_reserved_row(text):
+    ids = RESERVING.encode(text).ids
+    assert max(ids, default=0) < 262
+    assert RESERVING.decode(ids) == text
+
+
+def test_the_library_reads_reserved_rows_by_itself(tmp_path):
+    (tmp_path / "text.txt").write_text("the cat sat on the mat <unused0>\n" * 9)
+    made = tmp_path / "tokenizer.json"
+    words = [str(tmp_path / "text.txt"), "--size", "270", "--unused", "4", "--output", str(made)]
+    call("vocabulary", words)
+    loaded = Tokenizer.from_file(str(made))
+    assert loaded.get_vocab_size() == 270
+    assert [loaded.id_to_token(row) for row in (266, 269)] == ["<unused0>", "<unused3>"]
+    assert max(loaded.encode("the cat <unused0>").ids) < 266
+    assert loaded.to_str() == read_tokenizer(made).to_str()
+
+
+@pytest.mark.parametrize(
+    ("size", "unused", "sentence"),
+    [
+        (300, 45, "a vocabulary of 300 tokens, 45 of them unused, is too small: .* 301 or more"),
+        (300, 400, "ask for 656 or more"),
+        (300, -1, "-1 unused rows are too few; ask for 0 or more"),
+        (9000, 10, "not 8990: nothing is left to merge; ask for at most .* and 10 unused ones or"),
+    ],
+)
+def test_impossible_numbers_of_unused_rows_are_told(size, unused, sentence):
+    with pytest.raises(UserError, match=sentence):
+        train_vocabulary(["the cat sat on the mat"], size, unused)
+
+
+def test_reserved_rows_that_are_not_the_last_are_no_tokenizer_of_ours(tmp_path):
+    values = json.loads(RESERVING.to_str())
+    vocabulary = values["model"]["vocab"]
+    vocabulary["<unused0>"], vocabulary["the"] = vocabulary["the"], vocabulary["<unused0>"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match="holds no tokenizer as deadtokens vocabulary makes them"):
+        read_tokenizer(tmp_path / "tokenizer.json")
 
 
 def test_texts_count_together():

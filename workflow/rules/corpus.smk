@@ -48,11 +48,13 @@ rule train_vocabulary:
         ENVIRONMENT
     params:
         size=lambda wildcards: study.vocabularies[wildcards.vocabulary].size,
+        unused=lambda wildcards: study.vocabularies[wildcards.vocabulary].unused,
         code=code("text.vocabulary"),
     shell:
         """
         deadtokens vocabulary {input.texts:q} \
             --size {params.size} \
+            --unused {params.unused} \
             --output {output.tokenizer:q} \
             --log {log:q}
         """

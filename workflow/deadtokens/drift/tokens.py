@@ -120,11 +120,23 @@ def _likenesses(
     generator: np.random.Generator,
 ) -> list[Effect]:
     tokens = sample(tokens, generator)
-    alike = [np.zeros((len(tokens), len(tokens))), place_similarity(first[tokens])]
-    if "token_bytes" in census:
-        spelt = [bytes.fromhex(str(text)) for text in census["token_bytes"].values[tokens]]
-        alike[0] = spelling_similarity(spelt)
-    return [pairs_alike(similarity, net[tokens], generator) for similarity in alike]
+    spelt, spellings = _spellings(census, tokens)
+    return [
+        pairs_alike(spellings, net[spelt], generator),
+        pairs_alike(place_similarity(first[tokens]), net[tokens], generator),
+    ]
+
+
+def _spellings(census: xr.Dataset, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return those of the tokens that are spelt, which reserved rows are not, and how much alike.
+
+    All and zeros if the census does not say.
+    """
+    if "token_bytes" not in census:
+        return tokens, np.zeros((len(tokens), len(tokens)))
+    texts = {token: str(census["token_bytes"].values[token]) for token in tokens}
+    spelt = np.array([token for token, text in texts.items() if text], dtype=tokens.dtype)
+    return spelt, spelling_similarity([bytes.fromhex(texts[token]) for token in spelt])
 
 
 def _columns(effect: str, prefix: str, effects: list) -> dict[str, np.ndarray]:

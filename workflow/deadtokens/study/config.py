@@ -57,6 +57,20 @@ class Vocabulary(Model):
     size: Annotated[int, Field(ge=BYTES)] = 4096
     """Tokens, the 256 bytes included. [tokens]"""
 
+    unused: Annotated[int, Field(ge=0)] = 0
+    """The last of these tokens, which no text can give, like rows that models have in reserve or as
+    padding: they are dead by choice. [tokens]"""
+
+    @model_validator(mode="after")
+    def _room_for_bytes(self) -> "Vocabulary":
+        most = self.size - BYTES
+        if self.unused > most:
+            raise ValueError(
+                f"unused: {self.unused} of {self.size} tokens leave no room for the {BYTES} bytes; "
+                f"take at most {most}"
+            )
+        return self
+
 
 class RunSettings(RunSpec):
     """A run's spec, and for how long to train it."""

@@ -54,11 +54,13 @@ class ResolvedVocabulary:
     tokenizer_corpora: tuple[str, ...]
     training_corpus: str
     size: int
+    unused: int = 0
 
     @property
     def identity(self) -> str:
-        """Its name in the results."""
-        return f"bpe-{self.size}-{short_digest(vars(self))}"
+        """Its name in the results; `unused` came later and renames none that is without."""
+        content = {key: value for key, value in vars(self).items() if key != "unused" or value}
+        return f"bpe-{self.size}-{short_digest(content)}"
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ def _resolve_vocabulary(
         tuple(corpora[corpus].identity for corpus in vocabulary.tokenizer_corpora),
         corpora[vocabulary.training_corpus].identity,
         vocabulary.size,
+        vocabulary.unused,
     )
 
 

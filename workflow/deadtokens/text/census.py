@@ -19,7 +19,7 @@ from deadtokens.netcdf import write
 from deadtokens.text.local import read_local
 from deadtokens.text.read import read_stream
 from deadtokens.text.scripts import OF_NO_SCRIPT, possible_scripts, script_of, scripts_in
-from deadtokens.text.vocabulary import merge_ranks, read_tokenizer, token_bytes
+from deadtokens.text.vocabulary import merge_ranks, read_tokenizer, reserved_rows, token_bytes
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,9 @@ BYTE_NEVER_USED = "byte never used"
 OTHER_SCRIPT = "other script"
 ALWAYS_ABSORBED = "always absorbed"
 STRING_NEVER_OCCURS = "string never occurs"
+RESERVED_ROW = "reserved row"
+NO_SCRIPT = "none"
+NONE = -1  # of a number that a token does not have
 
 # Name: axis, long name, and the unit of what is a number.
 VARIABLES = {
@@ -96,16 +99,17 @@ def count_tokens(ids: np.ndarray, size: int) -> np.ndarray:
 def why_dead(tokens: Sequence[bytes], count: np.ndarray, text: str) -> list[str]:
     """Give the reason of each dead token.
 
-    In this order: *byte never used*, a single byte that the text does not hold; *always
-    absorbed*, the text holds the token's bytes, but the tokenizer makes other tokens of them
-    every time (longer ones, or a cut elsewhere); *other script*, some character, whole or cut
-    off at the token's end, is certainly of a script that the text does not use; *string never
-    occurs*, all the rest. A character that can be of no script is at home in every text.
+    In this order: *reserved row*, no text gives it; *byte never used*, a single byte that the text
+    does not hold; *always absorbed*, the text holds the token's bytes, but the tokenizer makes
+    other tokens of them every time (longer ones, or a cut elsewhere); *other script*, some
+    character, whole or cut off at the token's end, is certainly of a script that the text does not
+    use; *string never occurs*, all the rest. A character that can be of no script is at home in
+    every text.
 
     Parameters
     ----------
     tokens : sequence of bytes, length (tokens,)
-        The bytes of every token.
+        The bytes of every token, none of a reserved row.
     count : ndarray of int, shape (tokens,)
         Occurrences in the training stream.
     text : str
@@ -120,6 +124,8 @@ def why_dead(tokens: Sequence[bytes], count: np.ndarray, text: str) -> list[str]
     used_bytes = frozenset(data)
 
     def reason(token: bytes) -> str:
+        if not token:
+            return RESERVED_ROW
         # A look at the few different bytes saves the search of the text for most tokens.
         if used_bytes.issuperset(token) and token in data:
             return ALWAYS_ABSORBED
@@ -154,20 +160,27 @@ def take_census(
         Dimension ``token`` (the id) with the variables token_string, token_bytes, script, count,
         dead, why_dead, length_bytes, length_characters, merge_rank.
     """
-    tokens = token_bytes(tokenizer)
+    tokens, reserved = token_bytes(tokenizer), reserved_rows(tokenizer)
+    spelt = tokens[: len(tokens) - len(reserved)]
     count = count_tokens(ids, len(tokens))
     columns = {
-        "token_string": _strings(map(readable, tokens)),
+        "token_string": _strings([*map(readable, spelt), *reserved]),
         "token_bytes": _strings(token.hex(" ") for token in tokens),
-        "script": _strings(map(script_of, tokens)),
+        "script": _strings([*map(script_of, spelt), *[NO_SCRIPT] * len(reserved)]),
         "count": count,
         "dead": count == 0,
         "why_dead": _strings(why_dead(tokens, count, text)),
-        "length_bytes": np.array([len(token) for token in tokens], dtype=np.int32),
+        "length_bytes": np.array([len(token) or NONE for token in tokens], dtype=np.int32),
         "length_characters": np.array(list(map(_characters, tokens)), dtype=np.int32),
         "merge_rank": merge_ranks(tokenizer),
     }
     totals = {"tokens_in_stream": int(ids.size), "dead_tokens": int((count == 0).sum())}
+    if reserved:
+        totals["reserved_rows"] = len(reserved)
+        totals["comment"] = (
+            "The last tokens are reserved rows, which no text gives: each has a name for a string, "
+            f"no bytes, the script {NO_SCRIPT!r}, and {NONE} for length and rank."
+        )
     columns["token"] = np.arange(len(tokens), dtype=np.int32)
     return label(columns, VARIABLES, {"token": ("token id", "1")}).assign_attrs(
         attributes, **totals
@@ -180,9 +193,9 @@ def _strings(values: Iterable[str]) -> np.ndarray:
 
 def _characters(token: bytes) -> int:
     try:
-        return len(token.decode("utf-8"))
+        return len(token.decode("utf-8")) or NONE
     except UnicodeDecodeError:
-        return -1
+        return NONE
 
 
 def write_csv(census: xr.Dataset, path: str | Path) -> None:

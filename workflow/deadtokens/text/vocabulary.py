@@ -13,6 +13,10 @@ so that a run is cut after `LONGEST_WORD` characters: a text of ordinary words g
 tokens as without, and hours become seconds for the genome on one line. This cut, too, is part of
 the tokenizer.
 
+The last rows of a vocabulary can be reserved, as models have rows for later use or as padding. Such
+a row is an entry of the vocabulary that no merge makes, so no text gives it, not even one that
+holds its name.
+
 Training is deterministic, with one thread and with many: pairs of equal count are merged in the
 order of their ids, so the order in which threads deliver their counts has no influence.
 """
@@ -36,6 +40,7 @@ from deadtokens.text.local import read_local
 log = logging.getLogger(__name__)
 
 BYTES = 256
+RESERVED = "<unused{}>"  # words end before and after letters, so that no token is called like this
 LONGEST_WORD = 500  # characters
 _RUN = f"{{1,{LONGEST_WORD}}}"
 _WORDS = (
@@ -63,7 +68,7 @@ def pieces(text: str, long: int = 2**16) -> Iterator[str]:
             yield line
 
 
-def train_vocabulary(texts: Sequence[str], size: int) -> Tokenizer:
+def train_vocabulary(texts: Sequence[str], size: int, unused: int = 0) -> Tokenizer:
     """Train byte-level BPE on the texts together.
 
     Parameters
@@ -72,6 +77,8 @@ def train_vocabulary(texts: Sequence[str], size: int) -> Tokenizer:
         The texts themselves.
     size : int
         Number of tokens, the 256 single bytes included. There are no special tokens.
+    unused : int
+        How many of them, the last ones, are reserved rows, which no text gives.
 
     Returns
     -------
@@ -81,22 +88,28 @@ def train_vocabulary(texts: Sequence[str], size: int) -> Tokenizer:
     Raises
     ------
     UserError
-        If `size` is below 256, or the texts have too few different pairs for it.
+        If fewer than 256 tokens are left to texts, or the texts have too few different pairs.
     """
-    if size < BYTES:
+    trained = size - unused
+    if unused < 0:
+        raise UserError(f"{unused} unused rows are too few; ask for 0 or more")
+    if trained < BYTES:
+        about = f", {unused} of them unused," if unused else ""
         raise UserError(
-            f"a vocabulary of {size} tokens is too small: the single bytes alone are {BYTES}; "
-            f"ask for {BYTES} or more"
+            f"a vocabulary of {size} tokens{about} is too small: the single bytes alone are "
+            f"{BYTES}; ask for {BYTES + unused} or more"
         )
     tokenizer = _untrained()
     trainer = trainers.BpeTrainer(
-        vocab_size=min(size, BYTES + 4 * sum(map(len, texts))),  # a merge, at most, for each byte
+        vocab_size=min(
+            trained, BYTES + 4 * sum(map(len, texts))
+        ),  # a merge, at most, for each byte
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator((piece for text in texts for piece in pieces(text)), trainer)
-    _require_size(tokenizer, size)
-    return tokenizer
+    _require_size(tokenizer, trained, unused)
+    return _with_reserved_rows(tokenizer, unused) if unused else tokenizer
 
 
 def _untrained() -> Tokenizer:
@@ -112,12 +125,22 @@ def _untrained() -> Tokenizer:
     return tokenizer
 
 
-def _require_size(tokenizer: Tokenizer, size: int) -> None:
+def _with_reserved_rows(tokenizer: Tokenizer, number: int) -> Tokenizer:
+    """Return the tokenizer with so many rows more."""
+    values = json.loads(tokenizer.to_str())
+    vocabulary = values["model"]["vocab"]
+    size = len(vocabulary)
+    vocabulary |= {RESERVED.format(row): size + row for row in range(number)}
+    return Tokenizer.from_str(json.dumps(values))
+
+
+def _require_size(tokenizer: Tokenizer, size: int, unused: int) -> None:
     found = tokenizer.get_vocab_size()
     if found != size:
+        about = f" and {unused} unused ones" if unused else ""
         raise UserError(
             f"the texts give a vocabulary of {found} tokens, not {size}: nothing is left to merge; "
-            f"ask for at most {found} or give more text"
+            f"ask for at most {found}{about} or give more text"
         )
 
 
@@ -145,11 +168,16 @@ def read_tokenizer(path: str | Path) -> Tokenizer:
 
 
 def _is_byte_level(tokenizer: Tokenizer) -> bool:
-    """Return whether the tokenizer is `_untrained`, with merges of bytes and ids without a gap."""
+    """Return whether the tokenizer is `_untrained`, with merges of bytes and ids without a gap.
+
+    Reserved rows may follow.
+    """
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
     alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    ids, reserved = range(len(vocabulary)), reserved_rows(tokenizer)
     return (
-        sorted(vocabulary.values()) == list(range(len(vocabulary)))
+        sorted(vocabulary.values()) == list(ids)
+        and [vocabulary[name] for name in reserved] == list(ids[len(ids) - len(reserved) :])
         and alphabet <= vocabulary.keys()
         and alphabet.issuperset("".join(vocabulary))
         # Last: the library writes a line of JSON for each id up to the largest.
@@ -165,10 +193,18 @@ def _without_tokens(tokenizer: Tokenizer) -> dict:
 
 
 def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
-    """Return the bytes of every token, in the order of the ids."""
-    byte_of = _byte_of_character()
-    tokens = (tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size()))
-    return [bytes(byte_of[character] for character in token) for token in tokens]
+    """Return the bytes of every token, in the order of the ids; of reserved rows none."""
+    byte_of, reserved = _byte_of_character(), reserved_rows(tokenizer)
+    tokens = (tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size() - len(reserved)))
+    return [bytes(byte_of[c] for c in token) for token in tokens] + [b""] * len(reserved)
+
+
+def reserved_rows(tokenizer: Tokenizer) -> list[str]:
+    """Return the names of the rows that no text gives; they are the last ones."""
+    names = []
+    while tokenizer.token_to_id(name := RESERVED.format(len(names))) is not None:
+        names.append(name)
+    return names
 
 
 def _byte_of_character() -> dict[str, int]:
@@ -204,13 +240,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("texts", nargs="+", type=Path, metavar="TEXT", help="UTF-8 text file")
     parser.add_argument("--size", type=int, required=True, metavar="N", help="number of tokens")
+    parser.add_argument(
+        "--unused", type=int, default=0, metavar="N", help="those of them that no text gives"
+    )
     add_output(parser, "tokenizer.json to write")
 
 
 def main(options: Namespace) -> None:
     """Train on the given files and write ``tokenizer.json``."""
     texts = [read_local(path).decode("utf-8") for path in options.texts]
-    tokenizer = train_vocabulary(texts, options.size)
+    tokenizer = train_vocabulary(texts, options.size, options.unused)
     with complete_and_sealed(options.output) as path:
         tokenizer.save(str(path))
     log.info("vocabulary: %d tokens from %d texts", options.size, len(texts))
