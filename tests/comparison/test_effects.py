@@ -12,7 +12,7 @@ from scipy import stats
 from deadtokens.comparison.effects import EFFECT, INTERACTION, MAIN, Design, differences
 from deadtokens.comparison.intervals import bootstrap_interval, t_interval
 from deadtokens.comparison.outcomes import compare
-from deadtokens.comparison.tables import NO_INTERVAL, effects_table
+from deadtokens.comparison.tables import NO_INTERVAL, effects_table, outcomes_table
 
 SEEDS = range(5)
 BEFORE = [0.9, 0.8, 0.95, 0.7, 0.85]
@@ -146,7 +146,83 @@ def test_an_additive_square_has_no_interaction():
     settings = grid(("a", "b"), ("x", "y"))
     values = np.array([[1.0], [3.0], [5.0], [7.0]])
     (contrast,) = by(INTERACTION, Design(["one", "other"], settings).contrasts())
-    assert differences(contrast, settings, [0] * 4, values, [0]).tolist() == [[0.0]]
+    assert differences(contrast, settings, [(0, 0)] * 4, values).tolist() == [[0.0]]
+
+
+def of_draws(values):
+    """Return runs whose primary outcome is given by precision and the seeds of both kinds."""
+    return [
+        (
+            {"run": f"{key}", "precision": key[0], "seed": key[1], "batch_seed": key[2]},
+            {"freezing.nc": freezing([number] * UPDATES)},
+        )
+        for key, number in values.items()
+    ]
+
+
+def test_of_one_seed_of_the_weights_the_batch_seed_is_the_unit(tmp_path):
+    values = {(name, 4, batch): 0.0 for name in ("pure-bf16", "fp32") for batch in (0, None, 9)}
+    values |= {("fp32", 4, 0): 0.125, ("fp32", 4, None): 0.25, ("fp32", 4, 9): 0.75}
+    found = compare(experiment(tmp_path, of_draws(values)))
+    assert found.key.values.tolist() == ["precision"]
+    assert found.pair.values.tolist() == [0, 4, 9]  # without one of its own it is the seed
+    assert found.seed.values.tolist() == [0, 4, 9] * 2
+    frozen = found.sel(outcome="frozen")
+    assert frozen.difference.values.tolist() == [[0.125, 0.25, 0.75]]
+    assert np.isfinite(frozen.low.item()) and frozen.pairs.item() == 3
+    assert found.attrs["unit"] == "batch_seed"
+    assert found.attrs["inference"].startswith("3 batch seeds, the unit of every mean and interval")
+    assert "one seed of the weights" in found.attrs["inference"]
+    assert found.label.values[1] == "pure-bf16, batch seed 4"
+    assert found.group.values.tolist() == ["pure-bf16"] * 3 + ["fp32"] * 3
+    assert "batch seed 9" in effects_table(found) and "batch_seed" in outcomes_table(found)
+
+
+def test_batch_seeds_alone_are_no_effect_but_have_a_spread(tmp_path):
+    values = {("fp32", 0, batch): number for batch, number in enumerate([0.25, 0.5, 0.75])}
+    found = compare(experiment(tmp_path, of_draws(values)))
+    assert found.sizes["contrast"] == found.sizes["key"] == 0
+    spread = found.sel(outcome="frozen", level="fp32")
+    assert spread.setting_runs == 3
+    assert spread.setting_mean == 0.5
+    assert spread.setting_deviation == 0.25
+
+
+def test_one_run_has_no_spread(tmp_path):
+    found = compare(experiment(tmp_path, of_draws({("fp32", 0, None): 0.5})))
+    spread = found.sel(outcome="frozen", level="fp32")
+    assert (spread.setting_runs, spread.setting_mean) == (1, 0.5)
+    assert np.isnan(spread.setting_deviation)
+    assert found.attrs["inference"] == NO_INTERVAL
+
+
+def test_crossed_seeds_count_once_for_each_seed_of_the_weights(tmp_path):
+    draws = [(seed, batch) for seed in (1, 2) for batch in (10, 20, 30)]
+    values = {("pure-bf16", *draw): 0.0 for draw in draws}
+    values |= {("fp32", *draw): place / 16 for place, draw in enumerate(draws)}
+    found = compare(experiment(tmp_path, of_draws(values)))
+    frozen = found.sel(outcome="frozen")
+    assert found.pair.values.tolist() == [1, 2]
+    assert frozen.difference.values.tolist() == [[1 / 16, 4 / 16]]  # means over three batch seeds
+    assert frozen.pairs.item() == 2
+    assert "over whose batch seeds the effects are averaged" in found.attrs["inference"]
+    assert found.label.values[0] == "pure-bf16, seed 1, batch seed 10"
+
+
+def test_runs_of_unlike_batches_are_no_pair(tmp_path):
+    """The same seed of the weights, but what differs may be the order of the data."""
+    values = {("pure-bf16", seed, None): 0.0 for seed in (0, 1)}
+    values |= {("fp32", seed, 7): 0.5 for seed in (0, 1)}
+    found = compare(experiment(tmp_path, of_draws(values)))
+    assert found.sel(outcome="frozen").pairs.item() == 0
+
+
+def test_weights_seeds_with_one_order_of_data_pair_by_seed(tmp_path):
+    values = {("pure-bf16", seed, 7): 0.0 for seed in (0, 1)}
+    values |= {("fp32", seed, 7): (seed + 1) / 4 for seed in (0, 1)}
+    found = compare(experiment(tmp_path, of_draws(values)))
+    assert found.attrs["unit"] == "seed"
+    assert found.sel(outcome="frozen").difference.values.tolist() == [[0.25, 0.5]]
 
 
 def test_an_effect_is_held_against_the_package_s_default():

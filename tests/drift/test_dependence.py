@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
@@ -19,6 +20,7 @@ from deadtokens.drift.dependence import (
     spelling_similarity,
     variance_between,
 )
+from deadtokens.drift.tokens import LIKENESSES, PROPERTIES, describe_tokens
 
 
 def generator(seed=0):
@@ -190,3 +192,24 @@ def test_correlations_of_shuffled_pairs_are_those_of_shuffled_matrices():
     apart = ~np.eye(37, dtype=bool)
     expected = [np.mean((one * other[np.ix_(order, order)])[apart]) for order in orders]
     assert correlations_of_pairs(one, other, orders) == pytest.approx(expected, rel=1e-12)
+
+
+def test_reserved_rows_have_no_spelling_and_no_numbers():
+    """As many reserved rows, which all drift alike, must not make spelling matter."""
+    first, last = generator().normal(size=(2, 60, 5)).astype(np.float32)
+    last[30:] = first[30:] + 1
+    spelt = [f"{token:02x} 61" for token in range(30)]
+    census = xr.Dataset(
+        {
+            "token_bytes": ("token", np.array(spelt + [""] * 30)),
+            "length_bytes": ("token", np.repeat([2, -1], 30)),
+            "script": ("token", np.repeat(["Latin", "none"], 30)),
+        }
+    )
+    members = np.ones((1, 60), bool)
+    found = describe_tokens(first, last, members, census, np.ones(5), generator())
+    tokens = dict(zip(LIKENESSES, found["likeness_tokens"][0], strict=True))
+    assert tokens == {"spelling": 30, "initial position": 60}
+    of_length, of_script = (PROPERTIES.index(name) for name in ("length_bytes", "script"))
+    assert (found["effect_tokens"][0, of_length] == 30).all()
+    assert (found["effect_tokens"][0, of_script] == 60).all()

@@ -74,6 +74,18 @@ def test_hostile_settings_are_kept_letter_by_letter(text):
     assert labels({"corpus": "kjv"}, {"corpus": text})[0 if text < "kjv" else 1] == f"corpus {text}"
 
 
+def test_runs_that_differ_in_the_batch_seed_share_a_group():
+    one, other = (
+        {"seed": seed, "batch_seed": batch, "precision": "fp32"}
+        for seed, batch in ((4, None), (4, 9))
+    )
+    first, second = named(one, other)
+    assert first.group == second.group == "fp32"
+    assert {first.label, second.label} == {"fp32, batch seed 4", "fp32, batch seed 9"}
+    crossed, _ = named(one, other | {"seed": 5})
+    assert crossed.label == "fp32, seed 4, batch seed 4"
+
+
 def test_runs_that_differ_in_the_seed_share_a_group():
     first, second = named({"seed": 1, "precision": "fp32"}, {"seed": 2, "precision": "fp32"})
     assert first.group == second.group == "fp32"

@@ -125,6 +125,16 @@ def test_weights_and_batches_have_seeds_of_their_own():
     assert sampled[0] == sampled[1] != sampled[2] == sampled[3]
 
 
+def test_the_noise_of_rounding_follows_the_seed_and_not_that_of_the_batches():
+    def noise(**seeds):
+        optimizer = tiny_trainer(precision="bf16-stochastic", **seeds).optimizer
+        return [optimizer.noise[parameter] for parameter in optimizer.param_groups[0]["params"]]
+
+    assert noise(seed=3) == noise(seed=3, batch_seed=5)
+    assert all(one.seed == 3 for one in noise(seed=3))
+    assert noise(seed=4) != noise(seed=3)
+
+
 def test_a_constant_spread_starts_as_the_free_one_and_holds_the_entropy():
     uniform = np.log(VOCABULARY)
     outcomes = {}

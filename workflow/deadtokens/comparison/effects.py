@@ -1,10 +1,12 @@
 """What changing one setting does: contrasts between runs, paired by seed.
 
 A contrast is a sum of settings' outcomes with weights that sum to zero, taken for each seed apart;
-the seeds' numbers are its sample. An *effect* holds a value of one key against its baseline, all
-else equal. Where two keys are varied over a full grid, a *main effect* is the mean of the first's
-effects over all values of the second, and an *interaction* how much an effect of the first differs
-between a value of the second and its baseline.
+the seeds' numbers are its sample. Runs of a pair share the seed of their weights and that of their
+batches. Where both differ between pairs, the weights' seed is the unit, over whose batch seeds the
+contrast is averaged; where all share it, that of the batches is. An *effect* holds a value of one
+key against its baseline, all else equal. Where two keys are varied over a full grid, a *main
+effect* is the mean of the first's effects over all values of the second, and an *interaction* how
+much an effect of the first differs between a value of the second and its baseline.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +14,14 @@ from dataclasses import dataclass
 from itertools import chain, combinations, product
 
 import numpy as np
+import pandas as pd
 
 from deadtokens.comparison.intervals import bootstrap_interval, t_interval
-from deadtokens.comparison.settings import named_value, short, written
+from deadtokens.comparison.settings import BATCH_SEED, SEED, SEEDS, named_value, short, written
 from deadtokens.run.spec import DEFAULTS, flat
 
 Setting = tuple[str, ...]
+Draw = tuple[int, int]  # seeds of weights and of batches
 EFFECT, MAIN, INTERACTION = "effect", "main effect", "interaction"
 BETWEEN = " x "  # two keys of an interaction
 
@@ -160,40 +164,47 @@ def _replaced(setting: Setting, values: Mapping[int, str]) -> Setting:
     return tuple(values.get(place, value) for place, value in enumerate(setting))
 
 
+def unit_of(draws: Sequence[Draw]) -> str:
+    """Return by which seed runs are paired: that of batches, if they share the other."""
+    of_weights, of_batches = (len(set(seeds)) for seeds in zip(*draws, strict=True))
+    return BATCH_SEED if of_weights == 1 and of_batches > 1 else SEED
+
+
+def units(draws: Sequence[Draw]) -> list[int]:
+    """Return of each run the seed by which it is paired."""
+    place = SEEDS.index(unit_of(draws))
+    return [draw[place] for draw in draws]
+
+
 def differences(
-    contrast: Contrast,
-    settings: Sequence[Setting],
-    seeds: Sequence[int],
-    values: np.ndarray,
-    paired: Sequence[int],
+    contrast: Contrast, settings: Sequence[Setting], draws: Sequence[Draw], values: np.ndarray
 ) -> np.ndarray:
-    """Return a contrast's number for each seed, NaN where a run or its outcome is missing.
+    """Return a contrast's number for each unit, NaN where a run or its outcome is missing.
 
     Parameters
     ----------
     contrast : Contrast
     settings : sequence of tuple
-    seeds : sequence of int
-        Of the runs, as `settings`.
+    draws : sequence of tuple of int
+        Seeds of weights and batches of the runs, as `settings`.
     values : ndarray of shape (runs, outcomes)
-    paired : sequence of int
-        The seeds asked for.
 
     Returns
     -------
-    ndarray of shape (seeds, outcomes)
+    ndarray of shape (units, outcomes)
+        Of the units ascending.
     """
-    row = {cell: place for place, cell in enumerate(zip(settings, seeds, strict=True))}
+    row = {cell: place for place, cell in enumerate(zip(settings, draws, strict=True))}
     missing = np.full(values.shape[1], np.nan)
-    return np.array(
-        [
-            sum(
-                weight * (values[row[cell, seed]] if (cell, seed) in row else missing)
-                for cell, weight in contrast.weights.items()
-            )
-            for seed in paired
-        ]
-    ).reshape(len(paired), values.shape[1])
+    of_draws = {
+        draw: sum(
+            weight * (values[row[cell, draw]] if (cell, draw) in row else missing)
+            for cell, weight in contrast.weights.items()
+        )
+        for draw in draws
+    }
+    frame = pd.DataFrame(of_draws.values(), index=units(list(of_draws)))
+    return frame.groupby(level=0).mean().to_numpy()
 
 
 def summarize(sample: np.ndarray) -> dict[str, float]:

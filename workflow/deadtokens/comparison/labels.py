@@ -3,6 +3,7 @@
 from deadtokens.comparison.intervals import LEVEL, RESAMPLES
 
 _OF_EFFECTS = ("contrast", "outcome")
+_OF_SETTINGS = ("level", "outcome")
 _UNIT = "see `unit`"
 _NONE = "NaN with fewer than two pairs: one seed gives no interval"
 _T = f"{LEVEL:.0%} interval of the mean by Student's t over the pairs, n - 1 degrees of freedom"
@@ -10,9 +11,14 @@ _BOOTSTRAP = f"{LEVEL:.0%} percentile interval of the mean, the pairs drawn anew
 
 # Name: axes, long name, unit.
 OF_RUNS = {
-    "seed": (("run",), "seed of the run", "1"),
+    "seed": (
+        ("run",),
+        "seed by which the run is paired: its own, or, where all runs share that, the seed of its "
+        "batches; the attribute `unit` says which",
+        "1",
+    ),
     "label": (("run",), "what tells the run from the others"),
-    "group": (("run",), "what tells the run from the others, the seed left aside"),
+    "group": (("run",), "what tells the run from the others, the seeds left aside"),
     "setting": (("run", "key"), "value of a varied key, as it is written"),
     "meaning": (("outcome",), "what the outcome is"),
     "unit": (("outcome",), "unit of the outcome"),
@@ -27,6 +33,14 @@ OF_CONTRASTS = {
 VARIABLES = {
     "value": (("run", "outcome"), "outcome of the run; NaN: see `reason`", _UNIT),
     "reason": (("run", "outcome"), "why there is no number; empty: there is one"),
+    "setting_runs": (_OF_SETTINGS, "number of runs of a setting with the outcome", "1"),
+    "setting_mean": (_OF_SETTINGS, "mean of the outcome over them", _UNIT),
+    "setting_deviation": (
+        _OF_SETTINGS,
+        "standard deviation of the outcome over them, n - 1 degrees of freedom: how far seeds "
+        "differ; NaN with fewer than two",
+        _UNIT,
+    ),
     "difference": (
         (*_OF_EFFECTS, "pair"),
         "the contrast within a seed; NaN: a run or its outcome is missing",
@@ -43,6 +57,7 @@ COORDINATES = {
     "run": ("identity of the run, with its steps where it is given at several",),
     "outcome": (),
     "key": ("setting in which the runs differ",),
+    "level": ("what tells the runs of a setting from the others, the seeds left aside",),
     "contrast": ("what is changed",),
     "pair": ("seed that the runs of a contrast share", "1"),
 }

@@ -9,7 +9,15 @@ import numpy as np
 import xarray as xr
 
 from deadtokens.comparison.measures import FILES, OUTCOMES, measure
-from deadtokens.comparison.settings import SEED, named, settings_of, varying, written
+from deadtokens.comparison.settings import (
+    SEEDS,
+    named,
+    named_seeds,
+    seeds_of,
+    settings_of,
+    varying,
+    written,
+)
 from deadtokens.errors import UserError
 from deadtokens.identity import claim_of, content_of
 from deadtokens.netcdf import read_derived
@@ -51,7 +59,7 @@ class Experiment:
     ----------
     members : tuple of Member
     keys : tuple of str
-        The settings in which they differ, the seed left aside.
+        The settings in which they differ, the seeds left aside.
     """
 
     members: tuple[Member, ...]
@@ -61,8 +69,17 @@ class Experiment:
         """Return the values of `keys`, as they are written."""
         return tuple(written(member.spec.get(key)) for key in self.keys)
 
+    def draws(self) -> list[tuple[int, int]]:
+        """Return the seeds of each run: of its weights, and of its batches."""
+        return [seeds_of(member.spec) for member in self.members]
+
+    def label(self, member: Member) -> str:
+        """Return what tells a run from the others, with the seeds if they differ."""
+        seeds = named_seeds(member.spec, varying([other.spec for other in self.members]))
+        return ", ".join(filter(None, (self.group(member), seeds)))
+
     def group(self, member: Member) -> str:
-        """Return what tells a run from the others, the seed left aside."""
+        """Return what tells a run from the others, the seeds left aside."""
         settings = ", ".join(named(key, member.spec) for key in self.keys)
         return settings or written(member.spec.get("precision", member.run))
 
@@ -105,7 +122,7 @@ def read_experiment(paths: Sequence[Path]) -> Experiment:
         known |= outcomes
     members = tuple(Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
     keys = varying([member.spec for member in members])
-    return Experiment(members, tuple(key for key in keys if key != SEED))
+    return Experiment(members, tuple(key for key in keys if key not in SEEDS))
 
 
 def _open(path: Path) -> xr.Dataset:

@@ -6,6 +6,7 @@ says how far seeds differ. One seed gives no interval. No p-value is made.
 
 import logging
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ import pandas as pd
 import xarray as xr
 
 from deadtokens.arguments import add_output
-from deadtokens.comparison.effects import Design, differences, summarize
+from deadtokens.comparison.effects import Design, Draw, differences, summarize, unit_of, units
 from deadtokens.comparison.labels import COORDINATES, OF_CONTRASTS, OF_RUNS, VARIABLES
 from deadtokens.comparison.measures import OUTCOMES, PRIMARY
 from deadtokens.comparison.members import Experiment, read_experiment
-from deadtokens.comparison.settings import SEED, named
-from deadtokens.comparison.tables import SUMMARY, effects_table, outcomes_table
+from deadtokens.comparison.settings import SEED, short
+from deadtokens.comparison.tables import NO_INTERVAL, SUMMARY, effects_table, outcomes_table
 from deadtokens.files import complete_or_absent
 from deadtokens.labels import label
 from deadtokens.netcdf import write
@@ -33,35 +34,41 @@ def compare(experiment: Experiment) -> xr.Dataset:
     Dataset
         As `labels` says; the attribute ``primary`` names the primary outcome.
     """
-    values = _of_runs(experiment) | _of_contrasts(experiment)
+    values = _of_runs(experiment) | _of_settings(experiment) | _of_contrasts(experiment)
     found = label(values, VARIABLES | OF_RUNS | OF_CONTRASTS, COORDINATES)
-    seeds = np.unique(found["seed"])
-    about = {"primary": PRIMARY, "seeds": len(seeds), "inference": _inference(len(seeds))}
+    draws = experiment.draws()
+    about = {
+        "primary": PRIMARY,
+        "unit": unit_of(draws),
+        "seeds": len(set(units(draws))),
+        "inference": _inference(draws),
+    }
     return found.set_coords([*OF_RUNS, *OF_CONTRASTS]).assign_attrs(about)
 
 
-def _inference(seeds: int) -> str:
-    if seeds == 1:
-        return "one seed: no interval"
-    return f"{seeds} seeds, the unit of every mean and interval; pairs share their seed"
+def _inference(draws: Sequence[Draw]) -> str:
+    unit, number = short(unit_of(draws)), len(set(units(draws)))
+    if number == 1:
+        return NO_INTERVAL
+    if unit != SEED:
+        about = "all of one seed of the weights; pairs share their batch seed"
+    elif len(set(draws)) > number:
+        about = "over whose batch seeds the effects are averaged; pairs share both"
+    else:
+        about = "pairs share their seed"
+    return f"{number} {unit}s, the unit of every mean and interval; {about}"
 
 
 def _of_runs(experiment: Experiment) -> dict[str, object]:
     members = experiment.members
-    seeds = {member.spec[SEED] for member in members}
-    groups = [experiment.group(member) for member in members]
-    labels = [
-        f"{group}, {named(SEED, member.spec)}" if len(seeds) > 1 else group
-        for group, member in zip(groups, members, strict=True)
-    ]
     settings = [experiment.setting(member) for member in members]
     return {
         "run": experiment.names(),
         "outcome": list(OUTCOMES),
         "key": _texts(experiment.keys),
-        "seed": [member.spec[SEED] for member in members],
-        "label": labels,
-        "group": groups,
+        "seed": units(experiment.draws()),
+        "label": [experiment.label(member) for member in members],
+        "group": [experiment.group(member) for member in members],
         "setting": _texts(settings).reshape(len(members), len(experiment.keys)),
         "meaning": [outcome.long_name for outcome in OUTCOMES.values()],
         "unit": [outcome.unit for outcome in OUTCOMES.values()],
@@ -70,15 +77,25 @@ def _of_runs(experiment: Experiment) -> dict[str, object]:
     }
 
 
+def _of_settings(experiment: Experiment) -> dict[str, object]:
+    """Return how many runs each setting has, their mean and how far they differ."""
+    groups = [experiment.group(member) for member in experiment.members]
+    by_setting = pd.DataFrame(experiment.outcomes()).groupby(groups, sort=False)
+    return {
+        "level": _texts(by_setting.count().index),
+        "setting_runs": by_setting.count().to_numpy(),
+        "setting_mean": by_setting.mean().to_numpy(),
+        "setting_deviation": by_setting.std().to_numpy(),
+    }
+
+
 def _of_contrasts(experiment: Experiment) -> dict[str, object]:
     settings = [experiment.setting(member) for member in experiment.members]
-    seeds = [member.spec[SEED] for member in experiment.members]
+    draws, values = experiment.draws(), experiment.outcomes()
     found = Design(experiment.keys, settings).contrasts()
-    pairs = sorted(set(seeds))
+    pairs = sorted(set(units(draws)))
     shape = len(found), len(pairs), len(OUTCOMES)
-    samples = np.array(
-        [differences(one, settings, seeds, experiment.outcomes(), pairs) for one in found]
-    ).reshape(shape)
+    samples = np.array([differences(one, settings, draws, values) for one in found]).reshape(shape)
     samples = np.moveaxis(samples, 1, 2)  # (contrasts, outcomes, seeds)
     summaries = [summarize(sample) for sample in samples.reshape(-1, len(pairs))]
     columns = pd.DataFrame(summaries, columns=SUMMARY)

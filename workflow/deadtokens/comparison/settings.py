@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-SEED = "seed"
+SEEDS = SEED, BATCH_SEED = "seed", "batch_seed"  # by which runs are paired; no settings
 
 
 def flat(spec: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -23,10 +23,22 @@ def settings_of(spec: Mapping[str, Any], otherwise: Mapping[str, Any]) -> dict[s
 
 
 def varying(specs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys whose values differ: the precision first, the seed last."""
+    """Return the keys whose values differ: the precision first, the seeds last."""
     keys = list(dict.fromkeys(key for spec in specs for key in spec))
     differ = [key for key in keys if len({json.dumps(spec.get(key)) for spec in specs}) > 1]
-    return sorted(differ, key=lambda key: (key == SEED) - (key == "precision"))
+    return sorted(differ, key=lambda key: (key in SEEDS) - (key == "precision"))
+
+
+def seeds_of(spec: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the seeds of a run: of its weights, and of its batches."""
+    seed, of_batches = (spec.get(key) for key in SEEDS)
+    return seed, seed if of_batches is None else of_batches
+
+
+def named_seeds(spec: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Write those seeds of a run that are among the keys in which runs differ."""
+    seeds = dict(zip(SEEDS, seeds_of(spec), strict=True))
+    return ", ".join(named(key, seeds) for key in SEEDS if key in keys)
 
 
 def named(key: str, spec: Mapping[str, Any]) -> str:

@@ -6,16 +6,21 @@ import xarray as xr
 
 from deadtokens.comparison.intervals import FEWEST
 from deadtokens.comparison.labels import OF_CONTRASTS
+from deadtokens.comparison.settings import short
 
 SUMMARY = ("pairs", "mean", "low", "high", "bootstrap_low", "bootstrap_high")
 NO_INTERVAL = "one seed: no interval"
 
 
 def outcomes_table(comparison: xr.Dataset) -> pd.DataFrame:
-    """Return one row a run and outcome: run, seed, varied keys, outcome, value, unit, reason."""
+    """Return one row a run and outcome: run, seed, varied keys, outcome, value, unit, reason.
+
+    The seed's column is called ``batch_seed`` where that is the one by which runs are paired.
+    """
     runs, outcomes = (comparison[name].values for name in ("run", "outcome"))
     number = len(outcomes)
-    columns = {"run": np.repeat(runs, number), "seed": np.repeat(comparison["seed"], number)}
+    seed = comparison.attrs["unit"]
+    columns = {"run": np.repeat(runs, number), seed: np.repeat(comparison["seed"], number)}
     columns |= {
         key: np.repeat(comparison["setting"].sel(key=key), number)
         for key in comparison["key"].values
@@ -37,7 +42,9 @@ def effects_table(comparison: xr.Dataset) -> pd.DataFrame:
     columns |= {name: np.tile(comparison[name], times) for name in ("outcome", "unit")}
     columns |= {name: comparison[name].values.ravel() for name in SUMMARY}
     columns |= {
-        f"seed {seed}": comparison["difference"].sel(pair=seed).values.ravel()
+        f"{short(comparison.attrs['unit'])} {seed}": comparison["difference"]
+        .sel(pair=seed)
+        .values.ravel()
         for seed in comparison["pair"].values
     }
     table = pd.DataFrame(columns)

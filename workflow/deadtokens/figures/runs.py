@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from deadtokens.comparison.settings import SEED, named, settings_of, varying
+from deadtokens.comparison.settings import SEEDS, named, named_seeds, settings_of, varying
 from deadtokens.errors import UserError
 from deadtokens.figures import style
 from deadtokens.figures.columns import typed
@@ -40,9 +40,9 @@ class Run:
     regime : str
         The precision regime, empty if the run does not say.
     group : str
-        What tells this run from the others of the experiment, the seed left aside.
+        What tells this run from the others of the experiment, the seeds left aside.
     label : str
-        The same with the seed, if seeds vary.
+        The same with the seeds that vary.
     """
 
     data: xr.Dataset
@@ -194,10 +194,10 @@ def _spec(dataset: xr.Dataset) -> dict:
 
 def _run(dataset: xr.Dataset, spec: dict, keys: list[str]) -> Run:
     regime = str(spec.get("precision", ""))
-    settings = [named(key, spec) for key in keys if key != SEED]
+    settings = [named(key, spec) for key in keys if key not in SEEDS]
     name = dataset.attrs["run"]
     group = ", ".join(settings) or regime or name
-    label = f"{group}, {named(SEED, spec)}" if SEED in keys else group
+    label = ", ".join(filter(None, (group, named_seeds(spec, keys))))
     identity = f"{name}, steps {spec[STEPS]}" if STEPS in spec else name
     return Run(dataset, identity, regime, group, label)
 

@@ -85,7 +85,7 @@ class RunSpec(Model):
     """Number formats of weights, moments and arithmetic: the regime."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Seed of the initial weights and of the batches."""
+    """Seed of the initial weights, of the batches, and of the noise of stochastic rounding."""
 
     batch_seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     """Seed of the batches alone; `null`: as `seed`."""
