@@ -15,7 +15,6 @@ from matplotlib.transforms import Bbox
 from deadtokens.comparison.measures import OUTCOMES
 from deadtokens.comparison.members import Experiment, Member
 from deadtokens.comparison.outcomes import compare
-from deadtokens.comparison.settings import varying
 from deadtokens.figures.style import look
 from deadtokens.stillness.causes import CAUSES
 
@@ -188,8 +187,7 @@ def compared(runs: Sequence[tuple[dict, float]]) -> xr.Dataset:
         Member(f"r{place}", settings, dict.fromkeys(OUTCOMES, (value, "")))
         for place, (settings, value) in enumerate(runs)
     )
-    keys = varying([settings for settings, _ in runs])
-    return compare(Experiment(members, tuple(key for key in keys if key != "seed")))
+    return compare(Experiment(members))
 
 
 def outcomes(values: Mapping[tuple[str, int], float]) -> xr.Dataset:

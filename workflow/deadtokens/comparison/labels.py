@@ -13,7 +13,13 @@ OF_RUNS = {
     "seed": (("run",), "seed of the run", "1"),
     "label": (("run",), "what tells the run from the others"),
     "group": (("run",), "what tells the run from the others, the seed left aside"),
+    "regime": (("run",), "precision regime of the run"),
     "setting": (("run", "key"), "value of a varied key, as it is written"),
+    "number": (
+        ("run", "key"),
+        "value of a varied key that the run uses, as a number; NaN: it is none",
+        "see the key in config/README.md",
+    ),
     "meaning": (("outcome",), "what the outcome is"),
     "unit": (("outcome",), "unit of the outcome"),
 }
@@ -27,6 +33,7 @@ OF_CONTRASTS = {
 VARIABLES = {
     "value": (("run", "outcome"), "outcome of the run; NaN: see `reason`", _UNIT),
     "reason": (("run", "outcome"), "why there is no number; empty: there is one"),
+    "at_baseline": (("contrast",), "whether the other varied settings are at their baselines", "1"),
     "difference": (
         (*_OF_EFFECTS, "pair"),
         "the contrast within a seed; NaN: a run or its outcome is missing",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from deadtokens.comparison.measures import FILES, OUTCOMES, measure
-from deadtokens.comparison.settings import SEED, named, settings_of, varying, written
+from deadtokens.comparison.settings import named, settings_of, written
+from deadtokens.comparison.shapes import PRECISION, Varied
 from deadtokens.errors import UserError
 from deadtokens.identity import claim_of, content_of
 from deadtokens.netcdf import read_derived
@@ -50,21 +52,19 @@ class Experiment:
     Attributes
     ----------
     members : tuple of Member
-    keys : tuple of str
-        The settings in which they differ, the seed left aside.
     """
 
     members: tuple[Member, ...]
-    keys: tuple[str, ...]
 
-    def setting(self, member: Member) -> tuple[str, ...]:
-        """Return the values of `keys`, as they are written."""
-        return tuple(written(member.spec.get(key)) for key in self.keys)
+    @cached_property
+    def varied(self) -> Varied:
+        """In what they differ, the seed left aside."""
+        return Varied.of([member.spec for member in self.members])
 
     def group(self, member: Member) -> str:
         """Return what tells a run from the others, the seed left aside."""
-        settings = ", ".join(named(key, member.spec) for key in self.keys)
-        return settings or written(member.spec.get("precision", member.run))
+        settings = ", ".join(named(key, member.spec) for key in self.varied.keys)
+        return settings or written(member.spec.get(PRECISION, member.run))
 
     def names(self) -> list[str]:
         """Return the members' identities, with the steps where one run is given at several."""
@@ -103,9 +103,9 @@ def read_experiment(paths: Sequence[Path]) -> Experiment:
         if known.keys() & outcomes.keys():
             raise UserError(f"{path}: {path.name} of run {member[0]} is given twice; name it once")
         known |= outcomes
-    members = tuple(Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
-    keys = varying([member.spec for member in members])
-    return Experiment(members, tuple(key for key in keys if key != SEED))
+    return Experiment(
+        tuple(Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
+    )
 
 
 def _open(path: Path) -> xr.Dataset:

@@ -18,6 +18,7 @@ from deadtokens.comparison.labels import COORDINATES, OF_CONTRASTS, OF_RUNS, VAR
 from deadtokens.comparison.measures import OUTCOMES, PRIMARY
 from deadtokens.comparison.members import Experiment, read_experiment
 from deadtokens.comparison.settings import SEED, named
+from deadtokens.comparison.shapes import PRECISION
 from deadtokens.comparison.tables import SUMMARY, effects_table, outcomes_table
 from deadtokens.files import complete_or_absent
 from deadtokens.labels import label
@@ -54,15 +55,18 @@ def _of_runs(experiment: Experiment) -> dict[str, object]:
         f"{group}, {named(SEED, member.spec)}" if len(seeds) > 1 else group
         for group, member in zip(groups, members, strict=True)
     ]
-    settings = [experiment.setting(member) for member in members]
+    varied = experiment.varied
+    shape = len(members), len(varied.keys)
     return {
         "run": experiment.names(),
         "outcome": list(OUTCOMES),
-        "key": _texts(experiment.keys),
+        "key": _texts(varied.keys),
         "seed": [member.spec[SEED] for member in members],
         "label": labels,
         "group": groups,
-        "setting": _texts(settings).reshape(len(members), len(experiment.keys)),
+        "regime": [str(member.spec.get(PRECISION, "")) for member in members],
+        "setting": _texts(varied.settings).reshape(shape),
+        "number": np.array(varied.numbers, float).reshape(shape),
         "meaning": [outcome.long_name for outcome in OUTCOMES.values()],
         "unit": [outcome.unit for outcome in OUTCOMES.values()],
         "value": experiment.outcomes(),
@@ -71,9 +75,9 @@ def _of_runs(experiment: Experiment) -> dict[str, object]:
 
 
 def _of_contrasts(experiment: Experiment) -> dict[str, object]:
-    settings = [experiment.setting(member) for member in experiment.members]
+    keys, settings = experiment.varied.keys, experiment.varied.settings
     seeds = [member.spec[SEED] for member in experiment.members]
-    found = Design(experiment.keys, settings).contrasts()
+    found = Design(keys, settings).contrasts()
     pairs = sorted(set(seeds))
     shape = len(found), len(pairs), len(OUTCOMES)
     samples = np.array(
@@ -86,6 +90,7 @@ def _of_contrasts(experiment: Experiment) -> dict[str, object]:
         "contrast": _texts([one.label for one in found]),
         "pair": pairs,
         **{name: _texts([getattr(one, name) for one in found]) for name in OF_CONTRASTS},
+        "at_baseline": np.array([one.at_baseline for one in found], bool),
         "difference": samples,
         **{name: columns[name].to_numpy().reshape(samples.shape[:2]) for name in SUMMARY},
     }

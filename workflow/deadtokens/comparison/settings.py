@@ -1,10 +1,15 @@
 """The settings of runs as their files give them: which differ, and how they are written."""
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deadtokens.run.spec import RunSpec, used
+
 SEED = "seed"
+SEEDS = (SEED, "batch_seed")  # numbers that measure nothing
 
 
 def flat(spec: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -29,6 +34,13 @@ def varying(specs: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(differ, key=lambda key: (key == SEED) - (key == "precision"))
 
 
+def number(key: str, spec: Mapping[str, Any]) -> float:
+    """Return a setting as the number that the run uses, NaN if it is none or measures nothing."""
+    value = used(key, spec)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and key not in SEEDS else math.nan
+
+
 def named(key: str, spec: Mapping[str, Any]) -> str:
     """Write a setting as short as it can be without losing anything: ``tensors W + grad``."""
     return named_value(key, written(spec[key]) if key in spec else "not set")
@@ -42,6 +54,16 @@ def named_value(key: str, value: str) -> str:
 def short(key: str) -> str:
     """Write a key without those that it is nested in."""
     return key.rpartition(".")[2].replace("_", " ")
+
+
+def unit(key: str) -> str:
+    """Return the unit of a key, which ends its description in brackets; nothing if there is none.
+
+    The keys of nested sections are no quantities.
+    """
+    field = RunSpec.model_fields.get(key)
+    found = re.search(r"\[([^][]+)\]$", field.description) if field else None
+    return found[1] if found else ""
 
 
 def written(value: Any) -> str:
