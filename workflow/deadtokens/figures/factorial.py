@@ -30,7 +30,9 @@ PARTS = ("along", "line", "panel")
 NAMES = [name for part in PARTS for name in (f"{part}_key", part)]
 TYPES = seeds.OUTCOME | texts(*NAMES) | seeds.VALUES
 COLUMNS = 3  # of panels, where no key makes them
-TITLE_WIDTHS = {1: 96, 2: 48, 3: 32}  # characters, by the columns
+TITLE_WIDTHS = (0, 96, 50, 32, 22)  # characters, by the number of columns
+LEVELS_WIDTH = 72  # characters, of the values along the axes of a row of panels
+TURNED_WIDTH = 40  # of a value that has no room there
 MEANING_WIDTH = 28  # beside a row of panels
 APART = 0.2  # of the distance of two values: the outermost lines
 COLORS = ("#1f4e79", "#c2571a", "#6aa84f", "#222222")
@@ -70,7 +72,7 @@ def _draw(table: pd.DataFrame) -> Figure:
     strokes = _strokes(table)
     for axes, rows in zip(drawing.panels, panels, strict=True):
         outcome = table[table["outcome"] == rows["outcome"].iloc[0]]
-        _draw_panel(axes, rows, marks.scale_of(outcome), strokes)
+        _draw_panel(axes, rows, marks.scale_of(outcome), strokes, columns)
     firsts = dict(zip(drawing.panels, [rows.iloc[0] for rows in panels], strict=True))
     if of_panels > 1:
         _name_rows_and_columns(drawing, firsts)
@@ -98,7 +100,11 @@ def _strokes(table: pd.DataFrame) -> dict[str, style.Stroke]:
 
 
 def _draw_panel(
-    axes: Axes, rows: pd.DataFrame, scale: ScaleWithNone, strokes: dict[str, style.Stroke]
+    axes: Axes,
+    rows: pd.DataFrame,
+    scale: ScaleWithNone,
+    strokes: dict[str, style.Stroke],
+    columns: int,
 ) -> None:
     levels = list(dict.fromkeys(rows["along"]))
     apart = marks.shifts(strokes, APART)
@@ -106,18 +112,23 @@ def _draw_panel(
     for level, line in rows.assign(place=places).groupby("line", sort=False):
         marks.draw_lines(axes, line, scale, strokes[level])
     axes.set_xlim(-0.5, len(levels) - 0.5)
-    axes.set_xticks(range(len(levels)), [style.as_drawn(level, 14) for level in levels])
+    room = LEVELS_WIDTH // (columns * len(levels))
+    if max(map(len, levels)) <= room:
+        axes.set_xticks(range(len(levels)), [style.as_drawn(level) for level in levels])
+    else:
+        turned = [style.as_drawn(level, TURNED_WIDTH) for level in levels]
+        axes.set_xticks(range(len(levels)), turned, rotation=90, fontsize=marks.SMALL)
     scale.apply(axes, "y")
 
 
 def _name_rows_and_columns(drawing: Grid, firsts: dict[Axes, pd.Series]) -> None:
     """Write above panels the values of the third key, at the left of a row what its outcome is."""
-    width = TITLE_WIDTHS[min(len(firsts) // len(drawing.left), COLUMNS)]
+    width = TITLE_WIDTHS[len(firsts) // len(drawing.left)]
     titles = {
         axes: style.as_drawn(named_value(row["panel_key"], row["panel"]), width)
         for axes, row in firsts.items()
     }
-    style.set_titles(drawing.figure, titles)
+    style.set_titles(drawing.figure, titles, fontsize=marks.SMALL)
     for axes in drawing.left:
         row = firsts[axes]
         label = f"{marks.name_of(row)}\n{marks.meaning_of(row, MEANING_WIDTH)}"

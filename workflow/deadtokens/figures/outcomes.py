@@ -4,11 +4,11 @@ A panel for the primary outcome, which was named before any run was compared, an
 few secondary ones; a row a setting. A dot is a run, its colour the seed; runs of one seed share
 their initial weights and batches as far as the settings leave them alone. Below the dots the
 diamond is the mean over the seeds, the bar its 95 % interval by Student's t, for each setting
-alone: it knows no bounds, so that of a fraction it can reach beyond 1. An open diamond is the mean of
-fewer seeds than the experiment has. One seed has no interval.
-Runs without a number, as one half of whose tokens never settled, stand hollow in the strip at the
-right, and the legend says why; their setting then has no mean. A cross is a run that diverged. All
-other outcomes stand in the experiment's outcomes.csv.
+alone: it knows no bounds, so that of a fraction it can reach beyond 1. An open diamond is the mean
+of fewer seeds than the experiment has. One seed has no interval. Runs without a number, as one half
+of whose tokens never settled, stand hollow in the strip at the right, and the legend says why;
+their setting then has no mean. A cross is a run that diverged. All other outcomes stand in the
+experiment's outcomes.csv.
 """
 
 import pandas as pd

@@ -133,7 +133,8 @@ def with_means(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         rows.append(
             about | {"value": values.mean(), "low": low, "high": high, "seeds": len(values)}
         )
-    return pd.concat([runs, pd.DataFrame(rows).assign(series=MEAN, run="", reason="")])
+    means = pd.DataFrame(rows).assign(series=MEAN, run="", reason="")
+    return pd.concat([runs, means], ignore_index=True)
 
 
 def by_seed(table: pd.DataFrame) -> dict[int, str]:

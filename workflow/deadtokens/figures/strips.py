@@ -13,7 +13,7 @@ from deadtokens.figures.marks import BAR, DIAMOND
 
 COLUMNS = 3
 NAME_WIDTH = 34  # characters
-TITLE_WIDTH = 32
+TITLE_WIDTH = 29
 LINE = 0.115  # inches, of a line of a name
 BETWEEN = 0.9  # lines, between two names
 SPREAD, ABOVE, BELOW = 0.6, 0.2, 0.6  # lines: of the seeds of a name, above it, a mean below it

@@ -26,7 +26,7 @@ from matplotlib.ticker import NullLocator
 from deadtokens.comparison.settings import named_value
 from deadtokens.comparison.shapes import SWEEP, swept_key
 from deadtokens.figures import marks, seeds, style
-from deadtokens.figures.axes import grid
+from deadtokens.figures.axes import grid, label_powers
 from deadtokens.figures.columns import numbers, texts
 from deadtokens.figures.lines import strokes
 from deadtokens.run.precision import BF16, REGIMES
@@ -167,6 +167,8 @@ class _Axis:
             turn = {"rotation": 90, "fontsize": 6.5} if len(ticks) > MOST_UPRIGHT else {}
             axes.set_xticks(list(ticks), list(ticks.values()), **turn)
             axes.xaxis.set_minor_locator(NullLocator())
+        elif self.is_log:
+            label_powers(axes, "x")
 
     def shade(self, panels: Sequence[Axes]) -> list[tuple[Patch, str]]:
         """Shade where a second moment in bfloat16 cannot fall; return the legend's entries."""

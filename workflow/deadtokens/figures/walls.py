@@ -42,11 +42,7 @@ HEADS = {
     REST: "at rest\nat the end",
     LOSS: "",
 }
-COLORS = {  # and ends
-    CAUSE: {"cmap": "Blues", "vmin": 0, "vmax": 1},
-    REST: {"cmap": "Purples", "vmin": 0, "vmax": 1},
-    LOSS: {"cmap": "Greys"},
-}
+SCALES = {CAUSE: ("Blues", (0, 1)), REST: ("Purples", (0, 1)), LOSS: ("Greys", None)}
 
 
 def _table(data: xr.Dataset) -> pd.DataFrame:
@@ -71,7 +67,7 @@ def _draw(table: pd.DataFrame) -> Figure:
     widths = [rows["outcome"].nunique() for rows in parts.values()]
     panels = figure.subplots(1, len(parts), width_ratios=widths, squeeze=False)[0]
     for axes, (part, rows) in zip(panels, parts.items(), strict=True):
-        _draw_part(axes, rows, names, COLORS[part])
+        _draw_part(axes, rows, names, *SCALES[part])
         axes.set_title(HEADS[part], fontsize=marks.SMALL)
     panels[0].set_yticks(np.arange(len(names)) + 0.5, drawn, rotation=0, fontsize=6.5)
     reasons = [f"{NONE}: {reason}; {number}" for reason, _, number in seeds.missing(table)]
@@ -81,16 +77,25 @@ def _draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_part(axes: Axes, rows: pd.DataFrame, names: list[str], colors: dict) -> None:
-    """Draw a cell a setting and outcome: the mean as colour and number, the seeds as ticks."""
+def _draw_part(
+    axes: Axes,
+    rows: pd.DataFrame,
+    names: list[str],
+    color: str,
+    ends: tuple[float, float] | None,
+) -> None:
+    """Draw a cell a setting and outcome: the mean as colour and number, the seeds as ticks.
+
+    Colours and ticks reach from one of the `ends` to the other; else over the numbers of all runs.
+    """
     outcomes = list(dict.fromkeys(rows["outcome"]))
     cells = dict(list(rows.groupby(["name", "outcome"], sort=False)))
     means = rows[rows["series"] == MEAN].pivot(index="name", columns="outcome", values="value")
     look = {"cbar": False, "linewidths": 1, "xticklabels": [], "yticklabels": []}
-    seaborn.heatmap(means.loc[names, outcomes], ax=axes, **look, **colors)
+    low, high = ends or (rows["value"].min(), rows["value"].max())
+    scale = {"cmap": color, "vmin": low, "vmax": high} if low <= high else {"vmin": 0, "vmax": 1}
+    seaborn.heatmap(means.loc[names, outcomes], ax=axes, **look, **scale)
     (mesh,) = axes.collections
-    known = rows["value"].dropna()
-    low, high = colors.get("vmin", known.min()), colors.get("vmax", known.max())
     for (name, outcome), cell in cells.items():
         place = outcomes.index(outcome), names.index(name)
         mean = cell[cell["series"] == MEAN].iloc[0]
