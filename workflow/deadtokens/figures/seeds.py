@@ -12,7 +12,6 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deadtokens.comparison.intervals import FEWEST, t_interval
-from deadtokens.comparison.measures import PRIMARY
 from deadtokens.comparison.shapes import ANY, Shape, Varied
 from deadtokens.errors import UserError
 from deadtokens.figures import style
@@ -21,7 +20,7 @@ from deadtokens.figures.command import Recipe
 from deadtokens.figures.inputs import only, open_dataset
 
 SECONDARY = ("still", "thaws", "last_motion", "path_length", "loss")
-FRACTIONS = (PRIMARY, "still")  # their axes show 0 and 1
+FRACTIONS = ("frozen", "still")  # their axes show 0 and 1
 RUN, MEAN = "run", "mean"
 OF_RUNS = ("run", "seed", "regime", "group", "value", "reason")
 NEEDED = ("outcome", "meaning", "unit", *OF_RUNS, "key", "setting", "number")
