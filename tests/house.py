@@ -43,8 +43,11 @@ TINY = {
     "experiments": {"regimes": {"vary": {"precision": ["pure-bf16", "fp32"]}, "seeds": [0]}},
 }
 
-# How many jobs of each rule draw, compare and analyse the experiment's runs.
-DRAWN = {f"draw_{figure}": 1 for figure in (*FIGURES, ANIMATION)}
+# How many jobs of each rule draw, compare and analyse the experiment's runs. Two regimes are no
+# grid, and no line of three values.
+OF_OTHER_SHAPES = ("factorial", "sweep", "remedies")
+OF_REGIMES = [figure for figure in FIGURES if figure not in OF_OTHER_SHAPES]
+DRAWN = {f"draw_{figure}": 1 for figure in (*OF_REGIMES, ANIMATION)}
 COMPARED = {"compute_outcomes": 1}
 ANALYSED = {
     "collect_scalars": 2,

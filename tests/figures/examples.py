@@ -26,27 +26,37 @@ from figures.figure_data import (
     stillness,
     storage,
     tensors,
+    varied,
 )
 from figures.gradient_data import gradients, start
 from matplotlib.figure import Figure
 
 from deadtokens.cli import call
 from deadtokens.figures import style
-from deadtokens.study.figures import FIGURES
+from deadtokens.study.figures import FIGURES, Scope
 
 NAMES = [name for name in FIGURES if name != "audit"]  # that one reads JSON
-WITHOUT_RUNS = ("effects", "census", "storage", "tensors", "initial_softmax")
+OF_OUTCOMES = [name for name, source in FIGURES.items() if source.scope is Scope.EXPERIMENT]
+WITHOUT_RUNS = (*OF_OUTCOMES, "census", "storage", "tensors", "initial_softmax")
 DRIFT = ("path", "scree", "directions", "dependence", "bulk")
 GRADIENTS = ("firststep", "pathways", "second_moment", "prediction")
 IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
 MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}
 HOSTILE = ["$\\frac{", "=cmd()", "<script>", "_", "ก"]
+VARIED = {
+    "outcomes": {"note": HOSTILE},
+    "effects": {"note": HOSTILE[:2], "other": HOSTILE[2:4]},
+    "factorial": {"note": HOSTILE[:2], "other": HOSTILE[2:4], "precision": ["fp32", "mixed"]},
+    "sweep": {"note": HOSTILE[:2], "beta2": [0.9, 0.997, 0.999]},
+    "remedies": {"precision": list(style.REGIMES)},
+    "walls": {"note": HOSTILE},
+}
 
 
 def datasets(name: str) -> list[xr.Dataset]:
     """Return two runs of hostile settings, one diverged; or a vocabulary, costs, outcomes."""
-    if name == "effects":
-        return [outcomes({("$\\frac{", 0): 1 / 3, ("=cmd()", 0): 0.1, ("=cmd()", 1): 0.7})]
+    if name in OF_OUTCOMES:
+        return [varied(VARIED[name], seeds=2, diverged=1.0, last_motion="$\\frac{ =cmd()")]
     if name == "census":
         return [census([("a", "=cmd()", 5, ""), ("b", "<script>", 0, "$\\frac{")], "input-0")]
     if name == "storage":
@@ -187,6 +197,13 @@ def squares() -> xr.Dataset:
     )
 
 
+def second_moment(seeds: int) -> xr.Dataset:
+    """Return outcomes of 14 settings, which have 32 contrasts."""
+    rates = [0.95, 0.99, 0.996, 0.997, 0.998, 0.999, 0.9999]
+    return varied({"precision": ["pure-bf16", "bf16-weights"], "beta2": rates}, seeds)
+
+
+LONG_NAMES = [f"{name} {'of a very long name ' * 4}" for name in style.REGIMES]
 LONG_NAME = "precision-fp32_lr-0.0003_" + "x" * 60
 COSTS = [[2e5, 5e5, 3e5, 9.5e5], [1e-3, 4e-3, 3e-3, 2e-3], [1e9, 4e9, 4e9, 4e9], [0, 0, 7e6, 0]]
 
@@ -215,6 +232,45 @@ CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
         for name in GRADIENTS
         for number in (1, 5)
     },
+    **{
+        (name, f"{seeds} seeds"): lambda n=name, seeds=seeds: [varied(VARIED[n], seeds)]
+        for name in OF_OUTCOMES
+        for seeds in (1, 10)
+    },
+    **{
+        (name, f"{len(settings)} long names"): lambda n=name, s=settings: [
+            varied({"note": s}, 5, loss="a reason " * 20, last_motion="another", diverged=1.0)
+        ]
+        for name in ("outcomes", "effects", "walls")
+        for settings in (LONG_NAMES[:2], LONG_NAMES)
+    },
+    ("outcomes", "second moment"): lambda: [second_moment(5)],
+    ("effects", "second moment"): lambda: [second_moment(5)],
+    ("walls", "second moment"): lambda: [second_moment(5)],
+    ("factorial", "long names"): lambda: [
+        varied(dict.fromkeys(("one", "other"), LONG_NAMES[:4]), 5)
+    ],
+    **{
+        ("factorial", f"{number} panels"): lambda n=number: [
+            varied({"precision": LONG_NAMES[:n], "lr": [1e-3, 3e-4], "beta1": [0.0, 0.5, 0.9]}, 5)
+        ]
+        for number in (2, 4)
+    },
+    ("sweep", "second moment"): lambda: [second_moment(5)],
+    ("sweep", "starts"): lambda: [
+        varied(
+            {
+                "note": LONG_NAMES,
+                "init_std": [0.02],
+                "embedding_std": [None, 0.005, 0.01, 0.045, 1.0],
+            },
+            2,
+        )
+    ],
+    ("sweep", "many values"): lambda: [varied({"lr": np.geomspace(1e-5, 1, 40).tolist()}, 1)],
+    ("remedies", "five"): lambda: [
+        varied({"precision": ["fp32", "mixed", "bf16-weights", "pure-bf16"]}, 5, loss="none")
+    ],
     ("effects", "one seed"): lambda: [outcomes({(name, 0): 0.1 for name in HOSTILE})],
     ("effects", "one run"): lambda: [outcomes({("a", 0): np.nan})],
     ("effects", "ten seeds"): lambda: [

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from matplotlib.transforms import Bbox
 from deadtokens.comparison.measures import OUTCOMES
 from deadtokens.comparison.members import Experiment, Member
 from deadtokens.comparison.outcomes import compare
-from deadtokens.comparison.settings import varying
 from deadtokens.figures.style import look
 from deadtokens.stillness.causes import CAUSES
 
@@ -182,14 +182,40 @@ def storage(costs: np.ndarray, run: str = "a") -> xr.Dataset:
     )
 
 
-def compared(runs: Sequence[tuple[dict, float]]) -> xr.Dataset:
-    """Return the outcomes of runs, each with its settings and one number for all outcomes."""
+def compared(runs: Sequence[tuple[dict, float | Mapping[str, float | str]]]) -> xr.Dataset:
+    """Return the outcomes of runs, each with its settings and one number for all outcomes.
+
+    Or with some outcomes by name: a number, or a text that says why there is none; others are 0.
+    """
     members = tuple(
-        Member(f"r{place}", settings, dict.fromkeys(OUTCOMES, (value, "")))
-        for place, (settings, value) in enumerate(runs)
+        Member(f"r{place}", settings, _found(values))
+        for place, (settings, values) in enumerate(runs)
     )
-    keys = varying([settings for settings, _ in runs])
-    return compare(Experiment(members, tuple(key for key in keys if key != "seed")))
+    return compare(Experiment(members))
+
+
+def _found(values: float | Mapping[str, float | str]) -> dict[str, tuple[float, str]]:
+    by_name = values if isinstance(values, Mapping) else dict.fromkeys(OUTCOMES, values)
+    known = dict.fromkeys(OUTCOMES, 0.0) | dict(by_name)
+    return {
+        name: (np.nan, one) if isinstance(one, str) else (one, "") for name, one in known.items()
+    }
+
+
+def varied(values: Mapping[str, Sequence], seeds: int, **of: object) -> xr.Dataset:
+    """Return the outcomes of a grid of settings, each number another one.
+
+    `of` are outcomes of all runs: numbers, or why there are none.
+    """
+    grid = [dict(zip(values, setting, strict=True)) for setting in product(*values.values())]
+    numbers = iter(np.linspace(1 / 3, 2 / 3, len(grid) * seeds))
+    return compared(
+        [
+            (setting | {"seed": seed}, dict.fromkeys(OUTCOMES, next(numbers)) | of)
+            for setting in grid
+            for seed in range(seeds)
+        ]
+    )
 
 
 def outcomes(values: Mapping[tuple[str, int], float]) -> xr.Dataset:

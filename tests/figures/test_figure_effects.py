@@ -1,17 +1,19 @@
-"""The figure of effects: what is drawn where, and what is said where there is nothing to draw."""
+"""The figure of effects: what is drawn where, what is left out, and what is said of that."""
 
 import numpy as np
 import pytest
-from figures.figure_data import outcomes, shown_texts
+from figures.examples import second_moment
+from figures.figure_data import outcomes, shown_texts, varied
 
+from deadtokens.comparison.effects import EFFECT, INTERACTION, MAIN
 from deadtokens.errors import UserError
-from deadtokens.figures import effects
+from deadtokens.figures import effects, seeds
 
 TWO_SEEDS = {("a", 0): 0.1, ("a", 1): 0.2, ("b", 0): 0.5, ("b", 1): 0.9}
 
 
-def drawn(values):
-    table = effects.RECIPE.table([outcomes(values)])
+def drawn(data):
+    table = effects.RECIPE.table([data])
     return table, effects.RECIPE.draw(table)
 
 
@@ -25,50 +27,99 @@ def points(axes, marker):
 
 def test_every_seed_the_mean_and_its_interval_are_drawn():
     data = outcomes(TWO_SEEDS).sel(outcome="frozen").squeeze("contrast")
-    _, figure = drawn(TWO_SEEDS)
-    left, right = figure.axes[:2]
-    assert [value for value, _ in points(left, "o")] == [0.1, 0.2, 0.5, 0.9]
-    assert points(left, "o")[0][1] < points(left, "o")[2][1]  # a above b
-    assert [value for value, _ in points(right, "o")] == pytest.approx([0.4, 0.7])
-    ((mean, place),) = points(right, "D")
+    _, figure = drawn(outcomes(TWO_SEEDS))
+    axes = figure.axes[0]
+    assert [value for value, _ in points(axes, "o")] == pytest.approx([0.4, 0.7])
+    ((mean, place),) = points(axes, "D")
     assert mean == pytest.approx(0.55)
-    assert place > points(right, "o")[0][1]
-    (bar,) = right.collections[0].get_segments()
+    assert place > points(axes, "o")[1][1] > points(axes, "o")[0][1]
+    (bar,) = axes.collections[0].get_segments()
     assert bar[:, 0].tolist() == [float(data.low), float(data.high)]
+    dots = [line.get_color() for line in axes.lines if line.get_marker() == "o"]
+    assert len(set(dots)) == 2
 
 
 def test_the_primary_outcome_comes_first():
-    table, figure = drawn(TWO_SEEDS)
+    table, figure = drawn(outcomes(TWO_SEEDS))
     shown = list(dict.fromkeys(table["outcome"]))
-    assert shown == ["frozen", *effects.SECONDARY]
-    titles = [text for text in shown_texts(figure) if text.partition(": ")[1]]
-    assert [text.partition(": ")[0].replace(" ", "_") for text in titles] == shown
-
-
-def test_runs_of_a_seed_are_joined_and_have_its_colour():
-    _, figure = drawn(TWO_SEEDS)
-    colors = [line.get_color() for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert len(set(colors)) == 2
-    joined = [line.get_xdata() for line in figure.axes[0].lines if line.get_marker() == "None"]
-    assert [list(line) for line in joined] == [[0.1, 0.5], [0.2, 0.9]]
+    assert shown == ["frozen", *seeds.SECONDARY]
+    labels = [axes.get_xlabel().partition(" [")[0].replace(" ", "_") for axes in figure.axes]
+    assert labels == shown
 
 
 def test_one_seed_has_dots_no_interval_and_it_is_said():
-    table, figure = drawn({("a", 3): 0.1, ("b", 3): 0.5})
+    table, figure = drawn(outcomes({("a", 3): 0.1, ("b", 3): 0.5}))
     assert "seed 3 (one seed: no interval)" in shown_texts(figure)
-    right = figure.axes[1]
-    assert [value for value, _ in points(right, "o")] == [0.4]
-    assert points(right, "D") == []
+    assert [value for value, _ in points(figure.axes[0], "o")] == [0.4]
+    assert points(figure.axes[0], "D") == []
     means = table[table["series"] == "mean"]
     assert means["value"].tolist() == [0.4] * 6
     assert means[["low", "high"]].isna().all(axis=None)
 
 
+def test_a_seed_without_its_pair_is_named_and_the_mean_of_the_others_is_open():
+    three = TWO_SEEDS | {("a", 2): 0.3, ("b", 2): np.nan}
+    table, figure = drawn(outcomes(three))
+    means = table[table["series"] == "mean"]
+    assert set(means["seeds"]) == {2}
+    assert means["value"].tolist() == pytest.approx([0.55] * 6)
+    axes = figure.axes[0]
+    (hollow,) = (
+        line.get_xdata()[0]
+        for line in axes.lines
+        if line.get_marker() == "o" and line.get_markerfacecolor() == "white"
+    )
+    assert hollow > 0.7 + 0.01
+    faces = {
+        line.get_markerfacecolor()
+        for line in axes.lines
+        if line.get_marker() == "D" and len(line.get_xdata())
+    }
+    assert faces == {"white"}
+    assert "none: a run of the seed, or its outcome" in shown_texts(figure)
+
+
 def test_what_is_not_there_is_said():
-    _, alone = drawn({("a", 0): np.nan})
-    assert {"no run has a number", "no setting is changed alone"} <= {*shown_texts(alone)}
-    _, without_pair = drawn({("a", 0): 0.1, ("b", 0): np.nan})
-    assert "no pair of runs has a number" in shown_texts(without_pair)
+    _, alone = drawn(outcomes({("a", 0): np.nan}))
+    assert shown_texts(alone) == ["no setting is changed alone"]
+
+
+def names(data) -> set[str]:
+    return set(effects.RECIPE.table([data])["name"])
+
+
+def test_few_contrasts_are_all_drawn():
+    data = varied({"precision": ["pure-bf16", "fp32"], "lr": [1e-3, 3e-4]}, 2)
+    assert data.sizes["contrast"] == 4 + 2 + 1
+    assert names(data) == set(data["contrast"].values)
+    _, figure = drawn(data)
+    assert not any("contrasts" in text for text in shown_texts(figure))
+
+
+CUBE = {"precision": ["pure-bf16", "fp32"], "lr": [1e-3, 3e-4], "weight_decay": [0.0, 0.01, 0.1]}
+
+
+def test_of_many_those_at_the_baselines_are_drawn_as_far_as_there_is_room():
+    """Of a cube 4 effects, 8 main effects and 5 interactions are at the baselines of the others."""
+    data = varied(CUBE, 2)
+    kinds = dict(zip(data["contrast"].values, data["kind"].values, strict=True))
+    baselines = dict(zip(data["contrast"].values, data["at_baseline"].values, strict=True))
+    shown = names(data)
+    assert {kinds[name] for name in shown} == {EFFECT, MAIN}
+    assert len(shown) == 12
+    assert all(baselines[name] for name in shown)
+    left_out = [name for name in kinds if baselines[name] and name not in shown]
+    assert {kinds[name] for name in left_out} == {INTERACTION}
+    assert "lr 0.0003 against 0.001 (pure-bf16, weight decay 0.0)" in shown
+    assert "lr 0.0003 against 0.001 (fp32, weight decay 0.0)" not in shown
+    _, figure = drawn(data)
+    assert f"drawn: 12 of {len(kinds)} contrasts; effects.csv has all" in shown_texts(figure)
+
+
+def test_of_a_long_sweep_the_effects_at_the_baselines_are_drawn():
+    shown = names(second_moment(1))
+    assert len(shown) == 7
+    assert all(name.endswith(("(pure-bf16)", "(beta2 0.999)")) for name in shown)
 
 
 def test_two_experiments_are_not_drawn_together():

@@ -9,7 +9,7 @@ import time
 from importlib import import_module
 
 import pytest
-from house import ANALYSED, COMPARED, DRAWN, TINY
+from house import ANALYSED, COMPARED, DRAWN, OF_OTHER_SHAPES, OF_REGIMES, TINY
 
 from deadtokens.seal import ENDING, seal
 from deadtokens.study.figures import FIGURES
@@ -19,6 +19,7 @@ OF_GRADIENTS = (
     *("audit", "shares", "ages", "causes"),
     *("firststep", "pathways", "second_moment", "prediction"),
 )
+OF_OUTCOMES = ("outcomes", "effects", "walls")
 # Of the first run alone, or of none.
 NOT_BY_SEGMENTS_OF_THE_SECOND = {
     "draw_census", "draw_initial_softmax", "draw_storage", "draw_tensors", "draw_animation",
@@ -44,7 +45,9 @@ def test_an_edit_reruns_what_follows_from_it(house):
         "measure_freezing": 2,
         "compute_attribution": 2,
         **COMPARED,
-        **{f"draw_{figure}": 1 for figure in ("path", *OF_FREEZING, "shares", "ages", "effects")},
+        **{
+            f"draw_{figure}": 1 for figure in ("path", *OF_FREEZING, "shares", "ages", *OF_OUTCOMES)
+        },
     }
     rule = "W.mul_(1 - lr * hyper.weight_decay)"
     house.edit(f"{package}/run/update.py", rule, rule.replace("decay)", "decay * 2)"))
@@ -98,7 +101,7 @@ def test_comments_touches_and_a_copy_elsewhere_rerun_nothing(finished, tmp_path)
 RERUN_OF = {
     ("steps-6/freezing.nc", "steps-6/audit.json"): {
         **COMPARED,
-        **{f"draw_{figure}": 1 for figure in (*OF_FREEZING, "audit", "effects")},
+        **{f"draw_{figure}": 1 for figure in (*OF_FREEZING, "audit", *OF_OUTCOMES)},
     },
     ("trajectory/segment-001.nc",): {
         **dict.fromkeys(ANALYSED.keys() - {"run_backprop"}, 1),
@@ -152,6 +155,7 @@ def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finish
     assert {job: number for job, number in jobs.items() if job.startswith("draw_")} == {
         f"draw_{figure}": 1 + (figure not in OF_GRADIENTS) + (figure in {"frozen", "animation"})
         for figure in (*FIGURES, "animation")
+        if figure not in (*OF_OTHER_SHAPES, "walls")  # of one setting there is none
     }
     assert (jobs["measure_freezing"], jobs["run_audit"], jobs["run_backprop"]) == (2, 1, 2)
     assert jobs["compute_outcomes"] == 2  # where the effects are drawn
@@ -175,11 +179,18 @@ def in_what_is_recorded(house):
     return house.snakemake("--dry-run", config=config)
 
 
+def in_what_varies(house):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["regimes"]["figures"] = ["sweep"]
+    return house.snakemake("--dry-run", config=config)
+
+
 # Every mistake of the models has its sentence in tests/study.
 MISTAKES = {
     in_the_model: "defaults.heads: 3 heads do not divide the width 8",
     in_the_file: "twice.yaml, line 3: the key 'lr' stands in this mapping a second time",
     in_what_is_recorded: "experiments.regimes.figures: 'shares' is drawn from the gradients",
+    in_what_varies: "experiments.regimes.figures: 'sweep' needs an experiment that varies a number",
 }
 
 
@@ -201,8 +212,8 @@ def test_the_report_holds_every_figure(finished, tmp_path):
     answer = finished.snakemake("--report", str(tmp_path / "report.html"))
     assert answer.returncode == 0, answer.stdout
     report = (tmp_path / "report.html").read_text()
-    assert all(f"{figure}.png" in report for figure in FIGURES)
-    for figure in (*FIGURES, "animation"):
+    assert all(f"{figure}.png" in report for figure in OF_REGIMES)
+    for figure in (*OF_REGIMES, "animation"):
         summary = import_module(f"deadtokens.figures.{figure}").__doc__.partition("\n")[0]
         assert max(re.split(r"[^\w ,.]", summary), key=len) in report, figure
 

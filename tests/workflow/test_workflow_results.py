@@ -7,10 +7,9 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
-from house import ANALYSED, COMPARED, DRAWN, REPOSITORY
+from house import ANALYSED, COMPARED, DRAWN, OF_REGIMES, REPOSITORY
 
 from deadtokens.seal import ENDING
-from deadtokens.study.figures import FIGURES
 from deadtokens.study.inventory import files_of
 from deadtokens.study.plan import parts_of
 from deadtokens.trajectory.reader import open_run
@@ -178,7 +177,7 @@ def test_the_runs_are_compared_with_each_other(finished):
 
 
 def test_figures_are_drawn_and_named(finished, printed):
-    for figure in FIGURES:
+    for figure in OF_REGIMES:
         stem = finished.work / "results" / "figures" / "regimes" / figure
         assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
         assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")

@@ -25,7 +25,12 @@ from deadtokens.study.estimates import predicted_minutes
 from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES
 from deadtokens.study.files import read_configuration
 from deadtokens.study.study import Study
-from deadtokens.study.wanted import derived_files, drawn_figures
+from deadtokens.study.wanted import (
+    check_figures,
+    derived_files,
+    drawn_figures,
+    is_compared,
+)
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 ON_CLUSTER = workflow.resource_settings.cores is None
@@ -35,6 +40,7 @@ shell.prefix(prefix_of_jobs(PACKAGE, IN_CONDA))
 try:
     read_configuration(workflow.configfiles)  # its checks; Snakemake has read them
     study = Study(config)
+    check_figures(study)
 except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
 
@@ -232,7 +238,7 @@ def all_cores(wildcards):
 
 
 def all_figures():
-    """Return the figures of every experiment, as PNG: those asked for that its record gives."""
+    """Return the figures of every experiment, as PNG: those asked for that it can have."""
     return [
         f"results/figures/{name}/{figure}.png"
         for name in study.experiments
@@ -241,28 +247,13 @@ def all_figures():
 
 
 def all_outcomes():
-    """Return the outcomes of every experiment whose effects are drawn."""
+    """Return the outcomes of every experiment whose runs are compared."""
     return [
         f"results/experiments/{name}/{file}"
-        for name, experiment in study.experiments.items()
-        if experiment.draws("effects")
+        for name in study.experiments
+        if is_compared(study, name)
         for file in ("outcomes.nc", "outcomes.csv", "effects.csv")
     ]
-
-
-def refuse_figures_without_record():
-    """End in a sentence if an experiment names a figure for which no run of it has the record."""
-    for name, experiment in study.experiments.items():
-        for figure, source in FIGURES.items():
-            if figure in (experiment.figures or ()) and not files_of(source, name):
-                sys.exit(
-                    f"The configuration is wrong.\nexperiments.{name}.figures: {figure!r} is drawn "
-                    "from the gradients, which no run of the experiment records; add 'grad' to "
-                    "record.tensors"
-                )
-
-
-refuse_figures_without_record()
 
 
 def print_figures():

@@ -37,6 +37,8 @@ class Contrast:
         What is changed, to what, from which baseline; of an interaction both keys.
     context : str
         The other settings that differ within the experiment, as they are here.
+    at_baseline : bool
+        Whether they are at their baselines.
     weights : dict of tuple to float
         By the values of the varied keys.
     """
@@ -46,6 +48,7 @@ class Contrast:
     changed_to: str
     changed_from: str
     context: str
+    at_baseline: bool
     weights: Mapping[Setting, float]
 
     @property
@@ -93,22 +96,24 @@ class Design:
         left_open = dict.fromkeys(places, "")
         return list(dict.fromkeys(_replaced(setting, left_open) for setting in self.present))
 
-    def _named(self, context: Setting, *places: int) -> str:
-        """Write the settings of a context, those of the keys left open aside."""
-        settings = zip(self.keys, context, strict=True)
-        return ", ".join(
-            named_value(*setting) for place, setting in enumerate(settings) if place not in places
-        )
+    def _about(self, context: Setting, *places: int) -> tuple[str, bool]:
+        """Write the settings of a context, and tell whether they are at their baselines.
+
+        Those of the keys left open count for neither.
+        """
+        others = [place for place in range(len(self.keys)) if place not in places]
+        words = ", ".join(named_value(self.keys[place], context[place]) for place in others)
+        return words, all(context[place] == self.levels[place][0] for place in others)
 
     def _effects(self, place: int) -> Iterator[Contrast]:
         key = self.keys[place]
         for context in self._contexts(place):
-            about = self._named(context, place)
+            about = self._about(context, place)
             cells = {value: _replaced(context, {place: value}) for value in self.levels[place]}
             baseline, *values = [value for value, cell in cells.items() if cell in self.present]
             for value in values:
                 weights = {cells[value]: 1.0, cells[baseline]: -1.0}
-                yield Contrast(EFFECT, key, value, baseline, about, weights)
+                yield Contrast(EFFECT, key, value, baseline, *about, weights)
 
     def _of_grids(self, pair: tuple[int, int]) -> Iterator[Contrast]:
         """Yield main effects and interactions of two keys wherever their grid is full."""
@@ -116,25 +121,26 @@ class Design:
         for context in self._contexts(*pair):
             cells = {_replaced(context, dict(zip(pair, two, strict=True))) for two in values}
             if cells <= set(self.present):
-                about = self._named(context, *pair)
+                about = self._about(context, *pair)
                 yield from self._main_effects(pair, context, about)
                 yield from self._main_effects(pair[::-1], context, about)
                 yield from self._interactions(pair, context, about)
 
     def _main_effects(
-        self, pair: tuple[int, int], context: Setting, about: str
+        self, pair: tuple[int, int], context: Setting, about: tuple[str, bool]
     ) -> Iterator[Contrast]:
         """Yield the effects of the first key of a pair, averaged over the values of the second."""
         (baseline, *values), others = (self.levels[place] for place in pair)
         key, other = (self.keys[place] for place in pair)
-        averaged = ", ".join(filter(None, (f"over {short(other)}", about)))
+        words, at_baseline = about
+        averaged = ", ".join(filter(None, (f"over {short(other)}", words)))
         for value in values:
             signs = {value: 1 / len(others), baseline: -1 / len(others)}
             weights = self._weights(pair, context, signs, dict.fromkeys(others, 1.0))
-            yield Contrast(MAIN, key, value, baseline, averaged, weights)
+            yield Contrast(MAIN, key, value, baseline, averaged, at_baseline, weights)
 
     def _interactions(
-        self, pair: tuple[int, int], context: Setting, about: str
+        self, pair: tuple[int, int], context: Setting, about: tuple[str, bool]
     ) -> Iterator[Contrast]:
         keys = BETWEEN.join(self.keys[place] for place in pair)
         (one, *values), (other, *others) = (self.levels[place] for place in pair)
@@ -142,7 +148,7 @@ class Design:
             signs = {value: 1.0, one: -1.0}, {beside: 1.0, other: -1.0}
             weights = self._weights(pair, context, *signs)
             yield Contrast(
-                INTERACTION, keys, f"{value}, {beside}", f"{one}, {other}", about, weights
+                INTERACTION, keys, f"{value}, {beside}", f"{one}, {other}", *about, weights
             )
 
     @staticmethod

@@ -19,7 +19,13 @@ OF_RUNS = {
     ),
     "label": (("run",), "what tells the run from the others"),
     "group": (("run",), "what tells the run from the others, the seeds left aside"),
+    "regime": (("run",), "precision regime of the run"),
     "setting": (("run", "key"), "value of a varied key, as it is written"),
+    "number": (
+        ("run", "key"),
+        "value of a varied key that the run uses, as a number; NaN: it is none",
+        "see the key in config/README.md",
+    ),
     "meaning": (("outcome",), "what the outcome is"),
     "unit": (("outcome",), "unit of the outcome"),
 }
@@ -41,6 +47,7 @@ VARIABLES = {
         "differ; NaN with fewer than two",
         _UNIT,
     ),
+    "at_baseline": (("contrast",), "whether the other varied settings are at their baselines", "1"),
     "difference": (
         (*_OF_EFFECTS, "pair"),
         "the contrast within a seed; NaN: a run or its outcome is missing",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import xarray as xr
 
 from deadtokens.comparison.measures import FILES, OUTCOMES, measure
 from deadtokens.comparison.settings import (
-    SEEDS,
     named,
     named_seeds,
     seeds_of,
@@ -18,6 +18,7 @@ from deadtokens.comparison.settings import (
     varying,
     written,
 )
+from deadtokens.comparison.shapes import PRECISION, Varied
 from deadtokens.errors import UserError
 from deadtokens.identity import claim_of, content_of
 from deadtokens.netcdf import read_derived
@@ -58,16 +59,14 @@ class Experiment:
     Attributes
     ----------
     members : tuple of Member
-    keys : tuple of str
-        The settings in which they differ, the seeds left aside.
     """
 
     members: tuple[Member, ...]
-    keys: tuple[str, ...]
 
-    def setting(self, member: Member) -> tuple[str, ...]:
-        """Return the values of `keys`, as they are written."""
-        return tuple(written(member.spec.get(key)) for key in self.keys)
+    @cached_property
+    def varied(self) -> Varied:
+        """In what they differ, the seed left aside."""
+        return Varied.of([member.spec for member in self.members])
 
     def draws(self) -> list[tuple[int, int]]:
         """Return the seeds of each run: of its weights, and of its batches."""
@@ -80,8 +79,8 @@ class Experiment:
 
     def group(self, member: Member) -> str:
         """Return what tells a run from the others, the seeds left aside."""
-        settings = ", ".join(named(key, member.spec) for key in self.keys)
-        return settings or written(member.spec.get("precision", member.run))
+        settings = ", ".join(named(key, member.spec) for key in self.varied.keys)
+        return settings or written(member.spec.get(PRECISION, member.run))
 
     def names(self) -> list[str]:
         """Return the members' identities, with the steps where one run is given at several."""
@@ -120,9 +119,9 @@ def read_experiment(paths: Sequence[Path]) -> Experiment:
         if known.keys() & outcomes.keys():
             raise UserError(f"{path}: {path.name} of run {member[0]} is given twice; name it once")
         known |= outcomes
-    members = tuple(Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
-    keys = varying([member.spec for member in members])
-    return Experiment(members, tuple(key for key in keys if key not in SEEDS))
+    return Experiment(
+        tuple(Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
+    )
 
 
 def _open(path: Path) -> xr.Dataset:

@@ -19,6 +19,7 @@ from deadtokens.comparison.labels import COORDINATES, OF_CONTRASTS, OF_RUNS, VAR
 from deadtokens.comparison.measures import OUTCOMES, PRIMARY
 from deadtokens.comparison.members import Experiment, read_experiment
 from deadtokens.comparison.settings import SEED, short
+from deadtokens.comparison.shapes import PRECISION
 from deadtokens.comparison.tables import NO_INTERVAL, SUMMARY, effects_table, outcomes_table
 from deadtokens.files import complete_or_absent
 from deadtokens.labels import label
@@ -61,15 +62,18 @@ def _inference(draws: Sequence[Draw]) -> str:
 
 def _of_runs(experiment: Experiment) -> dict[str, object]:
     members = experiment.members
-    settings = [experiment.setting(member) for member in members]
+    varied = experiment.varied
+    shape = len(members), len(varied.keys)
     return {
         "run": experiment.names(),
         "outcome": list(OUTCOMES),
-        "key": _texts(experiment.keys),
+        "key": _texts(varied.keys),
         "seed": units(experiment.draws()),
         "label": [experiment.label(member) for member in members],
         "group": [experiment.group(member) for member in members],
-        "setting": _texts(settings).reshape(len(members), len(experiment.keys)),
+        "regime": [str(member.spec.get(PRECISION, "")) for member in members],
+        "setting": _texts(varied.settings).reshape(shape),
+        "number": np.array(varied.numbers, float).reshape(shape),
         "meaning": [outcome.long_name for outcome in OUTCOMES.values()],
         "unit": [outcome.unit for outcome in OUTCOMES.values()],
         "value": experiment.outcomes(),
@@ -90,9 +94,9 @@ def _of_settings(experiment: Experiment) -> dict[str, object]:
 
 
 def _of_contrasts(experiment: Experiment) -> dict[str, object]:
-    settings = [experiment.setting(member) for member in experiment.members]
+    keys, settings = experiment.varied.keys, experiment.varied.settings
     draws, values = experiment.draws(), experiment.outcomes()
-    found = Design(experiment.keys, settings).contrasts()
+    found = Design(keys, settings).contrasts()
     pairs = sorted(set(units(draws)))
     shape = len(found), len(pairs), len(OUTCOMES)
     samples = np.array([differences(one, settings, draws, values) for one in found]).reshape(shape)
@@ -103,6 +107,7 @@ def _of_contrasts(experiment: Experiment) -> dict[str, object]:
         "contrast": _texts([one.label for one in found]),
         "pair": pairs,
         **{name: _texts([getattr(one, name) for one in found]) for name in OF_CONTRASTS},
+        "at_baseline": np.array([one.at_baseline for one in found], bool),
         "difference": samples,
         **{name: columns[name].to_numpy().reshape(samples.shape[:2]) for name in SUMMARY},
     }

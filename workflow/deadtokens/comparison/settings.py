@@ -1,8 +1,12 @@
 """The settings of runs as their files give them: which differ, and how they are written."""
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from deadtokens.run.spec import RunSpec, used
 
 SEEDS = SEED, BATCH_SEED = "seed", "batch_seed"  # by which runs are paired; no settings
 
@@ -31,14 +35,20 @@ def varying(specs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def seeds_of(spec: Mapping[str, Any]) -> tuple[int, int]:
     """Return the seeds of a run: of its weights, and of its batches."""
-    seed, of_batches = (spec.get(key) for key in SEEDS)
-    return seed, seed if of_batches is None else of_batches
+    return spec.get(SEED), used(BATCH_SEED, spec)
 
 
 def named_seeds(spec: Mapping[str, Any], keys: Sequence[str]) -> str:
     """Write those seeds of a run that are among the keys in which runs differ."""
     seeds = dict(zip(SEEDS, seeds_of(spec), strict=True))
     return ", ".join(named(key, seeds) for key in SEEDS if key in keys)
+
+
+def number(key: str, spec: Mapping[str, Any]) -> float:
+    """Return a setting as the number that the run uses, NaN if it is none."""
+    value = used(key, spec)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else math.nan
 
 
 def named(key: str, spec: Mapping[str, Any]) -> str:
@@ -54,6 +64,16 @@ def named_value(key: str, value: str) -> str:
 def short(key: str) -> str:
     """Write a key without those that it is nested in."""
     return key.rpartition(".")[2].replace("_", " ")
+
+
+def unit(key: str) -> str:
+    """Return the unit of a key, which ends its description in brackets; nothing if there is none.
+
+    The keys of nested sections are no quantities.
+    """
+    field = RunSpec.model_fields.get(key)
+    found = re.search(r"\[([^][]+)\]$", field.description) if field else None
+    return found[1] if found else ""
 
 
 def written(value: Any) -> str:

@@ -1,4 +1,7 @@
-"""Panels and their axes: grids of panels, axes of updates, logarithmic axes, with and without 0."""
+"""Panels and their axes.
+
+Grids of panels, axes of updates, logarithmic axes with and without 0, axes with a place for none.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -22,6 +25,7 @@ from deadtokens.figures.bins import HIGHEST, LOWEST, longest_bin
 
 STRIP_COLOR = "#f4ecd2"
 MOST_TICKS = 7
+MARGIN, STRIP = 0.05, 0.14  # beside the numbers of an axis, and for what has none: of their range
 TITLE_WIDTH = 96  # characters, of the titles of one row of panels
 
 
@@ -242,3 +246,62 @@ class LogScaleWithZero:
     def entries(self) -> list[tuple[Patch, str]]:
         """Return the legend's entry for the strip, if there is one."""
         return [(Patch(color=STRIP_COLOR), "exactly 0")] if self.has_zero else []
+
+
+@dataclass(frozen=True)
+class ScaleWithNone:
+    """An axis that shows what has no number too, in a strip beyond its end.
+
+    Attributes
+    ----------
+    low, high : float
+        The ends of the numbers' part.
+    has_none : bool
+        Whether there is a strip at all.
+    """
+
+    low: float
+    high: float
+    has_none: bool
+
+    @classmethod
+    def spanning(
+        cls, values: pd.Series, *more: pd.Series, shown: Sequence[float] = ()
+    ) -> "ScaleWithNone":
+        """Return the scale of `values`, NaN where there is none, that shows `more` besides."""
+        every = np.array([*values, *shown, *(value for others in more for value in others)], float)
+        known = every[np.isfinite(every)]
+        low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+        margin = MARGIN * ((high - low) or abs(high) or 1)
+        return cls(low - margin, high + margin, bool(values.isna().any()))
+
+    @property
+    def place_of_none(self) -> float:
+        """Where on the axis the marks without a number are drawn."""
+        return self.high + STRIP * (self.high - self.low) / 2
+
+    def place(self, values: pd.Series, shift: float = 0.0) -> pd.Series:
+        """Return the values as they are drawn: those without a number in the strip.
+
+        There they are moved by `shift`, a part of its width.
+        """
+        at = self.place_of_none + shift * STRIP * (self.high - self.low)
+        return values.astype(float).fillna(at)
+
+    def apply(self, axes: Axes, which: str, most_ticks: int = 4) -> None:
+        """Make the axis ('x' or 'y') this scale, with the strip shaded and labelled none."""
+        near = STRIP * (self.high - self.low) * (self.has_none and which == "x")
+        last = self.high - near  # the labels of two ticks nearer to each other would overlap
+        locator = MaxNLocator(most_ticks, steps=[1, 2, 2.5, 5, 10])
+        values = [
+            value for value in locator.tick_values(self.low, self.high) if self.low <= value <= last
+        ]
+        ticks = {value: f"{value + 0.0:,.6g}".replace("-", "−") for value in values}
+        top = self.high
+        if self.has_none:
+            top += STRIP * (self.high - self.low)
+            shade = {"x": axes.axvspan, "y": axes.axhspan}[which]
+            shade(self.high, top, color=STRIP_COLOR, linewidth=0, zorder=0)
+            ticks[self.place_of_none] = "none"
+        axes.set(**{f"{which}lim": (self.low, top)})
+        axes.set(**{f"{which}ticks": list(ticks), f"{which}ticklabels": list(ticks.values())})

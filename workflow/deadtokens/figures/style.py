@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.text import Annotation
 from matplotlib.typing import ColorType
 
@@ -147,7 +148,7 @@ def set_title(figure: Figure, title: str, experiment: str = "") -> None:
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - room))
 
 
-def set_titles(figure: Figure, titles: Mapping[Axes, str]) -> None:
+def set_titles(figure: Figure, titles: Mapping[Axes, str], **look: object) -> None:
     """Write what stands above panels; the figure grows by what the longest have beyond two lines.
 
     Parameters
@@ -155,10 +156,12 @@ def set_titles(figure: Figure, titles: Mapping[Axes, str]) -> None:
     figure : Figure
     titles : mapping of Axes to str
         As they are drawn.
+    **look : object
+        How the text looks.
     """
     heights: dict[int, int] = {}
     for axes, title in titles.items():
-        axes.set_title(title)
+        axes.set_title(title, **look)
         row = axes.get_subplotspec().rowspan.start
         heights[row] = max(heights.get(row, 0), title.count("\n") - 1)
     grow(figure, sum(heights.values()))
@@ -204,13 +207,18 @@ def _glyphs() -> frozenset[int]:
 
 
 def legend_below(figure: Figure, entries: Iterable[tuple[object, str]]) -> None:
-    """Put the legend under the panels, in as many columns as its longest label allows."""
+    """Put the legend under the panels, in as many columns as its longest label allows.
+
+    A tuple of handles stands side by side.
+    """
     handles, labels = zip(*entries, strict=True)
     labels = [as_drawn(label, 80) for label in labels]
     widest = max(len(line) for label in labels for line in label.splitlines())
     columns = max(1, min(len(labels), 112 // (widest + 10)))
     lines = -(-sum(1 + label.count("\n") for label in labels) // columns)
-    figure.legend(handles, labels, loc="outside lower left", ncols=columns)
+    side_by_side = {tuple: HandlerTuple(ndivide=None, pad=0)}
+    where = {"loc": "outside lower left", "ncols": columns}
+    figure.legend(handles, labels, **where, handler_map=side_by_side)
     grow(figure, lines)
 
 

@@ -1,6 +1,7 @@
 """What determines a run's numbers: its spec, and the identity made from it."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
@@ -246,16 +247,23 @@ def read_spec(text: str) -> RunSpec:
 # before: with it they are no part of a run's name.
 LATER = {"batch_seed": None, "bfloat16_start": False, "mlp_residual": True, "logit_spread": "free"}
 DEFAULTS = RunSpec()
+AS = {"batch_seed": "seed", "embedding_std": "init_std"}  # null: the value of that key
+
+
+def used(key: str, spec: Mapping[str, Any]) -> Any:
+    """Return the value that a run with these settings uses for a key that may be null."""
+    value = spec.get(key)
+    return spec.get(AS[key]) if value is None and key in AS else value
 
 
 def batch_seed(spec: RunSpec) -> int:
     """Return the seed of the batches."""
-    return spec.seed if spec.batch_seed is None else spec.batch_seed
+    return used("batch_seed", vars(spec))
 
 
 def embedding_std(spec: RunSpec) -> float:
     """Return the standard deviation of the rows of W at the start."""
-    return spec.init_std if spec.embedding_std is None else spec.embedding_std
+    return used("embedding_std", vars(spec))
 
 
 def initial_spread(spec: RunSpec) -> float:

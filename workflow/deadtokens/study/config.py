@@ -142,7 +142,7 @@ class Experiment(Model):
     """Each run is made with each of these seeds; empty: with the seed of `defaults`."""
 
     figures: list[Literal[*FIGURES, ANIMATION]] | None = None
-    """What to draw; `null`: everything that the record gives."""
+    """What to draw; `null`: everything that its records and what it varies give."""
 
     @field_validator("title")
     @classmethod

@@ -6,6 +6,8 @@ The module ``deadtokens.figures.NAME`` draws it, and begins with its caption.
 from enum import Enum
 from typing import NamedTuple
 
+from deadtokens.comparison.shapes import ANY, GRID, REGIMES, SEVERAL, SWEEP, Shape
+
 
 class Scope(Enum):
     """Whose files a figure is drawn from."""
@@ -18,11 +20,22 @@ class Scope(Enum):
 
 
 class Source(NamedTuple):
-    """A derived file, whose it is, and the tensor that a run's record must give for it."""
+    """A derived file and whose it is.
+
+    Attributes
+    ----------
+    file : str
+    scope : Scope
+    tensor : str
+        What a run's record must give for it.
+    shape : Shape
+        What the experiment must vary.
+    """
 
     file: str
     scope: Scope = Scope.RUNS
     tensor: str = "W"
+    shape: Shape = ANY
 
 
 FIGURES = {
@@ -52,7 +65,12 @@ FIGURES = {
     "prediction": Source("gradients.nc", tensor="grad"),
     "storage": Source("storage.nc", Scope.FIRST_BENCHMARK),
     "tensors": Source("tensors.nc", Scope.FIRST_BENCHMARK),
+    "outcomes": Source("outcomes.nc", Scope.EXPERIMENT),
     "effects": Source("outcomes.nc", Scope.EXPERIMENT),
+    "factorial": Source("outcomes.nc", Scope.EXPERIMENT, shape=GRID),
+    "sweep": Source("outcomes.nc", Scope.EXPERIMENT, shape=SWEEP),
+    "remedies": Source("outcomes.nc", Scope.EXPERIMENT, shape=REGIMES),
+    "walls": Source("outcomes.nc", Scope.EXPERIMENT, tensor="grad", shape=SEVERAL),
 }
 ANIMATION = "animation"
 

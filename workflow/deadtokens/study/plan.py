@@ -22,6 +22,7 @@ from deadtokens.study.estimates import ANALYSES, SLOW_CORE, TYPICAL, training_se
 from deadtokens.study.files import read_configuration
 from deadtokens.study.inventory import STAGES, File, files_of
 from deadtokens.study.study import Study
+from deadtokens.study.wanted import check_figures
 
 FIRST = ("experiment", "runs", "seeds", "updates", "to train", "segments", "records")
 TIMES = {"training": ["training"], "analyses": list(ANALYSES), "text, figures": ["text", "figures"]}
@@ -247,6 +248,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the command ``plan``."""
     study = Study(read_configuration(options.configuration))
+    check_figures(study)
     parts = parts_of(study, options.results)
     for line in report(study, parts):
         log.info(line)

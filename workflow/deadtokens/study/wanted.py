@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+from deadtokens.comparison.shapes import Varied
+from deadtokens.errors import UserError
+from deadtokens.run.spec import flat
 from deadtokens.study.figures import FIGURES, Scope, Source
 from deadtokens.study.study import Member, Study
 
@@ -38,9 +41,51 @@ def derived_files(
     return files
 
 
+def varied(study: Study, experiment: str) -> Varied:
+    """Return what an experiment varies, as its outcomes will have it."""
+    members = study.experiments[experiment].members
+    return Varied.of([flat(study.runs[one.run]) | {"steps": one.steps} for one in members])
+
+
 def drawn_figures(study: Study, experiment: str) -> Iterator[str]:
-    """Yield the figures of an experiment: those asked for that its record gives."""
-    wanted = study.experiments[experiment]
-    for figure, source in FIGURES.items():
-        if wanted.draws(figure) and derived_files(study, source, experiment):
+    """Yield the figures of an experiment: those asked for that it can have."""
+    for figure in FIGURES:
+        if study.experiments[experiment].draws(figure) and not why_not(study, experiment, figure):
             yield figure
+
+
+def is_compared(study: Study, experiment: str) -> bool:
+    """Return whether a figure is drawn of all runs of an experiment together."""
+    figures = drawn_figures(study, experiment)
+    return any(FIGURES[figure].scope is Scope.EXPERIMENT for figure in figures)
+
+
+def why_not(study: Study, experiment: str, figure: str) -> str:
+    """Say why an experiment cannot have a figure; nothing if it can."""
+    source = FIGURES[figure]
+    if not derived_files(study, source, experiment):
+        return (
+            f"{figure!r} is drawn from the gradients, which no run of the experiment records; add "
+            "'grad' to record.tensors"
+        )
+    if not source.shape.fits(varied(study, experiment)):
+        return f"{figure!r} needs an experiment that varies {source.shape.needs}"
+    return ""
+
+
+def check_figures(study: Study) -> None:
+    """Refuse figures that an experiment asks for by name and cannot have.
+
+    Raises
+    ------
+    UserError
+        One sentence for each.
+    """
+    refused = [
+        f"experiments.{name}.figures: {why}"
+        for name, experiment in study.experiments.items()
+        for figure in FIGURES
+        if figure in (experiment.figures or ()) and (why := why_not(study, name, figure))
+    ]
+    if refused:
+        raise UserError("\n".join(refused))
