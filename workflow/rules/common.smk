@@ -173,6 +173,20 @@ def outcome_inputs(wildcards):
     ]
 
 
+def folders(wildcards, input):
+    """Return the folders of the files that a rule reads, each once: far shorter than the files.
+
+    All of them stand in one line for the shell, which takes 128 KiB: some thousand runs.
+    """
+    return list(dict.fromkeys(str(Path(file).parent) for file in input.files))
+
+
+def factors(wildcards):
+    """Return the command line's words for what tells an experiment's runs apart."""
+    factors = study.experiments[wildcards.experiment].factors
+    return ["--factors", *factors] if factors else []
+
+
 def first_drift(wildcards):
     """Return the drift of an experiment's first run, which its animation shows."""
     return figure_inputs("path")(wildcards)[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from deadtokens.comparison.settings import SEED, named, settings_of, varying, wr
 from deadtokens.errors import UserError
 from deadtokens.identity import claim_of, content_of
 from deadtokens.netcdf import read_derived
+from deadtokens.run.factors import factor_values, refuse_alike
 from deadtokens.run.spec import DEFAULTS, flat
 
 STEPS = "steps"
+PRECISION = "precision"
 NEEDED = ("run", "spec", "status", "updates")
 
 
@@ -64,7 +67,7 @@ class Experiment:
     def group(self, member: Member) -> str:
         """Return what tells a run from the others, the seed left aside."""
         settings = ", ".join(named(key, member.spec) for key in self.keys)
-        return settings or written(member.spec.get("precision", member.run))
+        return settings or written(member.spec.get(PRECISION, member.run))
 
     def names(self) -> list[str]:
         """Return the members' identities, with the steps where one run is given at several."""
@@ -78,22 +81,26 @@ class Experiment:
         return np.array([[one.outcome(name)[0] for name in OUTCOMES] for one in self.members])
 
 
-def read_experiment(paths: Sequence[Path]) -> Experiment:
+def read_experiment(paths: Sequence[Path], factors: Sequence[str] = ()) -> Experiment:
     """Read derived files of the runs of an experiment, each file as it is measured and forgotten.
 
     Parameters
     ----------
     paths : sequence of Path
-        Of names in `FILES`; runs come in the order in which they are first met.
+        Of names in `FILES`, or folders, each of which stands for those of its files that have such
+        names; runs come in the order in which they are first met.
+    factors : sequence of str
+        Fields of the precision regime that stand in place of its name.
 
     Raises
     ------
     UserError
-        If a file is missing, damaged, of another kind, or given twice.
+        If a file is missing, damaged, of another kind, or given twice, or if the factors do not
+        tell two regimes apart.
     """
     found: dict[tuple[str, int], dict] = {}
     specs: dict[tuple[str, int], dict] = {}
-    for path in paths:
+    for path in chain.from_iterable(map(_files, paths)):
         data = _open(path)
         member = data.attrs["run"], _steps(path, data)
         spec = content_of(path, data.attrs["spec"])
@@ -103,9 +110,32 @@ def read_experiment(paths: Sequence[Path]) -> Experiment:
         if known.keys() & outcomes.keys():
             raise UserError(f"{path}: {path.name} of run {member[0]} is given twice; name it once")
         known |= outcomes
+    specs = _factored(specs, factors) if factors else specs
     members = tuple(Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
     keys = varying([member.spec for member in members])
     return Experiment(members, tuple(key for key in keys if key != SEED))
+
+
+def _files(path: Path) -> list[Path]:
+    """Return a file itself, or those files of a folder that outcomes are read from."""
+    if not path.is_dir():
+        return [path]
+    files = [path / name for name in FILES if (path / name).exists()]
+    if not files:
+        raise UserError(f"{path}: has none of {', '.join(FILES)}")
+    return files
+
+
+def _factored(
+    specs: Mapping[tuple[str, int], dict[str, Any]], factors: Sequence[str]
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return settings with fields of the precision regime in place of its name."""
+    refuse_alike((spec[PRECISION] for spec in specs.values()), factors)
+    return {
+        member: factor_values(spec[PRECISION], factors)
+        | {key: value for key, value in spec.items() if key != PRECISION}
+        for member, spec in specs.items()
+    }
 
 
 def _open(path: Path) -> xr.Dataset:

@@ -8,6 +8,7 @@ from unicodedata import category
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from deadtokens.models import Model
+from deadtokens.run.factors import FACTORS
 from deadtokens.run.spec import Count, RunSpec
 from deadtokens.study.figures import ANIMATION, FIGURES
 from deadtokens.study.validation import DIGEST, NAME
@@ -126,6 +127,9 @@ class Experiment(Model):
 
     seeds: list[Seed] = []
     """Each run is made with each of these seeds; empty: with the seed of `defaults`."""
+
+    factors: list[Literal[*FACTORS]] = []
+    """Fields of the precision regime by which its runs are compared, in place of `precision`."""
 
     figures: list[Literal[*FIGURES, ANIMATION]] | None = None
     """What to draw; `null`: everything that the record gives."""

@@ -4,7 +4,7 @@ Names of entries in the configuration are labels. What is computed is named by w
 so that entries which ask for the same thing share it, and a renamed entry is found again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from deadtokens.errors import UserError
 from deadtokens.files import sha256_of
 from deadtokens.models import short_digest
+from deadtokens.run.factors import refuse_alike
 from deadtokens.run.spec import RunSpec, flat
 from deadtokens.study.config import (
     Config,
@@ -71,10 +72,14 @@ class Member:
 
 @dataclass(frozen=True)
 class ResolvedExperiment:
-    """An experiment's title and runs, and what is drawn of them: everything, if None."""
+    """An experiment's title and runs, and what is drawn of them: everything, if None.
+
+    Its runs are told apart by `factors` of their precision regime, if it has any.
+    """
 
     title: str
     members: tuple[Member, ...]
+    factors: tuple[str, ...]
     figures: tuple[str, ...] | None
 
     def draws(self, figure: str) -> bool:
@@ -141,8 +146,21 @@ class Study:
             spec = self._resolve_run(run, vocabularies, place)
             self.runs[spec.identity()] = spec
             members.append(Member(spec.identity(), run.steps))
+        if experiment.factors:
+            self._check_factors(name, experiment.factors, members)
         figures = None if experiment.figures is None else tuple(experiment.figures)
-        return ResolvedExperiment(experiment.title or name, tuple(dict.fromkeys(members)), figures)
+        return ResolvedExperiment(
+            experiment.title or name,
+            tuple(dict.fromkeys(members)),
+            tuple(experiment.factors),
+            figures,
+        )
+
+    def _check_factors(self, name: str, factors: Sequence[str], members: Sequence[Member]) -> None:
+        try:
+            refuse_alike((self.runs[member.run].precision for member in members), factors)
+        except UserError as error:
+            raise UserError(f"experiments.{name}.factors: {error}") from None
 
     def _resolve_run(
         self, run: RunSettings, vocabularies: Mapping[str, ResolvedVocabulary], place: Place
