@@ -40,6 +40,7 @@ COMMANDS = {
     "gradients": Command("gradients.gradients", "hold the gradients against their formulas"),
     "initial_softmax": Command("gradients.initial_softmax", "scan the softmax before training"),
     "backprop": Command("backprop.backprop", "backpropagate by hand, beside autograd"),
+    "release": Command("trajectory.release", "remove a record when what is read from it is sealed"),
     "outcomes": Command("comparison.outcomes", "compare the runs of an experiment, paired by seed"),
     "storage": Command("costs.storage", "measure the formats of a record"),
     "tensors": Command("costs.tensors", "measure the choices of recorded tensors"),

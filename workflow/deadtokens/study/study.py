@@ -103,6 +103,10 @@ class Study:
         All by identity; a spec's `vocabulary` is an identity too.
     experiments : dict of str to ResolvedExperiment
         By name.
+    releases : bool
+        Whether a run's record is removed once everything that is read from it is sealed.
+    train_again : bool
+        Whether runs whose record was removed may be trained again.
     elsewhere : bool
         Whether a run may go on on another machine than before.
 
@@ -119,13 +123,15 @@ class Study:
             name: _resolve_vocabulary(name, vocabulary, corpora)
             for name, vocabulary in config.vocabularies.items()
         }
+        self.releases = config.keep == "derived"
+        self.train_again = config.train_again
         self.elsewhere = config.machines.elsewhere
         self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
         self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
         self.runs: dict[str, RunSpec] = {}
         self._resolve_run(config.defaults, vocabularies, Place("defaults"))
         self.experiments = {
-            name: self._resolve_experiment(name, experiment, config.defaults, vocabularies)
+            name: self._resolve_experiment(name, experiment, config, vocabularies)
             for name, experiment in config.experiments.items()
         }
 
@@ -133,15 +139,15 @@ class Study:
         self,
         name: str,
         experiment: Experiment,
-        defaults: RunSettings,
+        config: Config,
         vocabularies: Mapping[str, ResolvedVocabulary],
     ) -> ResolvedExperiment:
         """Add the experiment's runs to `runs` and return it."""
         members = []
-        for settings in experiment.settings():
-            _check_keys(settings, f"experiments.{name}", defaults)
+        for settings in experiment.settings(config.seeds):
+            _check_keys(settings, f"experiments.{name}", config.defaults)
             place = Place(f"experiments.{name}", {key: settings[key].place for key in settings})
-            values = flat(defaults) | {key: settings[key].value for key in settings}
+            values = flat(config.defaults) | {key: settings[key].value for key in settings}
             run: RunSettings = build(RunSettings, nest(values), place)
             spec = self._resolve_run(run, vocabularies, place)
             self.runs[spec.identity()] = spec
