@@ -48,6 +48,8 @@ COMMANDS = {
     "animation": Command("figures.animation", "draw the drifting cloud as GIF"),
     "verify": Command("verify", "check that results are what was written"),
     "plan": Command("study.plan", "say what a study takes; refuse what the disk cannot hold"),
+    "archive": Command("study.archive", "pack what a finished study's figures are made from"),
+    "restore": Command("study.restore", "unpack and check an archived study"),
     "config": Command("study.document", "write schema and tables of the configuration"),
 }
 
