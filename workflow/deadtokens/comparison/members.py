@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from deadtokens.comparison.shapes import PRECISION, Varied
 from deadtokens.errors import UserError
 from deadtokens.identity import claim_of, content_of
 from deadtokens.netcdf import read_derived
+from deadtokens.run.factors import factored, refuse_alike
 from deadtokens.run.spec import DEFAULTS, flat
 
 STEPS = "steps"
@@ -59,14 +61,17 @@ class Experiment:
     Attributes
     ----------
     members : tuple of Member
+    factors : tuple of str
+        Fields of the precision regime that tell runs apart in place of its name.
     """
 
     members: tuple[Member, ...]
+    factors: tuple[str, ...] = ()
 
     @cached_property
     def varied(self) -> Varied:
-        """In what they differ, the seed left aside."""
-        return Varied.of([member.spec for member in self.members])
+        """In what they differ, the seeds left aside."""
+        return Varied.of([factored(member.spec, self.factors) for member in self.members])
 
     def draws(self) -> list[tuple[int, int]]:
         """Return the seeds of each run: of its weights, and of its batches."""
@@ -79,7 +84,9 @@ class Experiment:
 
     def group(self, member: Member) -> str:
         """Return what tells a run from the others, the seeds left aside."""
-        settings = ", ".join(named(key, member.spec) for key in self.varied.keys)
+        settings = factored(member.spec, self.factors)
+        named_settings = ", ".join(named(key, settings) for key in self.varied.keys)
+        return named_settings or written(member.spec.get(PRECISION, member.run))
         return settings or written(member.spec.get(PRECISION, member.run))
 
     def names(self) -> list[str]:
@@ -94,22 +101,26 @@ class Experiment:
         return np.array([[one.outcome(name)[0] for name in OUTCOMES] for one in self.members])
 
 
-def read_experiment(paths: Sequence[Path]) -> Experiment:
+def read_experiment(paths: Sequence[Path], factors: Sequence[str] = ()) -> Experiment:
     """Read derived files of the runs of an experiment, each file as it is measured and forgotten.
 
     Parameters
     ----------
     paths : sequence of Path
-        Of names in `FILES`; runs come in the order in which they are first met.
+        Of names in `FILES`, or folders, each of which stands for those of its files that have such
+        names; runs come in the order in which they are first met.
+    factors : sequence of str
+        Fields of the precision regime that stand in place of its name.
 
     Raises
     ------
     UserError
-        If a file is missing, damaged, of another kind, or given twice.
+        If a file is missing, damaged, of another kind, or given twice, or if the factors do not
+        tell two regimes apart.
     """
     found: dict[tuple[str, int], dict] = {}
     specs: dict[tuple[str, int], dict] = {}
-    for path in paths:
+    for path in chain.from_iterable(map(_files, paths)):
         data = _open(path)
         member = data.attrs["run"], _steps(path, data)
         spec = content_of(path, data.attrs["spec"])
@@ -119,9 +130,29 @@ def read_experiment(paths: Sequence[Path]) -> Experiment:
         if known.keys() & outcomes.keys():
             raise UserError(f"{path}: {path.name} of run {member[0]} is given twice; name it once")
         known |= outcomes
-    return Experiment(
-        tuple(Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
-    )
+    refuse_alike((spec[PRECISION] for spec in specs.values()), factors)
+    members = (Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
+    return Experiment(tuple(members), tuple(factors))
+
+
+def _files(path: Path) -> list[Path]:
+    """Return a file itself, or those files of a folder that outcomes are read from."""
+    if not path.is_dir():
+        return [path]
+    files = [path / name for name in FILES if (path / name).exists()]
+    if not files:
+        raise UserError(f"{path}: has none of {', '.join(FILES)}")
+    return files
+
+
+def _files(path: Path) -> list[Path]:
+    """Return a file itself, or those files of a folder that outcomes are read from."""
+    if not path.is_dir():
+        return [path]
+    files = [path / name for name in FILES if (path / name).exists()]
+    if not files:
+        raise UserError(f"{path}: has none of {', '.join(FILES)}")
+    return files
 
 
 def _open(path: Path) -> xr.Dataset:
