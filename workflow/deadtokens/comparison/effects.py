@@ -13,12 +13,13 @@ from itertools import chain, combinations, product
 
 import numpy as np
 
-from deadtokens.comparison.intervals import bootstrap_interval, t_interval
+from deadtokens.comparison.bootstrap import bootstrap_interval
+from deadtokens.comparison.intervals import t_interval
 from deadtokens.comparison.settings import named_value, short, written
+from deadtokens.comparison.shapes import EFFECT, INTERACTION, MAIN
 from deadtokens.run.spec import DEFAULTS, flat
 
 Setting = tuple[str, ...]
-EFFECT, MAIN, INTERACTION = "effect", "main effect", "interaction"
 BETWEEN = " x "  # two keys of an interaction
 
 
