@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from deadtokens.comparison.bootstrap import bootstrap_interval
 from deadtokens.comparison.effects import EFFECT, INTERACTION, MAIN, Design, differences
-from deadtokens.comparison.intervals import bootstrap_interval, t_interval
+from deadtokens.comparison.intervals import t_interval
 from deadtokens.comparison.outcomes import compare
 from deadtokens.comparison.tables import NO_INTERVAL, effects_table, outcomes_table
 

@@ -16,14 +16,15 @@ from itertools import chain, combinations, product
 import numpy as np
 import pandas as pd
 
-from deadtokens.comparison.intervals import bootstrap_interval, t_interval
+from deadtokens.comparison.bootstrap import bootstrap_interval
+from deadtokens.comparison.intervals import t_interval
 from deadtokens.comparison.settings import BATCH_SEED, SEED, SEEDS, named_value, short, written
+from deadtokens.comparison.shapes import EFFECT, INTERACTION, MAIN
 from deadtokens.run.factors import FACTORS, factor_values
 from deadtokens.run.spec import DEFAULTS, flat
 
 Setting = tuple[str, ...]
 Draw = tuple[int, int]  # seeds of weights and of batches
-EFFECT, MAIN, INTERACTION = "effect", "main effect", "interaction"
 BETWEEN = " x "  # two keys of an interaction
 BASELINES = flat(DEFAULTS) | factor_values(DEFAULTS.precision, FACTORS)
 

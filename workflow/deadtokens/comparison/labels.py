@@ -1,6 +1,7 @@
 """What the variables of ``outcomes.nc`` mean."""
 
-from deadtokens.comparison.intervals import LEVEL, RESAMPLES
+from deadtokens.comparison.bootstrap import RESAMPLES
+from deadtokens.comparison.intervals import LEVEL
 
 _OF_EFFECTS = ("contrast", "outcome")
 _OF_SETTINGS = ("level", "outcome")

@@ -1,4 +1,4 @@
-"""What an experiment varies, and the shapes that comparisons of it can have.
+"""What an experiment varies, the shapes that this has, and the kinds of contrasts that it allows.
 
 Whether a figure can be drawn of an experiment follows from this alone, before a run is trained and
 from ``outcomes.nc`` alike.
@@ -14,6 +14,7 @@ from deadtokens.comparison.settings import SEEDS, number, varying, written
 PRECISION = "precision"
 MOST_LEVELS = 4  # of a key of a grid: lines and panels that can be told apart
 POINTS = 3  # of a line along a number
+EFFECT, MAIN, INTERACTION = "effect", "main effect", "interaction"  # kinds of contrasts
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from deadtokens.comparison.effects import EFFECT, INTERACTION
+from deadtokens.comparison.shapes import EFFECT, INTERACTION
 from deadtokens.figures import marks, seeds, style
 from deadtokens.figures.columns import texts
 from deadtokens.figures.seeds import MEAN
