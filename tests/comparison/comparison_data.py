@@ -9,6 +9,7 @@ import xarray as xr
 
 from deadtokens.comparison.measures import CAUSES
 from deadtokens.comparison.members import Experiment, read_experiment
+from deadtokens.drift.endpoint import CLUES, FORECASTS, MEASURES, SPANS
 
 UPDATES = 20
 DEAD = np.array([True, True, True, True, False])
@@ -57,6 +58,7 @@ def drift(scale: float = 1.0) -> xr.Dataset:
     path = scale * np.array([[1, 1], [4, 1], [4, 5]], float)
     centroid = np.stack([path, 100 * path], axis=1)
     both = ("state", "population")
+    ends = np.arange(2 * len(FORECASTS)).reshape(-1, 2) / 100  # over (rest, whole)
     return xr.Dataset(
         {
             "centroid": ((*both, "component"), centroid),
@@ -67,12 +69,22 @@ def drift(scale: float = 1.0) -> xr.Dataset:
                 ("source", "centring", "rank"),
                 [[[0.75, 0.25], [0.6, 0.4]], [[0.9, 0.1], [0.8, 0.2]]],
             ),
+            **{
+                f"end_forecast_{name}": (("forecast", "span"), place + ends)
+                for place, name in enumerate(MEASURES)
+            },
+            "end_clue_cosine": ("clue", [0.1, -0.2, -0.3]),
+            "end_arrival": ((), 2.0 if scale else np.nan),
+            "end_reach": ((), 0.4 if scale else np.nan),
             "dead": ("token", DEAD),
         },
         coords={
             "population": ["dead", "live"],
             "source": ["net displacement", "centroid displacement"],
             "centring": ["raw", "centred"],
+            "forecast": list(FORECASTS),
+            "span": list(SPANS),
+            "clue": list(CLUES),
         },
     )
 

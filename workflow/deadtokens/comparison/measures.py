@@ -11,12 +11,51 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from deadtokens.drift.endpoint import CLUES, KEPT_UP, LAST, REST, SIGN, STAY, WHOLE
 from deadtokens.stillness.causes import CAUSES
 
 DEAD = {"population": "dead"}
 RECORDED = {"grid": "recorded"}
 PART = 10  # the last tenth of the updates
 TERMS = {"momentum": "momentum", "gradient": "present", "decay": "decay", "rounding": "rounding"}
+
+# Outcome: measure, forecast, span, and what it is.
+ENDS = {
+    "end_stay_explained": (
+        "explained",
+        STAY,
+        WHOLE,
+        "part of the dead tokens' centroid's squared net displacement that is explained by where "
+        "it is after the first tenth of the updates",
+    ),
+    "end_drift_cosine": (
+        "cosine",
+        KEPT_UP,
+        REST,
+        "cosine between what the dead tokens' centroid does after the first tenth of the updates "
+        "and what it did in it",
+    ),
+    "end_drift_length": (
+        "length",
+        KEPT_UP,
+        REST,
+        "the rest of its way over what it would be had the drift of the first tenth kept up",
+    ),
+    "end_step_cosine": (
+        "cosine",
+        LAST,
+        REST,
+        "cosine between the rest of its way and the last step of the first tenth",
+    ),
+    "end_hidden_cosine": (
+        "cosine",
+        SIGN,
+        REST,
+        "cosine between the rest of its way and minus the sign of the mean hidden state of the "
+        "first tenth",
+    ),
+}
+ALIGNED = dict(zip(("start", "early_hidden", "late_hidden"), CLUES, strict=True))
 
 PRIMARY = "frozen"  # named before any run of a comparison was made
 
@@ -108,6 +147,14 @@ def _radius_change(drift: xr.Dataset) -> float:
 def _first_component(drift: xr.Dataset) -> float:
     shares = drift["share"].sel(source="net displacement", centring="raw")
     return float(shares[0])
+
+
+def _end(measure: str, forecast: str, span: str, drift: xr.Dataset) -> float:
+    return float(drift[f"end_forecast_{measure}"].sel(forecast=forecast, span=span))
+
+
+def _aligned(clue: str, drift: xr.Dataset) -> float:
+    return float(drift["end_clue_cosine"].sel(clue=clue))
 
 
 def _cause(name: str, stillness: xr.Dataset) -> float:
@@ -217,6 +264,35 @@ OUTCOMES = {
         "share of the first principal component in the dead tokens' net displacements, not centred",
         undefined="no dead token moved",
     ),
+    "end_arrival": Outcome(
+        _DRIFT,
+        lambda drift: float(drift["end_arrival"]),
+        "update from which the dead tokens' centroid stays within a tenth of its net displacement "
+        "of where it ends",
+        undefined=_NO_MOTION,
+    ),
+    "end_reach": Outcome(
+        _DRIFT,
+        lambda drift: float(drift["end_reach"]),
+        "how far it had come at end_arrival, over full steps of the learning rate in every "
+        "component",
+        undefined=_NO_MOTION,
+    ),
+    **{
+        name: Outcome(
+            _DRIFT, partial(_end, *which), long_name, undefined="no motion in one of the parts"
+        )
+        for name, (*which, long_name) in ENDS.items()
+    },
+    **{
+        f"end_{name}_cosine": Outcome(
+            _DRIFT,
+            partial(_aligned, clue),
+            f"cosine between where the dead tokens' centroid ends and the {clue}",
+            undefined="one of the two is zero",
+        )
+        for name, clue in ALIGNED.items()
+    },
     **{
         f"share_{name}": Outcome(
             "attribution.nc",

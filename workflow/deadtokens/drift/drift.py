@@ -25,6 +25,7 @@ from deadtokens.drift.directions import (
     persistence,
     stack,
 )
+from deadtokens.drift.endpoint import CLUES, FORECASTS, SPANS, describe_endpoint
 from deadtokens.drift.follow import Followed, Watch, follow
 from deadtokens.drift.hindcast import HINDCASTS, describe_hindcasts, hindcast_paths
 from deadtokens.drift.plane import describe_plane
@@ -134,6 +135,7 @@ def _values(
         **describe_hidden(record.h_mean),
         **_tokens(record, found, generator),
         **describe_hindcasts(centroid["dead"], _hindcasts(record, found, centroid["dead"])),
+        **describe_endpoint(centroid["dead"], record.h_mean, record.lr),
         **describe_plane(found, centroid),
         "source_state": np.array([-1, -1, *_source_states(found)]),
         "member_dead": record.dead[watch.members],
@@ -173,6 +175,9 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
         "response": list(tokens.RESPONSES),
         "likeness": list(tokens.LIKENESSES),
         "hindcast": list(HINDCASTS),
+        "forecast": list(FORECASTS),
+        "span": list(SPANS),
+        "clue": list(CLUES),
         "frame": sorted(watch.frames),
         "member": watch.members,
     }

@@ -1,11 +1,13 @@
 """What the variables of drift.nc are: their axes, meanings and units."""
 
+from deadtokens.drift.endpoint import NEAR
 from deadtokens.trajectory.populations import MEMBERS
 
 STATE, UPDATE = ("state", "population"), ("update", "population")
 SOURCE = ("source", "centring")
 EFFECT = ("population", "property", "response")
 LIKENESS = ("population", "likeness")
+FORECAST = ("forecast", "span")
 
 _P = "how often chance alone gives as much or more, for this test by itself"
 _BEYOND = (
@@ -161,6 +163,38 @@ VARIABLES = {
         "the same with both squares summed over all states",
         "1",
     ),
+    "end_forecast_cosine": (
+        FORECAST,
+        "cosine between the dead centroid's displacement and its forecast",
+        "1",
+    ),
+    "end_forecast_length": (
+        FORECAST,
+        "length of the dead centroid's displacement over that of its forecast",
+        "1",
+    ),
+    "end_forecast_explained": (
+        FORECAST,
+        "1 - (expected squared error of the forecast) / |displacement|^2",
+        "1",
+    ),
+    "end_clue_cosine": (
+        ("clue",),
+        "cosine between the dead centroid's final position and the clue",
+        "1",
+    ),
+    "end_arrival": (
+        (),
+        f"state from which the dead centroid stays within {NEAR:.0%} of its net displacement of "
+        "where it ends; NaN: it did not move",
+        "1",
+    ),
+    "end_reach": (
+        (),
+        "dead centroid's distance from its start at end_arrival over that of steps of lr in every "
+        "component until then",
+        "1",
+    ),
     "plane": (
         ("axis", "component"),
         "first two principal components of the dead centroid's positions at all states",
@@ -204,6 +238,11 @@ COORDINATES = {
     "response": (),
     "likeness": (),
     "hindcast": (),
+    "forecast": (
+        "by what is known after the first tenth of the updates, and the learning rates to come",
+    ),
+    "span": ("of the centroid's way: after the first tenth of the updates, or all of it",),
+    "clue": (),
     "frame": ("states that are drawn in the animation", "1"),
     "member": ("tokens that are drawn in the animation", "1"),
 }
