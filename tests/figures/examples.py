@@ -36,7 +36,7 @@ from deadtokens.study.figures import FIGURES
 
 NAMES = [name for name in FIGURES if name != "audit"]  # that one reads JSON
 WITHOUT_RUNS = ("effects", "census", "storage", "tensors", "initial_softmax")
-DRIFT = ("path", "scree", "directions", "dependence", "bulk")
+DRIFT = ("path", "scree", "directions", "dependence", "bulk", "endpoint")
 GRADIENTS = ("firststep", "pathways", "second_moment", "prediction")
 IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
 MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}

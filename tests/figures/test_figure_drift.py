@@ -8,9 +8,9 @@ from figures.figure_data import shown_texts
 from matplotlib.patches import Ellipse
 
 from deadtokens.drift import tokens
-from deadtokens.figures import bulk, dependence, directions, path, scree
+from deadtokens.figures import bulk, dependence, directions, endpoint, path, scree
 
-MODULES = (path, scree, directions, dependence, bulk)
+MODULES = (path, scree, directions, dependence, bulk, endpoint)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -220,3 +220,26 @@ def test_a_diverged_run_is_marked():
         bulk.RECIPE.table([drift(precision="fp32"), ended(drift(run="b", precision="mixed"), 9)])
     )
     assert "mixed: diverged at update 9" in shown_texts(figure)
+
+
+def test_the_endpoint_is_that_of_the_file():
+    data = drift(precision="fp32")
+    table = endpoint.RECIPE.table([data])
+    rest = data.sel(span="rest of the way")
+    for quantity in (endpoint.COSINE, endpoint.LENGTH):
+        rows = table[table["quantity"] == quantity].set_index("of")["value"]
+        expected = rest[f"end_forecast_{quantity}"].to_series().drop(endpoint.STAY).dropna()
+        assert rows.to_dict() == expected.to_dict()
+    clues = table[table["quantity"] == endpoint.CLUE]
+    assert clues["value"].tolist() == data["end_clue_cosine"].values.tolist()
+    assert table["by_chance"].unique() == [data.attrs["chance_cosine"]]
+
+
+def test_a_forecast_stands_in_its_own_row():
+    table = endpoint.RECIPE.table([drift(precision="fp32")])
+    first = endpoint.RECIPE.draw(table).axes[0]
+    names = [label.get_text() for label in first.get_yticklabels()]
+    rows = table[table["quantity"] == endpoint.COSINE].set_index("of")["value"]
+    (marks,) = (line for line in first.lines if line.get_marker() == "o")
+    found = {names[round(y)]: x for x, y in zip(*marks.get_data(), strict=True)}
+    assert found == rows.to_dict()

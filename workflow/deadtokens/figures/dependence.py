@@ -30,6 +30,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from deadtokens.figures import style
 from deadtokens.figures.columns import NAMES, TOKENS, numbers, texts
 from deadtokens.figures.lines import strokes
+from deadtokens.figures.named_rows import (
+    group_marks,
+    label_rows,
+    mark,
+    places_of,
+    row_height,
+)
 from deadtokens.figures.runs import Run, described, populations, recipe_of_runs
 
 NUMBER, CLASS, PAIRS = "correlation", "variance between classes", "pairs"
@@ -63,7 +70,6 @@ NOT_DEFINED = {
     "backgroundcolor": "white",
     "linespacing": 1,
 }
-RUN, MARGIN, MOST = 0.07, 0.12, 0.6  # inches of height: a run's, around them, a row's
 NEEDED = (
     *("effect", "effect_range", "effect_tokens", "property", "response", "population", "dead"),
     *("likeness_effect", "likeness_range", "likeness_tokens", "likeness"),
@@ -130,8 +136,7 @@ def draw(table: pd.DataFrame) -> Figure:
     if table.empty:
         return style.empty("no motion of dead tokens")
     runs = list(dict.fromkeys(table["run"]))
-    row = min(MARGIN + RUN * len(runs), MOST)
-    heights = [len(names) * row for names in ROWS.values()]
+    heights = [len(names) * row_height(len(runs)) for names in ROWS.values()]
     figure = style.blank(height=sum(heights) + 2.0)
     grid = figure.add_gridspec(len(ROWS), 4, height_ratios=heights)
     by_group = strokes(table)
@@ -161,9 +166,7 @@ def _title(table: pd.DataFrame, population: str, response: str) -> str:
 def _scale(axes: Axes, kind: str, parts: pd.DataFrame, labelled: bool) -> None:
     """Give the panels of one kind the same axes; the first one names the rows."""
     names = list(ROWS[kind].values())
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), names if labelled else [])
-    axes.tick_params(axis="y", length=0)
+    label_rows(axes, names, labelled)
     ends = [0, *parts["value"], *parts["high"]]
     if kind == NUMBER:
         axes.set_xlim(-1.05, 1.05)
@@ -176,8 +179,6 @@ def _scale(axes: Axes, kind: str, parts: pd.DataFrame, labelled: bool) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "−")))
     axes.set_xlabel(AXES[kind])
     axes.axvline(0, color=style.NEUTRAL, linewidth=0.6, zorder=0)
-    for boundary in np.arange(0.5, len(names) - 1):
-        axes.axhline(boundary, color="#e8e8e8", linewidth=0.5, zorder=0)
 
 
 def _draw_panel(
@@ -188,36 +189,25 @@ def _draw_panel(
     by_group: dict[str, style.Stroke],
 ) -> None:
     names = list(ROWS[kind].values())
-    places = rows["property"].map(names.index) + 0.7 * (
-        (rows["run"].map(runs.index) + 0.5) / len(runs) - 0.5
-    )
+    places = places_of(rows["property"], names, rows["run"], runs)
     for (group, beyond), marks in rows.groupby(["group", "beyond_chance"], sort=False):
         stroke, heights = by_group[group], [places[marks.index]]
         interval = {"color": stroke.color, "linewidth": 1.1} if kind == NUMBER else NULL
         axes.plot([marks["low"], marks["high"]], 2 * heights, **interval)
-        axes.plot([marks["value"]], heights, **_mark(stroke, beyond))
+        axes.plot([marks["value"]], heights, **mark(stroke, beyond))
     for place, name in enumerate(names):
         if name not in set(rows["property"]):
             axes.text(np.mean(axes.get_xlim()), place, "not defined", **NOT_DEFINED)
 
 
-def _mark(stroke: style.Stroke, beyond: bool) -> dict:
-    look = {"marker": stroke.marker or "o", "markersize": 3.2, "color": stroke.color}
-    return look | {"linestyle": "", "markerfacecolor": stroke.color if beyond else "white"}
-
-
 def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tuple[object, str]]:
-    entries = []
-    for group, runs in table.groupby("group", sort=False)["run"].nunique().items():
-        text = group if runs == 1 else f"{group} ({runs} runs)"
-        sample = {**_mark(by_group[group], beyond=True), "linestyle": "-", "linewidth": 1.1}
-        entries.append((Line2D([], [], **sample), text))
+    entries = group_marks(table, by_group, linestyle="-", linewidth=1.1)
     neutral = style.Stroke(style.NEUTRAL)
     about = {
         True: "filled: more than chance, all marks of a run considered",
         False: "open: chance can give it",
     }
-    entries += [(Line2D([], [], **_mark(neutral, key)), text) for key, text in about.items()]
+    entries += [(Line2D([], [], **mark(neutral, key)), text) for key, text in about.items()]
     entries.append((Line2D([], [], **NULL), "what 95 % of random assignments give"))
     return entries
 

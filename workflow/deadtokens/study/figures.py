@@ -39,6 +39,7 @@ FIGURES = {
     "directions": Source("drift.nc"),
     "dependence": Source("drift.nc"),
     "bulk": Source("drift.nc"),
+    "endpoint": Source("drift.nc"),
     "census": Source("census.nc", Scope.VOCABULARIES),
     "audit": Source("audit.json", tensor="grad"),
     "shares": Source("attribution.nc", tensor="grad"),
