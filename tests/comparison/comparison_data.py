@@ -10,6 +10,7 @@ import xarray as xr
 from deadtokens.comparison.measures import CAUSES
 from deadtokens.comparison.members import Experiment, read_experiment
 from deadtokens.drift.endpoint import CLUES, FORECASTS, MEASURES, SPANS
+from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS
 
 UPDATES = 20
 DEAD = np.array([True, True, True, True, False])
@@ -39,9 +40,26 @@ def freezing(frozen: Sequence[float], dead: np.ndarray = DEAD) -> xr.Dataset:
             "last_motion": (of_tokens, [[99, 4], [99, 8], [99, 6], [99, 20], [99, 3]]),
             "unsettled": (of_tokens, [[True, False]] * 3 + [[False, True]] * 2),
             "thaws": (of_tokens, [[9, 0], [9, 2], [9, 1], [9, 0], [9, 7]]),
+            **{
+                f"forecast_{name}": (
+                    ("cut", "judgement", "grid"),
+                    [[[7, number] for number in row], [[9, 9]] * 3],
+                )
+                for name, row in (("tokens", (2, 6, 1)), ("moved", (1, 2, 1)))
+            },
+            "forecast_shift_quantile": (
+                ("cut", "judgement", "grid", "quantile"),
+                np.arange(36).reshape(2, 3, 2, 3) + 0.5,
+            ),
             "dead": ("token", dead),
         },
-        coords={"population": ["dead", "live"], "grid": ["bfloat16", "recorded"]},
+        coords={
+            "population": ["dead", "live"],
+            "grid": ["bfloat16", "recorded"],
+            "cut": list(FRACTIONS),
+            "judgement": list(JUDGEMENTS),
+            "quantile": [0.05, 0.5, 0.95],
+        },
     )
 
 

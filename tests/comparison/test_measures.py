@@ -41,6 +41,10 @@ EXPECTED = {
     "most_frozen": 7.0,
     "thawed": 2.0,
     "thaws": 0.75,
+    "forecast_frozen_moved": 3 / 8,
+    "forecast_settled_moved": 1 / 2,
+    "forecast_unsettled_moved": 2 / 6,
+    "forecast_settled_shift": 4.5,
     "cause_no_gradient": 0.0,
     "cause_below_half_an_ulp": 0.6,
     "cause_another_rounding": 0.0,
@@ -102,6 +106,17 @@ def test_a_level_is_reached_at_the_update_that_has_it():
 )
 def test_a_censored_time_is_later_than_all_others(censored, median):
     assert censored_median(np.array([1, 2, 3]), np.array(censored, bool)) == median
+
+
+def test_a_forecast_of_nobody_has_a_reason():
+    data = freezing([0.0] * 20)
+    data["forecast_tokens"][:] = 0
+    data["forecast_shift_quantile"][:] = np.nan
+    found = outcomes({"freezing.nc": data})
+    assert found["forecast_settled_moved"][1] == (
+        "no dead token was so after a quarter of the updates"
+    )
+    assert found["forecast_settled_shift"][1].endswith("moved again")
 
 
 def test_a_median_token_that_is_censored_has_a_reason():

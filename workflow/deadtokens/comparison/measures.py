@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from deadtokens.drift.endpoint import CLUES, KEPT_UP, LAST, REST, SIGN, STAY, WHOLE
+from deadtokens.freezing.forecast import SETTLED, UNSETTLED
 from deadtokens.stillness.causes import CAUSES
 
 DEAD = {"population": "dead"}
@@ -19,6 +20,13 @@ RECORDED = {"grid": "recorded"}
 PART = 10  # the last tenth of the updates
 TERMS = {"momentum": "momentum", "gradient": "present", "decay": "decay", "rounding": "rounding"}
 
+# Who is judged after a quarter of the record: by what, and in words.
+JUDGED = {
+    "frozen": ([SETTLED, UNSETTLED], "at rest"),
+    "settled": ([SETTLED], "settled"),
+    "unsettled": ([UNSETTLED], "at rest, but not settled,"),
+}
+AT_A_QUARTER = RECORDED | {"cut": 0.25}
 # Outcome: measure, forecast, span, and what it is.
 ENDS = {
     "end_stay_explained": (
@@ -130,6 +138,19 @@ def _last_motion(freezing: xr.Dataset) -> float:
     return censored_median(_of_dead("last_motion", freezing), _of_dead("unsettled", freezing))
 
 
+def _moved_again(judgements: list[str], freezing: xr.Dataset) -> float:
+    tokens, moved = (
+        int(freezing[f"forecast_{name}"].sel(AT_A_QUARTER | {"judgement": judgements}).sum())
+        for name in ("tokens", "moved")
+    )
+    return moved / tokens if tokens else np.nan
+
+
+def _settled_shift(freezing: xr.Dataset) -> float:
+    shift = freezing["forecast_shift_quantile"].sel(AT_A_QUARTER)
+    return float(shift.sel(judgement=SETTLED, quantile=0.5))
+
+
 def _at_end(name: str, drift: xr.Dataset) -> float:
     return float(drift[name].sel(DEAD)[-1])
 
@@ -223,6 +244,23 @@ OUTCOMES = {
         _FREEZING,
         lambda freezing: float(np.mean(_of_dead("thaws", freezing))),
         "how often a dead token moved again after an update had left it frozen, mean over them",
+    ),
+    **{
+        f"forecast_{name}_moved": Outcome(
+            _FREEZING,
+            partial(_moved_again, judgements),
+            f"of the dead tokens {words} after a quarter of the updates, the fraction that moved "
+            "again",
+            undefined="no dead token was so after a quarter of the updates",
+        )
+        for name, (judgements, words) in JUDGED.items()
+    },
+    "forecast_settled_shift": Outcome(
+        _FREEZING,
+        _settled_shift,
+        "how much later the last motion is of those that had settled and moved again, median",
+        "update",
+        "no dead token that had settled after a quarter of the updates moved again",
     ),
     **{
         f"cause_{name.replace(' ', '_')}": Outcome(

@@ -31,6 +31,7 @@ FIGURES = {
     "displacement": Source("freezing.nc"),
     "phases": Source("freezing.nc"),
     "survival": Source("freezing.nc"),
+    "forecast": Source("freezing.nc"),
     "ulps": Source("freezing.nc"),
     "strata": Source("freezing.nc"),
     "sharpening": Source("sharpening.nc"),
