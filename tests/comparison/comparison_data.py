@@ -10,6 +10,7 @@ import xarray as xr
 from deadtokens.comparison.measures import CAUSES
 from deadtokens.comparison.members import Experiment, read_experiment
 from deadtokens.drift.endpoint import CLUES, FORECASTS, MEASURES, SPANS
+from deadtokens.drift.walk import WALKS
 from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS
 
 UPDATES = 20
@@ -82,6 +83,8 @@ def drift(scale: float = 1.0) -> xr.Dataset:
             "centroid": ((*both, "component"), centroid),
             "path_length": (both, scale * np.array([[0, 0], [3, 1], [7, 2]], float)),
             "efficiency": (both, [[np.nan, np.nan], [1, 0.1], [5 / 7, 0.2]]),
+            "walk_efficiency": ((*both, "walk"), np.arange(12).reshape(3, 2, 2) / 10),
+            "common_share": ("source", [0.7, 0.9]),
             "radius": (both, [[2, 9], [1.5, 9], [0.5, 8]]),
             "share": (
                 ("source", "centring", "rank"),
@@ -103,6 +106,7 @@ def drift(scale: float = 1.0) -> xr.Dataset:
             "forecast": list(FORECASTS),
             "span": list(SPANS),
             "clue": list(CLUES),
+            "walk": list(WALKS),
         },
     )
 

@@ -243,3 +243,28 @@ def test_a_forecast_stands_in_its_own_row():
     (marks,) = (line for line in first.lines if line.get_marker() == "o")
     found = {names[round(y)]: x for x, y in zip(*marks.get_data(), strict=True)}
     assert found == rows.to_dict()
+
+
+def test_the_path_is_held_against_random_walks():
+    data = drift(precision="fp32")
+    rows = scree.RECIPE.table([data]).query("source == @scree.PATH")
+    assert rows["share"].tolist() == data["path_share"].values.tolist()
+    assert rows["null_high"].tolist() == data["walk_share"].values[:, 2].tolist()
+    assert rows["above_null"].unique() == [int(data["path_components_above_walk"])]
+    (about,) = path.RECIPE.table([data])["walk_efficiency"].unique()
+    assert about == data["walk_efficiency"].values[-1, 0, 0]
+
+
+def test_the_common_motion_is_marked_at_the_first_raw_component_alone():
+    data = drift(precision="fp32")
+    table = scree.RECIPE.table([data])
+    marked = table[table["common"].notna()]
+    assert marked["component"].tolist() == [1, 1]
+    assert marked["source"].tolist() == ["net displacement", "centroid displacement"]
+    assert marked["common"].tolist() == data["common_share"].values[:2].tolist()
+    raw, centred = scree.RECIPE.draw(table).axes[:2]
+    drawn = [line for line in raw.lines if line.get_marker() == "_"]
+    assert drawn[0].get_ydata()[0] == marked["common"].iloc[0]
+    assert all(
+        np.isnan(line.get_ydata()).all() for line in centred.lines if line.get_marker() == "_"
+    )

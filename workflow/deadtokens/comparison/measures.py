@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from deadtokens.drift.endpoint import CLUES, KEPT_UP, LAST, REST, SIGN, STAY, WHOLE
+from deadtokens.drift.walk import INDEPENDENT
 from deadtokens.freezing.forecast import SETTLED, UNSETTLED
 from deadtokens.stillness.causes import CAUSES
 
@@ -165,8 +166,8 @@ def _radius_change(drift: xr.Dataset) -> float:
     return float(radius[-1] - radius[0])
 
 
-def _first_component(drift: xr.Dataset) -> float:
-    shares = drift["share"].sel(source="net displacement", centring="raw")
+def _first_component(centring: str, drift: xr.Dataset) -> float:
+    shares = drift["share"].sel(source="net displacement", centring=centring)
     return float(shares[0])
 
 
@@ -289,6 +290,12 @@ OUTCOMES = {
         "net_displacement over path_length",
         undefined=_NO_MOTION,
     ),
+    "walk_efficiency": Outcome(
+        _DRIFT,
+        lambda drift: float(drift["walk_efficiency"].sel(DEAD | {"walk": INDEPENDENT})[-1]),
+        "root mean square efficiency of random walks with the same step norms",
+        undefined=_NO_MOTION,
+    ),
     "radius_change": Outcome(
         _DRIFT,
         _radius_change,
@@ -298,8 +305,20 @@ OUTCOMES = {
     ),
     "first_component": Outcome(
         _DRIFT,
-        _first_component,
+        partial(_first_component, "raw"),
         "share of the first principal component in the dead tokens' net displacements, not centred",
+        undefined="no dead token moved",
+    ),
+    "first_component_centred": Outcome(
+        _DRIFT,
+        partial(_first_component, "centred"),
+        "the same of what is left when their mean, the common drift, is taken out",
+        undefined="all dead tokens went the same way",
+    ),
+    "common_share": Outcome(
+        _DRIFT,
+        lambda drift: float(drift["common_share"].sel(source="net displacement")),
+        "share of the mean square of these displacements that their mean alone explains",
         undefined="no dead token moved",
     ),
     "end_arrival": Outcome(

@@ -69,6 +69,11 @@ VARIABLES = {
         "1",
     ),
     "share": ((*SOURCE, "rank"), "share of the variance of each principal component", "1"),
+    "common_share": (
+        ("source",),
+        "share of the vectors' mean square that their mean alone explains; 1/vectors by chance",
+        "1",
+    ),
     "share_band": (
         (*SOURCE, "rank", "bound"),
         f"95 % basic bootstrap band of the share, tokens resampled, quantiles {_LINEAR}; NaN: not "
@@ -195,6 +200,28 @@ VARIABLES = {
         "component until then",
         "1",
     ),
+    "walk_efficiency": (
+        (*STATE, "walk"),
+        "root mean square efficiency of random walks with the centroid's step norms",
+        "1",
+    ),
+    "path_share": (
+        ("rank",),
+        "share of the variance of the dead centroid's positions at all states of each principal "
+        "component",
+        "1",
+    ),
+    "walk_share": (
+        ("rank", "null_quantile"),
+        f"quantiles ({_LINEAR}) of the same of random walks with the centroid's step norms and "
+        "independent directions",
+        "1",
+    ),
+    "path_components_above_walk": (
+        (),
+        "leading components of the dead centroid's positions above 97.5 % of the walks'",
+        "1",
+    ),
     "plane": (
         ("axis", "component"),
         "first two principal components of the dead centroid's positions at all states",
@@ -243,6 +270,7 @@ COORDINATES = {
     ),
     "span": ("of the centroid's way: after the first tenth of the updates, or all of it",),
     "clue": (),
+    "walk": ("expected cosine of the directions of its steps",),
     "frame": ("states that are drawn in the animation", "1"),
     "member": ("tokens that are drawn in the animation", "1"),
 }
