@@ -85,6 +85,11 @@ def drift(scale: float = 1.0) -> xr.Dataset:
             "efficiency": (both, [[np.nan, np.nan], [1, 0.1], [5 / 7, 0.2]]),
             "walk_efficiency": ((*both, "walk"), np.arange(12).reshape(3, 2, 2) / 10),
             "common_share": ("source", [0.7, 0.9]),
+            "place_effect": (("population", "number", "place"), [[[-0.5, -0.9]], [[1, 1]]]),
+            "effect": (
+                ("population", "property", "response"),
+                [[[9, 9], [-0.6, 9]], [[9, 9], [9, 9]]],
+            ),
             "radius": (both, [[2, 9], [1.5, 9], [0.5, 8]]),
             "share": (
                 ("source", "centring", "rank"),
@@ -107,6 +112,10 @@ def drift(scale: float = 1.0) -> xr.Dataset:
             "span": list(SPANS),
             "clue": list(CLUES),
             "walk": list(WALKS),
+            "number": ["initial cosine to h"],
+            "place": ["start", "end"],
+            "property": ["initial norm", "initial cosine to h"],
+            "response": ["score", "residual"],
         },
     )
 

@@ -149,6 +149,17 @@ def test_effects_and_their_intervals_are_those_of_the_file():
     assert "occurrences in the text" not in set(table["property"])  # the file does not have it
 
 
+def test_places_at_the_end_stand_beside_those_at_the_start():
+    data = drift(precision="fp32")
+    rows = dependence.RECIPE.table([data]).query("kind == @dependence.PLACE")
+    dead = rows[rows["population"] == "dead"].set_index("property")
+    effect = data["place_effect"].sel(population="dead", number="initial cosine to h")
+    found = dead.loc["initial cosine to h"]
+    assert [found["at_start"], found["value"]] == effect.values.tolist()
+    assert dead.loc["initial place along drift", "at_start"] == 1
+    assert rows["beyond_chance"].isna().all()  # no tests
+
+
 def planted_effects():
     """Return one run's table in which every kind has a mark beyond chance and one within it."""
     kinds = [

@@ -27,6 +27,7 @@ JUDGED = {
     "settled": ([SETTLED], "settled"),
     "unsettled": ([UNSETTLED], "at rest, but not settled,"),
 }
+COSINE_TO_H = "initial cosine to h"
 AT_A_QUARTER = RECORDED | {"cut": 0.25}
 # Outcome: measure, forecast, span, and what it is.
 ENDS = {
@@ -177,6 +178,14 @@ def _end(measure: str, forecast: str, span: str, drift: xr.Dataset) -> float:
 
 def _aligned(clue: str, drift: xr.Dataset) -> float:
     return float(drift["end_clue_cosine"].sel(clue=clue))
+
+
+def _place_of_h(place: str, drift: xr.Dataset) -> float:
+    return float(drift["place_effect"].sel(DEAD | {"number": COSINE_TO_H, "place": place}))
+
+
+def _way_of_h(drift: xr.Dataset) -> float:
+    return float(drift["effect"].sel(DEAD | {"property": COSINE_TO_H, "response": "score"}))
 
 
 def _cause(name: str, stillness: xr.Dataset) -> float:
@@ -349,6 +358,19 @@ OUTCOMES = {
             undefined="one of the two is zero",
         )
         for name, clue in ALIGNED.items()
+    },
+    **{
+        f"initial_h_{name}": Outcome(
+            _DRIFT,
+            of,
+            f"rank correlation over dead tokens of the initial cosine to h with {words}",
+            undefined="too few dead tokens, or none moved",
+        )
+        for name, (of, words) in {
+            "end": (partial(_place_of_h, "end"), "the place along the drift at the end"),
+            "start": (partial(_place_of_h, "start"), "that at the start, the baseline of the end"),
+            "way": (_way_of_h, "the way gone along the drift"),
+        }.items()
     },
     **{
         f"share_{name}": Outcome(

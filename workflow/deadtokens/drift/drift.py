@@ -179,6 +179,8 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
         "lag": lags(len(record.update)),
         "property": list(tokens.PROPERTIES),
         "response": list(tokens.RESPONSES),
+        "number": list(tokens.NUMBERS),
+        "place": list(tokens.PLACES),
         "likeness": list(tokens.LIKENESSES),
         "hindcast": list(HINDCASTS),
         "forecast": list(FORECASTS),

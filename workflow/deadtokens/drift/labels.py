@@ -7,6 +7,7 @@ STATE, UPDATE = ("state", "population"), ("update", "population")
 SOURCE = ("source", "centring")
 EFFECT = ("population", "property", "response")
 LIKENESS = ("population", "likeness")
+PLACE = ("population", "number", "place")
 FORECAST = ("forecast", "span")
 
 _P = "how often chance alone gives as much or more, for this test by itself"
@@ -143,6 +144,13 @@ VARIABLES = {
     "effect_p": (EFFECT, _P, "1"),
     "effect_beyond_chance": (EFFECT, _BEYOND, "1"),
     "effect_tokens": (EFFECT, "tokens behind the effect", "1"),
+    "place_effect": (
+        PLACE,
+        "Spearman's rank correlation with the token's place along the drift; that at the start is "
+        "what tokens that keep their place would give at the end",
+        "1",
+    ),
+    "place_effect_range": ((*PLACE, "bound"), "95 % confidence interval, each by itself", "1"),
     "likeness_effect": (
         LIKENESS,
         "correlation over pairs of tokens of their likeness with the cosine between their net "
@@ -263,6 +271,8 @@ COORDINATES = {
     "lag": ("updates", "1"),
     "property": (),
     "response": (),
+    "number": ("properties that are numbers",),
+    "place": ("component of W along the drift of the token's population",),
     "likeness": (),
     "hindcast": (),
     "forecast": (

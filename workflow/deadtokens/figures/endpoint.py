@@ -2,14 +2,14 @@
 
 One mark a run. What is known after the first tenth of the updates, the way so far and the mean
 hidden states h, forecasts the rest of the way, which shares no update with it. Left: the cosine
-between the rest and each forecast; grey is where 95 % of two random directions lie. A random walk
-has no direction. Centre: the length of the rest over that of the forecast: far below 1 for a drift
-that was to keep up, as the centroid slows down; for a walk with steps as large as before, above 1
-if the steps that follow agree in their direction more than by chance (a length of 0 is not drawn).
-Adam's steps against a constant gradient are lr in every component, and lr h / rms(h) if h
-fluctuates about its mean. Right: the cosine between where the centroid ends and where it began, and
-to the mean hidden states of the first and of the last tenth; the last is no forecast. A direction
-that was foreseen is not a cause. Seeds are not averaged.
+between the rest and each forecast; grey is where two random directions lie in 95 % of cases, for
+each mark by itself. A random walk has no direction. Centre: the length of the rest over that of the
+forecast: far below 1 for a drift that was to keep up, as the centroid slows down; for a walk with
+steps as large as before, above 1 if the steps that follow agree in their direction more than by
+chance (a length of 0 is not drawn). Adam's steps against a constant gradient are lr in every
+component, and lr h / rms(h) if h fluctuates about its mean. Right: the cosine between where the
+centroid ends and where it began, and to the mean hidden states of the first and of the last tenth;
+the last is no forecast. A direction that was foreseen is not a cause. Seeds are not averaged.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -10,8 +10,9 @@ bias of resampling: where no component stands out it lies below the line. The gr
 vectors of the same lengths in random directions give; of a path, what random walks give whose steps
 are as long as the centroid's: of any long walk the k-th component explains about 6 / (pi k)^2. A
 component counts as more than chance if its band (of a path, its share) lies above that, and those
-before it too; as shares sum to 1, behind a dominant component the count is cautious. Shares below
-0.0001 are not drawn. A large share says that there is one direction, not what it is.
+before it too, which keeps the error of a whole panel of one run at that of one test; as shares sum
+to 1, behind a dominant component the count is cautious. Shares below 0.0001 are not drawn. A large
+share says that there is one direction, not what it is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -177,7 +177,7 @@ FORECAST = {
     ),
 }
 _EFFECT = ("transition", "property")
-_END = "end of the effect's 95 % interval, for each effect alone"
+_END = "end of the effect's 95 % interval over tokens of the run, for each effect alone"
 EFFECT = {
     "effect": (
         _EFFECT,
