@@ -12,6 +12,7 @@ from deadtokens.comparison.members import Experiment, read_experiment
 from deadtokens.drift.endpoint import CLUES, FORECASTS, MEASURES, SPANS
 from deadtokens.drift.walk import WALKS
 from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS
+from deadtokens.stillness.causes import HOLDERS
 
 UPDATES = 20
 DEAD = np.array([True, True, True, True, False])
@@ -66,9 +67,14 @@ def freezing(frozen: Sequence[float], dead: np.ndarray = DEAD) -> xr.Dataset:
 
 def stillness(totals: Sequence[int]) -> xr.Dataset:
     """Return how many still components have each cause."""
+    still = sum(totals)
     return xr.Dataset(
-        {"cause_total": ("cause", np.asarray(totals))},
-        coords={"cause": list(CAUSES), "token": np.arange(4)},
+        {
+            "cause_total": ("cause", np.asarray(totals)),
+            "holder_total": ("holder", np.array([6, 2, 9, 10]) * still // 10),
+            "combination_total": ("combination", [still - still // 2, still // 2]),
+        },
+        coords={"cause": list(CAUSES), "holder": list(HOLDERS), "token": np.arange(4)},
     )
 
 

@@ -18,7 +18,7 @@ from deadtokens.comparison.outcomes import compare
 from deadtokens.comparison.settings import varying
 from deadtokens.figures.style import look
 from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS
-from deadtokens.stillness.causes import CAUSES
+from deadtokens.stillness.causes import CAUSES, HOLDERS
 
 QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
 
@@ -76,16 +76,24 @@ def stillness(
     tokens: int = 2,
     **settings: object,
 ) -> xr.Dataset:
-    """Return why a run's dead tokens stood still; `causes` has seven fractions an update."""
+    """Return why a run's dead tokens stood still; `causes` has seven fractions an update.
+
+    Of the still components the holders have 1/2, 1/4, 3/4 and all.
+    """
     dims = ("update", "cause")
     return xr.Dataset(
         {
             "still_fraction": (dims[:1], np.asarray(still, dtype="float64")),
             "cause_fraction": (dims, np.asarray(causes, dtype="float64").reshape(-1, len(CAUSES))),
+            "holder_fraction": (
+                ("update", "holder"),
+                np.where(np.asarray(still)[:, None] > 0, [[0.5, 0.25, 0.75, 1]], np.nan),
+            ),
         },
         coords={
             "update": np.arange(1, len(still) + 1),
             "cause": list(CAUSES),
+            "holder": list(HOLDERS),
             "token": np.arange(tokens),
         },
         attrs={"run": run, "spec": json.dumps(settings), "status": "complete"},

@@ -14,7 +14,7 @@ import xarray as xr
 from deadtokens.drift.endpoint import CLUES, KEPT_UP, LAST, REST, SIGN, STAY, WHOLE
 from deadtokens.drift.walk import INDEPENDENT
 from deadtokens.freezing.forecast import SETTLED, UNSETTLED
-from deadtokens.stillness.causes import CAUSES
+from deadtokens.stillness.causes import CAUSES, HOLDERS
 
 DEAD = {"population": "dead"}
 RECORDED = {"grid": "recorded"}
@@ -194,6 +194,11 @@ def _cause(name: str, stillness: xr.Dataset) -> float:
     return int(totals.sel(cause=name)) / still if still else np.nan
 
 
+def _held(holder: str, stillness: xr.Dataset) -> float:
+    still = int(stillness["combination_total"].sum())
+    return int(stillness["holder_total"].sel(holder=holder)) / still if still else np.nan
+
+
 def _share(term: str, attribution: xr.Dataset) -> float:
     shares = attribution["cumulated_share"].sel(DEAD | {"term": term}).values
     return float(shares[-1]) if len(shares) else np.nan
@@ -280,6 +285,16 @@ OUTCOMES = {
             undefined="no component stood still",
         )
         for name in CAUSES
+    },
+    **{
+        f"held_{name.removeprefix('weight, ').replace(' ', '_')}": Outcome(
+            "stillness.nc",
+            partial(_held, name),
+            f"fraction of all still components, over the run, that these formats alone would have "
+            f"kept still, whatever others do: {name}",
+            undefined="no component stood still",
+        )
+        for name in HOLDERS
     },
     "path_length": Outcome(
         _DRIFT,
