@@ -9,6 +9,10 @@ import xarray as xr
 
 from deadtokens.comparison.measures import CAUSES
 from deadtokens.comparison.members import Experiment, read_experiment
+from deadtokens.drift.endpoint import CLUES, FORECASTS, MEASURES, SPANS
+from deadtokens.drift.walk import WALKS
+from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS
+from deadtokens.stillness.causes import HOLDERS
 
 UPDATES = 20
 DEAD = np.array([True, True, True, True, False])
@@ -38,17 +42,39 @@ def freezing(frozen: Sequence[float], dead: np.ndarray = DEAD) -> xr.Dataset:
             "last_motion": (of_tokens, [[99, 4], [99, 8], [99, 6], [99, 20], [99, 3]]),
             "unsettled": (of_tokens, [[True, False]] * 3 + [[False, True]] * 2),
             "thaws": (of_tokens, [[9, 0], [9, 2], [9, 1], [9, 0], [9, 7]]),
+            **{
+                f"forecast_{name}": (
+                    ("cut", "judgement", "grid"),
+                    [[[7, number] for number in row], [[9, 9]] * 3],
+                )
+                for name, row in (("tokens", (2, 6, 1)), ("moved", (1, 2, 1)))
+            },
+            "forecast_shift_quantile": (
+                ("cut", "judgement", "grid", "quantile"),
+                np.arange(36).reshape(2, 3, 2, 3) + 0.5,
+            ),
             "dead": ("token", dead),
         },
-        coords={"population": ["dead", "live"], "grid": ["bfloat16", "recorded"]},
+        coords={
+            "population": ["dead", "live"],
+            "grid": ["bfloat16", "recorded"],
+            "cut": list(FRACTIONS),
+            "judgement": list(JUDGEMENTS),
+            "quantile": [0.05, 0.5, 0.95],
+        },
     )
 
 
 def stillness(totals: Sequence[int]) -> xr.Dataset:
     """Return how many still components have each cause."""
+    still = sum(totals)
     return xr.Dataset(
-        {"cause_total": ("cause", np.asarray(totals))},
-        coords={"cause": list(CAUSES), "token": np.arange(4)},
+        {
+            "cause_total": ("cause", np.asarray(totals)),
+            "holder_total": ("holder", np.array([6, 2, 9, 10]) * still // 10),
+            "combination_total": ("combination", [still - still // 2, still // 2]),
+        },
+        coords={"cause": list(CAUSES), "holder": list(HOLDERS), "token": np.arange(4)},
     )
 
 
@@ -57,22 +83,45 @@ def drift(scale: float = 1.0) -> xr.Dataset:
     path = scale * np.array([[1, 1], [4, 1], [4, 5]], float)
     centroid = np.stack([path, 100 * path], axis=1)
     both = ("state", "population")
+    ends = np.arange(2 * len(FORECASTS)).reshape(-1, 2) / 100  # over (rest, whole)
     return xr.Dataset(
         {
             "centroid": ((*both, "component"), centroid),
             "path_length": (both, scale * np.array([[0, 0], [3, 1], [7, 2]], float)),
             "efficiency": (both, [[np.nan, np.nan], [1, 0.1], [5 / 7, 0.2]]),
+            "walk_efficiency": ((*both, "walk"), np.arange(12).reshape(3, 2, 2) / 10),
+            "common_share": ("source", [0.7, 0.9]),
+            "place_effect": (("population", "number", "place"), [[[-0.5, -0.9]], [[1, 1]]]),
+            "effect": (
+                ("population", "property", "response"),
+                [[[9, 9], [-0.6, 9]], [[9, 9], [9, 9]]],
+            ),
             "radius": (both, [[2, 9], [1.5, 9], [0.5, 8]]),
             "share": (
                 ("source", "centring", "rank"),
                 [[[0.75, 0.25], [0.6, 0.4]], [[0.9, 0.1], [0.8, 0.2]]],
             ),
+            **{
+                f"end_forecast_{name}": (("forecast", "span"), place + ends)
+                for place, name in enumerate(MEASURES)
+            },
+            "end_clue_cosine": ("clue", [0.1, -0.2, -0.3]),
+            "end_arrival": ((), 2.0 if scale else np.nan),
+            "end_reach": ((), 0.4 if scale else np.nan),
             "dead": ("token", DEAD),
         },
         coords={
             "population": ["dead", "live"],
             "source": ["net displacement", "centroid displacement"],
             "centring": ["raw", "centred"],
+            "forecast": list(FORECASTS),
+            "span": list(SPANS),
+            "clue": list(CLUES),
+            "walk": list(WALKS),
+            "number": ["initial cosine to h"],
+            "place": ["start", "end"],
+            "property": ["initial norm", "initial cosine to h"],
+            "response": ["score", "residual"],
         },
     )
 

@@ -42,6 +42,10 @@ EXPECTED = {
     "most_frozen": 7.0,
     "thawed": 2.0,
     "thaws": 0.75,
+    "forecast_frozen_moved": 3 / 8,
+    "forecast_settled_moved": 1 / 2,
+    "forecast_unsettled_moved": 2 / 6,
+    "forecast_settled_shift": 4.5,
     "cause_no_gradient": 0.0,
     "cause_below_half_an_ulp": 0.6,
     "cause_another_rounding": 0.0,
@@ -49,11 +53,31 @@ EXPECTED = {
     "cause_second_moment": 0.3,
     "cause_either": 0.1,
     "cause_both_together": 0.0,
+    "held_weight": 0.6,
+    "held_first_moment": 0.2,
+    "held_second_moment": 0.9,
+    "held_both_moments": 1.0,
     "path_length": 7.0,
     "net_displacement": 5.0,
     "path_efficiency": 5 / 7,
+    "walk_efficiency": 0.8,
     "radius_change": -1.5,
     "first_component": 0.75,
+    "first_component_centred": 0.6,
+    "common_share": 0.7,
+    "end_arrival": 2.0,
+    "end_reach": 0.4,
+    "end_stay_explained": 2.01,
+    "end_drift_cosine": 0.04,
+    "end_drift_length": 1.04,
+    "end_step_cosine": 0.06,
+    "end_hidden_cosine": 0.08,
+    "end_start_cosine": 0.1,
+    "end_early_hidden_cosine": -0.2,
+    "end_late_hidden_cosine": -0.3,
+    "initial_h_end": -0.9,
+    "initial_h_start": -0.5,
+    "initial_h_way": -0.6,
     "share_momentum": 4 / 8,
     "share_gradient": 2 / 8,
     "share_decay": 1 / 8,
@@ -102,6 +126,17 @@ def test_a_level_is_reached_at_the_update_that_has_it():
 )
 def test_a_censored_time_is_later_than_all_others(censored, median):
     assert censored_median(np.array([1, 2, 3]), np.array(censored, bool)) == median
+
+
+def test_a_forecast_of_nobody_has_a_reason():
+    data = freezing([0.0] * 20)
+    data["forecast_tokens"][:] = 0
+    data["forecast_shift_quantile"][:] = np.nan
+    found = outcomes({"freezing.nc": data})
+    assert found["forecast_settled_moved"][1] == (
+        "no dead token was so after a quarter of the updates"
+    )
+    assert found["forecast_settled_shift"][1].endswith("moved again")
 
 
 def test_a_median_token_that_is_censored_has_a_reason():

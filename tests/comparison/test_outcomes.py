@@ -67,7 +67,7 @@ def test_files_and_tables_have_every_outcome_of_every_run(tmp_path):
     effect = effects.set_index("outcome").loc["frozen"]
     assert (effect.pairs, effect["mean"], effect["seed 0"], effect["seed 7"]) == (2, 0.5, 0.5, 0.5)
     assert (effect.low, effect.high, effect.bootstrap_low, effect.bootstrap_high) == (0.5,) * 4
-    assert set(effects.unit) == {"1", "weight", "nat"}
+    assert set(effects.unit) == {"1", "weight", "nat", "update"}
 
 
 # Fractions at rest: bfloat16 weights add 0.5, bfloat16 moments 0.125, both together 0.25 more.

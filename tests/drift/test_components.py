@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deadtokens.drift.component_sets import common_share
 from deadtokens.drift.components import (
     band,
     count_above,
@@ -188,3 +189,20 @@ def test_shares_of_a_zero_matrix_are_nan():
 )
 def test_components_above_the_null_are_counted_from_the_first(low, high, count):
     assert count_above(np.array(low), np.array(high)) == count
+
+
+def test_the_mean_alone_explains_what_is_common():
+    assert common_share(np.array([[1.0, 0], [1, 0]])) == 1
+    assert common_share(np.array([[1.0, 0], [-1, 0]])) == 0
+    assert common_share(np.array([[3.0, 4], [3, -4]])) == pytest.approx(9 / 25)
+    assert np.isnan(common_share(np.zeros((2, 3)))) and np.isnan(common_share(np.zeros((0, 3))))
+
+
+def test_the_first_raw_component_explains_no_less_than_the_mean():
+    generator = np.random.default_rng(8)
+    for offset in (0.0, 0.5, 5.0):
+        vectors = generator.normal(size=(60, 4)) + offset
+        first = principal_components(vectors, centred=False).share[0]
+        assert first >= common_share(vectors) - 1e-12
+    independent = [common_share(generator.normal(size=(50, 4))) for _ in range(2000)]
+    assert np.mean(independent) == pytest.approx(1 / 50, rel=0.05)

@@ -54,6 +54,8 @@ def without_dead(**settings: object) -> xr.Dataset:
     data = drift(**settings)
     nothing = {name: data[name] * np.nan for name in ("share", "share_band", "cosine", "path")}
     nothing |= {name: data[name] * np.nan for name in ("frame_position", "explained_alone")}
+    nothing |= {name: data[name] * np.nan for name in data if name.startswith(("end_", "path_"))}
+    nothing["path_components_above_walk"] = data["path_components_above_walk"] * 0
     return data.assign(**nothing, dead=data["dead"] & False)
 
 

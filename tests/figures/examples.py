@@ -38,9 +38,9 @@ from deadtokens.study.figures import FIGURES, Scope
 NAMES = [name for name in FIGURES if name != "audit"]  # that one reads JSON
 OF_OUTCOMES = [name for name, source in FIGURES.items() if source.scope is Scope.EXPERIMENT]
 WITHOUT_RUNS = (*OF_OUTCOMES, "census", "storage", "tensors", "initial_softmax")
-DRIFT = ("path", "scree", "directions", "dependence", "bulk")
+DRIFT = ("path", "scree", "directions", "dependence", "bulk", "endpoint")
 GRADIENTS = ("firststep", "pathways", "second_moment", "prediction")
-IN_DEPTH = ("phases", "survival", "ulps", "strata", "sharpening")
+IN_DEPTH = ("phases", "survival", "forecast", "ulps", "strata", "sharpening")
 MODULES = {name: import_module(f"deadtokens.figures.{name}") for name in NAMES}
 HOSTILE = ["$\\frac{", "=cmd()", "<script>", "_", "ก"]
 VARIED = {
@@ -216,7 +216,7 @@ CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
     ("strata", "regimes"): lambda: of_each_regime(freezing_in_depth, updates=150),
     **{
         (name, "regimes"): lambda: of_each_regime(freezing_in_depth, at=60, updates=150)
-        for name in ("survival", "ulps")
+        for name in ("survival", "forecast", "ulps")
     },
     ("sharpening", "regimes"): lambda: of_each_regime(sharpening, at=60, updates=150),
     **{(name, "regimes"): drifts for name in DRIFT},

@@ -17,7 +17,8 @@ from deadtokens.comparison.measures import OUTCOMES
 from deadtokens.comparison.members import Experiment, Member
 from deadtokens.comparison.outcomes import compare
 from deadtokens.figures.style import look
-from deadtokens.stillness.causes import CAUSES
+from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS
+from deadtokens.stillness.causes import CAUSES, HOLDERS
 
 QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
 
@@ -75,16 +76,24 @@ def stillness(
     tokens: int = 2,
     **settings: object,
 ) -> xr.Dataset:
-    """Return why a run's dead tokens stood still; `causes` has seven fractions an update."""
+    """Return why a run's dead tokens stood still; `causes` has seven fractions an update.
+
+    Of the still components the holders have 1/2, 1/4, 3/4 and all.
+    """
     dims = ("update", "cause")
     return xr.Dataset(
         {
             "still_fraction": (dims[:1], np.asarray(still, dtype="float64")),
             "cause_fraction": (dims, np.asarray(causes, dtype="float64").reshape(-1, len(CAUSES))),
+            "holder_fraction": (
+                ("update", "holder"),
+                np.where(np.asarray(still)[:, None] > 0, [[0.5, 0.25, 0.75, 1]], np.nan),
+            ),
         },
         coords={
             "update": np.arange(1, len(still) + 1),
             "cause": list(CAUSES),
+            "holder": list(HOLDERS),
             "token": np.arange(tokens),
         },
         attrs={"run": run, "spec": json.dumps(settings), "status": "complete"},
@@ -100,7 +109,8 @@ def freezing_in_depth(
     """Return a run's freezing with all that its figures read.
 
     The phases follow each other, a quarter of the updates each; of the dead, half have frozen for
-    good in the middle, by the criterion "last motion" all at the end.
+    good in the middle, by the criterion "last motion" all at the end. Half are judged to be
+    at rest, not settled, the others to be moving, and half of each move again.
     """
     base = freezing([(0.0, 0.0)] * updates, run=run, dead=dead, **settings)
     update = np.arange(1, updates + 1)
@@ -113,6 +123,8 @@ def freezing_in_depth(
     ulps = np.geomspace(1e4, 1e-2, updates)[:, None] * np.array([0.1, 0.5, 1, 2, 10])
     ulps = np.stack([ulps, 10 * ulps], axis=1)
     by_criterion = ("update", "population", "grid", "criterion")
+    judged = np.count_nonzero(dead)
+    tokens = np.array([[[0, 0], [0, judged // 2], [0, judged - judged // 2]]] * 2)
     strata = np.stack([phase, np.minimum(phase, 2)]).astype(np.uint8)[: np.count_nonzero(dead)]
     return base.assign(
         {
@@ -125,6 +137,13 @@ def freezing_in_depth(
                 np.broadcast_to(ulps[:, :, None, None], (updates, 2, 3, 2, 5)).round(),
             ),
             "largest_displacement_in_ulps_quantile": (("update", "population", "quantile"), ulps),
+            "forecast_update": ("cut", [updates // 4, updates // 2]),
+            "forecast_tokens": (("cut", "judgement", "grid"), tokens),
+            "forecast_moved": (("cut", "judgement", "grid"), tokens // 2),
+            "forecast_shift_quantile": (
+                ("cut", "judgement", "grid", "quantile"),
+                np.where(tokens > 1, updates / 4, np.nan)[..., None] * np.ones(5),
+            ),
             "strata": (("row", "column"), strata),
             "strata_update": ("column", update),
             "strata_token": ("row", np.flatnonzero(dead)[:2]),
@@ -134,6 +153,8 @@ def freezing_in_depth(
         grid=["bfloat16", "recorded"],
         norm=["L1", "L2", "Linf"],
         criterion=["last motion", "settled"],
+        cut=list(FRACTIONS),
+        judgement=list(JUDGEMENTS),
     )
 
 

@@ -104,3 +104,24 @@ def test_a_run_without_anything_to_draw_says_so(data, title):
     figure = causes.RECIPE.draw(causes.RECIPE.table([data, beside]))
     assert title in shown_texts(figure)
     assert [bool(axes.patches) for axes in figure.axes] == [True, False]
+
+
+def test_what_holds_in_any_order_is_a_line_and_no_part():
+    data = stillness([0, 0.5, 1], [NONE, EVEN, only("second moment")], precision="fp32")
+    table = causes.RECIPE.table([data])
+    held = table[table["held"].notna()]
+    assert held["fraction"].isna().all() and set(held["cause"]) == set(causes.LINES)
+    of_weights = held[held["cause"] == "weight"]["held"]
+    assert of_weights.tolist() == [0, 0.25, 0.5]  # half of what stood still
+    (axes,) = causes.RECIPE.draw(table).axes
+    assert axes.lines[0].get_xydata().tolist() == [[1, 0], [2, 0.25], [3, 0.5], [4, 0.5]]
+    assert axes.lines[2].get_ydata().tolist() == [0, 0.375, 0.75, 0.75]
+
+
+def test_lines_are_means_of_the_runs_of_a_panel():
+    runs = [
+        stillness([still], [EVEN], run=f"r{seed}", precision="fp32", seed=seed)
+        for seed, still in ((1, 0.2), (2, 1.0))
+    ]
+    table = causes.RECIPE.table(runs)
+    assert table.set_index("cause").loc["weight", "held"] == pytest.approx(0.3)

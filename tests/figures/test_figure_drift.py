@@ -8,9 +8,9 @@ from figures.figure_data import shown_texts
 from matplotlib.patches import Ellipse
 
 from deadtokens.drift import tokens
-from deadtokens.figures import bulk, dependence, directions, path, scree
+from deadtokens.figures import bulk, dependence, directions, endpoint, path, scree
 
-MODULES = (path, scree, directions, dependence, bulk)
+MODULES = (path, scree, directions, dependence, bulk, endpoint)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -149,6 +149,17 @@ def test_effects_and_their_intervals_are_those_of_the_file():
     assert "occurrences in the text" not in set(table["property"])  # the file does not have it
 
 
+def test_places_at_the_end_stand_beside_those_at_the_start():
+    data = drift(precision="fp32")
+    rows = dependence.RECIPE.table([data]).query("kind == @dependence.PLACE")
+    dead = rows[rows["population"] == "dead"].set_index("property")
+    effect = data["place_effect"].sel(population="dead", number="initial cosine to h")
+    found = dead.loc["initial cosine to h"]
+    assert [found["at_start"], found["value"]] == effect.values.tolist()
+    assert dead.loc["initial place along drift", "at_start"] == 1
+    assert rows["beyond_chance"].isna().all()  # no tests
+
+
 def planted_effects():
     """Return one run's table in which every kind has a mark beyond chance and one within it."""
     kinds = [
@@ -220,3 +231,51 @@ def test_a_diverged_run_is_marked():
         bulk.RECIPE.table([drift(precision="fp32"), ended(drift(run="b", precision="mixed"), 9)])
     )
     assert "mixed: diverged at update 9" in shown_texts(figure)
+
+
+def test_the_endpoint_is_that_of_the_file():
+    data = drift(precision="fp32")
+    table = endpoint.RECIPE.table([data])
+    rest = data.sel(span="rest of the way")
+    for quantity in (endpoint.COSINE, endpoint.LENGTH):
+        rows = table[table["quantity"] == quantity].set_index("of")["value"]
+        expected = rest[f"end_forecast_{quantity}"].to_series().drop(endpoint.STAY).dropna()
+        assert rows.to_dict() == expected.to_dict()
+    clues = table[table["quantity"] == endpoint.CLUE]
+    assert clues["value"].tolist() == data["end_clue_cosine"].values.tolist()
+    assert table["by_chance"].unique() == [data.attrs["chance_cosine"]]
+
+
+def test_a_forecast_stands_in_its_own_row():
+    table = endpoint.RECIPE.table([drift(precision="fp32")])
+    first = endpoint.RECIPE.draw(table).axes[0]
+    names = [label.get_text() for label in first.get_yticklabels()]
+    rows = table[table["quantity"] == endpoint.COSINE].set_index("of")["value"]
+    (marks,) = (line for line in first.lines if line.get_marker() == "o")
+    found = {names[round(y)]: x for x, y in zip(*marks.get_data(), strict=True)}
+    assert found == rows.to_dict()
+
+
+def test_the_path_is_held_against_random_walks():
+    data = drift(precision="fp32")
+    rows = scree.RECIPE.table([data]).query("source == @scree.PATH")
+    assert rows["share"].tolist() == data["path_share"].values.tolist()
+    assert rows["null_high"].tolist() == data["walk_share"].values[:, 2].tolist()
+    assert rows["above_null"].unique() == [int(data["path_components_above_walk"])]
+    (about,) = path.RECIPE.table([data])["walk_efficiency"].unique()
+    assert about == data["walk_efficiency"].values[-1, 0, 0]
+
+
+def test_the_common_motion_is_marked_at_the_first_raw_component_alone():
+    data = drift(precision="fp32")
+    table = scree.RECIPE.table([data])
+    marked = table[table["common"].notna()]
+    assert marked["component"].tolist() == [1, 1]
+    assert marked["source"].tolist() == ["net displacement", "centroid displacement"]
+    assert marked["common"].tolist() == data["common_share"].values[:2].tolist()
+    raw, centred = scree.RECIPE.draw(table).axes[:2]
+    drawn = [line for line in raw.lines if line.get_marker() == "_"]
+    assert drawn[0].get_ydata()[0] == marked["common"].iloc[0]
+    assert all(
+        np.isnan(line.get_ydata()).all() for line in centred.lines if line.get_marker() == "_"
+    )

@@ -14,14 +14,19 @@ from deadtokens.run.hyperparameters import Hyperparameters
 from deadtokens.run.update import denominator
 from deadtokens.stillness import causes as module
 from deadtokens.stillness.causes import (
+    BELOW_1,
     CAUSES,
+    COMBINATIONS,
+    HOLDERS,
     Moments,
     Reach,
+    cause_of,
     find_denominator,
     find_reaches,
     invert_walls,
     is_odd,
     name_causes,
+    name_holders,
     numbers_of,
 )
 from deadtokens.ulp import half_ulps
@@ -96,6 +101,27 @@ def causes_of(reach, odd, without_gradient):
     cause = np.empty(len(odd), np.int8)
     name_causes(reach, odd, without_gradient, cause)
     return [CAUSES[index] for index in cause]
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_the_causes_are_the_holders_put_in_an_order(seed):
+    draw = np.random.default_rng(seed)
+    reach = Reach(*draw.choice([0.5, BELOW_1, 1.0, 1.5], (4, 40)))
+    odd, without = draw.random((2, 40)) < 0.3
+    holders = np.empty(40, np.int8)
+    name_holders(reach, odd, holders)
+    moves = {
+        moments: np.array([holder not in COMBINATIONS[held].split("; ") for held in holders])
+        for holder, moments in HOLDERS.items()
+    }
+    expected = [
+        cause_of(*answers)
+        for answers in zip(without, *(moves[name] for name in Reach._fields), strict=True)
+    ]
+    assert causes_of(reach, odd, without) == expected
+    tie = (reach.xx == 1) & odd
+    assert moves["xx"][tie].all()  # an odd number goes at a tie
 
 
 def causes(rows, W=1.25, lr=2.0**-7, hyper=PLAIN, dtype=torch.bfloat16):

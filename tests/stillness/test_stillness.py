@@ -19,7 +19,7 @@ from deadtokens.run.hyperparameters import Hyperparameters
 from deadtokens.run.precision import REGIMES
 from deadtokens.seal import seal
 from deadtokens.stillness import stillness as module
-from deadtokens.stillness.causes import CAUSES
+from deadtokens.stillness.causes import CAUSES, HOLDERS
 from deadtokens.stillness.findings import MOVED, Stillness
 from deadtokens.stillness.stillness import explain_stillness
 from deadtokens.trajectory.reader import open_run
@@ -73,6 +73,31 @@ def test_every_planted_cause_is_found(tmp_path):
     assert (result.cause_fraction.values == 1 / 7).all()
     assert result.cause_total.values.tolist() == [10] * 7
     assert (result.token_cause_total.values == 5).all()
+
+
+# What keeps a planted component still, whatever else does.
+HELD = {
+    "no gradient": set(HOLDERS),
+    "below half an ulp": {"weight", "weight, second moment"},  # the recorded m is large enough
+    "another rounding": set(),
+    "first moment": {"weight, first moment", "weight, both moments"},
+    "second moment": {"weight, second moment", "weight, both moments"},
+    "either": {"weight, both moments"},
+    "both together": set(HOLDERS) - {"weight"},
+}
+
+
+def test_without_an_order_every_holder_counts(tmp_path):
+    result = explain_stillness(planted_run(tmp_path, planted_tensors(5)))
+    expected = Counter(holder for held in HELD.values() for holder in held)
+    assert result.holder.values.tolist() == list(HOLDERS)
+    assert result.holder_total.values.tolist() == [10 * expected[name] for name in HOLDERS]
+    assert (result.holder_fraction * 7).values.tolist() == [[expected[n] for n in HOLDERS]] * 5
+    found = {str(name): int(total) for name, total in result.combination_total.to_series().items()}
+    for held in HELD.values():
+        name = "; ".join(holder for holder in HOLDERS if holder in held) or "none"
+        assert found.pop(name) == 10
+    assert set(found.values()) == {0}
 
 
 def test_reaches_are_measured_over_all_dead_components(tmp_path):
@@ -135,6 +160,9 @@ def test_fractions_are_complete_in_every_regime(precision, tmp_path):
     still = W[1:] == W[:-1]
     assert result.still_components.values.tolist() == still.sum(axis=(1, 2)).tolist()
     assert (result.token_cause_total.sum("cause").values == still.sum(axis=(0, 2))).all()
+    assert result.combination_total.sum() == still.sum()
+    of_weights = result.cause_total.sel(cause="below half an ulp")
+    assert result.holder_total.sel(holder="weight") >= of_weights
     some = result.still_components.values > 0
     sums = result.cause_fraction.sum("cause", skipna=False).values
     assert sums[some] == pytest.approx(np.ones(some.sum()), abs=1e-12)
@@ -145,6 +173,7 @@ def test_fractions_are_complete_in_every_regime(precision, tmp_path):
     if REGIMES[precision].moments == "float32":
         assert result.attrs["replayed_moments_differing"] == 0
         assert (held_by_moments == 0).all()
+        assert (result.holder_total == result.holder_total[0]).all()  # no moment is rounded
         assert (result.second_moment_ratio == 1).all()
         reach = result.reach.values
         assert (reach[:, 0] == reach[:, 1]).all()
@@ -264,7 +293,8 @@ def test_a_run_without_dead_tokens_gives_an_empty_result(tmp_path, monkeypatch):
     call("stillness", [*map(str, list_segments(run)), "--output", str(output)])
     result = module.xr.load_dataset(output)
     assert result.sizes == {
-        "update": 5, "cause": 7, "token": 0, "moments": 2, "quantile": 3
+        "update": 5, "cause": 7, "token": 0, "moments": 2, "quantile": 3,
+        "holder": 4, "combination": 16,
     }  # fmt: skip
     assert (result.still_components == 0).all()
     assert np.isnan(result.still_fraction).all()

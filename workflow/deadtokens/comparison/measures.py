@@ -11,12 +11,61 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from deadtokens.stillness.causes import CAUSES
+from deadtokens.drift.endpoint import CLUES, KEPT_UP, LAST, REST, SIGN, STAY, WHOLE
+from deadtokens.drift.walk import INDEPENDENT
+from deadtokens.freezing.forecast import SETTLED, UNSETTLED
+from deadtokens.stillness.causes import CAUSES, HOLDERS
 
 DEAD = {"population": "dead"}
 RECORDED = {"grid": "recorded"}
 PART = 10  # the last tenth of the updates
 TERMS = {"momentum": "momentum", "gradient": "present", "decay": "decay", "rounding": "rounding"}
+
+# Who is judged after a quarter of the record: by what, and in words.
+JUDGED = {
+    "frozen": ([SETTLED, UNSETTLED], "at rest"),
+    "settled": ([SETTLED], "settled"),
+    "unsettled": ([UNSETTLED], "at rest, but not settled,"),
+}
+COSINE_TO_H = "initial cosine to h"
+AT_A_QUARTER = RECORDED | {"cut": 0.25}
+# Outcome: measure, forecast, span, and what it is.
+ENDS = {
+    "end_stay_explained": (
+        "explained",
+        STAY,
+        WHOLE,
+        "part of the dead tokens' centroid's squared net displacement that is explained by where "
+        "it is after the first tenth of the updates",
+    ),
+    "end_drift_cosine": (
+        "cosine",
+        KEPT_UP,
+        REST,
+        "cosine between what the dead tokens' centroid does after the first tenth of the updates "
+        "and what it did in it",
+    ),
+    "end_drift_length": (
+        "length",
+        KEPT_UP,
+        REST,
+        "the rest of its way over what it would be had the drift of the first tenth kept up",
+    ),
+    "end_step_cosine": (
+        "cosine",
+        LAST,
+        REST,
+        "cosine between the rest of its way and the last step of the first tenth",
+    ),
+    "end_hidden_cosine": (
+        "cosine",
+        SIGN,
+        REST,
+        "cosine between the rest of its way and minus the sign of the mean hidden state of the "
+        "first tenth",
+    ),
+}
+ALIGNED = dict(zip(("start", "early_hidden", "late_hidden"), CLUES, strict=True))
 
 PRIMARY = "frozen"  # named before any run of a comparison was made
 
@@ -101,6 +150,19 @@ def _last_motion(freezing: xr.Dataset) -> float:
     return censored_median(_of_dead("last_motion", freezing), _of_dead("unsettled", freezing))
 
 
+def _moved_again(judgements: list[str], freezing: xr.Dataset) -> float:
+    tokens, moved = (
+        int(freezing[f"forecast_{name}"].sel(AT_A_QUARTER | {"judgement": judgements}).sum())
+        for name in ("tokens", "moved")
+    )
+    return moved / tokens if tokens else np.nan
+
+
+def _settled_shift(freezing: xr.Dataset) -> float:
+    shift = freezing["forecast_shift_quantile"].sel(AT_A_QUARTER)
+    return float(shift.sel(judgement=SETTLED, quantile=0.5))
+
+
 def _at_end(name: str, drift: xr.Dataset) -> float:
     return float(drift[name].sel(DEAD)[-1])
 
@@ -115,15 +177,36 @@ def _radius_change(drift: xr.Dataset) -> float:
     return float(radius[-1] - radius[0])
 
 
-def _first_component(drift: xr.Dataset) -> float:
-    shares = drift["share"].sel(source="net displacement", centring="raw")
+def _first_component(centring: str, drift: xr.Dataset) -> float:
+    shares = drift["share"].sel(source="net displacement", centring=centring)
     return float(shares[0])
+
+
+def _end(measure: str, forecast: str, span: str, drift: xr.Dataset) -> float:
+    return float(drift[f"end_forecast_{measure}"].sel(forecast=forecast, span=span))
+
+
+def _aligned(clue: str, drift: xr.Dataset) -> float:
+    return float(drift["end_clue_cosine"].sel(clue=clue))
+
+
+def _place_of_h(place: str, drift: xr.Dataset) -> float:
+    return float(drift["place_effect"].sel(DEAD | {"number": COSINE_TO_H, "place": place}))
+
+
+def _way_of_h(drift: xr.Dataset) -> float:
+    return float(drift["effect"].sel(DEAD | {"property": COSINE_TO_H, "response": "score"}))
 
 
 def _cause(name: str, stillness: xr.Dataset) -> float:
     totals = stillness["cause_total"]
     still = int(totals.sum())
     return int(totals.sel(cause=name)) / still if still else np.nan
+
+
+def _held(holder: str, stillness: xr.Dataset) -> float:
+    still = int(stillness["combination_total"].sum())
+    return int(stillness["holder_total"].sel(holder=holder)) / still if still else np.nan
 
 
 def _share(term: str, attribution: xr.Dataset) -> float:
@@ -188,6 +271,23 @@ OUTCOMES = {
         "how often a dead token moved again after an update had left it frozen, mean over them",
     ),
     **{
+        f"forecast_{name}_moved": Outcome(
+            _FREEZING,
+            partial(_moved_again, judgements),
+            f"of the dead tokens {words} after a quarter of the updates, the fraction that moved "
+            "again",
+            undefined="no dead token was so after a quarter of the updates",
+        )
+        for name, (judgements, words) in JUDGED.items()
+    },
+    "forecast_settled_shift": Outcome(
+        _FREEZING,
+        _settled_shift,
+        "how much later the last motion is of those that had settled and moved again, median",
+        "update",
+        "no dead token that had settled after a quarter of the updates moved again",
+    ),
+    **{
         f"cause_{name.replace(' ', '_')}": Outcome(
             "stillness.nc",
             partial(_cause, name),
@@ -195,6 +295,16 @@ OUTCOMES = {
             undefined="no component stood still",
         )
         for name in CAUSES
+    },
+    **{
+        f"held_{name.removeprefix('weight, ').replace(' ', '_')}": Outcome(
+            "stillness.nc",
+            partial(_held, name),
+            f"fraction of all still components, over the run, that these formats alone would have "
+            f"kept still, whatever others do: {name}",
+            undefined="no component stood still",
+        )
+        for name in HOLDERS
     },
     "path_length": Outcome(
         _DRIFT,
@@ -214,6 +324,12 @@ OUTCOMES = {
         "net_displacement over path_length",
         undefined=_NO_MOTION,
     ),
+    "walk_efficiency": Outcome(
+        _DRIFT,
+        lambda drift: float(drift["walk_efficiency"].sel(DEAD | {"walk": INDEPENDENT})[-1]),
+        "root mean square efficiency of random walks with the same step norms",
+        undefined=_NO_MOTION,
+    ),
     "radius_change": Outcome(
         _DRIFT,
         _radius_change,
@@ -223,10 +339,64 @@ OUTCOMES = {
     ),
     "first_component": Outcome(
         _DRIFT,
-        _first_component,
+        partial(_first_component, "raw"),
         "share of the first principal component in the dead tokens' net displacements, not centred",
         undefined="no dead token moved",
     ),
+    "first_component_centred": Outcome(
+        _DRIFT,
+        partial(_first_component, "centred"),
+        "the same of what is left when their mean, the common drift, is taken out",
+        undefined="all dead tokens went the same way",
+    ),
+    "common_share": Outcome(
+        _DRIFT,
+        lambda drift: float(drift["common_share"].sel(source="net displacement")),
+        "share of the mean square of these displacements that their mean alone explains",
+        undefined="no dead token moved",
+    ),
+    "end_arrival": Outcome(
+        _DRIFT,
+        lambda drift: float(drift["end_arrival"]),
+        "update from which the dead tokens' centroid stays within a tenth of its net displacement "
+        "of where it ends",
+        undefined=_NO_MOTION,
+    ),
+    "end_reach": Outcome(
+        _DRIFT,
+        lambda drift: float(drift["end_reach"]),
+        "how far it had come at end_arrival, over full steps of the learning rate in every "
+        "component",
+        undefined=_NO_MOTION,
+    ),
+    **{
+        name: Outcome(
+            _DRIFT, partial(_end, *which), long_name, undefined="no motion in one of the parts"
+        )
+        for name, (*which, long_name) in ENDS.items()
+    },
+    **{
+        f"end_{name}_cosine": Outcome(
+            _DRIFT,
+            partial(_aligned, clue),
+            f"cosine between where the dead tokens' centroid ends and the {clue}",
+            undefined="one of the two is zero",
+        )
+        for name, clue in ALIGNED.items()
+    },
+    **{
+        f"initial_h_{name}": Outcome(
+            _DRIFT,
+            of,
+            f"rank correlation over dead tokens of the initial cosine to h with {words}",
+            undefined="too few dead tokens, or none moved",
+        )
+        for name, (of, words) in {
+            "end": (partial(_place_of_h, "end"), "the place along the drift at the end"),
+            "start": (partial(_place_of_h, "start"), "that at the start, the baseline of the end"),
+            "way": (_way_of_h, "the way gone along the drift"),
+        }.items()
+    },
     **{
         f"share_{name}": Outcome(
             "attribution.nc",

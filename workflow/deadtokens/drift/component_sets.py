@@ -59,7 +59,7 @@ def describe_components(
             components = principal_components(sources[name], centred)
             rows.append(_describe(components, draws, random[name, centred], along))
     shape = (len(SOURCES), len(CENTRING))
-    return {
+    return {"common_share": np.array([common_share(sources[name]) for name in SOURCES])} | {
         name: np.stack([row[name] for row in rows]).reshape(*shape, *np.shape(rows[0][name]))
         for name in rows[0]
     }
@@ -91,6 +91,22 @@ def _describe(
         "components_above_null": np.array(count_above(limits[0], null[-1])),
         "principal_direction": oriented(leading_rows(components.direction), along),
     }
+
+
+def common_share(vectors: np.ndarray) -> float:
+    """Return the share of the vectors' mean square that their mean alone explains: |mean|^2 of it.
+
+    It is a lower bound of the first component's share where nothing is centred: as much of that
+    component is what all vectors have in common. 1/n in the mean for n independent directions.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (vectors, components)
+    """
+    vectors = vectors.astype(np.float64)
+    with np.errstate(all="ignore"):
+        mean = vectors.sum(axis=0) / len(vectors)
+        return float(mean @ mean / (np.square(vectors).sum() / len(vectors)))
 
 
 def leading_rows(directions: np.ndarray) -> np.ndarray:

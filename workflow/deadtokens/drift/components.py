@@ -207,7 +207,8 @@ def count_above(low: np.ndarray, null_high: np.ndarray) -> int:
     """Return how many leading components are more than chance.
 
     A component counts if the lower end of its band is above the upper end of the null's, and all
-    before it count too (parallel analysis, Horn 1965, with the band instead of the estimate).
+    before it count too (parallel analysis, Horn 1965, with the band instead of the estimate). As
+    the first that fails ends the sequence, the error of all is that of one test.
 
     Parameters
     ----------

@@ -25,13 +25,15 @@ from deadtokens.drift.directions import (
     persistence,
     stack,
 )
+from deadtokens.drift.endpoint import CLUES, FORECASTS, SPANS, describe_endpoint
 from deadtokens.drift.follow import Followed, Watch, follow
 from deadtokens.drift.hindcast import HINDCASTS, describe_hindcasts, hindcast_paths
 from deadtokens.drift.plane import describe_plane
 from deadtokens.drift.record import Record, dead_probabilities, plan, read_record
+from deadtokens.drift.walk import WALKS, describe_walks
 from deadtokens.labels import label
 from deadtokens.netcdf import write
-from deadtokens.run.spec import read_spec
+from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.parts import load_tensor
@@ -43,11 +45,14 @@ from deadtokens.trajectory.segments import Segments
 def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[str, np.ndarray]:
     recorded = getattr(torch, record.run["W"].attrs["recorded_dtype"])
     W = torch.from_numpy(found.W[0][record.dead]).to(recorded)
-    spec = read_spec(record.run.attrs["spec"])
     probabilities = dead_probabilities(record)
     return hindcast_paths(
-        centroid, W, probabilities, record.h_mean, record.lr, record.grad_norm, spec
+        centroid, W, probabilities, record.h_mean, record.lr, record.grad_norm, _spec(record)
     )
+
+
+def _spec(record: Record) -> RunSpec:
+    return read_spec(record.run.attrs["spec"])
 
 
 def candidate_directions(record: Record, found: Followed) -> dict[str, np.ndarray]:
@@ -122,6 +127,7 @@ def _values(
     clouds = describe_clouds(found, record.members)
     centroid = dict(zip(POPULATIONS, clouds["centroid"].transpose(1, 0, 2), strict=True))
     sources = sources_of(record, found, centroid["dead"])
+    plane = describe_plane(found, centroid)
     components = component_sets.describe_components(
         sources, watch.weights, found.resampled, generator
     )
@@ -134,9 +140,11 @@ def _values(
         **describe_hidden(record.h_mean),
         **_tokens(record, found, generator),
         **describe_hindcasts(centroid["dead"], _hindcasts(record, found, centroid["dead"])),
-        **describe_plane(found, centroid),
+        **describe_endpoint(centroid["dead"], record.h_mean, record.lr),
+        **plane,
         "source_state": np.array([-1, -1, *_source_states(found)]),
         "member_dead": record.dead[watch.members],
+        **describe_walks(centroid, plane["path_share"], _spec(record).beta1, generator),
     }
 
 
@@ -171,8 +179,14 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
         "lag": lags(len(record.update)),
         "property": list(tokens.PROPERTIES),
         "response": list(tokens.RESPONSES),
+        "number": list(tokens.NUMBERS),
+        "place": list(tokens.PLACES),
         "likeness": list(tokens.LIKENESSES),
         "hindcast": list(HINDCASTS),
+        "forecast": list(FORECASTS),
+        "span": list(SPANS),
+        "clue": list(CLUES),
+        "walk": list(WALKS),
         "frame": sorted(watch.frames),
         "member": watch.members,
     }

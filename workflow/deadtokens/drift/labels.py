@@ -1,11 +1,14 @@
 """What the variables of drift.nc are: their axes, meanings and units."""
 
+from deadtokens.drift.endpoint import NEAR
 from deadtokens.trajectory.populations import MEMBERS
 
 STATE, UPDATE = ("state", "population"), ("update", "population")
 SOURCE = ("source", "centring")
 EFFECT = ("population", "property", "response")
 LIKENESS = ("population", "likeness")
+PLACE = ("population", "number", "place")
+FORECAST = ("forecast", "span")
 
 _P = "how often chance alone gives as much or more, for this test by itself"
 _BEYOND = (
@@ -67,6 +70,11 @@ VARIABLES = {
         "1",
     ),
     "share": ((*SOURCE, "rank"), "share of the variance of each principal component", "1"),
+    "common_share": (
+        ("source",),
+        "share of the vectors' mean square that their mean alone explains; 1/vectors by chance",
+        "1",
+    ),
     "share_band": (
         (*SOURCE, "rank", "bound"),
         f"95 % basic bootstrap band of the share, tokens resampled, quantiles {_LINEAR}; NaN: not "
@@ -136,6 +144,13 @@ VARIABLES = {
     "effect_p": (EFFECT, _P, "1"),
     "effect_beyond_chance": (EFFECT, _BEYOND, "1"),
     "effect_tokens": (EFFECT, "tokens behind the effect", "1"),
+    "place_effect": (
+        PLACE,
+        "Spearman's rank correlation with the token's place along the drift; that at the start is "
+        "what tokens that keep their place would give at the end",
+        "1",
+    ),
+    "place_effect_range": ((*PLACE, "bound"), "95 % confidence interval, each by itself", "1"),
     "likeness_effect": (
         LIKENESS,
         "correlation over pairs of tokens of their likeness with the cosine between their net "
@@ -159,6 +174,60 @@ VARIABLES = {
     "hindcast_path_explained": (
         ("hindcast",),
         "the same with both squares summed over all states",
+        "1",
+    ),
+    "end_forecast_cosine": (
+        FORECAST,
+        "cosine between the dead centroid's displacement and its forecast",
+        "1",
+    ),
+    "end_forecast_length": (
+        FORECAST,
+        "length of the dead centroid's displacement over that of its forecast",
+        "1",
+    ),
+    "end_forecast_explained": (
+        FORECAST,
+        "1 - (expected squared error of the forecast) / |displacement|^2",
+        "1",
+    ),
+    "end_clue_cosine": (
+        ("clue",),
+        "cosine between the dead centroid's final position and the clue",
+        "1",
+    ),
+    "end_arrival": (
+        (),
+        f"state from which the dead centroid stays within {NEAR:.0%} of its net displacement of "
+        "where it ends; NaN: it did not move",
+        "1",
+    ),
+    "end_reach": (
+        (),
+        "dead centroid's distance from its start at end_arrival over that of steps of lr in every "
+        "component until then",
+        "1",
+    ),
+    "walk_efficiency": (
+        (*STATE, "walk"),
+        "root mean square efficiency of random walks with the centroid's step norms",
+        "1",
+    ),
+    "path_share": (
+        ("rank",),
+        "share of the variance of the dead centroid's positions at all states of each principal "
+        "component",
+        "1",
+    ),
+    "walk_share": (
+        ("rank", "null_quantile"),
+        f"quantiles ({_LINEAR}) of the same of random walks with the centroid's step norms and "
+        "independent directions",
+        "1",
+    ),
+    "path_components_above_walk": (
+        (),
+        "leading components of the dead centroid's positions above 97.5 % of the walks'",
         "1",
     ),
     "plane": (
@@ -202,8 +271,16 @@ COORDINATES = {
     "lag": ("updates", "1"),
     "property": (),
     "response": (),
+    "number": ("properties that are numbers",),
+    "place": ("component of W along the drift of the token's population",),
     "likeness": (),
     "hindcast": (),
+    "forecast": (
+        "by what is known after the first tenth of the updates, and the learning rates to come",
+    ),
+    "span": ("of the centroid's way: after the first tenth of the updates, or all of it",),
+    "clue": (),
+    "walk": ("expected cosine of the directions of its steps",),
     "frame": ("states that are drawn in the animation", "1"),
     "member": ("tokens that are drawn in the animation", "1"),
 }

@@ -28,6 +28,7 @@ def describe_plane(found: Followed, centroid: Mapping[str, np.ndarray]) -> dict[
     return {
         "plane": plane,
         "plane_share": _first_axes(components.share),
+        "path_share": components.share,
         "path": np.stack([(centroid[name] - dead[0]) @ plane.T for name in POPULATIONS], axis=1),
         "ellipse": _ellipses(found, plane),
         "frame_position": np.stack([(rows - dead[0]) @ plane.T for rows in found.frame.values()]),

@@ -24,6 +24,8 @@ NUMBERS = (*CENSUS_NUMBERS, "initial norm", "initial place along the drift", "in
 CLASSES = ("script", "why_dead")
 PROPERTIES = (*NUMBERS, *CLASSES)
 LIKENESSES = ("spelling", "initial position")
+PLACES = ("start", "end")
+PLACE_COLUMNS = ("place_effect", "place_effect_range")  # none is a test: see `describe_tokens`
 
 
 def describe_tokens(
@@ -35,6 +37,10 @@ def describe_tokens(
     generator: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Return scores and residuals of all tokens, and how they depend on what a token is.
+
+    Beside them stands how the tokens' places along the drift depend on it, at the end and at the
+    start. A token that never moved would keep its place: what a property has to do with the start
+    is the baseline for what it has to do with the end.
 
     Parameters
     ----------
@@ -50,7 +56,7 @@ def describe_tokens(
     with np.errstate(all="ignore"):
         net = last.astype(np.float64) - first
         responses = {name: np.full(len(net), np.nan) for name in RESPONSES}
-        effects, likenesses = [], []
+        effects, places, likenesses = [], [], []
         for chosen in members:
             tokens = np.flatnonzero(chosen)
             drift = net[tokens].sum(axis=0)
@@ -58,10 +64,13 @@ def describe_tokens(
             for name, values in zip(RESPONSES, split, strict=True):
                 responses[name][tokens] = values
             numbers = _numbers(census, first, tokens, drift, early_h)
+            places.append(_places(numbers, first[tokens], last[tokens], drift))
             effects.append(_effects(numbers, _classes(census, tokens), split, generator))
             likenesses.append(_likenesses(census, first, net, tokens, generator))
     columns = _columns("effect", "effect", effects)
-    return responses | _judged(columns | _columns("likeness_effect", "likeness", likenesses))
+    columns = _judged(columns | _columns("likeness_effect", "likeness", likenesses))
+    of_places = _columns("place_effect", "place_effect", places)
+    return responses | columns | {name: of_places[name] for name in PLACE_COLUMNS}
 
 
 def _judged(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -110,6 +119,14 @@ def _effects(
         [variance_between(r, classes[name], generator) for r in responses] for name in CLASSES
     ]
     return correlations + between
+
+
+def _places(
+    numbers: Mapping[str, np.ndarray], first: np.ndarray, last: np.ndarray, drift: np.ndarray
+) -> list[list[Effect]]:
+    """Return how places along the drift depend on the properties, by property and PLACES."""
+    along = [scores_and_residuals(rows, drift)[0] for rows in (first, last)]
+    return [[rank_correlation(numbers[name], place) for place in along] for name in NUMBERS]
 
 
 def _likenesses(

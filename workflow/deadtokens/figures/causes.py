@@ -6,10 +6,16 @@ cause. Blue: even exact first and second moments, replayed in float32 from the r
 would give an update that rounding to nearest loses. Yellow: with the recorded moments the update,
 computed exactly, would move the component; a rounding inside the update held it or, where results
 are rounded stochastically, chance. The other colours: exact moments would move it, the recorded
-ones do not, and the colour says which of them had to be exact. This is a counterfactual along the
+ones do not, and the colour says which of them had to be exact. The causes are asked from the bottom
+of the areas to the top, and the weight's half ulp has the first word. Without an order, as lines:
+what the weights' format alone would have kept still, and the weights' format together with that of
+the first or of the second moment, all else exact; these overlap, and a line far above its colour
+says that the order hides a wall. Components are counted one by one: a token is frozen where all of
+its components rest, which is rarer the wider the model is. This is a counterfactual along the
 recorded gradients, one update at a time. It does not say what a training with exact moments would
-have become: the weights would have moved, and so would the gradients. Under stochastic rounding
-blue does not mean that the update was bound to be lost.
+have become: the weights would have moved, and so would the gradients. Along a path that is frozen
+already other walls hardly can show; trainings without them decide. Under stochastic rounding blue
+does not mean that the update was bound to be lost.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +23,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from deadtokens.figures import stacks
 from deadtokens.figures.bins import bin_starts
@@ -36,18 +44,31 @@ LAYERS = {
     "both together": ("#54276b", "both moments: both had to be exact"),
     MOVED: ("#ececec", "moved"),
 }
-TYPES = stacks.GROUP | texts("cause") | stacks.BIN | numbers("fraction") | DIVERGED_AT
+# Lines: what would have kept the components still without an order, and the words of the legend.
+LINES = {
+    "weight": ("-", "the weights' format would hold, in any order"),
+    "weight, first moment": ((0, (1, 1.2)), "that and the first moment's format would"),
+    "weight, second moment": ((0, (4, 2)), "that and the second moment's format would"),
+}
+LINE = {"color": "black", "linewidth": 0.9, "zorder": 3}
+TYPES = stacks.GROUP | texts("cause") | stacks.BIN | numbers("fraction", "held") | DIVERGED_AT
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
     """Yield the fractions of all components of dead tokens that each cause held, or that moved.
 
-    ``tokens`` are the dead ones.
+    ``tokens`` are the dead ones. What each of `LINES` would have ``held`` has rows of its own; it
+    is no part, and overlaps.
     """
     starts = bin_starts(longest(runs) + 1, BINS + 1)[:-1]
 
     def fractions(members: Sequence[Run]) -> pd.DataFrame:
-        rows = stacks.mean_fractions([_layers(run.data) for run in members], starts, "cause")
+        rows, lines = (
+            stacks.mean_fractions([parts(run.data) for run in members], starts, "cause")
+            for parts in (_layers, _lines)
+        )
+        lines = lines[lines["cause"] != ""].rename(columns={"fraction": "held"})
+        rows = pd.concat([rows, lines], ignore_index=True)
         return rows.assign(tokens=max(run.data.sizes["token"] for run in members))
 
     return stacks.of_groups(runs, fractions)
@@ -59,6 +80,21 @@ def _layers(data: xr.Dataset) -> pd.DataFrame:
     still = data["still_fraction"]
     parts = (data["cause_fraction"].fillna(0) * still).transpose("update", "cause")
     return parts.to_pandas().assign(**{MOVED: 1 - still.values})
+
+
+def _lines(data: xr.Dataset) -> pd.DataFrame:
+    """Return, per update, what each of `LINES` would have held of all components."""
+    data = data if data.sizes["token"] else data.isel(update=[])
+    held = data["holder_fraction"].sel(holder=list(LINES)).fillna(0) * data["still_fraction"]
+    return held.transpose("update", "holder").to_pandas()
+
+
+def _draw_lines(axes: Axes, rows: pd.DataFrame) -> None:
+    for name, (dashes, _) in LINES.items():
+        line = rows[rows["cause"] == name].sort_values("first_update")
+        edges = [*line["first_update"], *line["last_update"][-1:] + 1]
+        heights = [*line["held"], *line["held"][-1:]]
+        axes.plot(edges, heights, drawstyle="steps-post", linestyle=dashes, **LINE)
 
 
 def _title(rows: pd.DataFrame) -> list[str]:
@@ -82,10 +118,15 @@ FIGURE = stacks.StackFigure(
     columns=lambda table: min(table["group"].nunique(), 3),
     height=1.85,
     ylabel="fraction of dead\ntokens' components",
+    over=_draw_lines,
+    entries=[(Line2D([], [], linestyle=dashes, **LINE), words) for dashes, words in LINES.values()],
 )
 RECIPE = FIGURE.recipe(
     "causes",
     "Why components of dead tokens stood still",
     "stillness.nc",
-    ["still_fraction", "cause_fraction", "cause", "token"],
+    [
+        *("still_fraction", "cause_fraction", "cause", "token"),
+        *("holder_fraction", "holder"),
+    ],
 )

@@ -3,11 +3,11 @@
 Above: cosine between the first principal component of four sets of vectors (columns) and directions
 that mean something (rows); runs that differ only in their seed are averaged. Components point along
 the drift, so a negative cosine to the mean hidden state means motion against it. Grey numbers are
-no larger than one random direction in twenty gives. Below: the share of the vectors' sum of squares
-(about zero if raw, about their mean if centred) that lies along each direction alone, and along the
-first component itself, which is the most that one direction can explain; grey: no more than a
-random direction explains in the mean. Directions in the rows are not independent of each other, and
-a cosine is no cause.
+no larger than one random direction in twenty gives, each by itself: of twenty such numbers one is
+not grey by chance. Below: the share of the vectors' sum of squares (about zero if raw, about their
+mean if centred) that lies along each direction alone, and along the first component itself, which
+is the most that one direction can explain; grey: no more than a random direction explains in the
+mean. Directions in the rows are not independent of each other, and a cosine is no cause.
 """
 
 from collections.abc import Iterator, Sequence

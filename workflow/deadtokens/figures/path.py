@@ -4,9 +4,12 @@ The plane is that of the first two principal components of the centroid's own po
 states; its start is the origin. Colour is the update, on a logarithmic scale. Ellipses hold the
 cloud at seven states, early ones closer together in time, drawn at two standard deviations within
 the plane. Titles give the share of the path's variance that lies in the plane, and the efficiency:
-distance from the start over the length of the way. At most about 2,000 states are joined, evenly
-spaced. Every run has a plane of its own: lengths compare between panels, directions do not. Steps
-out of the plane, and the cloud's extent across it, are not seen.
+distance from the start over the length of the way; behind each, in brackets, what a random walk
+gives whose steps are as long as the centroid's, one by one, in independent directions: the median,
+and the root mean square. Of any walk two components explain much, and draw half a wave and a whole
+one. Momentum makes neighbouring steps alike, and such walks a few times as efficient. At most about
+2,000 states are joined, evenly spaced. Every run has a plane of its own: lengths compare between
+panels, directions do not. Steps out of the plane, and the cloud's extent across it, are not seen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,6 +26,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator
 
+from deadtokens.drift.plane import AXES
+from deadtokens.drift.walk import INDEPENDENT
 from deadtokens.figures import style
 from deadtokens.figures.axes import titled_grid
 from deadtokens.figures.columns import NAMES, numbers, texts
@@ -32,12 +37,16 @@ CENTROID, CLOUD = "centroid", "cloud"
 COLORS = "viridis"
 DEVIATIONS = 2
 MARGIN = 0.04  # of the widest extent
-NEEDED = ("path", "ellipse", "plane_share", "efficiency", "marked", "dead")
+NEEDED = (
+    *("path", "ellipse", "plane_share", "efficiency", "marked", "dead"),
+    *("walk_share", "walk_efficiency"),
+)
 TYPES = (
     NAMES
     | texts("series")
     | {"state": "int64"}
     | numbers("x", "y", "xx", "xy", "yy", "plane_share", "efficiency")
+    | numbers("walk_plane_share", "walk_efficiency")
 )
 
 
@@ -45,8 +54,8 @@ def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
     """Yield the states drawn of each run.
 
     Of `CENTROID` ``x`` and ``y`` are given, of `CLOUD` the covariance within the plane too, and of
-    the whole run the plane's share of the path's variance and the path's efficiency. A run whose
-    dead centroid never moved has one row, without coordinates.
+    the whole run the plane's share of the path's variance and the path's efficiency, and those of
+    random walks. A run whose dead centroid never moved has one row, without coordinates.
     """
     every = thinning(runs)
     for run in runs:
@@ -65,7 +74,10 @@ def _states(data: xr.Dataset, every: int) -> pd.DataFrame:
     cloud[["xx", "xy", "yy"]] = matrices[:, [0, 1, 3]]
     known = np.isfinite(matrices).all(axis=1)  # squares overflow before the path does
     return pd.concat([centroid[shown], cloud[known]]).assign(
-        plane_share=float(data["plane_share"].sum()), efficiency=float(data["efficiency"][-1])
+        plane_share=float(data["plane_share"].sum()),
+        efficiency=float(data["efficiency"][-1]),
+        walk_plane_share=float(data["walk_share"].sel(null_quantile=0.5)[:AXES].sum()),
+        walk_efficiency=float(data["walk_efficiency"].sel(walk=INDEPENDENT)[-1]),
     )
 
 
@@ -91,8 +103,11 @@ def draw(table: pd.DataFrame) -> Figure:
 def _about(rows: pd.DataFrame) -> list[str]:
     if rows["x"].isna().any():
         return ["no motion of dead tokens"]
-    share, efficiency = rows["plane_share"].iloc[0], rows["efficiency"].iloc[0]
-    return [f"in this plane: {share:.1%}", f"efficiency: {efficiency:.2f}"]
+    row = rows.iloc[0]
+    return [
+        f"in this plane: {row['plane_share']:.1%} (walk: {row['walk_plane_share']:.0%})",
+        f"efficiency: {row['efficiency']:.2f} (walk: {row['walk_efficiency']:.2f})",
+    ]
 
 
 def _limits(table: pd.DataFrame) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -153,6 +168,7 @@ def _legend() -> list[tuple[Line2D, str]]:
         (path, "centroid of the dead tokens"),
         (start, "its start"),
         (cloud, f"the cloud: {DEVIATIONS} standard deviations"),
+        (Line2D([], [], linestyle="none"), "walk: a random one with steps as long"),
     ]
 
 

@@ -56,6 +56,8 @@ class StackFigure:
     ylabel : str
     bars : callable, optional
         Draws a panel's rows; else areas are drawn, each the column ``fraction`` high.
+    over : callable, optional
+        Draws more of a panel's rows over the areas.
     label_x : callable
         Labels the horizontal axis, which all panels share, from the whole table.
     entries : sequence
@@ -72,6 +74,7 @@ class StackFigure:
     height: float
     ylabel: str
     bars: Callable[[Axes, pd.DataFrame], None] | None = None
+    over: Callable[[Axes, pd.DataFrame], None] | None = None
     label_x: Callable[[Grid, pd.DataFrame], None] = label_x
     entries: Sequence[tuple[object, str]] = ()
 
@@ -104,6 +107,8 @@ class StackFigure:
             top = foot + fractions[name].to_numpy()
             axes.stairs(top, edges, baseline=foot, fill=True, color=color, linewidth=0)
             foot = top
+        if self.over:
+            self.over(axes, rows)
 
 
 def of_groups(

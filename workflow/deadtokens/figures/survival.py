@@ -1,13 +1,16 @@
 """The estimated fraction of dead tokens whose freezing is still to come.
 
-It is the Kaplan-Meier estimate of those whose freezing comes after each update. A token's freezing
-time is its last motion, bitwise on the recorded weights. The record ends, and what moves later is
-unknown: at the left only tokens that the last update moved count as not yet frozen, at the right
-also those whose last stillness is shorter than 10 updates or no longer than one that they broke
-before. What the left curves fall near their end can be made by the end itself: a longer record can
-show such tokens move again. The bands are 95 % at each single update, for independent tokens; steps
-shared by many tokens show that they are not independent, so the true uncertainty is larger. Of more
-than 2,000 updates every n-th is drawn, as the axis says: between them the curves only fall.
+It is the Kaplan-Meier estimate of those whose freezing comes after each update. As every censored
+time is the end of the record, it is one minus the distribution of the last motions, no more: a
+token's freezing time is its last motion, bitwise on the recorded weights, and that is known in
+hindsight. The record ends, and what moves later is unknown: at the left only tokens that the last
+update moved count as not yet frozen, at the right also those whose last stillness is shorter than
+10 updates or no longer than one that they broke before. What the left curves fall near their end
+can be made by the end itself: a longer record can show such tokens move again. "Settled" at the
+right is a rule of thumb, and the figure forecast shows how often it fails. The bands are 95 % at
+each single update, over tokens of one run as if they were independent; steps shared by many tokens
+show that they are not, so the true uncertainty is larger. Of more than 2,000 updates every n-th is
+drawn, as the axis says: between them the curves only fall.
 """
 
 from collections.abc import Iterator, Sequence

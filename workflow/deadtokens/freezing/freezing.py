@@ -12,6 +12,7 @@ import xarray as xr
 
 from deadtokens.arguments import add_output, add_run
 from deadtokens.freezing import labels
+from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS, cuts, describe_forecasts
 from deadtokens.freezing.lives import Lives
 from deadtokens.freezing.moves import BFLOAT16, QUANTILES, RECORDED, Moves, measure_moves
 from deadtokens.freezing.onset import conditions, onset_of
@@ -40,6 +41,8 @@ COORDINATES = {
     "norm": ["L1", "L2", "Linf"],
     "criterion": list(CRITERIA),
     "transition": list(TRANSITIONS),
+    "cut": list(FRACTIONS),
+    "judgement": list(JUDGEMENTS),
 }
 
 
@@ -48,10 +51,11 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
     run = open_run(segments)
     members = members_of(run)
     dead = members[DEAD]
-    sampled = sampled_updates(run.sizes["update"])
+    updates = run.sizes["update"]
+    sampled = sampled_updates(updates)
     pieces = read_pieces(segments, ["W"])
     with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
-        moves = measure_moves(pieces, members, run.sizes["component"], sampled)
+        moves = measure_moves(pieces, members, run.sizes["component"], sampled, cuts(updates))
     first = load_tensor(segments, "W", steps=slice(0, 1))[:, :, 0]
     groups, numbers = token_groups(run), token_numbers(run, first)
     values = {
@@ -61,6 +65,7 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
         **estimate_survival(moves, members),
         **measure_transitions(moves.lives, dead),
         **find_onsets(moves, dead),
+        **describe_forecasts(moves.judged, moves.lives, dead, QUANTILES),
         **compare_tokens(moves.lives, dead, groups, numbers),
         **draw_strata(moves, dead, sampled),
         **COORDINATES,

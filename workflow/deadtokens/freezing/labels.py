@@ -165,8 +165,19 @@ ONSET = {
         "1",
     ),
 }
+_FORECAST = ("cut", "judgement", "grid")
+FORECAST = {
+    "forecast_update": (("cut",), "update after which the dead tokens were judged", "1"),
+    "forecast_tokens": (_FORECAST, "dead tokens so judged by what was known then", "1"),
+    "forecast_moved": (_FORECAST, "those of them that moved again before the record's end", "1"),
+    "forecast_shift_quantile": (
+        (*_FORECAST, "quantile"),
+        f"{_QUANTILE} how much later their last motion is, of those that moved again",
+        "update",
+    ),
+}
 _EFFECT = ("transition", "property")
-_END = "end of the effect's 95 % interval, for each effect alone"
+_END = "end of the effect's 95 % interval over tokens of the run, for each effect alone"
 EFFECT = {
     "effect": (
         _EFFECT,
@@ -189,7 +200,9 @@ STRATA = {
     "strata_update": (("column",), "the update shown", "1"),
     "strata_token": (("row",), "the token shown", "1"),
 }
-VARIABLES = PER_UPDATE | PER_TOKEN | MEMBERS | SURVIVAL | TRANSITION | ONSET | EFFECT | STRATA
+VARIABLES = (
+    PER_UPDATE | PER_TOKEN | MEMBERS | SURVIVAL | TRANSITION | ONSET | FORECAST | EFFECT | STRATA
+)
 # Name: long name, unit; names have none.
 COORDINATES = {
     "level": ("fraction of the dead tokens", "1"),
@@ -201,6 +214,10 @@ COORDINATES = {
     "norm": ("of the distances over the row's components",),
     "criterion": ("who is not seen to freeze: whom the last update moved; or who is unsettled",),
     "transition": (f"from one kind of motion to the next, {_FOR_GOOD}; `settled`: by `unsettled`",),
+    "cut": ("fraction of the record's updates after which the tokens were judged", "1"),
+    "judgement": (
+        "settled: at rest, and not `unsettled` by what was known then; moving: by that update",
+    ),
     "definition": (),
     "property": (),
 }

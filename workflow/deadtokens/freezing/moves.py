@@ -3,12 +3,13 @@
 Piece by piece; what is kept is of the size of the tokens, or of the updates.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
+from deadtokens.freezing.forecast import Judgement, follow
 from deadtokens.freezing.lives import Lives
 from deadtokens.freezing.steps import PHASES, Steps, measure_steps, values_of
 from deadtokens.statistics.quantiles import quantiles
@@ -67,17 +68,24 @@ class Moves:
         Of the populations, update by update.
     lives : Lives
         Of every token.
+    judged : dict of int to Judgement
+        Of every token, by the updates asked for.
     phases : uint8 ndarray, shape (columns, dead tokens)
         Phases of the dead tokens on bfloat16's grid at the sampled updates.
     """
 
     rows: Rows
     lives: Lives
+    judged: dict[int, Judgement]
     phases: np.ndarray
 
 
 def measure_moves(
-    pieces: Iterable[Piece], members: np.ndarray, components: int, sampled: np.ndarray
+    pieces: Iterable[Piece],
+    members: np.ndarray,
+    components: int,
+    sampled: np.ndarray,
+    judged: Sequence[int],
 ) -> Moves:
     """Measure the moves over the pieces of W of a whole run, as `read_pieces` yields them.
 
@@ -89,11 +97,14 @@ def measure_moves(
         D.
     sampled : ndarray of int64
         Updates at which the dead tokens' phases are kept.
+    judged : sequence of int
+        Updates after which every token is judged.
     """
     populations, tokens = members.shape
     dead = members[DEAD]
     lives, velocity = Lives.of(tokens), np.full((populations, components), np.nan)
     before = np.full((tokens, components), np.nan, np.float32)
+    judgements = {0: Judgement.of(lives)}
     none = Window.empty(np.zeros(0, np.int64), members, components)
     rows, _ = summarise(none, members, velocity)
     parts, columns = [rows], [np.zeros((0, np.count_nonzero(dead)), np.uint8)]
@@ -101,11 +112,11 @@ def measure_moves(
         window = _gather(group, members, before)
         rows, velocity = summarise(window, members, velocity)
         phase = window.steps.phases(components)
-        lives.follow(phase, window.steps.l1 == 1)
+        judgements |= follow(lives, phase, window.steps.l1 == 1, judged)
         parts.append(rows)
         columns.append(phase[BFLOAT16][np.ix_(dead, np.isin(window.updates, sampled))].T)
     whole = {name: np.concatenate([part[name] for part in parts]) for name in rows}
-    return Moves(whole, lives, np.concatenate(columns))
+    return Moves(whole, lives, judgements, np.concatenate(columns))
 
 
 def _gather(pieces: Iterable[Piece], members: np.ndarray, before: np.ndarray) -> Window:

@@ -2,6 +2,10 @@
 
 Times count by their order alone. Tokens that were not seen to freeze share the end of the record,
 later than all that were: their order among each other is unknown, and all are tied.
+
+Effects and intervals are over the tokens of one run, each for itself: nothing is called more than
+chance here. What a token spells can have no effect by construction, as no dead text is ever read
+and all rows are drawn alike: its length and script are controls.
 """
 
 from collections.abc import Mapping

@@ -19,6 +19,10 @@ and where exact moments move it while the recorded ones do not:
 5. *second moment*: the reverse;
 6. *either*: both do: making one of them exact, whichever, is enough;
 7. *both together*: neither does: only both exact moments move it.
+
+The order gives the weight's format the first word. `HOLDERS` have none: each says which formats,
+with all else exact, keep the component still, whatever others do. The weight's own is always among
+them, for without it no update is lost: what the moments' add is decided by training without them.
 """
 
 from itertools import product
@@ -49,6 +53,17 @@ CAUSES = (
     "second moment",
     "either",
     "both together",
+)
+# Whose format would have kept a component still, and the moments that then do not move it.
+HOLDERS = {
+    "weight": "xx",
+    "weight, first moment": "rx",
+    "weight, second moment": "xr",
+    "weight, both moments": "rr",
+}
+COMBINATIONS = tuple(
+    "; ".join(name for place, name in enumerate(HOLDERS) if bits >> place & 1) or "none"
+    for bits in range(2 ** len(HOLDERS))
 )
 BELOW_1 = 1 - 2.0**-53  # the float64 next to it
 inlined(denominator_of)  # which loops below call
@@ -220,3 +235,21 @@ def name_causes(reach, odd, without_gradient, cause):
         answers += 8 * (reach.rr[i] > enough) + 4 * (reach.xx[i] > enough)
         answers += 2 * (reach.xr[i] > enough) + (reach.rx[i] > enough)
         cause[i] = CAUSE_OF[answers]
+
+
+@compiled
+def name_holders(reach, odd, holders):
+    """Fill in which of `HOLDERS` would keep each component still, as an index: `COMBINATIONS`.
+
+    Parameters
+    ----------
+    reach : Reach
+    odd : ndarray of bool
+        See `is_odd`.
+    holders : ndarray of int8, of the same shape
+    """
+    for i in range(len(holders)):
+        enough = BELOW_1 if odd[i] else 1.0
+        moved = (reach.xx[i] > enough) + 2 * (reach.rx[i] > enough)
+        moved += 4 * (reach.xr[i] > enough) + 8 * (reach.rr[i] > enough)
+        holders[i] = 15 - moved

@@ -15,11 +15,13 @@ from deadtokens.run.spec import RunSpec
 from deadtokens.statistics.quantiles import observed_quantiles
 from deadtokens.stillness.causes import (
     CAUSES,
+    COMBINATIONS,
     Moments,
     Reach,
     find_reaches,
     is_odd,
     name_causes,
+    name_holders,
     numbers_of,
 )
 from deadtokens.trajectory.updates import Update
@@ -37,6 +39,8 @@ class Finding:
     ----------
     kind : ndarray of int8, shape (tokens, components)
         Index into `CAUSES` where every bit of W is as before, else MOVED.
+    holders : ndarray of int8, shape (tokens, components)
+        Index into `COMBINATIONS`, of components that moved too.
     reach : ndarray of float, shape (2, quantiles)
         |exact change| over half an ulp, with the recorded and with exact moments.
     decreased : float
@@ -48,6 +52,7 @@ class Finding:
     """
 
     kind: np.ndarray
+    holders: np.ndarray
     reach: np.ndarray
     decreased: float
     second_moment_ratio: float
@@ -66,7 +71,7 @@ class Measured(NamedTuple):
 
     Attributes
     ----------
-    kind : int8
+    kind, holders : int8
         As in `Finding`.
     recorded, exact : float64
         The reach with the recorded moments, and with exact ones.
@@ -75,6 +80,7 @@ class Measured(NamedTuple):
     """
 
     kind: np.ndarray
+    holders: np.ndarray
     recorded: np.ndarray
     exact: np.ndarray
     ratio: np.ndarray
@@ -95,10 +101,12 @@ def explain_update(update: Update, exact: dict[str, Tensor], spec: RunSpec) -> F
     numbers = numbers_of(t, learning_rate(spec, t), hyperparameters(spec), regime.weights)
     before, after, grad = _state(update.before), _state(update.after), update.grad.float().numpy()
     shape = before.W.shape
-    found = Measured(np.empty(shape, np.int8), *(np.empty(shape) for _ in range(3)))
+    kinds = (np.empty(shape, np.int8) for _ in range(2))
+    found = Measured(*kinds, *(np.empty(shape) for _ in range(3)))
     measure(before, after, _moments(exact), grad, numbers, found)
     return Finding(
         found.kind,
+        found.holders,
         np.stack(
             [observed_quantiles(values, QUANTILES) for values in (found.recorded, found.exact)]
         ),
@@ -142,6 +150,7 @@ def measure(before, after, exact, grad, numbers, found):
             odd[c] = is_odd(W.view(np.uint32)[c], numbers.lowest_bit)
             without_gradient[c] = (grad[token, c] == 0) & (first[c] == 0)
         name_causes(reach, odd, without_gradient, found.kind[token])
+        name_holders(reach, odd, found.holders[token])
         mark_moved(W.view(np.uint32), after.W[token].view(np.uint32), found.kind[token])
         divide(recorded.second, replayed.second, found.ratio[token])
 
@@ -182,6 +191,7 @@ class Stillness:
         self.still = np.zeros(updates, np.int64)
         self.by_cause = np.zeros((updates, len(CAUSES)), np.int64)
         self.by_token = np.zeros((tokens, len(CAUSES)), np.int64)
+        self.by_combination = np.zeros((updates, len(COMBINATIONS)), np.int64)
         self.reach = np.full((updates, 2, len(QUANTILES)), np.nan)
         self.decreased = np.full(updates, np.nan)
         self.second_moment_ratio = np.full(updates, np.nan)
@@ -194,6 +204,7 @@ class Stillness:
         self.by_token += by_token[:, :MOVED]
         self.by_cause[place] = by_token[:, :MOVED].sum(axis=0)
         self.still[place] = self.by_cause[place].sum()
+        count_still(finding.kind, finding.holders, self.by_combination[place])
         self.reach[place] = finding.reach
         self.decreased[place] = finding.decreased
         self.second_moment_ratio[place] = finding.second_moment_ratio
@@ -206,3 +217,12 @@ def count_kinds(kind, by_token):
     for token in range(kind.shape[0]):
         for component in range(kind.shape[1]):
             by_token[token, kind[token, component]] += 1
+
+
+@compiled
+def count_still(kind, holders, by_combination):
+    """Count the components that stood still by what would have kept them so."""
+    for token in range(kind.shape[0]):
+        for component in range(kind.shape[1]):
+            if kind[token, component] != MOVED:
+                by_combination[holders[token, component]] += 1

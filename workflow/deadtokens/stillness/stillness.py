@@ -25,7 +25,7 @@ from deadtokens.run.device import describe_device
 from deadtokens.run.hyperparameters import hyperparameters
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec, read_spec
-from deadtokens.stillness.causes import CAUSES
+from deadtokens.stillness.causes import CAUSES, COMBINATIONS, HOLDERS
 from deadtokens.stillness.findings import MOMENTS, QUANTILES, Finding, Stillness, explain_update
 from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.origin import run_attributes
@@ -64,6 +64,18 @@ VARIABLES = {
         "still components of the token with that cause over all updates",
         "1",
     ),
+    "holder_fraction": (
+        ("update", "holder"),
+        "fraction of the still components that these formats alone would have kept still, whatever "
+        "others do",
+        "1",
+    ),
+    "holder_total": (("holder",), "such components over all updates", "1"),
+    "combination_total": (
+        ("combination",),
+        "still components over all updates, by all holders that would have kept them still",
+        "1",
+    ),
     "reach": (
         ("update", "moments", "quantile"),
         "quantiles over dead components of |exact change| over half an ulp of W towards it",
@@ -83,6 +95,8 @@ VARIABLES = {
 # Name: long name, unit; names have none.
 COORDINATES = {
     "cause": ("why the component stood still",),
+    "holder": ("whose formats, all other numbers exact; without an order",),
+    "combination": ("of holders",),
     "token": ("row of the vocabulary; dead tokens only", "1"),
     "moments": (),
     "quantile": (f"over components: {NOT_EXCEEDED}", "1"),
@@ -160,20 +174,35 @@ def _verdict(run: xr.Dataset, differing: int) -> dict[str, Any]:
 def describe(stillness: Stillness, dead: np.ndarray, components: int) -> dict[str, np.ndarray]:
     """Return what was gathered, `VARIABLES`; fractions of nothing are NaN."""
     all_components = np.full(len(stillness.still), len(dead) * components)
+    by_holder = np.stack(
+        [stillness.by_combination[:, chosen].sum(axis=1) for chosen in _combinations_with()], axis=1
+    )
     return {
         "still_components": stillness.still,
         "still_fraction": _over(stillness.still, all_components),
         "cause_fraction": _over(stillness.by_cause, stillness.still[:, None]),
         "cause_total": stillness.by_cause.sum(axis=0),
         "token_cause_total": stillness.by_token,
+        "holder_fraction": _over(by_holder, stillness.still[:, None]),
+        "holder_total": by_holder.sum(axis=0),
+        "combination_total": stillness.by_combination.sum(axis=0),
         "reach": stillness.reach,
         "second_moment_decreased": stillness.decreased,
         "second_moment_ratio": stillness.second_moment_ratio,
         "token": dead,
         "cause": list(CAUSES),
+        "holder": list(HOLDERS),
+        "combination": list(COMBINATIONS),
         "moments": ["recorded", "exact"],
         "quantile": list(QUANTILES),
     }
+
+
+def _combinations_with() -> Iterator[np.ndarray]:
+    """Yield for each of `HOLDERS` which `COMBINATIONS` have it, bool."""
+    bits = np.arange(len(COMBINATIONS))
+    for place in range(len(HOLDERS)):
+        yield bits >> place & 1 == 1
 
 
 def _over(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
