@@ -30,6 +30,7 @@ import gpu
 import overhead
 import reading
 import recording
+import spread
 import study
 import wide
 
@@ -112,6 +113,14 @@ def test_the_analyses_of_a_short_run_have_their_rows(monkeypatch):
     expected = [row for name in names for row in (f"{name}: peak memory", "CPU time")]
     assert [match["what"] for match in found] == expected
     assert all(float(match["value"].replace(",", "")) > 0 for match in found)
+
+
+def test_a_constant_spread_is_measured_beside_a_free_one(capsys):
+    spread.main(["--tokens", "300", "--updates", "1", "--repeats", "2"])
+    printed = capsys.readouterr().out
+    for precision in spread.PRECISIONS:
+        assert re.search(rf"{precision}: free spread, an update +\S+ ms", printed)
+    assert len(re.findall(r"constant / free +[0-9.]+ x", printed)) == len(spread.PRECISIONS)
 
 
 def test_the_synthetic_text_has_the_dead_that_it_says(tmp_path):

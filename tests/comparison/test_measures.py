@@ -189,7 +189,14 @@ def test_a_diverged_run_is_measured_as_far_as_it_went():
 def test_a_run_without_an_update_has_no_means():
     found = outcomes({"scalars.nc": scalars([]), "freezing.nc": freezing([])}, updates=0)
     for name in ("frozen", "entropy", "entropy_change"):
-        assert np.isnan(found[name][0]) and found[name][1] == "no update was recorded"
+        assert np.isnan(found[name][0]) and found[name][1].startswith("no update was recorded")
+
+
+def test_a_record_from_before_entropies_has_a_reason():
+    found = outcomes({"scalars.nc": scalars([2.0, 1.0]).drop_vars("entropy")})
+    assert found["loss"] == (1.0, "")
+    for name in ("entropy", "entropy_change"):
+        assert np.isnan(found[name][0]) and found[name][1].endswith("without its entropy")
 
 
 def test_outcomes_are_read_from_the_files_that_the_workflow_gives():

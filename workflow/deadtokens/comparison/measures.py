@@ -214,11 +214,17 @@ def _share(term: str, attribution: xr.Dataset) -> float:
     return float(shares[-1]) if len(shares) else np.nan
 
 
+def _entropy(scalars: xr.Dataset) -> np.ndarray:
+    """Return the entropy of every update, of none where an older record has no entropy."""
+    return np.asarray(scalars.get("entropy", ()), np.float64)
+
+
 def _diverged(data: xr.Dataset) -> bool:
     return data.attrs["status"] == "diverged"
 
 
 _FREEZING, _DRIFT = "freezing.nc", "drift.nc"
+_NO_ENTROPY = "no update was recorded, or without its entropy"
 _NO_MOTION = "the dead tokens' centroid did not move"
 
 OUTCOMES = {
@@ -416,16 +422,18 @@ OUTCOMES = {
     ),
     "entropy": Outcome(
         "scalars.nc",
-        lambda scalars: over_last_tenth(scalars["entropy"].values),
+        lambda scalars: over_last_tenth(_entropy(scalars)),
         "entropy of the prediction, mean over positions and over the last tenth of the updates",
         "nat",
+        _NO_ENTROPY,
     ),
     "entropy_change": Outcome(
         "scalars.nc",
-        lambda scalars: largest_change(scalars["entropy"].values.astype(np.float64)),
+        lambda scalars: largest_change(_entropy(scalars)),
         "largest distance of the prediction's entropy, mean over positions, from that at the first "
         "update",
         "nat",
+        _NO_ENTROPY,
     ),
     "diverged": Outcome(
         "scalars.nc",
