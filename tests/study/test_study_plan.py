@@ -246,12 +246,13 @@ def test_times_are_told_in_words(seconds, words):
 # CPU seconds of commands on a core of `TYPICAL`, as benchmarks/README.md has them.
 FP32 = RunSpec(precision="fp32")
 SMALL = RunSpec(width=32, batch=8, context=32, record={"segment": 750})
+STUDY = RunSpec(width=32, batch=8, context=32, record={"segment": 1500})
 WIDE = RunSpec(record={"segment": 100})
 CRUCIBLE = RunSpec(batch=128, context=128, record={"segment": 16})
 REPLAYED = RunSpec(record={"tensors": ["grad"]})
 TRAINED = [
     *[(RunSpec(), 4096, 30.9), (FP32, 4096, 33.1), (REPLAYED, 4096, 30.9)],
-    *[(SMALL, 1024, 11.0), (WIDE, 10_000, 17.5), (CRUCIBLE, 10_000, 30.0)],
+    *[(SMALL, 1024, 11.0), (STUDY, 1024, 17.7), (WIDE, 10_000, 17.5), (CRUCIBLE, 10_000, 30.0)],
 ]
 RUNS = [
     *[(RunSpec(), 4096, 500), (RunSpec(), 4096, 1500), (FP32, 4096, 1500)],

@@ -1,5 +1,6 @@
 """Records that are released when everything is read from them (``keep: derived``)."""
 
+import contextlib
 import copy
 import os
 import re
@@ -12,7 +13,10 @@ import time
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 from house import TINY, House, build_house
+
+from deadtokens.cli import call
 
 CONFIG = copy.deepcopy(TINY) | {"keep": "derived"}
 CONFIG["experiments"] = {
@@ -225,3 +229,26 @@ def test_killed_midway_it_goes_on_and_trains_nothing_twice(house):
     assert not trained & done
     assert records(house) == set()
     assert would_run(house) == {}
+
+
+def test_an_archived_study_is_drawn_anew_without_training(answer, tmp_path):
+    house, _ = answer
+    there = House(house.code, tmp_path / "there")
+    files = [str(house.code / "config" / "config.yaml"), "tiny.yaml"]
+    with contextlib.chdir(house.work):
+        call("archive", [*files, "--output", str(tmp_path / "study.zip")])
+    call("restore", [str(tmp_path / "study.zip"), "--directory", str(there.work)])
+    for text in ("tale.txt", "words.txt"):
+        shutil.copy(house.work / text, there.work)
+    config = yaml.safe_load((there.work / "study.yaml").read_text())
+    assert there.would_run(config=config) == {"draw_loss": 1, "draw_frozen": 1}
+    answer = there.snakemake(config=config)
+    assert answer.returncode == 0, answer.stdout
+    drawn = sorted(path.name for path in (there.work / "results/figures/regimes").iterdir())
+    assert drawn == [
+        f"{name}.{kind}" for name in ("frozen", "loss") for kind in ("csv", "pdf", "png")
+    ]
+    for name in ("frozen.csv", "loss.csv"):
+        one, other = (place.work / "results/figures/regimes" / name for place in (house, there))
+        assert one.read_bytes() == other.read_bytes()
+    assert there.would_run(config=config) == {}

@@ -238,7 +238,7 @@ def outcome_inputs(wildcards):
 
 
 def folders(wildcards, input):
-    """Return the folders of the files that a rule reads, each once: far shorter than the files.
+    """Return the folders of the files that a job reads, each once.
 
     All of them stand in one line for the shell, which takes 128 KiB: some thousand runs.
     """
