@@ -43,9 +43,9 @@ TINY = {
     "experiments": {"regimes": {"vary": {"precision": ["pure-bf16", "fp32"]}, "seeds": [0]}},
 }
 
-# How many jobs of each rule draw, compare and analyse the experiment's runs.
+# How many jobs of each rule draw, analyse, and compare and write up the experiment's runs.
 DRAWN = {f"draw_{figure}": 1 for figure in (*FIGURES, ANIMATION)}
-COMPARED = {"compute_outcomes": 1}
+COMPARED = {"compute_outcomes": 1, "evaluate_claims": 1, "build_paper": 1, "collect_jobs": 1}
 ANALYSED = {
     "collect_scalars": 2,
     "measure_freezing": 2,

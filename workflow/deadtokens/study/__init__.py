@@ -1,7 +1,8 @@
 """The configuration, and what it asks for; no other folder reads it.
 
 `config` has its models, `files` reads it, `validation` tells a mistake in a sentence, `study` names
-texts, vocabularies and runs by content, `figures` what can be drawn and `wanted` from which files;
+texts, vocabularies and runs by content, `figures` what can be drawn and `wanted` from which files,
+`claims` what is claimed of it; `arguments` are those of commands that go through all of it;
 `inventory` lists every file that is made, `estimates` says how long and how large it will be;
 `plan` and `document` are the commands ``plan`` and ``config``.
 """

@@ -21,6 +21,7 @@ from deadtokens.study.validation import PATTERNS
 
 log = logging.getLogger(__name__)
 
+WHOLE = "configuration"  # the section of keys that stand in none
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 HEADER = "| Key | Meaning | Unit | Default | Allowed |\n|---|---|---|---|---|"
 GENERATED = re.compile(
@@ -48,13 +49,18 @@ def tables(schema: Mapping[str, Any]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        By dotted section, such as ``defaults.record``; of named entries, by what holds them.
+        By dotted section, such as ``defaults.record``; of named entries, by what holds them; of
+        keys that stand in no section, by `WHOLE`.
     """
     definitions = schema["$defs"]
-    found = {}
+    found, plain = {}, {}
     for section, field in schema["properties"].items():
-        found |= _tables(section, _model_of(field, definitions), "", definitions)
-    return found
+        model = _model_of(field, definitions)
+        if model is None:
+            plain[section] = field
+        else:
+            found |= _tables(section, model, "", definitions)
+    return found | _tables(WHOLE, {"properties": plain}, "", definitions)
 
 
 def _tables(

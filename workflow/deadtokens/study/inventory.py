@@ -1,9 +1,10 @@
 """Every file that a study makes: its stage, and what it is expected to take."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from deadtokens.run import layout
+from deadtokens.study.claims import Claim, claimed_files
 from deadtokens.study.estimates import (
     ANALYSES,
     BENCHMARK_UPDATES,
@@ -50,15 +51,17 @@ class File(NamedTuple):
     updates: int = 0
 
 
-def files_of(study: Study, experiments: Iterable[str]) -> list[File]:
-    """Return what experiments need and draw, each file once, in the data's way."""
+def files_of(
+    study: Study, experiments: Iterable[str], claims: Collection[Claim] = ()
+) -> list[File]:
+    """Return what experiments and claims on them need and draw, each once, in the data's way."""
     files = [
         file
         for name in experiments
         for file in (
             *_texts(study, study.experiments[name].members),
             *_records(study, study.experiments[name].members),
-            *_analyses(study, name),
+            *_analyses(study, name, claims),
             *_figures(study, name),
         )
     ]
@@ -94,11 +97,15 @@ def _records(study: Study, members: Sequence[Member]) -> Iterator[File]:
             yield File(checkpoint, "training", state, 0.0, run)
 
 
-def _analyses(study: Study, experiment: str) -> Iterator[File]:
-    """Yield the derived files of runs that the experiment's figures are drawn from."""
-    for source, most in _sources(study, experiment):
+def _analyses(study: Study, experiment: str, claims: Collection[Claim]) -> Iterator[File]:
+    """Yield the derived files that the experiment's figures are drawn from, or claims speak of."""
+    drawn = (
+        (source, derived_files(study, source, experiment, most))
+        for source, most in _sources(study, experiment)
+    )
+    for source, files in (*drawn, *_claimed(study, experiment, claims)):
         stage = source.file.partition(".")[0]
-        for path, member in derived_files(study, source, experiment, most).items():
+        for path, member in files.items():
             spec = study.runs[member.run]
             updates = {
                 Scope.RUNS: member.steps,
@@ -109,6 +116,19 @@ def _analyses(study: Study, experiment: str) -> Iterator[File]:
             run = "" if source.scope is Scope.EXPERIMENT else member.run
             sizes = stage, spec, study.tokens(member.run), updates
             yield File(path, stage, analysis_bytes(*sizes), analysis_seconds(*sizes), run)
+
+
+def _claimed(
+    study: Study, experiment: str, claims: Collection[Claim]
+) -> Iterator[tuple[Source, Mapping[str, Member]]]:
+    """Yield the files of which claims speak; outcomes, with those of which they are made."""
+    for claim in claims:
+        scope = claim.source_file.scope
+        if claim.subject.experiment == experiment and scope is not Scope.VOCABULARIES:
+            yield claim.source_file, claimed_files(study, [claim])
+            if scope is Scope.EXPERIMENT:
+                for source in OUTCOME_SOURCES:
+                    yield source, derived_files(study, source, experiment)
 
 
 def _sources(study: Study, experiment: str) -> Iterator[tuple[Source, int | None]]:

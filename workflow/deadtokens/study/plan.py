@@ -9,7 +9,7 @@ import os
 import shutil
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent, folder_of
 from deadtokens.run.spec import RunSpec
 from deadtokens.seal import seal_path
+from deadtokens.study.claims import Claim, claims_of
 from deadtokens.study.estimates import ANALYSES, SLOW_CORE, TYPICAL, training_seconds
 from deadtokens.study.files import read_configuration
 from deadtokens.study.inventory import STAGES, File, files_of
@@ -82,15 +83,17 @@ class Part:
         return sum(file.seconds for file in self.missing if file.stage in stages)
 
 
-def parts_of(study: Study, results: Path) -> dict[str, Part]:
+def parts_of(study: Study, results: Path, claims: Collection[Claim] = ()) -> dict[str, Part]:
     """Return what each experiment makes, and under '' what all of them make together."""
     experiments = {name: [name] for name in study.experiments} | {"": list(study.experiments)}
-    return {name: _part(study, names, results) for name, names in experiments.items()}
+    return {name: _part(study, names, results, claims) for name, names in experiments.items()}
 
 
-def _part(study: Study, experiments: Sequence[str], results: Path) -> Part:
+def _part(
+    study: Study, experiments: Sequence[str], results: Path, claims: Collection[Claim]
+) -> Part:
     split: dict[bool, list[File]] = {True: [], False: []}
-    for file in files_of(study, experiments):
+    for file in files_of(study, experiments, claims):
         split[_is_present(file, results)].append(file)
     names = [member.run for name in experiments for member in study.experiments[name].members]
     return Part({name: study.runs[name] for name in names}, split[True], split[False])
@@ -247,7 +250,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the command ``plan``."""
     study = Study(read_configuration(options.configuration))
-    parts = parts_of(study, options.results)
+    parts = parts_of(study, options.results, claims_of(study).values())
     for line in report(study, parts):
         log.info(line)
     if options.csv is not None:

@@ -100,6 +100,8 @@ class Study:
         By name.
     elsewhere : bool
         Whether a run may go on on another machine than before.
+    claims : str or None
+        The file of claims, if the configuration names one.
 
     Raises
     ------
@@ -115,6 +117,7 @@ class Study:
             for name, vocabulary in config.vocabularies.items()
         }
         self.elsewhere = config.machines.elsewhere
+        self.claims = config.claims
         self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
         self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
         self.runs: dict[str, RunSpec] = {}
