@@ -64,19 +64,20 @@ class Numbers:
         if subject.experiment not in self.study.experiments:
             raise NotTested(f"the experiment {subject.experiment!r} is not configured")
         if isinstance(subject, Effect):
-            return of_effect(self._outcomes(claim, subject.outcome), subject)
-        entries = self._entries(claim, subject.setting)
-        if claim.criterion.by != "every run" or subject.ratio_to is not None:
-            refuse_several_runs_a_seed(entries)
-        if subject.ratio_to is None:
-            return Sample(entries, len(entries))
-        below = self._entries(claim, subject.ratio_to)
-        refuse_several_runs_a_seed(below)
-        return ratios(entries, below)
+            return of_effect(self._outcomes(claim), subject)
+        divided = subject.ratio_to is not None
+        below = self._entries(claim, subject.ratio_to) if divided else None
+        return combine(claim, self._entries(claim, subject.setting), below)
 
     def _entries(self, claim: Claim, setting: Settings) -> list[Entry]:
-        of_kind = {Value: self._of_value, Variable: self._of_variable}[type(claim.subject)]
-        entries = of_kind(claim, setting)
+        if isinstance(claim.subject, Value):
+            data = self._outcomes(claim)
+            entries = outcome_entries(data, self._settings(claim, data), claim.subject, setting)
+        else:
+            entries = [
+                variable_entry(self._open(self.results / file), run.settings["seed"], claim.subject)
+                for file, run in files_with(self.study, claim, setting).items()
+            ]
         if not entries:
             raise NotTested(f"the experiment has no run with {self._lacking(claim, setting)}")
         return entries
@@ -92,51 +93,66 @@ class Numbers:
         named = ", ".join(f"{key} {value}" for key, value in (alone or setting).items())
         return named or "such a record"
 
-    def _of_variable(self, claim: Claim, setting: Settings) -> list[Entry]:
-        entries = []
-        for file, run in files_with(self.study, claim, setting).items():
-            data = self._open(self.results / file)
-            number = reduce(data, claim.subject)
-            reason = "" if np.isfinite(number) else _why(data)
-            entries.append(Entry(run.settings["seed"], number, reason))
-        return entries
-
-    def _of_value(self, claim: Claim, setting: Settings) -> list[Entry]:
-        data = self._outcomes(claim, claim.subject.outcome).sel(outcome=claim.subject.outcome)
-        entries = []
-        for place, settings in enumerate(self._settings(claim, data)):
-            if has(settings, setting):
-                run = data.isel(run=place)
-                number, reason = float(run["value"]), str(run["reason"].values)
-                entries.append(Entry(int(run["seed"]), number, reason))
-        return entries
-
-    def _outcomes(self, claim: Claim, outcome: str) -> xr.Dataset:
+    def _outcomes(self, claim: Claim) -> xr.Dataset:
         (file,) = files_with(self.study, claim, {})
         data = self._open(self.results / file)
-        known = data["outcome"].values.tolist()
+        known, outcome = data["outcome"].values.tolist(), claim.subject.outcome
         if outcome not in known:
-            raise UserError(
-                f"a claim speaks of the outcome {outcome!r}{suggestion(outcome, known)}"
-            )
+            raise UserError(f"there is no outcome {outcome!r}{suggestion(outcome, known)}")
         return data
 
-    def _settings(self, claim: Claim, data: xr.Dataset) -> Sequence[Settings]:
+    def _settings(self, claim: Claim, data: xr.Dataset) -> list[Settings]:
         """Return the settings of the runs in outcomes: the spec's, and factors of a regime."""
-        members = self.study.experiments[claim.subject.experiment].members
-        of_spec = {}
-        for member in members:
+        of_spec: dict[str, Settings] = {}
+        for member in self.study.experiments[claim.subject.experiment].members:
             settings = settings_of_member(self.study, member)
-            of_spec |= dict.fromkeys((member.run, f"{member.run}, steps {member.steps}"), settings)
+            names = member.run, f"{member.run}, steps {member.steps}"
+            of_spec |= dict.fromkeys(names, settings)
         keys = data["key"].values.tolist()
-        varied = [
-            dict(zip(keys, values, strict=True)) for values in data["setting"].values.tolist()
-        ]
         return [
-            own | of_spec.get(run, {})
-            for run, own in zip(data["run"].values.tolist(), varied, strict=True)
+            dict(zip(keys, values, strict=True)) | of_spec.get(run, {})
+            for run, values in zip(data["run"].values, data["setting"].values, strict=True)
         ]
 
 
-def _why(data: xr.Dataset) -> str:
-    return NO_NUMBER + "; the run diverged" * (data.attrs.get("status") == "diverged")
+def outcome_entries(
+    data: xr.Dataset, settings: Sequence[Settings], value: Value, setting: Settings
+) -> list[Entry]:
+    """Return an outcome of the runs that have a setting.
+
+    Parameters
+    ----------
+    data : Dataset
+        Outcomes of an experiment.
+    settings : sequence of dict
+        Of its runs.
+    value : Value
+    setting : dict
+    """
+    of_runs = data.sel(outcome=value.outcome)
+    runs = [of_runs.isel(run=place) for place, one in enumerate(settings) if has(one, setting)]
+    return [Entry(int(run["seed"]), float(run["value"]), str(run["reason"].values)) for run in runs]
+
+
+def variable_entry(data: xr.Dataset, seed: int, selection: Variable) -> Entry:
+    """Return the number that a selection makes of a run's file."""
+    number = reduce(data, selection)
+    diverged = data.attrs.get("status") == "diverged"
+    why = NO_NUMBER + "; the run diverged" * diverged
+    return Entry(seed, number, "" if np.isfinite(number) else why)
+
+
+def combine(claim: Claim, entries: Sequence[Entry], below: Sequence[Entry] | None) -> Sample:
+    """Return the sample that runs make, divided seed by seed by others if there are any.
+
+    Raises
+    ------
+    NotTested
+        If several runs share a seed where one is meant, or the two share none.
+    """
+    if below is not None or claim.criterion.by != "every run":
+        refuse_several_runs_a_seed(entries)
+    if below is None:
+        return Sample(entries, len(entries))
+    refuse_several_runs_a_seed(below)
+    return ratios(entries, below)
