@@ -14,12 +14,20 @@ from deadtokens.errors import UserError
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import flat
 from deadtokens.study.config import RunSettings
-from deadtokens.study.document import config_schema, schema_text, tables, with_tables
+from deadtokens.study.document import WHOLE, config_schema, schema_text, tables, with_tables
 from deadtokens.study.validation import PATTERNS
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.json"
 README = CONFIG / "README.md"
-SECTIONS = ("corpora", "vocabularies", "defaults", "defaults.record", "machines", "experiments")
+SECTIONS = (
+    "corpora",
+    "vocabularies",
+    "defaults",
+    "defaults.record",
+    "machines",
+    "experiments",
+    WHOLE,
+)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from deadtokens.commit import git_commit
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
 from deadtokens.paper.costs import storage_table
-from deadtokens.paper.experiments import experiment_tables
+from deadtokens.paper.experiments import experiment_tables, outcomes_shown
 from deadtokens.paper.facts import Facts
 from deadtokens.paper.illustrations import illustrations
 from deadtokens.paper.methods import (
@@ -33,7 +33,7 @@ from deadtokens.paper.provenance import (
     machines,
     versions,
 )
-from deadtokens.paper.sources import paper_figures, paper_sources
+from deadtokens.paper.sources import paper_sources
 from deadtokens.paper.typeset import typeset
 from deadtokens.paper.words import interval, number
 from deadtokens.seal import complete_and_sealed
@@ -70,7 +70,8 @@ def gather(study: Study, results: Path, claims: Mapping[str, Any]) -> dict[str, 
         "regimes": regimes_table(study),
         "claims": {name: _written(claim) for name, claim in claims.items()},
         "questions": {str(place): text for place, text in QUESTIONS.items()},
-        "figures": illustrations(study),
+        "figures": illustrations(study, results),
+        "outcomes": outcomes_shown(),
         "experiments": experiment_tables(study, results, files),
         "experiments_of": experiments_of(study),
         "machines": machines(results, files),
@@ -118,7 +119,7 @@ def main(options: Namespace) -> None:
     """Run the command ``paper``."""
     study = study_of(options)
     data = gather(study, options.results, _read_claims(options.claims))
-    figures = paper_figures(study)
+    figures = [figure["file"] for shown in data["figures"].values() for figure in shown]
     with complete_or_absent(options.output.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     with complete_and_sealed(options.output) as temporary:
