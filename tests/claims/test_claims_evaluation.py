@@ -170,6 +170,13 @@ def test_what_has_no_number_is_untested_or_fails_as_the_claim_says(reason, undef
         assert (found.status, found.why) == (status, f"seed 4: {reason}")
 
 
+def test_a_ratio_to_zero_has_no_number_and_says_so():
+    sample = ratios([Entry(0, 1.0), Entry(1, 1.0)], [Entry(0, 0.0), Entry(1, 2.0)])
+    assert np.isnan(sample.numbers[0])
+    assert sample.numbers[1] == 0.5
+    assert sample.entries[0].reason == "the number by which it is divided is zero"
+
+
 def test_ratios_without_a_common_seed_are_untested():
     with pytest.raises(NotTested, match="share no seed"):
         ratios([Entry(0, 1.0)], [Entry(1, 1.0)])

@@ -7,6 +7,8 @@ import numpy as np
 
 from deadtokens.comparison.intervals import t_interval
 
+BY_ZERO = "the number by which it is divided is zero"
+
 
 class NotTested(Exception):
     """Why a claim cannot be tested, in words that follow 'not tested:'."""
@@ -77,14 +79,13 @@ def ratios(above: Sequence[Entry], below: Sequence[Entry]) -> Sample:
     pairs = [(entry, divisors[entry.seed]) for entry in above if entry.seed in divisors]
     if not pairs:
         raise NotTested("the runs to compare share no seed")
-    entries = [
-        Entry(one.seed, _quotient(one, other), one.reason or other.reason) for one, other in pairs
-    ]
-    return Sample(entries, 2 * len(entries))
+    return Sample([_quotient(one, other) for one, other in pairs], 2 * len(pairs))
 
 
-def _quotient(one: Entry, other: Entry) -> float:
-    return one.number / other.number if other.number else np.nan
+def _quotient(one: Entry, other: Entry) -> Entry:
+    if other.number == 0:
+        return Entry(one.seed, np.nan, BY_ZERO)
+    return Entry(one.seed, one.number / other.number, one.reason or other.reason)
 
 
 def refuse_several_runs_a_seed(entries: Sequence[Entry]) -> None:

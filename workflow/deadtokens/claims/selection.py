@@ -16,6 +16,7 @@ from deadtokens.claims.sample import (
     ratios,
     refuse_several_runs_a_seed,
 )
+from deadtokens.comparison.settings import written
 from deadtokens.errors import UserError
 from deadtokens.study.claims import (
     Claim,
@@ -90,7 +91,7 @@ class Numbers:
             for key, value in setting.items()
             if not members_with(self.study, experiment, {key: value})
         }
-        named = ", ".join(f"{key} {value}" for key, value in (alone or setting).items())
+        named = ", ".join(f"{key} {written(value)}" for key, value in (alone or setting).items())
         return named or "such a record"
 
     def _outcomes(self, claim: Claim) -> xr.Dataset:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from deadtokens.claims.evaluation import Finding
+from deadtokens.comparison.settings import written
 from deadtokens.study.claims import Claim, Effect, Settings, Variable, listed
 
 
@@ -45,7 +46,7 @@ def subject_of(claim: Claim) -> str:
     subject = claim.subject
     if isinstance(subject, Effect):
         changed = " x ".join(subject.keys)
-        to, from_ = (", ".join(map(str, listed(one))) for one in (subject.to, subject.from_))
+        to, from_ = (", ".join(map(written, listed(one))) for one in (subject.to, subject.from_))
         over = f" over {subject.over}" if subject.over else ""
         what = f"effect of {changed}, {to} against {from_},{over} on {subject.outcome}"
         setting = subject.context
@@ -63,4 +64,4 @@ def subject_of(claim: Claim) -> str:
 
 
 def _named(setting: Settings) -> str:
-    return ", ".join(f"{key} {value}" for key, value in setting.items()) or "all runs"
+    return ", ".join(f"{key} {written(value)}" for key, value in setting.items()) or "all runs"

@@ -85,6 +85,6 @@ def _effect(contrast: xr.Dataset) -> dict:
     for name in EFFECTS_SHOWN:
         one = contrast.sel(outcome=name)
         limits = interval(float(one["low"]), float(one["high"]))
-        cells.append(number(float(one["mean"])) + (f" ({limits})" if limits else ""))
+        cells.append(number(float(one["mean"])) + (f" [{limits}]" if limits else ""))
     pairs = number(int(contrast["pairs"].sel(outcome=PRIMARY)))
     return {"name": str(contrast["contrast"].values), "pairs": pairs, "cells": cells}
