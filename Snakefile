@@ -1,7 +1,7 @@
 """How dead tokens drift and freeze: the table of contents of the workflow.
 
 The data's way: corpus -> vocabulary and census -> trained and recorded runs -> freezing, drift, accounting,
-gradients -> comparison -> figures.
+gradients -> comparison -> figures, claims -> paper.
 Each step is a file in workflow/rules; what it computes is in the package workflow/deadtokens.
 """
 
@@ -21,19 +21,24 @@ include: "workflow/rules/gradients.smk"
 include: "workflow/rules/costs.smk"
 include: "workflow/rules/comparison.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
+include: "workflow/rules/paper.smk"
 
 
 report: "workflow/report/workflow.rst"
 
 
 rule all:
-    """Every record, every comparison, every figure."""
+    """Every record, every comparison, every figure, the claims and the paper."""
     default_target: True
     input:
         all_records(),
         all_outcomes(),
         all_figures(),
         all_animations(),
+        "results/claims/claims.csv",
+        "results/paper/paper.pdf",
+        "results/jobs/jobs.csv",
     localrule: True
 
 

@@ -43,12 +43,12 @@ TINY = {
     "experiments": {"regimes": {"vary": {"precision": ["pure-bf16", "fp32"]}, "seeds": [0]}},
 }
 
-# How many jobs of each rule draw, compare and analyse the experiment's runs. Two regimes are no
-# grid, and no line of three values.
+# How many jobs of each rule draw, compare and analyse the experiment's runs, and write them up. Two
+# regimes are no grid, and no line of three values.
 OF_OTHER_SHAPES = ("factorial", "sweep", "remedies")
 OF_REGIMES = [figure for figure in FIGURES if figure not in OF_OTHER_SHAPES]
 DRAWN = {f"draw_{figure}": 1 for figure in (*OF_REGIMES, ANIMATION)}
-COMPARED = {"compute_outcomes": 1}
+COMPARED = {"compute_outcomes": 1, "evaluate_claims": 1, "build_paper": 1, "collect_jobs": 1}
 ANALYSED = {
     "collect_scalars": 2,
     "measure_freezing": 2,

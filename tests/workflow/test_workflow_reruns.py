@@ -12,7 +12,7 @@ import pytest
 from house import ANALYSED, COMPARED, DRAWN, OF_OTHER_SHAPES, OF_REGIMES, TINY
 
 from deadtokens.seal import ENDING, seal
-from deadtokens.study.figures import FIGURES, OUTCOME_SOURCES
+from deadtokens.study.figures import FIGURES, OUTCOME_SOURCES, QUESTIONS
 from deadtokens.study.wanted import derived_files
 
 OF_FREEZING = ("frozen", "displacement", "phases", "survival", "ulps", "strata")
@@ -150,7 +150,7 @@ def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finish
         "gradients": {"set": {"record.tensors": ["grad"]}},
         "weights": only_w,
         "two": only_w | {"figures": ["frozen", "animation"]},
-        "regimes": {"figures": []},
+        "nothing": {"figures": []},
     }
     jobs = finished.would_run(config=config)
     assert {job: number for job, number in jobs.items() if job.startswith("draw_")} == {
@@ -239,6 +239,8 @@ def test_the_report_holds_every_figure(finished, tmp_path):
     assert answer.returncode == 0, answer.stdout
     report = (tmp_path / "report.html").read_text()
     assert all(f"{figure}.png" in report for figure in OF_REGIMES)
+    assert all(name in report for name in ("paper.pdf", "claims.csv", "jobs.html"))
+    assert all(f"{number}. {question}" in report for number, question in QUESTIONS.items())
     for figure in (*OF_REGIMES, "animation"):
         summary = import_module(f"deadtokens.figures.{figure}").__doc__.partition("\n")[0]
         assert max(re.split(r"[^\w ,.]", summary), key=len) in report, figure

@@ -10,6 +10,7 @@ import xarray as xr
 from house import ANALYSED, COMPARED, DRAWN, OF_REGIMES, REPOSITORY
 
 from deadtokens.seal import ENDING
+from deadtokens.study.claims import OWN, read_claims
 from deadtokens.study.inventory import files_of
 from deadtokens.study.plan import parts_of
 from deadtokens.trajectory.reader import open_run
@@ -64,6 +65,7 @@ def test_the_plan_has_every_sealed_file_and_every_figure(finished):
     figures = [path for path in results.glob("figures/*/*") if path.suffix in {".png", ".gif"}]
     made = {seal.removesuffix(ENDING) for seal in seals}
     made |= {str(path.relative_to(results)) for path in figures}
+    made -= {"claims/claims.json", "paper/paper.pdf"}  # of the whole study, and small
     assert {file.path for file in files_of(study, study.experiments)} == made
     assert [part.missing for part in parts_of(study, results).values()] == [[], []]
 
@@ -174,6 +176,36 @@ def test_the_runs_are_compared_with_each_other(finished):
     assert effects["loss"]["note"] == "one seed: no interval"
     with (folder / "outcomes.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == outcomes.value.size
+
+
+def test_the_claims_are_evaluated_against_the_files(finished):
+    """Every claim on the experiment that there is finds its file, variable and labels."""
+    with (finished.work / "results" / "claims" / "claims.csv").open(encoding="utf-8") as file:
+        claims = {row["claim"]: row for row in csv.DictReader(file)}
+    assert set(claims) == set(read_claims(OWN))
+    of_regimes = [row for row in claims.values() if row["of"].startswith("regimes: ")]
+    untested = {row["why"] for row in of_regimes if row["status"] == "not tested"}
+    assert len(of_regimes) > 30
+    assert all(re.search("no run with|seeds?, and|seed 0: ", why) for why in untested), untested
+    assert "the experiment 'length' is not configured" in claims["freeze-lasts"]["why"]
+    assert claims["replay-is-exact"]["status"] == "holds"
+    frozen = xr.open_dataset(finished.run("fp32") / "steps-6" / "freezing.nc").frozen_fraction
+    number = float(claims["fp32-does-not-freeze"]["number"])
+    assert number == frozen.sel(population="dead")[-1]
+
+
+def test_the_paper_is_built_from_what_the_study_found(finished):
+    folder = finished.work / "results" / "paper"
+    assert (folder / "paper.pdf").read_bytes().startswith(b"%PDF")
+    paper = json.loads((folder / "paper.json").read_text(encoding="utf-8"))
+    dead = int(
+        xr.open_dataset(next(finished.work.glob("results/vocabularies/*/census.nc"))).dead.sum()
+    )
+    assert paper["numbers"]["dead"]["text"] == str(dead)
+    assert paper["numbers"]["updates"]["text"] == "12"
+    assert paper["numbers"]["differing"]["text"] == "0"
+    assert sum(map(len, paper["figures"].values())) == 6
+    assert paper["commit"] == "unknown"  # a copy, no checkout
 
 
 def test_figures_are_drawn_and_named(finished, printed):

@@ -4,7 +4,8 @@ The folders follow the data: ``text`` (corpora, vocabulary, census), ``run`` (wh
 run's numbers), ``trajectory`` (its record, and how that is read back), ``training`` (model, loop);
 then what the record says: ``freezing``, ``drift``, ``audit``, ``attribution``, ``stillness``,
 ``gradients``, ``backprop``, with the ``statistics`` that they share; the ``comparison`` of runs,
-and what recording ``costs``; last ``figures``. What the variables of their files are is said in
-tables, and written by `labels`. ``study`` holds the configuration; no other folder reads it. Each
-folder's ``__init__`` is a map of it.
+and what recording ``costs``; ``figures``; last what is said of a whole study, ``claims`` and
+``paper``. What the variables of their files are is said in tables, and written by `labels`.
+``study`` holds the configuration, which only these two read besides. Each folder's ``__init__`` is
+a map of it.
 """

@@ -4,12 +4,15 @@ No rule stands here; the other files have no functions.
 """
 
 import ast
+import hashlib
+import json
 import re
 import sys
 from pathlib import Path
 
 PACKAGE = Path(workflow.basedir, "workflow")
 ENVIRONMENT = re.sub("[{}]", r"\g<0>\g<0>", f"{workflow.basedir}/envs/environment.yaml")
+TEMPLATE = Path(PACKAGE, "paper")
 SEAL = ".seal.json"  # of deadtokens.seal, which needs more than Snakemake's environment has
 
 sys.path.insert(0, str(PACKAGE))
@@ -21,16 +24,19 @@ from deadtokens.environment import (
 )
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
+from deadtokens.models import short_digest
+from deadtokens.paper.sources import figure_files, paper_figures, paper_sources
+from deadtokens.study.claims import claimed_files, claims_of
 from deadtokens.study.estimates import predicted_minutes
-from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES
+from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, QUESTIONS
 from deadtokens.study.files import read_configuration
 from deadtokens.study.study import Study
+from deadtokens.study.needed import read_from_records
 from deadtokens.study.wanted import (
     check_figures,
     derived_files,
     drawn_figures,
     is_compared,
-    read_from_records,
 )
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
@@ -42,11 +48,12 @@ try:
     read_configuration(workflow.configfiles)  # its checks; Snakemake has read them
     study = Study(config)
     check_figures(study)
+    claims = claims_of(study)
 except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
 
 RECEIPT = "results/runs/{run}/released.json"
-READ_FROM_RECORDS = read_from_records(study)
+READ_FROM_RECORDS = read_from_records(study, claims.values())
 NAMED = 5  # runs that a sentence names
 
 
@@ -249,6 +256,63 @@ def factors(wildcards):
     """Return the command line's words for what tells an experiment's runs apart."""
     factors = study.experiments[wildcards.experiment].factors
     return ["--factors", *factors] if factors else []
+
+
+def whole_study(wildcards):
+    """Return the whole configuration as text, for what is of all experiments together."""
+    return json.dumps(config, sort_keys=True)
+
+
+def claims_digest():
+    """Return what changes with the claims, and not with comments beside them."""
+    return short_digest(
+        {name: claim.model_dump(mode="json") for name, claim in claims.items()}
+    )
+
+
+def claimed_results(wildcards):
+    """Return the derived files of which claims speak."""
+    return [f"results/{file}" for file in claimed_files(study, claims.values())]
+
+
+def paper_inputs(wildcards):
+    """Return the derived files that the paper reads, and those behind the figures that it shows."""
+    return [f"results/{file}" for file in paper_sources(study)]
+
+
+def paper_pictures():
+    """Return the figures that the paper shows."""
+    return [f"results/{file}" for file in paper_figures(study)]
+
+
+def codes_of_paper_figures():
+    """Return the fingerprints of the figures that the paper shows: they stand for the pictures."""
+    shown = {
+        figure for name in study.experiments for figure in figure_files(study, name)
+    }
+    return " ".join(code(f"figures.{figure}") for figure in sorted(shown))
+
+
+def template_folder(wildcards, output):
+    """Return where the paper's template lies.
+
+    `output` keeps Snakemake from comparing it: its content is.
+    """
+    return str(TEMPLATE)
+
+
+def template_digest():
+    """Return what changes with the paper's template."""
+    digest = hashlib.sha256()
+    for path in sorted(TEMPLATE.iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def question_of(figure):
+    """Return the question that a figure answers, as the report groups figures."""
+    question = FIGURES[figure].question
+    return f"{question}. {QUESTIONS[question]}"
 
 
 def first_drift(wildcards):

@@ -24,7 +24,8 @@ for figure in FIGURES:
             png=report(
                 f"results/figures/{{experiment}}/{figure}.png",
                 caption="../report/figure.rst",
-                category="{experiment}",
+                category=question_of(figure),
+                subcategory="{experiment}",
                 labels={"figure": figure},
             ),
             pdf=f"results/figures/{{experiment}}/{figure}.pdf",
@@ -57,7 +58,8 @@ rule draw_animation:
         report(
             "results/figures/{experiment}/drift.gif",
             caption="../report/figure.rst",
-            category="{experiment}",
+            category=question_of("path"),
+            subcategory="{experiment}",
             labels={"figure": "drift"},
         ),
     log:

@@ -223,3 +223,7 @@ class Config(Model):
 
     machines: Machines = Machines()
     """Where runs may be trained."""
+
+    claims: str | None = None
+    """File of claims that the build evaluates; relative to where Snakemake runs (`--directory`).
+    `null`: the workflow's own, `config/claims.yaml`."""

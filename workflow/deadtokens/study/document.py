@@ -22,7 +22,7 @@ from deadtokens.study.validation import PATTERNS
 log = logging.getLogger(__name__)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-TOP = "study"
+TOP = "study"  # the section of keys that stand in none
 HEADER = "| Key | Meaning | Unit | Default | Allowed |\n|---|---|---|---|---|"
 GENERATED = re.compile(
     r"(?<=<!-- generated: keys of )(?P<section>\S+) -->\n.*?(?=<!-- end of generated -->)",
@@ -53,14 +53,14 @@ def tables(schema: Mapping[str, Any]) -> dict[str, str]:
         keys that stand in no section, by `TOP`.
     """
     definitions = schema["$defs"]
-    rows, found = [HEADER], {}
+    found, plain = {}, {}
     for section, field in schema["properties"].items():
         model = _model_of(field, definitions)
         if model is None:
-            rows.append(_row(section, field))
+            plain[section] = field
         else:
             found |= _tables(section, model, "", definitions)
-    return {TOP: "\n".join(rows)} | found
+    return found | _tables(TOP, {"properties": plain}, "", definitions)
 
 
 def _tables(

@@ -19,6 +19,19 @@ class Scope(Enum):
     EXPERIMENT = "the experiment, all runs together"
 
 
+# The questions of the study, as figures and claims are grouped.
+QUESTIONS = {
+    1: "When do dead tokens freeze, and for how long?",
+    2: "Why does a weight stand still?",
+    3: "Where does the cloud of dead tokens go?",
+    4: "What moves the cloud?",
+    5: "What must be recorded, and at what cost?",
+    6: "Where does the gradient come from, and what does the first update do with it?",
+    7: "What does changing one setting do?",
+}
+FREEZE, CAUSES, DRIFT, MOTION, RECORD, GRADIENT, INTERVENTIONS = QUESTIONS
+
+
 class Source(NamedTuple):
     """A derived file and whose it is.
 
@@ -29,50 +42,54 @@ class Source(NamedTuple):
     tensor : str
         What a run's record must give for it.
     shape : Shape
-        What the experiment must vary.
+        Of a figure: what the experiment must vary.
+    question : int
+        Of a figure: the question that it answers.
     """
 
     file: str
     scope: Scope = Scope.RUNS
     tensor: str = "W"
     shape: Shape = ANY
+    question: int = INTERVENTIONS
 
 
+OUTCOMES = Source("outcomes.nc", Scope.EXPERIMENT)
 FIGURES = {
     "loss": Source("scalars.nc"),
-    "frozen": Source("freezing.nc"),
-    "displacement": Source("freezing.nc"),
-    "phases": Source("freezing.nc"),
-    "survival": Source("freezing.nc"),
-    "forecast": Source("freezing.nc"),
-    "ulps": Source("freezing.nc"),
-    "strata": Source("freezing.nc"),
-    "sharpening": Source("sharpening.nc"),
-    "path": Source("drift.nc"),
-    "scree": Source("drift.nc"),
-    "directions": Source("drift.nc"),
-    "dependence": Source("drift.nc"),
-    "bulk": Source("drift.nc"),
-    "endpoint": Source("drift.nc"),
-    "census": Source("census.nc", Scope.VOCABULARIES),
-    "audit": Source("audit.json", tensor="grad"),
-    "shares": Source("attribution.nc", tensor="grad"),
-    "ages": Source("attribution.nc", tensor="grad"),
-    "causes": Source("stillness.nc", tensor="grad"),
-    "gradient_flow": Source("backprop.nc"),
-    "initial_softmax": Source("initial_softmax.nc", Scope.FIRST_RUN),
-    "firststep": Source("gradients.nc", tensor="grad"),
-    "pathways": Source("gradients.nc", tensor="grad"),
-    "second_moment": Source("gradients.nc", tensor="grad"),
-    "prediction": Source("gradients.nc", tensor="grad"),
-    "storage": Source("storage.nc", Scope.FIRST_BENCHMARK),
-    "tensors": Source("tensors.nc", Scope.FIRST_BENCHMARK),
-    "outcomes": Source("outcomes.nc", Scope.EXPERIMENT),
-    "effects": Source("outcomes.nc", Scope.EXPERIMENT),
-    "factorial": Source("outcomes.nc", Scope.EXPERIMENT, shape=GRID),
-    "sweep": Source("outcomes.nc", Scope.EXPERIMENT, shape=SWEEP),
-    "remedies": Source("outcomes.nc", Scope.EXPERIMENT, shape=REGIMES),
-    "walls": Source("outcomes.nc", Scope.EXPERIMENT, tensor="grad", shape=SEVERAL),
+    "frozen": Source("freezing.nc", question=FREEZE),
+    "displacement": Source("freezing.nc", question=FREEZE),
+    "phases": Source("freezing.nc", question=FREEZE),
+    "survival": Source("freezing.nc", question=FREEZE),
+    "forecast": Source("freezing.nc", question=FREEZE),
+    "ulps": Source("freezing.nc", question=FREEZE),
+    "strata": Source("freezing.nc", question=FREEZE),
+    "sharpening": Source("sharpening.nc", question=CAUSES),
+    "path": Source("drift.nc", question=DRIFT),
+    "scree": Source("drift.nc", question=DRIFT),
+    "directions": Source("drift.nc", question=DRIFT),
+    "dependence": Source("drift.nc", question=DRIFT),
+    "bulk": Source("drift.nc", question=DRIFT),
+    "endpoint": Source("drift.nc", question=DRIFT),
+    "census": Source("census.nc", Scope.VOCABULARIES, question=DRIFT),
+    "audit": Source("audit.json", tensor="grad", question=RECORD),
+    "shares": Source("attribution.nc", tensor="grad", question=MOTION),
+    "ages": Source("attribution.nc", tensor="grad", question=MOTION),
+    "causes": Source("stillness.nc", tensor="grad", question=CAUSES),
+    "gradient_flow": Source("backprop.nc", question=GRADIENT),
+    "initial_softmax": Source("initial_softmax.nc", Scope.FIRST_RUN, question=GRADIENT),
+    "firststep": Source("gradients.nc", tensor="grad", question=GRADIENT),
+    "pathways": Source("gradients.nc", tensor="grad", question=GRADIENT),
+    "second_moment": Source("gradients.nc", tensor="grad", question=GRADIENT),
+    "prediction": Source("gradients.nc", tensor="grad", question=CAUSES),
+    "storage": Source("storage.nc", Scope.FIRST_BENCHMARK, question=RECORD),
+    "tensors": Source("tensors.nc", Scope.FIRST_BENCHMARK, question=RECORD),
+    "outcomes": OUTCOMES,
+    "effects": OUTCOMES,
+    "factorial": OUTCOMES._replace(shape=GRID),
+    "sweep": OUTCOMES._replace(shape=SWEEP),
+    "remedies": OUTCOMES._replace(shape=REGIMES),
+    "walls": OUTCOMES._replace(tensor="grad", shape=SEVERAL),
 }
 ANIMATION = "animation"
 

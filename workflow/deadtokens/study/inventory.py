@@ -1,9 +1,10 @@
 """Every file that a study makes: its stage, and what it is expected to take."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from deadtokens.run import layout
+from deadtokens.study.claims import Claim
 from deadtokens.study.estimates import (
     ANALYSES,
     BENCHMARK_UPDATES,
@@ -17,8 +18,9 @@ from deadtokens.study.estimates import (
     vocabulary_bytes,
 )
 from deadtokens.study.figures import ANIMATION, Scope
+from deadtokens.study.needed import needed_files
 from deadtokens.study.study import Member, Study
-from deadtokens.study.wanted import derived_files, drawn_figures, wanted_sources
+from deadtokens.study.wanted import drawn_figures
 from deadtokens.training.size import checkpoint_bytes, predicted_bytes
 
 STAGES = ("text", "training", *ANALYSES, "figures")
@@ -50,15 +52,17 @@ class File(NamedTuple):
     updates: int = 0
 
 
-def files_of(study: Study, experiments: Iterable[str]) -> list[File]:
-    """Return what experiments need and draw, each file once, in the data's way."""
+def files_of(
+    study: Study, experiments: Iterable[str], claims: Collection[Claim] = ()
+) -> list[File]:
+    """Return what experiments and claims on them need and draw, each once, in the data's way."""
     files = [
         file
         for name in experiments
         for file in (
             *_texts(study, study.experiments[name].members),
             *_records(study, study.experiments[name].members),
-            *_analyses(study, name),
+            *_analyses(study, name, claims),
             *_figures(study, name),
         )
     ]
@@ -94,13 +98,13 @@ def _records(study: Study, members: Sequence[Member]) -> Iterator[File]:
             yield File(checkpoint, "training", state, 0.0, run)
 
 
-def _analyses(study: Study, experiment: str) -> Iterator[File]:
-    """Yield the derived files of runs that the experiment's figures are drawn from."""
-    for source, most in wanted_sources(study, experiment):
+def _analyses(study: Study, experiment: str, claims: Collection[Claim]) -> Iterator[File]:
+    """Yield the derived files that the experiment's figures are drawn from, or claims speak of."""
+    for source, files in needed_files(study, experiment, claims):
         if source.scope is Scope.VOCABULARIES:  # they are made with the runs' texts
             continue
         stage = source.file.partition(".")[0]
-        for path, member in derived_files(study, source, experiment, most).items():
+        for path, member in files.items():
             spec = study.runs[member.run]
             updates = {
                 Scope.RUNS: member.steps,

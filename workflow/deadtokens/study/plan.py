@@ -8,7 +8,7 @@ import logging
 import os
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +16,14 @@ from typing import NamedTuple
 from deadtokens.files import complete_or_absent
 from deadtokens.run.spec import RunSpec
 from deadtokens.seal import seal_path
+from deadtokens.study.claims import Claim, claims_of
 from deadtokens.study.estimates import ANALYSES, SLOW_CORE, TYPICAL, training_seconds
 from deadtokens.study.files import read_configuration
 from deadtokens.study.inventory import STAGES, File, files_of
+from deadtokens.study.needed import read_from_records
 from deadtokens.study.room import ensure_room, size_in_words
 from deadtokens.study.study import Study
-from deadtokens.study.wanted import check_figures, read_from_records
+from deadtokens.study.wanted import check_figures
 
 FIRST = ("experiment", "runs", "seeds", "updates", "to train", "segments", "records")
 TIMES = {"training": ["training"], "analyses": list(ANALYSES), "text, figures": ["text", "figures"]}
@@ -83,16 +85,18 @@ class Part:
         return sum(file.seconds for file in self.missing if file.stage in stages)
 
 
-def parts_of(study: Study, results: Path) -> dict[str, Part]:
+def parts_of(study: Study, results: Path, claims: Collection[Claim] = ()) -> dict[str, Part]:
     """Return what each experiment makes, and under '' what all of them make together."""
     experiments = {name: [name] for name in study.experiments} | {"": list(study.experiments)}
-    return {name: _part(study, names, results) for name, names in experiments.items()}
+    return {name: _part(study, names, results, claims) for name, names in experiments.items()}
 
 
-def _part(study: Study, experiments: Sequence[str], results: Path) -> Part:
-    released = _released(study, results)
+def _part(
+    study: Study, experiments: Sequence[str], results: Path, claims: Collection[Claim]
+) -> Part:
+    released = _released(study, results, claims)
     split: dict[bool, list[File]] = {True: [], False: []}
-    for file in files_of(study, experiments):
+    for file in files_of(study, experiments, claims):
         present = _is_present(file.path, results, sealed=file.stage != "figures")
         gone = not present and file.stage == "training" and file.run in released
         split[present or gone].append(file._replace(bytes=0) if gone else file)
@@ -100,13 +104,13 @@ def _part(study: Study, experiments: Sequence[str], results: Path) -> Part:
     return Part({name: study.runs[name] for name in names}, split[True], split[False])
 
 
-def _released(study: Study, results: Path) -> set[str]:
+def _released(study: Study, results: Path, claims: Collection[Claim]) -> set[str]:
     """Return the runs of whose record nothing more is needed, where records are not kept."""
     if not study.releases:
         return set()
     return {
         run
-        for run, files in read_from_records(study).items()
+        for run, files in read_from_records(study, claims).items()
         if all(_is_present(file, results, sealed=True) for file in files)
     }
 
@@ -241,9 +245,11 @@ def main(options: Namespace) -> None:
     """Run the command ``plan``."""
     study = Study(read_configuration(options.configuration))
     check_figures(study)
-    parts = parts_of(study, options.results)
+    claims = claims_of(study).values()
+    parts = parts_of(study, options.results, claims)
     for line in report(study, parts, options.cores):
         log.info(line)
     if options.csv is not None:
         write_csv(options.csv, parts)
-    ensure_room(study, parts[""].present, parts[""].missing, options.results, options.cores)
+    whole = parts[""]
+    ensure_room(study, claims, whole.present, whole.missing, options.results, options.cores)

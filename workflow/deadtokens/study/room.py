@@ -3,20 +3,23 @@
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from deadtokens.errors import UserError
 from deadtokens.files import folder_of
+from deadtokens.study.claims import Claim
 from deadtokens.study.figures import Scope
 from deadtokens.study.inventory import File
+from deadtokens.study.needed import needed_files, read_from_records
 from deadtokens.study.study import Study
-from deadtokens.study.wanted import derived_files, read_from_records, wanted_sources
 
 log = logging.getLogger(__name__)
 
 
-def bytes_at_once(study: Study, missing: Iterable[File], cores: int) -> int:
+def bytes_at_once(
+    study: Study, claims: Collection[Claim], missing: Iterable[File], cores: int
+) -> int:
     """Return how many more bytes there will be at the peak than now.
 
     A file that is being written lies under a temporary name and gets its own when it is whole.
@@ -25,8 +28,8 @@ def bytes_at_once(study: Study, missing: Iterable[File], cores: int) -> int:
     the priority; but what is measured alone on the machine waits until all else is done, and its
     record with it.
     """
-    released = read_from_records(study) if study.releases else {}
-    waiting = _measured_alone(study)
+    released = read_from_records(study, claims) if study.releases else {}
+    waiting = _measured_alone(study, claims)
     kept, passing = 0, Counter()
     for file in missing:
         if file.stage == "training" and file.run in released and file.run not in waiting:
@@ -36,19 +39,24 @@ def bytes_at_once(study: Study, missing: Iterable[File], cores: int) -> int:
     return kept + sum(size for _, size in passing.most_common(cores))
 
 
-def _measured_alone(study: Study) -> set[str]:
+def _measured_alone(study: Study, claims: Collection[Claim]) -> set[str]:
     """Return the runs of which something is measured while no other job runs."""
     return {
         member.run
         for experiment in study.experiments
-        for source, most in wanted_sources(study, experiment)
+        for source, files in needed_files(study, experiment, claims)
         if source.scope is Scope.FIRST_BENCHMARK
-        for member in derived_files(study, source, experiment, most).values()
+        for member in files.values()
     }
 
 
 def ensure_room(
-    study: Study, present: Sequence[File], missing: Sequence[File], results: Path, cores: int
+    study: Study,
+    claims: Collection[Claim],
+    present: Sequence[File],
+    missing: Sequence[File],
+    results: Path,
+    cores: int,
 ) -> None:
     """Log what is on the disk at the same time, and refuse what it has no room for.
 
@@ -57,7 +65,7 @@ def ensure_room(
     UserError
         If more is needed than is free.
     """
-    needed = bytes_at_once(study, missing, cores)
+    needed = bytes_at_once(study, claims, missing, cores)
     free = shutil.disk_usage(folder_of(results / "runs")).free
     there = sum(file.bytes for file in present)
     when = f"of {cores} jobs at once" if study.releases else "which is the end"

@@ -111,6 +111,8 @@ class Study:
         Whether runs whose record was removed may be trained again.
     elsewhere : bool
         Whether a run may go on on another machine than before.
+    claims : str or None
+        The file of claims, if the configuration names one.
 
     Raises
     ------
@@ -128,6 +130,7 @@ class Study:
         self.releases = config.keep == "derived"
         self.train_again = config.train_again
         self.elsewhere = config.machines.elsewhere
+        self.claims = config.claims
         self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
         self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
         self.runs: dict[str, RunSpec] = {}

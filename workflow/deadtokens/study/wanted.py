@@ -6,7 +6,7 @@ from deadtokens.comparison.shapes import Varied
 from deadtokens.errors import UserError
 from deadtokens.run.factors import factored
 from deadtokens.run.spec import flat
-from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, Scope, Source
+from deadtokens.study.figures import FIGURES, Scope, Source
 from deadtokens.study.study import Member, Study
 
 # Where the derived files of each scope lie, and of how many of an experiment's members.
@@ -17,7 +17,6 @@ FOLDERS = {
     Scope.VOCABULARIES: ("vocabularies/{vocabulary}", None),
     Scope.EXPERIMENT: ("experiments/{experiment}", 1),
 }
-FROM_RECORDS = {Scope.RUNS, Scope.FIRST_BENCHMARK}
 
 
 def derived_files(
@@ -92,24 +91,3 @@ def check_figures(study: Study) -> None:
     ]
     if refused:
         raise UserError("\n".join(refused))
-
-
-def wanted_sources(study: Study, experiment: str) -> Iterator[tuple[Source, int | None]]:
-    """Yield what an experiment's figures need, and of how many members where not all are needed."""
-    for figure in drawn_figures(study, experiment):
-        if FIGURES[figure].scope is Scope.EXPERIMENT:
-            yield from ((source, None) for source in OUTCOME_SOURCES)
-        yield FIGURES[figure], None
-    if study.experiments[experiment].draws(ANIMATION):
-        yield FIGURES["path"], 1
-
-
-def read_from_records(study: Study) -> dict[str, list[str]]:
-    """Return the derived files that are read from the record of each run of which there are any."""
-    files: dict[str, set[str]] = {}
-    for experiment in study.experiments:
-        for source, most in wanted_sources(study, experiment):
-            if source.scope in FROM_RECORDS:
-                for path, member in derived_files(study, source, experiment, most).items():
-                    files.setdefault(member.run, set()).add(path)
-    return {run: sorted(paths) for run, paths in files.items()}

@@ -1,0 +1,370 @@
+"""What becomes of claims: their numbers, what leaves them untested, mistakes in them."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+from claims_data import effect_data, planted_sample, variable_data
+from house import REPOSITORY
+
+from deadtokens.claims.claims import as_json
+from deadtokens.claims.contrasts import of_effect
+from deadtokens.claims.evaluation import FAILS, HOLDS, NOT_TESTED, evaluate, find, judge
+from deadtokens.claims.reduction import reduce
+from deadtokens.claims.sample import Entry, NotTested, Sample, ratios
+from deadtokens.claims.selection import Numbers, combine
+from deadtokens.claims.table import findings_table
+from deadtokens.cli import call
+from deadtokens.comparison.members import Experiment, Member
+from deadtokens.comparison.outcomes import compare
+from deadtokens.errors import UserError
+from deadtokens.netcdf import write
+from deadtokens.study.claims import Claim, Effect, Variable, claimed_files, has, read_claims
+from deadtokens.study.study import Study
+
+DEFAULT = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
+STUDY = DEFAULT | {
+    "experiments": {
+        "regimes": {
+            "vary": {"precision": ["pure-bf16", "fp32"]},
+            "seeds": [0, 1, 2, 3, 4],
+            "figures": [],
+        }
+    }
+}
+FROZEN = {("pure-bf16", seed): 0.9 + seed / 100 for seed in range(5)}
+FROZEN |= {("fp32", seed): seed / 100 for seed in range(5)}
+
+
+def claim(criterion: dict, seeds: int = 5, **subject) -> Claim:
+    """Return a claim; `subject` is `value`, `effect` or `variable`."""
+    return Claim(
+        statement="It is so.",
+        question=1,
+        source="ours",
+        criterion=criterion,
+        seeds=seeds,
+        **subject,
+    )
+
+
+def of_value(criterion: dict, seeds: int = 5, **value) -> Claim:
+    """Return a claim on the fraction at rest."""
+    defaults = {"experiment": "regimes", "outcome": "frozen", "setting": {"precision": "fp32"}}
+    return claim(criterion, seeds, value=defaults | value)
+
+
+@pytest.fixture
+def study() -> Study:
+    return Study(STUDY)
+
+
+@pytest.fixture
+def numbers(tmp_path, study) -> Numbers:
+    """Return numbers of two regimes and five seeds, whose fractions at rest are FROZEN."""
+    members = []
+    for member in study.experiments["regimes"].members:
+        spec = study.runs[member.run]
+        settings = {"precision": spec.precision, "seed": spec.seed}
+        found = {"frozen": (FROZEN[spec.precision, spec.seed], "")}
+        members.append(Member(member.run, settings, found))
+        loss = xr.Dataset({"loss": ("update", [9.0] * 1499 + [1.0])})
+        said = {"run": member.run, "spec": spec.json_text(), "updates": 1500, "status": "complete"}
+        path = tmp_path / "runs" / member.run / "steps-1500" / "scalars.nc"
+        write(loss.assign_attrs(said), path)
+    outcomes = compare(Experiment(tuple(members), ("precision",)))
+    write(outcomes, tmp_path / "experiments" / "regimes" / "outcomes.nc")
+    return Numbers(study, tmp_path)
+
+
+def test_an_outcome_of_a_setting_is_its_mean_over_seeds(numbers):
+    found = find(of_value({"below": 0.05, "by": "every run"}), numbers)
+    assert found.status == HOLDS
+    assert found.sample.numbers == pytest.approx([0, 0.01, 0.02, 0.03, 0.04])
+    assert (found.sample.mean, found.sample.seeds, found.sample.runs) == (pytest.approx(0.02), 5, 5)
+    reach = 2.7764451 * np.std(found.sample.numbers, ddof=1) / np.sqrt(5)  # Student, 4 degrees
+    assert found.sample.interval == pytest.approx((0.02 - reach, 0.02 + reach))
+    assert find(of_value({"below": 0.04, "by": "every run"}), numbers).status == FAILS
+    assert find(of_value({"below": 0.04, "by": "mean"}), numbers).status == HOLDS
+    assert find(of_value({"below": 0.02 + 0.9 * reach, "by": "interval"}), numbers).status == FAILS
+    assert find(of_value({"below": 0.02 + 1.1 * reach, "by": "interval"}), numbers).status == HOLDS
+
+
+def test_a_ratio_is_taken_seed_by_seed(numbers):
+    ratio = of_value({"below": 1, "by": "mean"}, ratio_to={"precision": "pure-bf16"})
+    found = find(ratio, numbers)
+    expected = [FROZEN["fp32", seed] / FROZEN["pure-bf16", seed] for seed in range(5)]
+    assert found.sample.numbers == pytest.approx(expected)
+    assert found.sample.runs == 10
+
+
+@pytest.mark.parametrize(
+    ("to", "from_", "sign"), [("fp32", "pure-bf16", -1), ("pure-bf16", "fp32", 1)]
+)
+def test_an_effect_is_found_both_ways(to, from_, sign, numbers):
+    effect = {"experiment": "regimes", "outcome": "frozen", "changed": "precision"}
+    found = find(
+        claim({"between": [-1, 1], "by": "mean"}, effect=effect | {"to": to, "from": from_}),
+        numbers,
+    )
+    assert found.sample.numbers == pytest.approx([sign * 0.9] * 5)
+    assert (found.status, found.sample.runs) == (HOLDS, 10)
+
+
+def test_a_variable_of_a_file_is_reduced_for_each_run(numbers):
+    loss = {"experiment": "regimes", "file": "scalars.nc", "variable": "loss"}
+    ratio = claim({"below": 1, "by": "mean"}, variable=loss | {"statistic": "last over first"})
+    found = find(ratio, numbers)
+    assert found.status == NOT_TESTED  # two regimes have each seed
+    assert found.why == "several runs of seed 0 have the settings that it names"
+    each = claim({"below": 1, "by": "every run"}, variable=loss | {"statistic": "last over first"})
+    found = find(each, numbers)
+    assert found.sample.numbers == pytest.approx([1 / 9] * 10)
+    assert (found.sample.seeds, found.sample.runs) == (5, 10)
+    assert all(np.isnan(found.sample.interval))  # of seeds twice over there is none
+
+
+UNTESTED = {
+    "the experiment 'length' is not configured": {"experiment": "length"},
+    "the experiment has no run with precision mixed": {"setting": {"precision": "mixed"}},
+    "the experiment has no run with batch 128": {"setting": {"precision": "fp32", "batch": 128}},
+    "5 seeds, and it is over at least 10": {"seeds": 10},
+    "several runs of seed 0 have the settings that it names": {"setting": {}},
+    "seed 0: no attribution.nc of the run": {"outcome": "share_momentum"},
+}
+
+
+@pytest.mark.parametrize("why", UNTESTED)
+def test_a_claim_that_cannot_be_tested_says_why(why, numbers):
+    subject = dict(UNTESTED[why])
+    found = find(of_value({"below": 1, "by": "mean"}, subject.pop("seeds", 5), **subject), numbers)
+    assert (found.status, found.why) == (NOT_TESTED, why)
+
+
+def test_one_seed_is_called_so_and_has_no_interval():
+    found = judge(of_value({"below": 1, "by": "every run"}, seeds=1), Sample([Entry(0, 0.5)], 1))
+    assert (found.status, found.why) == (HOLDS, "one seed")
+    assert all(np.isnan(found.sample.interval))
+    with pytest.raises(NotTested, match="one seed, and it is over at least 5"):
+        judge(of_value({"below": 1, "by": "every run"}), Sample([Entry(0, 0.5)], 1))
+
+
+@pytest.mark.parametrize(
+    ("reason", "undefined", "status"),
+    [
+        ("no update left so many frozen", "fails", FAILS),
+        ("no update left so many frozen", "not tested", NOT_TESTED),
+        ("no update left so many frozen; the run diverged", "fails", NOT_TESTED),
+    ],
+)
+def test_what_has_no_number_is_untested_or_fails_as_the_claim_says(reason, undefined, status):
+    criterion = {"below": 1, "by": "every run", "undefined": undefined}
+    sample = Sample([*(Entry(seed, 0.5) for seed in range(4)), Entry(4, np.nan, reason)], 5)
+    try:
+        found = judge(of_value(criterion), sample)
+    except NotTested as error:
+        assert (NOT_TESTED, str(error)) == (status, f"seed 4: {reason}")
+    else:
+        assert (found.status, found.why) == (status, f"seed 4: {reason}")
+
+
+def test_a_ratio_to_zero_has_no_number_and_says_so():
+    sample = ratios([Entry(0, 1.0), Entry(1, 1.0)], [Entry(0, 0.0), Entry(1, 2.0)])
+    assert np.isnan(sample.numbers[0])
+    assert sample.numbers[1] == 0.5
+    assert sample.entries[0].reason == "the number by which it is divided is zero"
+
+
+def test_ratios_without_a_common_seed_are_untested():
+    with pytest.raises(NotTested, match="share no seed"):
+        ratios([Entry(0, 1.0)], [Entry(1, 1.0)])
+    with pytest.raises(NotTested, match="several runs of seed 1"):
+        combine(of_value({"below": 1, "by": "every run"}), [Entry(1, 1.0)] * 2, [Entry(1, 1.0)])
+
+
+INTERACTION = Effect.model_validate(
+    {
+        "experiment": "rounding",
+        "outcome": "frozen",
+        "changed": ["weights", "moments"],
+        "to": ["float32", "float32"],
+        "from": ["bfloat16", "bfloat16"],
+    }
+)
+
+
+def test_an_interaction_is_the_same_whichever_key_comes_first():
+    data = effect_data(INTERACTION, [0.25, 0.75])
+    other = INTERACTION.model_copy(update={"changed": ["moments", "weights"]})
+    half = INTERACTION.model_copy(
+        update={"to": ["bfloat16", "float32"], "from_": ["float32", "bfloat16"]}
+    )
+    assert of_effect(data, INTERACTION).numbers.tolist() == [0.25, 0.75]
+    assert of_effect(data, other).numbers.tolist() == [0.25, 0.75]
+    assert of_effect(data, half).numbers.tolist() == [-0.25, -0.75]
+    assert of_effect(data, INTERACTION).runs == 8
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"to": "0.9"}, {"changed": "beta1"}, {"context": {"precision": "fp32"}}, {"over": "lr"}],
+)
+def test_another_contrast_is_not_taken_for_it(other):
+    effect = Effect.model_validate(
+        {
+            "experiment": "second-moment",
+            "outcome": "frozen",
+            "changed": "beta2",
+            "to": 0.99,
+            "from": 0.999,
+            "context": {"precision": "pure-bf16"},
+        }
+    )
+    data = effect_data(effect, [1.0] * 5)
+    assert of_effect(data, effect).mean == 1
+    with pytest.raises(NotTested, match="no such contrast"):
+        of_effect(data, effect.model_copy(update=other))
+
+
+SERIES = xr.Dataset(
+    {
+        "speed": (("update", "population"), [[8.0, 0.0], [np.nan, 0.0], [4.0, 0.0], [2.0, 1.0]]),
+        "size": ("update", [2.0, 2.0, 2.0, 4.0]),
+        "of_token": ("token", [1.0, 2.0, 30.0]),
+        "dead": ("token", [True, True, False]),
+    },
+    coords={"update": [1, 2, 3, 4], "population": ["dead", "live"]},
+)
+REDUCED = [
+    ({"statistic": "mean"}, 14 / 3),
+    ({"statistic": "median"}, 4),
+    ({"statistic": "min"}, 2),
+    ({"statistic": "max"}, 8),
+    ({"statistic": "sum"}, 14),
+    ({"statistic": "first"}, 8),
+    ({"statistic": "last"}, 2),
+    ({"statistic": "last over first"}, 0.25),
+    ({"statistic": "mean", "within": {"update": [2, 4]}}, 3),
+    ({"at": {"population": "dead", "update": 3}}, 4),
+    ({"statistic": "last", "relative_to": "size"}, 0.5),
+    ({"variable": "of_token", "at": {}, "where": "dead", "statistic": "max"}, 2),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), REDUCED)
+def test_a_variable_is_reduced_to_one_number(fields, expected):
+    selection = {"variable": "speed", "at": {"population": "dead"}} | fields
+    assert reduce(SERIES, of_file(selection)) == pytest.approx(expected)
+
+
+def of_file(fields: dict) -> Variable:
+    return Variable.model_validate({"experiment": "regimes", "file": "drift.nc"} | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"variable": "sped"}, "drift.nc: has no variable 'sped', of which a claim speaks"),
+        ({"at": {"axis": 1}}, "drift.nc: speed has no coordinate 'axis'"),
+        ({"at": {"population": "ded"}}, "drift.nc: population has no 'ded'; it has dead, live"),
+        ({"at": {"population": "dead"}}, "drift.nc: speed has several values along update; say"),
+    ],
+)
+def test_a_claim_on_what_a_file_never_has_is_a_mistake(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        reduce(SERIES, of_file({"variable": "speed"} | fields))
+
+
+def test_a_number_that_this_record_does_not_reach_leaves_it_untested():
+    with pytest.raises(NotTested, match="the record has no update 5"):
+        reduce(SERIES, of_file({"variable": "size", "at": {"update": 5}}))
+
+
+def test_zero_is_a_setting_however_it_is_written():
+    settings = {"weight_decay": 0.0, "tied": True, "embedding_std": None, "precision": "fp32"}
+    assert has(settings, {"weight_decay": 0, "tied": True, "embedding_std": None})
+    assert not has(settings, {"tied": 1})
+    assert not has(settings, {"embedding_std": 0})
+    assert not has(settings, {"optimizer": "adamw"})
+
+
+def test_only_files_of_configured_experiments_are_needed(study):
+    there = of_value({"below": 1, "by": "mean"})
+    loss = {"experiment": "regimes", "file": "scalars.nc", "variable": "loss", "statistic": "last"}
+    fp32 = claim({"below": 1, "by": "mean"}, variable=loss | {"setting": {"precision": "fp32"}})
+    elsewhere = of_value({"below": 1, "by": "mean"}, experiment="length")
+    assert list(claimed_files(study, [there, elsewhere])) == ["experiments/regimes/outcomes.nc"]
+    files = claimed_files(study, [fp32])
+    assert len(files) == 5
+    assert all("precision-fp32" in file for file in files)
+
+
+def test_the_table_has_a_row_a_claim_in_the_order_of_the_file(numbers):
+    claims = {
+        "untested": of_value({"below": 1, "by": "mean"}, experiment="length"),
+        "failing": of_value({"above": 0.5, "by": "mean"}),
+    }
+    table = findings_table(evaluate(claims, numbers)).set_index("claim")
+    assert table.index.tolist() == ["untested", "failing"]
+    assert table.loc["failing", ["status", "seeds", "runs"]].tolist() == [FAILS, 5, 5]
+    assert table.loc["failing", "number"] == pytest.approx(0.02)
+    assert table.loc["failing", "criterion"] == "above 0.5 (mean)"
+    assert table.loc["failing", "of"] == "regimes: frozen; precision fp32"
+    assert np.isnan(table.loc["untested", "number"])
+    rows = json.loads(json.dumps(as_json(evaluate(claims, numbers))))
+    assert rows["untested"]["number"] is None
+
+
+def test_the_command_writes_both_tables(numbers, tmp_path):
+    claims = tmp_path / "mine.yaml"
+    claims.write_text(
+        "low:\n  question: 7\n  source: ours\n  statement: It is low.\n"
+        "  value: {experiment: regimes, outcome: frozen, setting: {precision: fp32}}\n"
+        "  criterion: {below: 0.5, by: interval}\n"
+    )
+    study = json.dumps(STUDY | {"claims": str(claims)})
+    made = tmp_path / "claims.csv", tmp_path / "claims.json"
+    call("claims", ["--study", study, "--results", str(tmp_path), "--output", str(made[0]),
+                    "--json", str(made[1])])  # fmt: skip
+    assert json.loads(made[1].read_text())["low"]["status"] == HOLDS
+    assert '"low",7,"holds"' in made[0].read_text()
+
+
+MISTAKES = {
+    "value: {experiment: a, outcome: frozen}": "one.criterion: this key is missing",
+    "criterion: {below: 1, by: mean}": "one: needs one of `value`, `effect` and `variable`",
+    "value: {experiment: a, outcome: frozen}\n  criterion: {by: mean}": (
+        "one.criterion: needs one of `above`, `below` and `between`"
+    ),
+    "value: {experiment: a, outcome: frozen}\n  criterion: {between: [2, 1], by: mean}": (
+        "one.criterion.between: needs the lower number first"
+    ),
+    "value: {experiment: a, outcome: frozen}\n  criterion: {below: 1, by: median}": (
+        "one.criterion.by: must be 'mean', 'interval' or 'every run', not 'median'"
+    ),
+    "variable: {experiment: a, file: drft.nc, variable: x}\n  criterion: {below: 1, by: mean}": (
+        "one.variable.file: must be "
+    ),
+    "valu: {}\n  criterion: {below: 1, by: mean}": "one.valu: unknown key; did you mean 'value'?",
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_mistake_in_a_claim_is_one_sentence(text, tmp_path):
+    path = tmp_path / "claims.yaml"
+    path.write_text(f"one:\n  question: 1\n  source: ours\n  statement: It is so.\n  {text}\n")
+    with pytest.raises(UserError) as error:
+        read_claims(path)
+    assert str(error.value).splitlines()[0].startswith(f"{path}: {MISTAKES[text]}")
+
+
+def test_planted_files_hold_nothing_else():
+    """The helpers of these tests: what a claim does not select is NaN."""
+    selection = of_file({"variable": "x", "at": {"population": "dead"}, "statistic": "last"})
+    assert np.isnan(variable_data(selection, 3.0)["x"].sel(population="another")).all()
+    assert planted_sample(of_value({"below": 1, "by": "mean"}), [1.0, 2.0]).numbers.tolist() == [
+        1,
+        2,
+    ]

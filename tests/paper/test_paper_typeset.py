@@ -1,0 +1,190 @@
+"""The PDF: reproducible, true of its data, and safe from what texts hold."""
+
+import copy
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from house import REPOSITORY
+
+from deadtokens.cli import call
+from deadtokens.comparison.measures import OUTCOMES
+from deadtokens.comparison.members import Experiment, Member
+from deadtokens.comparison.outcomes import compare
+from deadtokens.errors import UserError
+from deadtokens.netcdf import write
+from deadtokens.paper.paper import gather
+from deadtokens.paper.sources import SHOWN, figure_files, paper_sources
+from deadtokens.paper.typeset import typeset
+from deadtokens.study.figures import FIGURES
+from deadtokens.study.study import Study
+
+TEMPLATE = REPOSITORY / "workflow" / "paper"
+HOSTILE = r'Does #panic("x") *freeze* $in bf16$ @nowhere <label> _too_? \ "q" ` // [ ] {'
+CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
+CONFIG["experiments"] = {
+    "regimes": CONFIG["experiments"]["regimes"] | {"title": HOSTILE, "figures": ["effects"]}
+}
+
+
+def evaluated(status: str, **fields) -> dict:
+    """Return what came of a claim, as ``deadtokens claims`` writes it."""
+    claim = {"claim": "x", "question": 1, "status": status, "statement": HOSTILE, "number": 0.5}
+    claim |= {"low": None, "high": None, "seeds": 1, "runs": 1, "criterion": "above 0 (mean)"}
+    return claim | {"source": HOSTILE, "why": HOSTILE, "of": "", "numbers": "0.5"} | fields
+
+
+CLAIMS = {
+    "pure-bf16-freezes": evaluated("holds"),
+    "thaws-are-real": evaluated("fails", low=0.25, high=0.75),
+    "freeze-lasts": evaluated("not tested", number=None),
+    "rounded-weights-freeze": evaluated("holds", question=7),
+}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Return a folder with the outcomes of the study's runs: the primary ones are 1 and 0.25."""
+    study = Study(CONFIG)
+    members = []
+    for member, frozen in zip(study.members, (1.0, 0.25), strict=True):
+        found = dict.fromkeys(OUTCOMES, (np.nan, "never")) | {"frozen": (frozen, "")}
+        settings = {"precision": study.runs[member.run].precision, "seed": 0}
+        members.append(Member(member.run, settings, found))
+    outcomes = compare(Experiment(tuple(members), ("precision",)))
+    write(outcomes, tmp_path / "experiments" / "regimes" / "outcomes.nc")
+    return tmp_path
+
+
+@pytest.fixture
+def data(results):
+    return gather(Study(CONFIG), results, CLAIMS)
+
+
+def pdf(data, results, template=TEMPLATE) -> bytes:
+    typeset(template, data, results, [], results / "paper.pdf")
+    return (results / "paper.pdf").read_bytes()
+
+
+def test_the_same_data_give_the_same_bytes(data, results):
+    first = pdf(data, results)
+    assert first.startswith(b"%PDF")
+    assert pdf(copy.deepcopy(data), results) == first
+    other = data | {"claims": data["claims"] | {"freeze-lasts": data["claims"]["thaws-are-real"]}}
+    assert pdf(other, results) != first
+
+
+def test_without_claims_and_derived_files_it_is_written_too(results):
+    study = Study(CONFIG | {"experiments": {"regimes": {"figures": []}}})
+    assert pdf(gather(study, results, {}), results).startswith(b"%PDF")
+
+
+def test_numbers_are_those_of_the_files(data):
+    (tables,) = data["experiments"]
+    assert tables["title"] == HOSTILE
+    assert [row["cells"][0] for row in tables["settings"]] == ["1", "0.250"]
+    assert [row["cells"] for row in tables["effects"]] == [["−0.750", "–"]]
+    numbers = {name: fact["text"] for name, fact in data["numbers"].items()}
+    assert numbers["runs"] == "2"
+    assert numbers["updates"] == "3,000"
+    assert numbers["lr"] == "0.001"
+    assert (numbers["claims"], numbers["holds"], numbers["fails"], numbers["not_tested"]) == (
+        "4",
+        "2",
+        "1",
+        "1",
+    )
+    assert all(fact["source"] for fact in data["numbers"].values())
+    assert [row["name"] for row in data["regimes"]] == ["pure-bf16", "fp32"]
+    assert data["varied"] == [{"key": "precision", "value": "pure-bf16", "others": "fp32"}]
+
+
+SAID = {
+    "pure-bf16-freezes": "it holds",
+    "thaws-are-real": "it fails",
+    "freeze-lasts": "nobody knows",
+    "no-such-claim": "nobody knows",
+}
+
+
+@pytest.mark.parametrize("claim", SAID)
+def test_the_wording_is_that_of_the_status(claim, data, results):
+    check = 'by-claim("{}", holds: "it holds", fails: "it fails", untested: "nobody knows")'
+    said = f'#assert("{SAID[claim]}" in repr({check.format(claim)}))'
+    assert pdf(data, results, template_with(results, said))
+    for other in set(SAID.values()) - {SAID[claim]}:
+        wrong = said.replace(f'#assert("{SAID[claim]}"', f'#assert("{other}"')
+        with pytest.raises(UserError, match="assertion failed"):
+            pdf(data, results, template_with(results, wrong))
+
+
+def test_a_claim_that_has_several_seeds_is_said_with_its_interval(data, results):
+    assert data["claims"]["thaws-are-real"]["interval"] == "0.250 to 0.750"
+    said = '#assert(data.claims.at("thaws-are-real").interval in repr(value("thaws-are-real")))'
+    assert pdf(data, results, template_with(results, said))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('#n("nothing")', "the number nothing has no source"),
+        ('#value("nothing")', "the claim nothing has not been evaluated"),
+    ],
+)
+def test_a_number_without_a_source_stops_the_build(text, sentence, data, results):
+    with pytest.raises(UserError, match=f"the paper cannot be typeset: .*{sentence}"):
+        pdf(data, results, template_with(results, text))
+
+
+def template_with(folder, text: str):
+    """Return a template that has only the look of the paper's, and a text of a test."""
+    template = folder / "template"
+    template.mkdir(exist_ok=True)
+    shutil.copy(TEMPLATE / "style.typ", template)
+    (template / "paper.typ").write_text(f'#import "style.typ": *\n{text}\n', encoding="utf-8")
+    return template
+
+
+def test_what_texts_hold_is_text(data, results):
+    said = '#assert.eq(data.claims.at("freeze-lasts").why, data.experiments.first().title)'
+    assert pdf(
+        data, results, template_with(results, said + "\n#said(data.claims.values().first())")
+    )
+
+
+def test_the_paper_shows_figures_of_the_first_experiment_and_experiments_of_several_seeds():
+    second = {"set": {"precision": "fp32"}, "seeds": [0, 1]}
+    study = Study(CONFIG | {"experiments": {"one": {}, "two": second}})
+    assert set(figure_files(study, "one")) == SHOWN
+    assert set(figure_files(study, "two")) == {
+        name for name, source in FIGURES.items() if source.scope.name == "EXPERIMENT"
+    }
+    assert set(FIGURES) > SHOWN
+    names = {file.rpartition("/")[2] for file in paper_sources(study)}
+    assert names >= {"scalars.nc", "audit.json", "outcomes.nc", "census.nc", "freezing.nc"}
+
+
+def test_the_command_writes_pdf_and_data(results):
+    (results / "claims.json").write_text(json.dumps(CLAIMS))
+    call(
+        "paper",
+        [
+            *("--study", json.dumps(CONFIG), "--results", str(results)),
+            *("--claims", str(results / "claims.json"), "--template", str(TEMPLATE)),
+            *("--output", str(results / "paper.pdf")),
+        ],
+    )
+    assert (results / "paper.pdf").read_bytes().startswith(b"%PDF")
+    said = json.loads((results / "paper.json").read_text())
+    assert said["numbers"]["runs"] == {"text": "2", "source": "the configuration"}
+
+
+def test_claims_that_were_not_evaluated_are_a_sentence(results):
+    with pytest.raises(UserError, match=r"none\.json holds no evaluated claims"):
+        call("paper", ["--study", json.dumps(CONFIG), "--results", str(results), "--claims",
+                       str(results / "none.json"), "--template", str(TEMPLATE), "--output",
+                       str(results / "paper.pdf")])  # fmt: skip
+    with pytest.raises(UserError, match="give the configuration's files"):
+        call("claims", ["--output", "a.csv", "--json", "a.json"])

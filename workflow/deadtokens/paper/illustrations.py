@@ -1,0 +1,46 @@
+"""The figures of the paper, by question, with their captions."""
+
+import importlib
+from pathlib import Path
+
+from PIL import Image
+
+from deadtokens.paper.sources import figure_files
+from deadtokens.study.figures import FIGURES, QUESTIONS, Scope
+from deadtokens.study.study import Study
+
+LONGEST_CAPTION = 520  # characters, unless the first sentence is longer
+TALLEST = 1.65  # height over width: a taller figure would be too small on a page
+
+
+def illustrations(study: Study, results: Path) -> dict[str, list[dict[str, str]]]:
+    """Return the figures that the paper shows: by question those of runs, by experiment the others.
+
+    A figure so tall that nobody could read it on a page is left out.
+    """
+    found: dict[str, list[dict[str, str]]] = {str(question): [] for question in QUESTIONS}
+    found |= {name: [] for name in study.experiments}
+    for experiment, resolved in study.experiments.items():
+        for figure, file in figure_files(study, experiment).items():
+            if _is_legible((results / file).with_suffix(".png")):
+                of_all = FIGURES[figure].scope is Scope.EXPERIMENT
+                place = experiment if of_all else str(FIGURES[figure].question)
+                about = {"file": file, "title": resolved.title, "caption": caption(figure)}
+                found[place].append(about)
+    return found
+
+
+def _is_legible(png: Path) -> bool:
+    with Image.open(png) as image:
+        return image.height <= TALLEST * image.width
+
+
+def caption(figure: str) -> str:
+    """Return the beginning of what a figure's module says of it, in whole sentences."""
+    text = importlib.import_module(f"deadtokens.figures.{figure}").__doc__
+    first, *others = " ".join(text.replace("``", "").split()).split(". ")
+    for sentence in others:
+        if len(first) + len(sentence) > LONGEST_CAPTION:
+            break
+        first += f". {sentence}"
+    return first.rstrip(".") + "."

@@ -1,0 +1,63 @@
+"""Where the paper's runs were made, and with what."""
+
+from collections import Counter
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+from deadtokens.audit.reading import read_audit
+from deadtokens.netcdf import read_derived
+from deadtokens.paper.facts import Facts
+from deadtokens.paper.sources import called
+from deadtokens.paper.words import number
+from deadtokens.study.study import Study
+
+PACKAGES = ("deadtokens", "torch", "numpy", "xarray", "scipy", "scikit-learn", "typst")
+
+
+def machines(results: Path, files: Iterable[str]) -> list[dict[str, str]]:
+    """Return on which machines runs were trained, and how many on each."""
+    runs = (read_derived(results / file).attrs for file in called("scalars.nc", files))
+    counts = Counter((str(said["device"]), str(said["machine"])) for said in runs)
+    return [
+        {"device": device, "machine": machine, "runs": number(runs)}
+        for (device, machine), runs in counts.items()
+    ]
+
+
+def diverged(results: Path, files: Iterable[str]) -> list[str]:
+    """Return the runs that diverged."""
+    runs = (read_derived(results / file).attrs for file in called("scalars.nc", files))
+    return [said["run"] for said in runs if said["status"] == "diverged"]
+
+
+def experiments_of(study: Study) -> list[dict[str, str]]:
+    """Return each experiment's runs, seeds and updates."""
+    rows = []
+    for name, experiment in study.experiments.items():
+        members = experiment.members
+        seeds = {study.runs[member.run].seed for member in members}
+        updates = sum(member.steps for member in members)
+        numbers = {"runs": len(members), "seeds": len(seeds), "updates": updates}
+        rows.append({"name": name} | {key: number(value) for key, value in numbers.items()})
+    return rows
+
+
+def add_audits(facts: Facts, results: Path, files: Iterable[str]) -> bool:
+    """Add how many values the replays compared and how many differ; return if there are any."""
+    audits = [read_audit(results / file) for file in called("audit.json", files)]
+    tallies = [one for audit in audits for one in (audit["tensors"] | audit["checksums"]).values()]
+    if not audits:
+        return False
+    facts.add(
+        "audit.json of every run",
+        audited=number(len(audits)),
+        compared=number(sum(tally["compared"] for tally in tallies)),
+        differing=number(sum(tally["differing"] for tally in tallies)),
+    )
+    return True
+
+
+def versions() -> list[dict[str, str]]:
+    """Return the packages with which the paper was made."""
+    return [{"package": name, "version": version(name)} for name in PACKAGES]
