@@ -19,6 +19,7 @@ from deadtokens.arguments import add_output
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent, sha256_of
 from deadtokens.seal import check_seal, seal_path
+from deadtokens.study.claims import claims_of
 from deadtokens.study.files import read_configuration
 from deadtokens.study.inventory import files_of
 from deadtokens.study.study import Study
@@ -45,7 +46,7 @@ def packed(study: Study, results: Path) -> Iterator[Path]:
     UserError
         If one is missing or damaged.
     """
-    for file in files_of(study, study.experiments):
+    for file in files_of(study, study.experiments, claims_of(study).values()):
         path = results / file.path
         if file.stage not in WITHOUT and not file.path.startswith("corpora/"):
             check_seal(path)
