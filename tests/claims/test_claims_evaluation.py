@@ -74,7 +74,7 @@ def numbers(tmp_path, study) -> Numbers:
         said = {"run": member.run, "spec": spec.json_text(), "updates": 1500, "status": "complete"}
         path = tmp_path / "runs" / member.run / "steps-1500" / "scalars.nc"
         write(loss.assign_attrs(said), path)
-    outcomes = compare(Experiment(tuple(members), ("precision",)))
+    outcomes = compare(Experiment(tuple(members)))
     write(outcomes, tmp_path / "experiments" / "regimes" / "outcomes.nc")
     return Numbers(study, tmp_path)
 

@@ -18,8 +18,9 @@ from deadtokens.netcdf import write
 from deadtokens.paper.paper import gather
 from deadtokens.paper.sources import SHOWN, figure_files, paper_sources
 from deadtokens.paper.typeset import typeset
-from deadtokens.study.figures import FIGURES
+from deadtokens.study.figures import FIGURES, Scope
 from deadtokens.study.study import Study
+from deadtokens.study.wanted import drawn_figures
 
 TEMPLATE = REPOSITORY / "workflow" / "paper"
 HOSTILE = r'Does #panic("x") *freeze* $in bf16$ @nowhere <label> _too_? \ "q" ` // [ ] {'
@@ -53,7 +54,7 @@ def results(tmp_path):
         found = dict.fromkeys(OUTCOMES, (np.nan, "never")) | {"frozen": (frozen, "")}
         settings = {"precision": study.runs[member.run].precision, "seed": 0}
         members.append(Member(member.run, settings, found))
-    outcomes = compare(Experiment(tuple(members), ("precision",)))
+    outcomes = compare(Experiment(tuple(members)))
     write(outcomes, tmp_path / "experiments" / "regimes" / "outcomes.nc")
     return tmp_path
 
@@ -159,7 +160,7 @@ def test_the_paper_shows_figures_of_the_first_experiment_and_experiments_of_seve
     study = Study(CONFIG | {"experiments": {"one": {}, "two": second}})
     assert set(figure_files(study, "one")) == SHOWN
     assert set(figure_files(study, "two")) == {
-        name for name, source in FIGURES.items() if source.scope.name == "EXPERIMENT"
+        name for name in drawn_figures(study, "two") if FIGURES[name].scope is Scope.EXPERIMENT
     }
     assert set(FIGURES) > SHOWN
     names = {file.rpartition("/")[2] for file in paper_sources(study)}

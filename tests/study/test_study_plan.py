@@ -164,8 +164,8 @@ def test_records_that_are_released_count_as_many_as_there_are_jobs(cores):
     first = records.pop(study.experiments["regimes"].members[0].run)
     passing = sum(sorted(records.values())[-cores:])
     missing = files_of(study, study.experiments)
-    assert room.bytes_at_once(study, missing, cores) == others + first + passing
-    kept = room.bytes_at_once(Study(SHARED), missing, cores)
+    assert room.bytes_at_once(study, [], missing, cores) == others + first + passing
+    kept = room.bytes_at_once(Study(SHARED), [], missing, cores)
     assert kept == sum(file.bytes for file in missing)
 
 
