@@ -228,6 +228,17 @@ def test_people_are_told_the_same(configuration, study, caplog):
     assert any(line.endswith(plan.duration(total)) for line in lines if "all stages" in line)
 
 
+@pytest.mark.parametrize("number", [plan.MOST_NAMED, plan.MOST_NAMED + 1])
+def test_many_runs_are_told_by_their_size(number):
+    seeds = {"vary": {"precision": ["fp32"]}, "seeds": list(range(number))}
+    study = Study({**SHARED, "experiments": {"many": seeds}})
+    lines = list(plan.report(study, plan.parts_of(study, Path("nowhere")), 1))
+    of_records = [line for line in lines if " segments of " in line]
+    assert len(of_records) == (1 if number > plan.MOST_NAMED else number)
+    assert of_records[0].startswith(f"{number} runs, each: ") == (number > plan.MOST_NAMED)
+    assert all(any(line.startswith(run) for run in study.runs) for line in of_records[1:])
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

@@ -26,6 +26,7 @@ from deadtokens.study.study import Study
 from deadtokens.study.wanted import check_figures
 
 FIRST = ("experiment", "runs", "seeds", "updates", "to train", "segments", "records")
+MOST_NAMED = 20  # runs whose records are listed one by one
 TIMES = {"training": ["training"], "analyses": list(ANALYSES), "text, figures": ["text", "figures"]}
 
 log = logging.getLogger(__name__)
@@ -153,8 +154,7 @@ def _sums(files: Sequence[File]) -> tuple[int, int, int, float]:
 def report(study: Study, parts: Mapping[str, Part], cores: int) -> Iterator[str]:
     """Yield the lines for people."""
     whole = parts[""]
-    for run, segments, size in sizes(whole.files):
-        yield f"{run}: {segments} segments of {size / 1e6:,.0f} MB, {segments * size / 1e9:.2f} GB"
+    yield from _records(whole)
     yield f"all records: {size_in_words(file for file in whole.files if file.updates)}\n"
     yield from _aligned((*FIRST, *TIMES), (_experiment(*part) for part in parts.items()))
     yield ""
@@ -170,6 +170,18 @@ def report(study: Study, parts: Mapping[str, Part], cores: int) -> Iterator[str]
         f"operations a second) the training takes {duration(slow)}. A GPU is not considered. With "
         f"{cores} cores all stages take at least {duration(whole.seconds(STAGES) / cores)}."
     )
+
+
+def _records(part: Part) -> Iterator[str]:
+    """Yield the size of each run's record; of many runs, how many have which."""
+    records = list(sizes(part.files))
+    if len(records) <= MOST_NAMED:
+        named = ((run, *record) for run, *record in records)
+    else:
+        alike = Counter(tuple(record) for _, *record in records)
+        named = ((f"{number} runs, each", *record) for record, number in alike.items())
+    for name, segments, size in named:
+        yield f"{name}: {segments} segments of {size / 1e6:,.0f} MB, {segments * size / 1e9:.2f} GB"
 
 
 def _experiment(name: str, part: Part) -> list[str]:
