@@ -43,6 +43,7 @@ def test_a_record_goes_with_its_seals_and_what_is_derived_stays(run):
     names = [path.relative_to(run).as_posix() for path in record(run)]
     release(run)
     assert files(run) == ["released.json", *derived]
+    assert sorted(path.name for path in run.iterdir()) == ["released.json", "steps-6"]
     assert json.loads((run / "released.json").read_text()) == {
         "released": names,
         "derived": ["steps-6/audit.json", "steps-6/freezing.nc"],

@@ -174,8 +174,8 @@ def test_runs_that_are_trained_again_give_the_same(house):
 
 
 def begin_anew(house):
-    shutil.rmtree(house.work / "results" / "runs")
-    shutil.rmtree(house.work / ".snakemake")
+    for folder in ("results/runs", "results/figures", ".snakemake"):
+        shutil.rmtree(house.work / folder)
 
 
 def test_a_record_stays_while_an_analysis_of_it_fails(house):

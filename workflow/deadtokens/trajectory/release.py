@@ -5,6 +5,7 @@ import logging
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from deadtokens.arguments import add_output
@@ -45,6 +46,9 @@ def release(record: Sequence[Path], derived: Sequence[Path], receipt: Path) -> i
         freed += path.stat().st_size if path.exists() else 0
         path.unlink(missing_ok=True)
         seal_path(path).unlink(missing_ok=True)
+    for folder in {path.parent for path in record}:
+        with suppress(OSError):  # something else lies there
+            folder.rmdir()
     return freed
 
 
