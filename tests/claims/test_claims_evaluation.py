@@ -143,6 +143,12 @@ def test_a_claim_that_cannot_be_tested_says_why(why, numbers):
     assert (found.status, found.why) == (NOT_TESTED, why)
 
 
+def test_a_file_of_the_first_run_alone_is_not_one_of_the_others(numbers):
+    start = {"experiment": "regimes", "file": "initial_softmax.nc", "variable": "loss"}
+    fp32 = claim({"below": 1, "by": "mean"}, variable=start | {"setting": {"precision": "fp32"}})
+    assert find(fp32, numbers).why == "no run with precision fp32 has initial_softmax.nc"
+
+
 def test_one_seed_is_called_so_and_has_no_interval():
     found = judge(of_value({"below": 1, "by": "every run"}, seeds=1), Sample([Entry(0, 0.5)], 1))
     assert (found.status, found.why) == (HOLDS, "one seed")

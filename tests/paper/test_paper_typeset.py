@@ -102,23 +102,26 @@ def test_numbers_are_those_of_the_files(data):
     assert data["varied"] == [{"key": "precision", "value": "pure-bf16", "others": "fp32"}]
 
 
-SAID = {
-    "pure-bf16-freezes": "it holds",
-    "thaws-are-real": "it fails",
-    "freeze-lasts": "nobody knows",
-    "no-such-claim": "nobody knows",
-}
+SENTENCES = 'by-claim("{}", holds: "it holds", fails: "it fails")'
+SAID = {"pure-bf16-freezes": "it holds", "thaws-are-real": "it fails"}
 
 
 @pytest.mark.parametrize("claim", SAID)
 def test_the_wording_is_that_of_the_status(claim, data, results):
-    check = 'by-claim("{}", holds: "it holds", fails: "it fails", untested: "nobody knows")'
-    said = f'#assert("{SAID[claim]}" in repr({check.format(claim)}))'
+    said = f'#assert("{SAID[claim]}" in repr({SENTENCES.format(claim)}))'
     assert pdf(data, results, template_with(results, said))
-    for other in set(SAID.values()) - {SAID[claim]}:
-        wrong = said.replace(f'#assert("{SAID[claim]}"', f'#assert("{other}"')
-        with pytest.raises(UserError, match="assertion failed"):
-            pdf(data, results, template_with(results, wrong))
+    (other,) = set(SAID.values()) - {SAID[claim]}
+    with pytest.raises(UserError, match="assertion failed"):
+        pdf(data, results, template_with(results, said.replace(SAID[claim], other, 1)))
+
+
+@pytest.mark.parametrize("claim", ["freeze-lasts", "no-such-claim"])
+def test_of_what_was_not_tested_nothing_is_said(claim, data, results):
+    said = f"#assert.eq({SENTENCES.format(claim)}, none)"
+    assert pdf(data, results, template_with(results, said))
+    tested = said.replace(claim, "pure-bf16-freezes")
+    with pytest.raises(UserError, match=r"assertion failed|equality"):
+        pdf(data, results, template_with(results, tested))
 
 
 def test_a_claim_that_has_several_seeds_is_said_with_its_interval(data, results):

@@ -68,6 +68,8 @@ rule collect_jobs:
         ),
     log:
         "logs/collect_jobs/jobs.log",
+    benchmark:
+        "logs/collect_jobs/jobs.tsv"
     conda:
         ENVIRONMENT
     params:

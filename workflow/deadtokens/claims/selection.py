@@ -80,11 +80,11 @@ class Numbers:
                 for file, run in files_with(self.study, claim, setting).items()
             ]
         if not entries:
-            raise NotTested(f"the experiment has no run with {self._lacking(claim, setting)}")
+            raise NotTested(self._lacking(claim, setting))
         return entries
 
     def _lacking(self, claim: Claim, setting: Settings) -> str:
-        """Name what no run has, or the whole setting if it is the combination that none has."""
+        """Say what no run has: a value, the values together, or the file."""
         experiment = claim.subject.experiment
         alone = {
             key: value
@@ -92,7 +92,9 @@ class Numbers:
             if not members_with(self.study, experiment, {key: value})
         }
         named = ", ".join(f"{key} {written(value)}" for key, value in (alone or setting).items())
-        return named or "such a record"
+        if isinstance(claim.subject, Variable) and members_with(self.study, experiment, setting):
+            return f"no run{' with ' * bool(named)}{named} has {claim.subject.file}"
+        return f"the experiment has no run with {named}"
 
     def _outcomes(self, claim: Claim) -> xr.Dataset:
         (file,) = files_with(self.study, claim, {})
