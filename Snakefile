@@ -30,7 +30,7 @@ rule all:
     """Every record, every comparison, every figure."""
     default_target: True
     input:
-        all_segments(),
+        all_records(),
         all_outcomes(),
         all_figures(),
         all_animations(),

@@ -70,6 +70,68 @@ def test_files_and_tables_have_every_outcome_of_every_run(tmp_path):
     assert set(effects.unit) == {"1", "weight", "nat"}
 
 
+# Fractions at rest: bfloat16 weights add 0.5, bfloat16 moments 0.125, both together 0.25 more.
+CELLS = {"mixed": 0.0, "bf16-moments": 0.125, "mixed-bf16-weights": 0.5, "mixed-bf16": 0.875}
+
+
+def of_cells(folder):
+    return [
+        path
+        for seed, shift in ((0, 0.0), (1, 0.0625))
+        for regime, frozen in CELLS.items()
+        for path in put(
+            folder,
+            {"freezing.nc": freezing([frozen + shift] * UPDATES)},
+            run=f"{regime}-{seed}",
+            precision=regime,
+            seed=seed,
+        )
+    ]
+
+
+def test_a_factorial_of_regimes_has_main_effects_and_their_interaction(tmp_path):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    factors = ("--factors", "weights", "moments")
+    comparison, outcomes, effects = command(tmp_path, *of_cells(runs), *factors)
+    assert comparison.key.values.tolist() == ["weights", "moments"]
+    assert list(outcomes)[:4] == ["run", "seed", "weights", "moments"]
+    assert set(outcomes.weights) == set(outcomes.moments) == {"bfloat16", "float32"}
+    assert comparison.group.values[1] == "weights float32, moments bfloat16"
+    found = effects[effects.outcome == "frozen"].set_index(["kind", "changed_key"])["mean"]
+    assert found["main effect"].to_dict() == {"weights": -0.625, "moments": -0.25}
+    assert found["interaction"].to_dict() == {"weights x moments": 0.25}
+    baselines = effects.set_index("changed_key").changed_from
+    assert set(baselines[["weights", "moments"]]) == {"bfloat16"}
+
+
+def test_without_factors_the_same_runs_are_told_apart_by_their_regime(tmp_path):
+    """Negative control of the test above."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    comparison, _, effects = command(tmp_path, *of_cells(runs))
+    assert comparison.key.values.tolist() == ["precision"]
+    assert set(effects.kind) == {"effect"}
+
+
+def test_factors_that_two_regimes_share_are_refused(tmp_path):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    with pytest.raises(UserError, match="mixed and mixed-bf16-weights both have moments float32"):
+        command(tmp_path, *of_cells(runs), "--factors", "moments")
+
+
+def test_a_folder_stands_for_its_files(tmp_path):
+    runs = tmp_path / 'it\'s $HOME; a "run"'
+    runs.mkdir()
+    files = two_by_two(runs)
+    for folder in {path.parent for path in files}:
+        (folder / "audit.json").write_text("{}")  # none that outcomes are read from
+    by_file, _, _ = command(tmp_path / "files", *files)
+    by_folder, _, _ = command(tmp_path / "folders", *dict.fromkeys(one.parent for one in files))
+    assert by_folder.identical(by_file)
+
+
 def test_a_file_that_a_record_does_not_give_leaves_nan_and_the_reason(tmp_path):
     files = planted()
     del files["stillness.nc"]
@@ -157,6 +219,7 @@ def test_a_setting_that_a_spec_leaves_out_is_the_package_s_default(tmp_path):
         (lambda paths: [paths[0].rename(paths[0].with_name("other.nc"))], "outcomes are read from"),
         (lambda paths: [paths[0].with_name("freezing.nc").with_suffix(".no.nc")], "outcomes are"),
         (lambda paths: [paths[0].parent / "gone" / "drift.nc"], "does not exist"),
+        (lambda paths: [paths[0].parents[1]], "has none of freezing.nc, stillness.nc"),
     ],
 )
 def test_a_mistake_is_one_sentence(damage, sentence, tmp_path):

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 from comparison.comparison_data import put, scalars
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadtokens.comparison.members import read_experiment
@@ -130,6 +130,7 @@ def test_the_unit_of_a_key_is_that_of_its_description(key, words):
     assert unit(key) == words
 
 
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -146,10 +147,10 @@ def test_the_unit_of_a_key_is_that_of_its_description(key, words):
         unique_by=str,
     )
 )
-def test_files_say_what_the_configuration_does(tmp_path_factory, settings):
+def test_files_say_what_the_configuration_does(tmp_path_factory, asked):
     """The shape is known before a run is trained, and is the one of its outcomes."""
     folder = tmp_path_factory.mktemp("runs")
-    specs = [RunSpec.model_validate(setting) for setting in settings]
+    specs = [RunSpec.model_validate(setting) for setting in asked]
     paths = []
     for place, spec in enumerate(specs):
         said = {"run": f"r{place}", **spec.content()}

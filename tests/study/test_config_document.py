@@ -19,7 +19,15 @@ from deadtokens.study.validation import PATTERNS
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.json"
 README = CONFIG / "README.md"
-SECTIONS = ("corpora", "vocabularies", "defaults", "defaults.record", "machines", "experiments")
+SECTIONS = (
+    "corpora",
+    "vocabularies",
+    "defaults",
+    "defaults.record",
+    "machines",
+    "experiments",
+    "study",
+)
 
 
 @pytest.fixture

@@ -132,6 +132,13 @@ IN_SECTIONS = [
         "tokenizer_corpora: 'lao' is not an entry of `corpora`; known are kjv, thai-words",
     ),
     ("corpora", {}, "'kjv' is not an entry of `corpora`; there are none"),
+    # factors
+    ("experiments.regimes.factors", ["wieghts"], "factors.0: must be 'weights', 'moments', "),
+    (
+        "experiments.regimes.factors",
+        ["update"],
+        "experiments.regimes.factors: the regimes pure-bf16 and fp32 both have update torch; add a",
+    ),
     # corpora
     ("corpora.kjv", {}, "corpora.kjv: needs either `source` or `path`"),
     ("corpora.kjv.path", "a.txt", "corpora.kjv: has both `source` and `path`; keep one"),

@@ -92,7 +92,8 @@ def test_a_folder_and_a_missing_file_are_sentences(tmp_path):
 
 def test_the_files_of_the_repository_have_no_repeats():
     assert read_configuration([CONFIG / "config.yaml"]) == DEFAULT
-    assert "defaults" in read_configuration([CONFIG / "paper.yaml"])
+    for name in ("study.yaml", "paper.yaml"):
+        assert "defaults" in read_configuration([CONFIG / name])
 
 
 def limits(updates: int, **spec) -> int:

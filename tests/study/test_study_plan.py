@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections import Counter, namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from deadtokens.cli import call
 from deadtokens.costs.storage import UPDATES
 from deadtokens.errors import UserError
 from deadtokens.run.spec import RunSpec
-from deadtokens.study import plan
+from deadtokens.study import plan, room
 from deadtokens.study.estimates import (
     ANALYSES,
     BENCHMARK_UPDATES,
@@ -24,7 +25,7 @@ from deadtokens.study.estimates import (
     training_seconds,
 )
 from deadtokens.study.figures import FIGURES, Scope
-from deadtokens.study.inventory import files_of
+from deadtokens.study.inventory import File, files_of
 from deadtokens.study.plan import parts_of
 from deadtokens.study.study import Study
 from deadtokens.training.size import checkpoint_bytes, predicted_bytes
@@ -129,22 +130,61 @@ def configuration(tmp_path, monkeypatch) -> list[str]:
 def test_a_disk_without_room_is_refused_in_a_sentence(configuration, study, monkeypatch):
     needed = sum(file.bytes for file in files_of(study, study.experiments))
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(plan.shutil, "disk_usage", lambda folder: usage(needed - 1))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: usage(needed - 1))
     with pytest.raises(UserError) as caught:
         call("plan", [*configuration, "--csv", "plan.csv"])
     assert str(caught.value) == (
         f"results: what is missing needs about {needed:,} bytes, and {needed - 1:,} are free on "
-        "its disk; plan fewer runs, record the gradients alone (record.tensors: [grad]), or take "
-        "another disk (snakemake --directory)"
+        "its disk; plan fewer runs, let records go when they are read (keep: derived), record the "
+        "gradients alone (record.tensors: [grad]), or take another disk (snakemake --directory)"
     )
     assert Path("plan.csv").exists()
-    monkeypatch.setattr(plan.shutil, "disk_usage", lambda folder: usage(needed))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: usage(needed))
     call("plan", configuration)
+
+
+RELEASING = SHARED | {"keep": "derived"}
+
+
+def sums(study: Study, of: Callable[[File], bool]) -> Counter:
+    """Return the bytes of some files by run."""
+    found = Counter()
+    for file in files_of(study, study.experiments):
+        if of(file):
+            found[file.run] += file.bytes
+    return found
+
+
+@pytest.mark.parametrize("cores", [1, 2, 99])
+def test_records_that_are_released_count_as_many_as_there_are_jobs(cores):
+    """The first run is measured alone, so that its record waits until the end."""
+    study = Study(RELEASING)
+    records = sums(study, lambda file: file.stage == "training")
+    others = sums(study, lambda file: file.stage != "training").total()
+    first = records.pop(study.experiments["regimes"].members[0].run)
+    passing = sum(sorted(records.values())[-cores:])
+    missing = files_of(study, study.experiments)
+    assert room.bytes_at_once(study, missing, cores) == others + first + passing
+    kept = room.bytes_at_once(Study(SHARED), missing, cores)
+    assert kept == sum(file.bytes for file in missing)
+
+
+def test_of_a_run_whose_record_is_released_nothing_is_to_be_made(tmp_path):
+    study = Study(RELEASING | {"experiments": {"longer": SHARED["experiments"]["longer"]}})
+    (freezing,) = (file for file in files_of(study, ["longer"]) if file.stage == "freezing")
+    assert sum(file.updates for file in parts_of(study, tmp_path)[""].missing) == 10
+    put(tmp_path, freezing.path)
+    part = parts_of(study, tmp_path)[""]
+    assert sum(file.updates for file in part.missing) == 0
+    assert sum(file.updates for file in part.present) == 10
+    assert sum(file.bytes for file in part.present) == freezing.bytes
+    kept = Study(SHARED | {"experiments": {"longer": SHARED["experiments"]["longer"]}})
+    assert sum(file.updates for file in parts_of(kept, tmp_path)[""].missing) == 10
 
 
 def test_the_disk_is_that_of_the_results(configuration, monkeypatch):
     asked, usage = [], namedtuple("usage", "free")
-    monkeypatch.setattr(plan.shutil, "disk_usage", lambda at: asked.append(at) or usage(10**15))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda at: asked.append(at) or usage(10**15))
     Path("there", "results").mkdir(parents=True)
     for results in ["there/results", "there/none", "none/none"]:
         call("plan", [*configuration, "--results", results])

@@ -124,10 +124,11 @@ def test_the_prediction_reaches_the_sentence_on_a_full_disk(tmp_path, monkeypatc
 
 
 def test_a_study_is_predicted_run_by_run():
-    study = Study(read_configuration([CONFIG / "config.yaml", CONFIG / "paper.yaml"]))
+    names = ("config.yaml", "study.yaml", "paper.yaml")
+    study = Study(read_configuration([CONFIG / name for name in names]))
     predicted = list(sizes(files_of(study, study.experiments)))
     assert len(predicted) == len(study.runs)
-    assert {segments for _, segments, _ in predicted} == {10}
+    assert {segments for _, segments, _ in predicted} == {10, 40}
     name, _, one = predicted[0]
     assert one == predicted_bytes(study.runs[name], 10_000)
 

@@ -12,7 +12,8 @@ import pytest
 from house import ANALYSED, COMPARED, DRAWN, OF_OTHER_SHAPES, OF_REGIMES, TINY
 
 from deadtokens.seal import ENDING, seal
-from deadtokens.study.figures import FIGURES
+from deadtokens.study.figures import FIGURES, OUTCOME_SOURCES
+from deadtokens.study.wanted import derived_files
 
 OF_FREEZING = ("frozen", "displacement", "phases", "survival", "ulps", "strata")
 OF_GRADIENTS = (
@@ -159,6 +160,31 @@ def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finish
     }
     assert (jobs["measure_freezing"], jobs["run_audit"], jobs["run_backprop"]) == (2, 1, 2)
     assert jobs["compute_outcomes"] == 2  # where the effects are drawn
+
+
+LONGEST_WORD = 131_072  # bytes of one argument that Linux hands to a program, here to the shell
+
+
+def test_an_experiment_of_many_runs_fits_into_a_line_for_the_shell(finished):
+    config = copy.deepcopy(TINY)
+    cells = ["mixed-bf16", "mixed-bf16-weights", "bf16-moments", "mixed"]
+    config["experiments"] = {
+        "many": {
+            "vary": {"precision": cells},
+            "factors": ["weights", "moments"],
+            "seeds": list(range(100)),
+        }
+    }
+    study = finished.study(config)
+    files = [path for source in OUTCOME_SOURCES for path in derived_files(study, source, "many")]
+    assert sum(len(f"results/{file} ") for file in files) > LONGEST_WORD
+    target = "results/experiments/many/outcomes.nc"
+    options = ("--dry-run", "--printshellcmds", "--quiet", "host", "--", target)
+    printed = finished.snakemake(*options, config=config).stdout
+    (line,) = re.findall(r"deadtokens outcomes .*?--output", printed, re.DOTALL)
+    assert len(line) < LONGEST_WORD / 2
+    assert line.count("/steps-6") == 400
+    assert "--factors weights moments" in line
 
 
 def in_the_model(house):

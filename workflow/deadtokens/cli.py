@@ -40,6 +40,7 @@ COMMANDS = {
     "gradients": Command("gradients.gradients", "hold the gradients against their formulas"),
     "initial_softmax": Command("gradients.initial_softmax", "scan the softmax before training"),
     "backprop": Command("backprop.backprop", "backpropagate by hand, beside autograd"),
+    "release": Command("trajectory.release", "remove a record when what is read from it is sealed"),
     "outcomes": Command("comparison.outcomes", "compare the runs of an experiment, paired by seed"),
     "storage": Command("costs.storage", "measure the formats of a record"),
     "tensors": Command("costs.tensors", "measure the choices of recorded tensors"),
@@ -47,6 +48,8 @@ COMMANDS = {
     "animation": Command("figures.animation", "draw the drifting cloud as GIF"),
     "verify": Command("verify", "check that results are what was written"),
     "plan": Command("study.plan", "say what a study takes; refuse what the disk cannot hold"),
+    "archive": Command("study.archive", "pack what a finished study's figures are made from"),
+    "restore": Command("study.restore", "unpack and check an archived study"),
     "config": Command("study.document", "write schema and tables of the configuration"),
 }
 

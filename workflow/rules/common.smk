@@ -30,6 +30,7 @@ from deadtokens.study.wanted import (
     derived_files,
     drawn_figures,
     is_compared,
+    read_from_records,
 )
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
@@ -43,6 +44,10 @@ try:
     check_figures(study)
 except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
+
+RECEIPT = "results/runs/{run}/released.json"
+READ_FROM_RECORDS = read_from_records(study)
+NAMED = 5  # runs that a sentence names
 
 
 wildcard_constraints:
@@ -141,22 +146,75 @@ def run_segments(wildcards):
     return segments(wildcards.run, wildcards.steps)
 
 
-def run_checkpoints(wildcards):
-    """Return the checkpoints behind a derived file."""
+def checkpoints(run, steps):
+    """Return the checkpoints of the first `steps` updates of a run."""
     return [
-        f"results/runs/{wildcards.run}/checkpoints/checkpoint-{segment:03d}.safetensors"
-        for segment in study.segments(wildcards.run, int(wildcards.steps))
+        f"results/runs/{run}/checkpoints/checkpoint-{segment:03d}.safetensors"
+        for segment in study.segments(run, int(steps))
     ]
 
 
-def all_segments():
-    """Return every segment of every run."""
+def run_checkpoints(wildcards):
+    """Return the checkpoints behind a derived file."""
+    return checkpoints(wildcards.run, wildcards.steps)
+
+
+def all_records():
+    """Return every segment of every run, or the receipt of a run whose record is released."""
     return sorted(
         {
             path
             for member in study.members
-            for path in segments(member.run, member.steps)
+            for path in (
+                [RECEIPT.format(run=member.run)]
+                if study.releases and member.run in READ_FROM_RECORDS
+                else segments(member.run, member.steps)
+            )
         }
+    )
+
+
+def readers(wildcards):
+    """Return what the study reads from the record of a run."""
+    return [f"results/{file}" for file in READ_FROM_RECORDS[wildcards.run]]
+
+
+def record(wildcards):
+    """Return the segments and checkpoints of a run, as far as the study goes."""
+    updates = max(one.steps for one in study.members if one.run == wildcards.run)
+    return segments(wildcards.run, updates) + checkpoints(wildcards.run, updates)
+
+
+def priority_of_training(wildcards):
+    """Return the priority of training a segment: below all else, of a run's first one below others.
+
+    So what reads a record goes before the next training, and a run that has begun before a new one:
+    where records are released there are never more of them at once than jobs.
+
+    Snakemake asks for it when it knows which jobs will run, and of these alone.
+    """
+    if is_released(wildcards.run) and not study.train_again:
+        sys.exit(refusal_to_train_again())
+    return -2 if int(wildcards.segment) == 0 else -1
+
+
+def is_released(run):
+    """Return whether the record of a run was removed as a whole, as its receipt says."""
+    first, *_ = segments(run, study.runs[run].record.segment)
+    return Path(RECEIPT.format(run=run)).exists() and not Path(first).exists()
+
+
+def refusal_to_train_again():
+    """Return the sentence on released runs that something asks for."""
+    jobs = [
+        job for job in workflow.dag.needrun_jobs() if job.rule.name == "train_segment"
+    ]
+    runs = sorted({run for job in jobs if is_released(run := job.wildcards.run)})
+    others = f" and {len(runs) - NAMED} more" if len(runs) > NAMED else ""
+    return (
+        "What is to be made reads records that were released (keep: derived); to train their runs "
+        "again, from the start, add --config train_again=true. The runs are "
+        f"{', '.join(runs[:NAMED])}{others}."
     )
 
 
@@ -177,6 +235,20 @@ def outcome_inputs(wildcards):
         for source in OUTCOME_SOURCES
         for file in files_of(source, wildcards.experiment)
     ]
+
+
+def folders(wildcards, input):
+    """Return the folders of the files that a rule reads, each once: far shorter than the files.
+
+    All of them stand in one line for the shell, which takes 128 KiB: some thousand runs.
+    """
+    return list(dict.fromkeys(str(Path(file).parent) for file in input.files))
+
+
+def factors(wildcards):
+    """Return the command line's words for what tells an experiment's runs apart."""
+    factors = study.experiments[wildcards.experiment].factors
+    return ["--factors", *factors] if factors else []
 
 
 def first_drift(wildcards):

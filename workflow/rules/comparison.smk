@@ -25,10 +25,13 @@ rule compute_outcomes:
     conda:
         ENVIRONMENT
     params:
+        runs=folders,
+        factors=factors,
         code=code("comparison.outcomes"),
     shell:
         """
-        deadtokens outcomes {input.files:q} \
+        deadtokens outcomes {params.runs:q} \
+            {params.factors:q} \
             --output {output.outcomes:q} \
             --csv {output.csv:q} \
             --effects {output.effects:q} \

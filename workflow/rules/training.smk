@@ -9,6 +9,7 @@ OUTPUTS:
     results/runs/{run}/trajectory/segment-{segment}.nc
     results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors
     results/runs/{run}/steps-{steps}/scalars.nc
+    results/runs/{run}/released.json, where records are released
 """
 
 
@@ -29,6 +30,7 @@ rule train_segment:
         "logs/train_segment/{run}/{segment}.log",
     benchmark:
         "logs/train_segment/{run}/{segment}.tsv"
+    priority: priority_of_training
     conda:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads
@@ -75,4 +77,28 @@ rule collect_scalars:
     shell:
         """
         deadtokens scalars {input.segments:q} --output {output.scalars:q} --log {log:q}
+        """
+
+
+rule release_run:
+    """Remove the record of a run once everything that is read from it is sealed."""
+    input:
+        **reads(derived=readers),
+    output:
+        update("results/runs/{run}/released.json"),
+    log:
+        "logs/release_run/{run}.log",
+    benchmark:
+        "logs/release_run/{run}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        record=record,
+        code=code("trajectory.release"),
+    shell:
+        """
+        deadtokens release {params.record:q} \
+            --derived {input.derived:q} \
+            --output {output:q} \
+            --log {log:q}
         """

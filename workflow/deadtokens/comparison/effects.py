@@ -17,10 +17,12 @@ from deadtokens.comparison.bootstrap import bootstrap_interval
 from deadtokens.comparison.intervals import t_interval
 from deadtokens.comparison.settings import named_value, short, written
 from deadtokens.comparison.shapes import EFFECT, INTERACTION, MAIN
+from deadtokens.run.factors import FACTORS, factor_values
 from deadtokens.run.spec import DEFAULTS, flat
 
 Setting = tuple[str, ...]
 BETWEEN = " x "  # two keys of an interaction
+BASELINES = flat(DEFAULTS) | factor_values(DEFAULTS.precision, FACTORS)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Design:
     def _levels(self, place: int) -> list[str]:
         """Return the values of a key as they come, the package's default first if it is one."""
         values = list(dict.fromkeys(setting[place] for setting in self.present))
-        default = written(flat(DEFAULTS).get(self.keys[place]))
+        default = written(BASELINES.get(self.keys[place]))
         return sorted(values, key=lambda value: value != default)
 
     def _contexts(self, *places: int) -> list[Setting]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from deadtokens.comparison.shapes import PRECISION, Varied
 from deadtokens.errors import UserError
 from deadtokens.identity import claim_of, content_of
 from deadtokens.netcdf import read_derived
+from deadtokens.run.factors import factored, refuse_alike
 from deadtokens.run.spec import DEFAULTS, flat
 
 STEPS = "steps"
@@ -52,18 +54,25 @@ class Experiment:
     Attributes
     ----------
     members : tuple of Member
+    factors : tuple of str
+        Fields of the precision regime that stand in place of its name.
     """
 
     members: tuple[Member, ...]
+    factors: tuple[str, ...] = ()
 
     @cached_property
     def varied(self) -> Varied:
         """In what they differ, the seed left aside."""
-        return Varied.of([member.spec for member in self.members])
+        return Varied.of([self.settings(member) for member in self.members])
+
+    def settings(self, member: Member) -> dict[str, Any]:
+        """Return the settings by which a run is told from others."""
+        return factored(member.spec, self.factors)
 
     def group(self, member: Member) -> str:
         """Return what tells a run from the others, the seed left aside."""
-        settings = ", ".join(named(key, member.spec) for key in self.varied.keys)
+        settings = ", ".join(named(key, self.settings(member)) for key in self.varied.keys)
         return settings or written(member.spec.get(PRECISION, member.run))
 
     def names(self) -> list[str]:
@@ -78,22 +87,26 @@ class Experiment:
         return np.array([[one.outcome(name)[0] for name in OUTCOMES] for one in self.members])
 
 
-def read_experiment(paths: Sequence[Path]) -> Experiment:
+def read_experiment(paths: Sequence[Path], factors: Sequence[str] = ()) -> Experiment:
     """Read derived files of the runs of an experiment, each file as it is measured and forgotten.
 
     Parameters
     ----------
     paths : sequence of Path
-        Of names in `FILES`; runs come in the order in which they are first met.
+        Of names in `FILES`, or folders, each of which stands for those of its files that have such
+        names; runs come in the order in which they are first met.
+    factors : sequence of str
+        Fields of the precision regime that stand in place of its name.
 
     Raises
     ------
     UserError
-        If a file is missing, damaged, of another kind, or given twice.
+        If a file is missing, damaged, of another kind, or given twice, or if the factors do not
+        tell two regimes apart.
     """
     found: dict[tuple[str, int], dict] = {}
     specs: dict[tuple[str, int], dict] = {}
-    for path in paths:
+    for path in chain.from_iterable(map(_files, paths)):
         data = _open(path)
         member = data.attrs["run"], _steps(path, data)
         spec = content_of(path, data.attrs["spec"])
@@ -103,9 +116,20 @@ def read_experiment(paths: Sequence[Path]) -> Experiment:
         if known.keys() & outcomes.keys():
             raise UserError(f"{path}: {path.name} of run {member[0]} is given twice; name it once")
         known |= outcomes
-    return Experiment(
-        tuple(Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
-    )
+    if factors:
+        refuse_alike((spec[PRECISION] for spec in specs.values()), factors)
+    members = (Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
+    return Experiment(tuple(members), tuple(factors))
+
+
+def _files(path: Path) -> list[Path]:
+    """Return a file itself, or those files of a folder that outcomes are read from."""
+    if not path.is_dir():
+        return [path]
+    files = [path / name for name in FILES if (path / name).exists()]
+    if not files:
+        raise UserError(f"{path}: has none of {', '.join(FILES)}")
+    return files
 
 
 def _open(path: Path) -> xr.Dataset:

@@ -23,6 +23,7 @@ from deadtokens.comparison.tables import SUMMARY, effects_table, outcomes_table
 from deadtokens.files import complete_or_absent
 from deadtokens.labels import label
 from deadtokens.netcdf import write
+from deadtokens.run.factors import FACTORS
 from deadtokens.tables import write_csv
 
 
@@ -104,7 +105,17 @@ def _texts(texts: object) -> np.ndarray:
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument(
-        "files", type=Path, nargs="+", help="derived files of the experiment's runs"
+        "runs",
+        type=Path,
+        nargs="+",
+        help="folders of its runs (results/runs/RUN/steps-N), or derived files of them",
+    )
+    parser.add_argument(
+        "--factors",
+        nargs="+",
+        choices=FACTORS,
+        default=(),
+        help="compare by these fields of the precision regime in place of its name",
     )
     add_output(parser)
     parser.add_argument("--csv", type=Path, required=True, metavar="FILE", help="table of outcomes")
@@ -115,7 +126,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the command ``outcomes``."""
-    comparison = compare(read_experiment(options.files))
+    comparison = compare(read_experiment(options.runs, options.factors))
     write(comparison, options.output)
     for table, path in (
         (outcomes_table(comparison), options.csv),

@@ -3,5 +3,6 @@
 `config` has its models, `files` reads it, `validation` tells a mistake in a sentence, `study` names
 texts, vocabularies and runs by content, `figures` what can be drawn and `wanted` of which
 experiments, from which files; `inventory` lists every file that is made, `estimates` says how long
-and how large it will be; `plan` and `document` are the commands ``plan`` and ``config``.
+and how large it will be, and `room` how much of it is there at once; `plan`, `archive`, `restore`
+and `document` are the commands ``plan``, ``archive``, ``restore`` and ``config``.
 """

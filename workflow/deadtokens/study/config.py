@@ -1,6 +1,6 @@
 """The study's configuration: corpora, vocabularies, the defaults of a run, experiments."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any, Literal, NamedTuple
 from unicodedata import category
@@ -8,6 +8,7 @@ from unicodedata import category
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from deadtokens.models import Model
+from deadtokens.run.factors import FACTORS
 from deadtokens.run.spec import Count, RunSpec
 from deadtokens.study.figures import ANIMATION, FIGURES
 from deadtokens.study.validation import DIGEST, NAME
@@ -125,7 +126,10 @@ class Experiment(Model):
     """Further runs, each a mapping of keys of `defaults` to values."""
 
     seeds: list[Seed] = []
-    """Each run is made with each of these seeds; empty: with the seed of `defaults`."""
+    """Each run is made with each of these seeds; empty: with those of all experiments."""
+
+    factors: list[Literal[*FACTORS]] = []
+    """Fields of the precision regime by which its runs are compared, in place of `precision`."""
 
     figures: list[Literal[*FIGURES, ANIMATION]] | None = None
     """What to draw; `null`: everything that its records and what it varies give."""
@@ -147,8 +151,14 @@ class Experiment(Model):
             )
         return title
 
-    def settings(self) -> Iterator[dict[str, Setting]]:
-        """Yield what each run of the experiment sets, by dotted key."""
+    def settings(self, seeds: Sequence[int] = ()) -> Iterator[dict[str, Setting]]:
+        """Yield what each run of the experiment sets, by dotted key.
+
+        Parameters
+        ----------
+        seeds : sequence of int
+            For an experiment that names none.
+        """
         combinations = product(*self.vary.values()) if self.vary or not self.runs else ()
         runs = [
             *(
@@ -157,8 +167,8 @@ class Experiment(Model):
             ),
             *(_placed(f"runs.{number}", run) for number, run in enumerate(self.runs)),
         ]
-        seeds = [{"seed": Setting(seed, "seeds")} for seed in self.seeds] or [{}]
-        for run, seed in product(runs, seeds):
+        seeded = [{"seed": Setting(seed, "seeds")} for seed in self.seeds or seeds] or [{}]
+        for run, seed in product(runs, seeded):
             yield seed | _placed("set", self.set) | run
 
 
@@ -187,6 +197,15 @@ class Config(Model):
 
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1, json_schema_extra=NAMED)]
     """Sets of runs that are compared, by name."""
+
+    seeds: list[Seed] = []
+    """Seeds of every experiment that names none; empty: the seed of `defaults`."""
+
+    keep: Literal["all", "derived"] = "all"
+    """`derived`: a run's record is removed once everything that is read from it is sealed."""
+
+    train_again: bool = False
+    """Whether runs whose record was removed may be trained again."""
 
     machines: Machines = Machines()
     """Where runs may be trained."""

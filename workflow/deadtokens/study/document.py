@@ -22,6 +22,7 @@ from deadtokens.study.validation import PATTERNS
 log = logging.getLogger(__name__)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TOP = "study"
 HEADER = "| Key | Meaning | Unit | Default | Allowed |\n|---|---|---|---|---|"
 GENERATED = re.compile(
     r"(?<=<!-- generated: keys of )(?P<section>\S+) -->\n.*?(?=<!-- end of generated -->)",
@@ -48,13 +49,18 @@ def tables(schema: Mapping[str, Any]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        By dotted section, such as ``defaults.record``; of named entries, by what holds them.
+        By dotted section, such as ``defaults.record``; of named entries, by what holds them; of
+        keys that stand in no section, by `TOP`.
     """
     definitions = schema["$defs"]
-    found = {}
+    rows, found = [HEADER], {}
     for section, field in schema["properties"].items():
-        found |= _tables(section, _model_of(field, definitions), "", definitions)
-    return found
+        model = _model_of(field, definitions)
+        if model is None:
+            rows.append(_row(section, field))
+        else:
+            found |= _tables(section, model, "", definitions)
+    return {TOP: "\n".join(rows)} | found
 
 
 def _tables(

@@ -16,9 +16,9 @@ from deadtokens.study.estimates import (
     training_seconds,
     vocabulary_bytes,
 )
-from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, Scope, Source
+from deadtokens.study.figures import ANIMATION, Scope
 from deadtokens.study.study import Member, Study
-from deadtokens.study.wanted import derived_files, drawn_figures
+from deadtokens.study.wanted import derived_files, drawn_figures, wanted_sources
 from deadtokens.training.size import checkpoint_bytes, predicted_bytes
 
 STAGES = ("text", "training", *ANALYSES, "figures")
@@ -96,7 +96,9 @@ def _records(study: Study, members: Sequence[Member]) -> Iterator[File]:
 
 def _analyses(study: Study, experiment: str) -> Iterator[File]:
     """Yield the derived files of runs that the experiment's figures are drawn from."""
-    for source, most in _sources(study, experiment):
+    for source, most in wanted_sources(study, experiment):
+        if source.scope is Scope.VOCABULARIES:  # they are made with the runs' texts
+            continue
         stage = source.file.partition(".")[0]
         for path, member in derived_files(study, source, experiment, most).items():
             spec = study.runs[member.run]
@@ -109,17 +111,6 @@ def _analyses(study: Study, experiment: str) -> Iterator[File]:
             run = "" if source.scope is Scope.EXPERIMENT else member.run
             sizes = stage, spec, study.tokens(member.run), updates
             yield File(path, stage, analysis_bytes(*sizes), analysis_seconds(*sizes), run)
-
-
-def _sources(study: Study, experiment: str) -> Iterator[tuple[Source, int | None]]:
-    """Yield what is derived, and of how many members where not all are needed."""
-    for figure in drawn_figures(study, experiment):
-        if FIGURES[figure].scope is Scope.EXPERIMENT:
-            yield from ((source, None) for source in OUTCOME_SOURCES)
-        if FIGURES[figure].scope is not Scope.VOCABULARIES:
-            yield FIGURES[figure], None
-    if study.experiments[experiment].draws(ANIMATION):
-        yield FIGURES["path"], 1
 
 
 def _figures(study: Study, experiment: str) -> Iterator[File]:

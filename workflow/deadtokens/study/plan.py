@@ -6,7 +6,6 @@ Refuses what the disk has no room for.
 import csv
 import logging
 import os
-import shutil
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from deadtokens.errors import UserError
-from deadtokens.files import complete_or_absent, folder_of
+from deadtokens.files import complete_or_absent
 from deadtokens.run.spec import RunSpec
 from deadtokens.seal import seal_path
 from deadtokens.study.estimates import ANALYSES, SLOW_CORE, TYPICAL, training_seconds
 from deadtokens.study.files import read_configuration
 from deadtokens.study.inventory import STAGES, File, files_of
+from deadtokens.study.room import ensure_room, size_in_words
 from deadtokens.study.study import Study
-from deadtokens.study.wanted import check_figures
+from deadtokens.study.wanted import check_figures, read_from_records
 
 FIRST = ("experiment", "runs", "seeds", "updates", "to train", "segments", "records")
 TIMES = {"training": ["training"], "analyses": list(ANALYSES), "text, figures": ["text", "figures"]}
@@ -66,7 +65,8 @@ class Part:
     ----------
     runs : dict of str to RunSpec
     present, missing : list of File
-        What is in the results already, and what is to be made.
+        What is in the results already, and what is to be made. Records that were released are
+        present and have 0 bytes.
     """
 
     runs: Mapping[str, RunSpec]
@@ -90,18 +90,32 @@ def parts_of(study: Study, results: Path) -> dict[str, Part]:
 
 
 def _part(study: Study, experiments: Sequence[str], results: Path) -> Part:
+    released = _released(study, results)
     split: dict[bool, list[File]] = {True: [], False: []}
     for file in files_of(study, experiments):
-        split[_is_present(file, results)].append(file)
+        present = _is_present(file.path, results, sealed=file.stage != "figures")
+        gone = not present and file.stage == "training" and file.run in released
+        split[present or gone].append(file._replace(bytes=0) if gone else file)
     names = [member.run for name in experiments for member in study.experiments[name].members]
     return Part({name: study.runs[name] for name in names}, split[True], split[False])
 
 
-def _is_present(file: File, results: Path) -> bool:
-    """Return whether a file is there, with its seal; a figure has none."""
-    path = results / file.path
+def _released(study: Study, results: Path) -> set[str]:
+    """Return the runs of whose record nothing more is needed, where records are not kept."""
+    if not study.releases:
+        return set()
+    return {
+        run
+        for run, files in read_from_records(study).items()
+        if all(_is_present(file, results, sealed=True) for file in files)
+    }
+
+
+def _is_present(path: str, results: Path, sealed: bool) -> bool:
+    """Return whether a file is there, with its seal if it has one."""
+    file = results / path
     # os.path: what cannot be looked at is not there, and Snakemake says why.
-    return os.path.exists(path) and (file.stage == "figures" or os.path.exists(seal_path(path)))
+    return os.path.exists(file) and (not sealed or os.path.exists(seal_path(file)))
 
 
 def sizes(files: Iterable[File]) -> Iterator[tuple[str, int, int]]:
@@ -132,12 +146,12 @@ def _sums(files: Sequence[File]) -> tuple[int, int, int, float]:
     )
 
 
-def report(study: Study, parts: Mapping[str, Part]) -> Iterator[str]:
+def report(study: Study, parts: Mapping[str, Part], cores: int) -> Iterator[str]:
     """Yield the lines for people."""
     whole = parts[""]
     for run, segments, size in sizes(whole.files):
         yield f"{run}: {segments} segments of {size / 1e6:,.0f} MB, {segments * size / 1e9:.2f} GB"
-    yield f"all records: {_size(file for file in whole.files if file.updates)}\n"
+    yield f"all records: {size_in_words(file for file in whole.files if file.updates)}\n"
     yield from _aligned((*FIRST, *TIMES), (_experiment(*part) for part in parts.items()))
     yield ""
     yield from _aligned(("stage", "files", "bytes", "CPU time"), _stages(whole))
@@ -149,7 +163,8 @@ def report(study: Study, parts: Mapping[str, Part]) -> Iterator[str]:
     yield (
         "\nTimes are CPU time of what is still to be made, on one core of "
         f"{TYPICAL}, to a factor of about two. On a slow core ({SLOW_CORE / 1e9:.0f} billion "
-        f"operations a second) the training takes {duration(slow)}. A GPU is not considered."
+        f"operations a second) the training takes {duration(slow)}. A GPU is not considered. With "
+        f"{cores} cores all stages take at least {duration(whole.seconds(STAGES) / cores)}."
     )
 
 
@@ -163,7 +178,7 @@ def _experiment(name: str, part: Part) -> list[str]:
         f"{sum(file.updates for file in segments):,}",
         f"{to_train:,}",
         f"{len(segments):,}",
-        _size(segments),
+        size_in_words(segments),
         *(duration(part.seconds(stages)) for stages in TIMES.values()),
     ]
 
@@ -172,12 +187,7 @@ def _stages(part: Part) -> Iterator[list[str]]:
     for stages in (*([stage] for stage in STAGES), STAGES):
         made = [file for file in part.files if file.stage in stages]
         name = stages[0] if len(stages) == 1 else "all stages"
-        yield [name, f"{len(made):,}", _size(made), duration(part.seconds(stages))]
-
-
-def _size(files: Iterable[File]) -> str:
-    size = sum(file.bytes for file in files)
-    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+        yield [name, f"{len(made):,}", size_in_words(made), duration(part.seconds(stages))]
 
 
 def duration(seconds: float) -> str:
@@ -195,31 +205,6 @@ def _aligned(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[s
     for name, *cells in table:
         aligned = (cell.rjust(width) for cell, width in zip(cells, others, strict=True))
         yield "  ".join([name.ljust(first), *aligned])
-
-
-def ensure_room(part: Part, results: Path) -> None:
-    """Log what is on the disk at the same time, and refuse what it has no room for.
-
-    A file that is being written lies under a temporary name and gets its own when it is whole, and
-    no record is removed: the peak is the end.
-
-    Raises
-    ------
-    UserError
-        If what is missing needs more than is free.
-    """
-    needed = sum(file.bytes for file in part.missing)
-    free = shutil.disk_usage(folder_of(results / "runs")).free
-    log.info(
-        f"On disk at the peak, which is the end: {_size(part.files)}; of these "
-        f"{_size(part.missing)} are still to be written, and {free / 1e9:,.2f} GB are free."
-    )
-    if needed > free:
-        raise UserError(
-            f"{results}: what is missing needs about {needed:,} bytes, and {free:,} are free on "
-            "its disk; plan fewer runs, record the gradients alone (record.tensors: [grad]), or "
-            "take another disk (snakemake --directory)"
-        )
 
 
 def write_csv(path: Path, parts: Mapping[str, Part]) -> None:
@@ -243,6 +228,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="where the results are or will be (default: results): what is there is not made anew",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers there too")
+    parser.add_argument(
+        "--cores",
+        type=int,
+        metavar="N",
+        default=os.cpu_count() or 1,
+        help="those that snakemake will be given (default: all of this machine)",
+    )
 
 
 def main(options: Namespace) -> None:
@@ -250,8 +242,8 @@ def main(options: Namespace) -> None:
     study = Study(read_configuration(options.configuration))
     check_figures(study)
     parts = parts_of(study, options.results)
-    for line in report(study, parts):
+    for line in report(study, parts, options.cores):
         log.info(line)
     if options.csv is not None:
         write_csv(options.csv, parts)
-    ensure_room(parts[""], options.results)
+    ensure_room(study, parts[""].present, parts[""].missing, options.results, options.cores)

@@ -4,7 +4,7 @@ Names of entries in the configuration are labels. What is computed is named by w
 so that entries which ask for the same thing share it, and a renamed entry is found again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from deadtokens.errors import UserError
 from deadtokens.files import sha256_of
 from deadtokens.models import short_digest
+from deadtokens.run.factors import refuse_alike
 from deadtokens.run.spec import RunSpec, flat
 from deadtokens.study.config import (
     Config,
@@ -71,10 +72,14 @@ class Member:
 
 @dataclass(frozen=True)
 class ResolvedExperiment:
-    """An experiment's title and runs, and what is drawn of them: everything, if None."""
+    """An experiment's title and runs, and what is drawn of them: everything, if None.
+
+    Its runs are told apart by `factors` of their precision regime, if it has any.
+    """
 
     title: str
     members: tuple[Member, ...]
+    factors: tuple[str, ...]
     figures: tuple[str, ...] | None
 
     def draws(self, figure: str) -> bool:
@@ -98,6 +103,10 @@ class Study:
         All by identity; a spec's `vocabulary` is an identity too.
     experiments : dict of str to ResolvedExperiment
         By name.
+    releases : bool
+        Whether a run's record is removed once everything that is read from it is sealed.
+    train_again : bool
+        Whether runs whose record was removed may be trained again.
     elsewhere : bool
         Whether a run may go on on another machine than before.
 
@@ -114,13 +123,15 @@ class Study:
             name: _resolve_vocabulary(name, vocabulary, corpora)
             for name, vocabulary in config.vocabularies.items()
         }
+        self.releases = config.keep == "derived"
+        self.train_again = config.train_again
         self.elsewhere = config.machines.elsewhere
         self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
         self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
         self.runs: dict[str, RunSpec] = {}
         self._resolve_run(config.defaults, vocabularies, Place("defaults"))
         self.experiments = {
-            name: self._resolve_experiment(name, experiment, config.defaults, vocabularies)
+            name: self._resolve_experiment(name, experiment, config, vocabularies)
             for name, experiment in config.experiments.items()
         }
 
@@ -128,21 +139,34 @@ class Study:
         self,
         name: str,
         experiment: Experiment,
-        defaults: RunSettings,
+        config: Config,
         vocabularies: Mapping[str, ResolvedVocabulary],
     ) -> ResolvedExperiment:
         """Add the experiment's runs to `runs` and return it."""
         members = []
-        for settings in experiment.settings():
-            _check_keys(settings, f"experiments.{name}", defaults)
+        for settings in experiment.settings(config.seeds):
+            _check_keys(settings, f"experiments.{name}", config.defaults)
             place = Place(f"experiments.{name}", {key: settings[key].place for key in settings})
-            values = flat(defaults) | {key: settings[key].value for key in settings}
+            values = flat(config.defaults) | {key: settings[key].value for key in settings}
             run: RunSettings = build(RunSettings, nest(values), place)
             spec = self._resolve_run(run, vocabularies, place)
             self.runs[spec.identity()] = spec
             members.append(Member(spec.identity(), run.steps))
+        if experiment.factors:
+            self._check_factors(name, experiment.factors, members)
         figures = None if experiment.figures is None else tuple(experiment.figures)
-        return ResolvedExperiment(experiment.title or name, tuple(dict.fromkeys(members)), figures)
+        return ResolvedExperiment(
+            experiment.title or name,
+            tuple(dict.fromkeys(members)),
+            tuple(experiment.factors),
+            figures,
+        )
+
+    def _check_factors(self, name: str, factors: Sequence[str], members: Sequence[Member]) -> None:
+        try:
+            refuse_alike((self.runs[member.run].precision for member in members), factors)
+        except UserError as error:
+            raise UserError(f"experiments.{name}.factors: {error}") from None
 
     def _resolve_run(
         self, run: RunSettings, vocabularies: Mapping[str, ResolvedVocabulary], place: Place

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from deadtokens.comparison.shapes import Varied
 from deadtokens.errors import UserError
+from deadtokens.run.factors import factored
 from deadtokens.run.spec import flat
-from deadtokens.study.figures import FIGURES, Scope, Source
+from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, Scope, Source
 from deadtokens.study.study import Member, Study
 
 # Where the derived files of each scope lie, and of how many of an experiment's members.
@@ -16,6 +17,7 @@ FOLDERS = {
     Scope.VOCABULARIES: ("vocabularies/{vocabulary}", None),
     Scope.EXPERIMENT: ("experiments/{experiment}", 1),
 }
+FROM_RECORDS = {Scope.RUNS, Scope.FIRST_BENCHMARK}
 
 
 def derived_files(
@@ -43,8 +45,9 @@ def derived_files(
 
 def varied(study: Study, experiment: str) -> Varied:
     """Return what an experiment varies, as its outcomes will have it."""
-    members = study.experiments[experiment].members
-    return Varied.of([flat(study.runs[one.run]) | {"steps": one.steps} for one in members])
+    wanted = study.experiments[experiment]
+    specs = [flat(study.runs[one.run]) | {"steps": one.steps} for one in wanted.members]
+    return Varied.of([factored(spec, wanted.factors) for spec in specs])
 
 
 def drawn_figures(study: Study, experiment: str) -> Iterator[str]:
@@ -89,3 +92,24 @@ def check_figures(study: Study) -> None:
     ]
     if refused:
         raise UserError("\n".join(refused))
+
+
+def wanted_sources(study: Study, experiment: str) -> Iterator[tuple[Source, int | None]]:
+    """Yield what an experiment's figures need, and of how many members where not all are needed."""
+    for figure in drawn_figures(study, experiment):
+        if FIGURES[figure].scope is Scope.EXPERIMENT:
+            yield from ((source, None) for source in OUTCOME_SOURCES)
+        yield FIGURES[figure], None
+    if study.experiments[experiment].draws(ANIMATION):
+        yield FIGURES["path"], 1
+
+
+def read_from_records(study: Study) -> dict[str, list[str]]:
+    """Return the derived files that are read from the record of each run of which there are any."""
+    files: dict[str, set[str]] = {}
+    for experiment in study.experiments:
+        for source, most in wanted_sources(study, experiment):
+            if source.scope in FROM_RECORDS:
+                for path, member in derived_files(study, source, experiment, most).items():
+                    files.setdefault(member.run, set()).add(path)
+    return {run: sorted(paths) for run, paths in files.items()}

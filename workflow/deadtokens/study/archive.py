@@ -1,0 +1,133 @@
+"""Pack what a finished study's figures are made from into one file, with checksums.
+
+The file is a zip of a bag as RFC 8493 (BagIt) has it: ``data/`` holds the configuration and the
+derived files with their seals, ``manifest-sha256.txt`` the checksum of each. It is not compressed,
+since NetCDF files are, and has no times: the same content gives the same bytes.
+"""
+
+import hashlib
+import logging
+import zipfile
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deadtokens.arguments import add_output
+from deadtokens.errors import UserError
+from deadtokens.files import complete_or_absent, sha256_of
+from deadtokens.seal import check_seal, seal_path
+from deadtokens.study.files import read_configuration
+from deadtokens.study.inventory import files_of
+from deadtokens.study.study import Study
+
+CONFIGURATION = "study.yaml"
+PAYLOAD, MANIFEST, DECLARATION = "data/", "manifest-sha256.txt", "bagit.txt"
+BAG = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+WITHOUT = {"training", "figures"}  # stages: what is large, and what is drawn anew
+# Tables that are made with a derived file, and have no seal.
+BESIDE = {
+    "census.nc": ["census.csv"],
+    "backprop.nc": ["backprop.csv"],
+    "outcomes.nc": ["outcomes.csv", "effects.csv"],
+}
+RECEIPT = "released.json"
+FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # of zip
+
+
+def packed(study: Study, results: Path) -> Iterator[Path]:
+    """Yield the files of a study that are packed, each sealed one held to its seal.
+
+    Raises
+    ------
+    UserError
+        If one is missing or damaged.
+    """
+    for file in files_of(study, study.experiments):
+        path = results / file.path
+        if file.stage not in WITHOUT and not file.path.startswith("corpora/"):
+            check_seal(path)
+            yield from (path, seal_path(path))
+            yield from (path.with_name(name) for name in BESIDE.get(path.name, ()))
+    receipts = (results / "runs" / run / RECEIPT for run in study.runs)
+    yield from (path for path in receipts if path.exists())
+
+
+def archive(values: Mapping[str, Any], results: Path, output: Path) -> int:
+    """Pack a study, and return how many files it has.
+
+    Parameters
+    ----------
+    values : mapping
+        The configuration.
+    results : Path
+        Folder of the results.
+    output : Path
+        Zip file to write.
+
+    Raises
+    ------
+    UserError
+        If the study is not finished, or a file of it is damaged.
+    """
+    paths = sorted(packed(Study(values), results))
+    configuration = yaml.safe_dump(
+        {**values, "keep": "derived"}, allow_unicode=True, sort_keys=False
+    ).encode()
+    names = [f"{PAYLOAD}results/{path.relative_to(results).as_posix()}" for path in paths]
+    sums = {f"{PAYLOAD}{CONFIGURATION}": hashlib.sha256(configuration).hexdigest()}
+    sums |= {name: _sum(path) for name, path in zip(names, paths, strict=True)}
+    manifest = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+    with complete_or_absent(output) as temporary, zipfile.ZipFile(temporary, "w") as file:
+        file.writestr(_entry(DECLARATION), BAG)
+        file.writestr(_entry(MANIFEST), manifest)
+        file.writestr(_entry(f"{PAYLOAD}{CONFIGURATION}"), configuration)
+        for name, path in zip(names, paths, strict=True):
+            _add(file, name, path)
+    return len(paths)
+
+
+def _sum(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; run snakemake, which makes it") from None
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, FIRST_DAY)
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def _add(file: zipfile.ZipFile, name: str, path: Path) -> None:
+    entry = _entry(name)
+    entry.file_size = path.stat().st_size  # by which zip knows whether it needs 64 bits
+    with path.open("rb") as source, file.open(entry, "w") as target:
+        while piece := source.read(2**22):
+            target.write(piece)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument(
+        "configuration", type=Path, nargs="+", help="config/config.yaml and overlays, in order"
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        default=Path("results"),
+        help="where the results are (default: results)",
+    )
+    add_output(parser, "zip file to write")
+
+
+def main(options: Namespace) -> None:
+    """Run the command ``archive``."""
+    values = read_configuration(options.configuration)
+    number = archive(values, options.results, options.output)
+    size = options.output.stat().st_size
+    logging.getLogger(__name__).info(f"{options.output}: {number:,} files, {size / 1e6:,.0f} MB")
