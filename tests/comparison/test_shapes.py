@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadtokens.comparison.members import read_experiment
+from deadtokens.comparison.outcomes import compare
 from deadtokens.comparison.settings import number, unit
 from deadtokens.comparison.shapes import (
     GRID,
@@ -160,3 +161,17 @@ def test_files_say_what_the_configuration_does(tmp_path_factory, asked):
     assert found.keys == expected.keys
     assert found.settings == expected.settings
     assert str(found.numbers) == str(expected.numbers)  # NaN is not itself
+
+
+def test_factors_are_the_keys_and_the_regime_stays(tmp_path):
+    cells = {"mixed-bf16": ("bfloat16", "bfloat16"), "mixed": ("float32", "float32")}
+    paths = [
+        path
+        for name in cells
+        for path in put(tmp_path, {"scalars.nc": scalars([1.0])}, run=name, precision=name, seed=0)
+    ]
+    found = read_experiment(paths, ["weights", "moments"])
+    assert found.varied.keys == ("weights", "moments")
+    assert found.varied.settings == tuple(cells.values())
+    assert compare(found)["regime"].values.tolist() == list(cells)
+    assert read_experiment(paths).varied.keys == ("precision",)
