@@ -121,6 +121,12 @@ def test_a_run_without_a_number_is_named_and_its_setting_has_no_mean():
     assert "none" in [label.get_text() for label in axes.get_xticklabels()]
 
 
+def test_an_axis_without_numbers_has_none():
+    figure, _ = drawn(outcomes, varied({"lr": [1.0, 2.0]}, 2, thaws=NEVER))
+    labels = [label.get_text() for label in panel(figure, "thaws").get_xticklabels()]
+    assert labels == ["none"]
+
+
 def test_a_diverged_run_is_a_cross():
     figure, table = drawn(outcomes, two_settings(diverged=1.0))
     assert of(table, "thaws")["diverged"].tolist() == [False, False, False, True]
