@@ -35,6 +35,7 @@ def outcomes(files, **said):
 EXPECTED = {
     "frozen": 0.5,
     "still": 0.75,  # half of the components of moving tokens move
+    "still_over_run": (1 + 6.15 / 20) / 2,  # of frozen fractions that sum to 6.15 over 20 updates
     "last_motion": 7.0,  # of 4, 6, 8 and one that is censored
     "settled": 3.0,
     "unsettled": 1.0,

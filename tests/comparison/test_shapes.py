@@ -5,11 +5,11 @@ from itertools import product
 
 import pytest
 from comparison.comparison_data import put, scalars
-from hypothesis import given
-from hypothesis import settings as trials
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadtokens.comparison.members import read_experiment
+from deadtokens.comparison.outcomes import compare
 from deadtokens.comparison.settings import number, unit
 from deadtokens.comparison.shapes import (
     GRID,
@@ -129,7 +129,7 @@ def test_the_unit_of_a_key_is_that_of_its_description(key, words):
     assert unit(key) == words
 
 
-@trials(deadline=None)  # it writes files
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -146,10 +146,10 @@ def test_the_unit_of_a_key_is_that_of_its_description(key, words):
         unique_by=str,
     )
 )
-def test_files_say_what_the_configuration_does(tmp_path_factory, settings):
+def test_files_say_what_the_configuration_does(tmp_path_factory, asked):
     """The shape is known before a run is trained, and is the one of its outcomes."""
     folder = tmp_path_factory.mktemp("runs")
-    specs = [RunSpec.model_validate(setting) for setting in settings]
+    specs = [RunSpec.model_validate(setting) for setting in asked]
     paths = []
     for place, spec in enumerate(specs):
         said = {"run": f"r{place}", **spec.content()}
@@ -159,3 +159,17 @@ def test_files_say_what_the_configuration_does(tmp_path_factory, settings):
     assert found.keys == expected.keys
     assert found.settings == expected.settings
     assert str(found.numbers) == str(expected.numbers)  # NaN is not itself
+
+
+def test_factors_are_the_keys_and_the_regime_stays(tmp_path):
+    cells = {"mixed-bf16": ("bfloat16", "bfloat16"), "mixed": ("float32", "float32")}
+    paths = [
+        path
+        for name in cells
+        for path in put(tmp_path, {"scalars.nc": scalars([1.0])}, run=name, precision=name, seed=0)
+    ]
+    found = read_experiment(paths, ["weights", "moments"])
+    assert found.varied.keys == ("weights", "moments")
+    assert found.varied.settings == tuple(cells.values())
+    assert compare(found)["regime"].values.tolist() == list(cells)
+    assert read_experiment(paths).varied.keys == ("precision",)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from figures.examples import second_moment
-from figures.figure_data import outcomes, shown_texts, varied
+from figures.figure_data import compared, outcomes, shown_texts, varied
 
 from deadtokens.comparison.effects import EFFECT, INTERACTION, MAIN
 from deadtokens.errors import UserError
@@ -120,6 +120,15 @@ def test_of_a_long_sweep_the_effects_at_the_baselines_are_drawn():
     shown = names(second_moment(1))
     assert len(shown) == 7
     assert all(name.endswith(("(pure-bf16)", "(beta2 0.999)")) for name in shown)
+
+
+def test_without_a_baseline_the_first_contrasts_are_drawn():
+    """The defaults of both keys are there, but together alone: no other run is at one of them."""
+    cells = [(0.001, 0.9), *((lr, beta) for lr in (1.0, 2.0, 3.0, 4.0, 5.0) for beta in (0.1, 0.2))]
+    data = compared([({"lr": lr, "beta1": beta, "seed": 0}, lr) for lr, beta in cells])
+    assert data.sizes["contrast"] == 2 * 4 + 5
+    assert not data["at_baseline"].any()
+    assert names(data) == set(data["contrast"].values[:12])
 
 
 def test_two_experiments_are_not_drawn_together():

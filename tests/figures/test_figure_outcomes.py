@@ -121,6 +121,12 @@ def test_a_run_without_a_number_is_named_and_its_setting_has_no_mean():
     assert "none" in [label.get_text() for label in axes.get_xticklabels()]
 
 
+def test_an_axis_without_numbers_has_none():
+    figure, _ = drawn(outcomes, varied({"lr": [1.0, 2.0]}, 2, thaws=NEVER))
+    labels = [label.get_text() for label in panel(figure, "thaws").get_xticklabels()]
+    assert labels == ["none"]
+
+
 def test_a_diverged_run_is_a_cross():
     figure, table = drawn(outcomes, two_settings(diverged=1.0))
     assert of(table, "thaws")["diverged"].tolist() == [False, False, False, True]
@@ -330,7 +336,10 @@ def cells(figure) -> dict[tuple[str, int], str]:
 
 def test_a_cell_has_the_mean_and_the_reach_of_its_interval():
     runs = [
-        ({"lr": rate, "seed": seed}, {"frozen": 0.25 + seed / 2, "loss": rate + seed, **causes})
+        (
+            {"lr": rate, "seed": seed},
+            {"frozen": 0.25 + seed / 2, "loss": rate + seed, "still_over_run": rate / 8, **causes},
+        )
         for rate, causes in (
             (1.0, {"cause_either": 0.004}),
             (2.0, {"cause_either": NEVER}),
@@ -349,6 +358,25 @@ def test_a_cell_has_the_mean_and_the_reach_of_its_interval():
     assert found["either", 1] == "none"
     assert found["no gradient", 0] == "0.00\n± 0.00"
     assert f"none: {NEVER}; 2 runs" in shown_texts(figure)
+
+
+def test_causes_of_hardly_any_stillness_are_grey():
+    stills = {1.0: 0.0099, 2.0: 0.0101}
+    runs = [
+        ({"lr": rate, "seed": 0}, {"still_over_run": still, "cause_either": 1.0, "frozen": 1.0})
+        for rate, still in stills.items()
+    ]
+    figure, _ = drawn(walls, compared(runs))
+    causes, rest, _ = figure.axes
+    colors = {(int(y), text): color for y, text, color in (
+        (one.get_position()[1], one.get_text(), one.get_color()) for one in causes.texts
+    )}  # fmt: skip
+    assert colors[0, "1.00"] == walls.FAINT
+    assert colors[1, "1.00"] == "white"
+    assert {one.get_color() for one in rest.texts if one.get_text() == "1.00"} == {"white"}
+    assert "grey: fractions of less than 1 % of the components" in shown_texts(figure)
+    grounds = causes.collections[0].get_array().reshape(2, -1)
+    assert grounds.mask.tolist() == [[True] * 7, [False] * 7]
 
 
 def test_every_seed_is_a_tick_of_its_cell():

@@ -46,6 +46,18 @@ def test_the_figures_of_a_comparison_follow_from_what_it_varies(experiment, figu
     assert COMPARISONS & set(drawn_figures(study(**experiment), "one")) == figures
 
 
+def test_factors_are_keys_in_place_of_the_precision():
+    cells = ["mixed-bf16", "mixed-bf16-weights", "bf16-moments", "mixed"]
+    square = {"vary": {"precision": cells}, "factors": ["weights", "moments"], "seeds": [0]}
+    found = varied(study(**square), "one")
+    assert found.keys == ("weights", "moments")
+    two = ("bfloat16", "float32")
+    assert found.settings == tuple((weights, moments) for weights in two for moments in two)
+    assert COMPARISONS & set(drawn_figures(study(**square), "one")) == {
+        *("outcomes", "effects", "factorial", "walls")
+    }
+
+
 def test_outcomes_are_made_where_any_of_their_figures_is_drawn():
     assert is_compared(study(figures=["outcomes"]), "one")
     assert not is_compared(study(figures=["loss"]), "one")

@@ -32,12 +32,7 @@ from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, QUESTI
 from deadtokens.study.files import read_configuration
 from deadtokens.study.study import Study
 from deadtokens.study.needed import read_from_records
-from deadtokens.study.wanted import (
-    check_figures,
-    derived_files,
-    drawn_figures,
-    is_compared,
-)
+from deadtokens.study.wanted import check_figures, derived_files, drawn_figures, is_compared
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 ON_CLUSTER = workflow.resource_settings.cores is None

@@ -98,8 +98,17 @@ def over_last_tenth(values: np.ndarray) -> float:
     ----------
     values : ndarray of shape (updates,)
     """
-    last = -(-len(values) // PART)
-    return float(np.mean(values[-last:], dtype=np.float64)) if last else np.nan
+    return over_all(values[len(values) - -(-len(values) // PART) :])
+
+
+def over_all(values: np.ndarray) -> float:
+    """Return the mean over the updates, NaN without any.
+
+    Parameters
+    ----------
+    values : ndarray of shape (updates,)
+    """
+    return float(np.mean(values, dtype=np.float64)) if len(values) else np.nan
 
 
 def largest_change(values: np.ndarray) -> float:
@@ -237,6 +246,11 @@ OUTCOMES = {
         _FREEZING,
         lambda freezing: over_last_tenth(_still(freezing)),
         "fraction of the dead tokens' components at rest, mean over the last tenth of the updates",
+    ),
+    "still_over_run": Outcome(
+        _FREEZING,
+        lambda freezing: over_all(_still(freezing)),
+        "fraction of the dead tokens' components at rest, mean over all updates",
     ),
     "last_motion": Outcome(
         _FREEZING,

@@ -71,7 +71,11 @@ class Experiment:
     @cached_property
     def varied(self) -> Varied:
         """In what they differ, the seeds left aside."""
-        return Varied.of([factored(member.spec, self.factors) for member in self.members])
+        return Varied.of([self.settings(member) for member in self.members])
+
+    def settings(self, member: Member) -> dict[str, Any]:
+        """Return the settings by which a run is told from others."""
+        return factored(member.spec, self.factors)
 
     def draws(self) -> list[tuple[int, int]]:
         """Return the seeds of each run: of its weights, and of its batches."""
@@ -84,9 +88,7 @@ class Experiment:
 
     def group(self, member: Member) -> str:
         """Return what tells a run from the others, the seeds left aside."""
-        settings = factored(member.spec, self.factors)
-        named_settings = ", ".join(named(key, settings) for key in self.varied.keys)
-        return named_settings or written(member.spec.get(PRECISION, member.run))
+        settings = ", ".join(named(key, self.settings(member)) for key in self.varied.keys)
         return settings or written(member.spec.get(PRECISION, member.run))
 
     def names(self) -> list[str]:
@@ -133,16 +135,6 @@ def read_experiment(paths: Sequence[Path], factors: Sequence[str] = ()) -> Exper
     refuse_alike((spec[PRECISION] for spec in specs.values()), factors)
     members = (Member(run, specs[run, steps], found[run, steps]) for run, steps in found)
     return Experiment(tuple(members), tuple(factors))
-
-
-def _files(path: Path) -> list[Path]:
-    """Return a file itself, or those files of a folder that outcomes are read from."""
-    if not path.is_dir():
-        return [path]
-    files = [path / name for name in FILES if (path / name).exists()]
-    if not files:
-        raise UserError(f"{path}: has none of {', '.join(FILES)}")
-    return files
 
 
 def _files(path: Path) -> list[Path]:

@@ -258,11 +258,14 @@ class ScaleWithNone:
         The ends of the numbers' part.
     has_none : bool
         Whether there is a strip at all.
+    has_numbers : bool
+        Whether there is anything else.
     """
 
     low: float
     high: float
     has_none: bool
+    has_numbers: bool
 
     @classmethod
     def spanning(
@@ -273,7 +276,7 @@ class ScaleWithNone:
         known = every[np.isfinite(every)]
         low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
         margin = MARGIN * ((high - low) or abs(high) or 1)
-        return cls(low - margin, high + margin, bool(values.isna().any()))
+        return cls(low - margin, high + margin, bool(values.isna().any()), known.size > 0)
 
     @property
     def place_of_none(self) -> float:
@@ -294,7 +297,9 @@ class ScaleWithNone:
         last = self.high - near  # the labels of two ticks nearer to each other would overlap
         locator = MaxNLocator(most_ticks, steps=[1, 2, 2.5, 5, 10])
         values = [
-            value for value in locator.tick_values(self.low, self.high) if self.low <= value <= last
+            value
+            for value in locator.tick_values(self.low, self.high)
+            if self.has_numbers and self.low <= value <= last
         ]
         ticks = {value: f"{value + 0.0:,.6g}".replace("-", "−") for value in values}
         top = self.high

@@ -9,8 +9,9 @@ by Student's t over the seeds, for each contrast alone, so that of many one in t
 value by chance. One seed has no interval. An open diamond is the mean of fewer seeds than the
 experiment has; a seed that lacks a run or its outcome stands hollow in the strip at the right. Of
 more than 12 contrasts those are drawn whose other settings are at their baselines; if that is still
-too many, first without the interactions, then without the main effects. The legend says how many
-are drawn. All contrasts, and all other outcomes, stand in the experiment's effects.csv.
+too many, first without the interactions, then without the main effects, then the first 12. The
+legend says how many are drawn. All contrasts, and all other outcomes, stand in the experiment's
+effects.csv.
 """
 
 from collections.abc import Iterator
@@ -57,8 +58,9 @@ def _chosen(data: xr.Dataset) -> np.ndarray:
     kind, at_baseline = data["kind"].values, data["at_baseline"].values.astype(bool)
     everything = np.ones(len(kind), bool)
     choices = (everything, at_baseline, at_baseline & (kind != INTERACTION))
-    fitting = (np.flatnonzero(choice) for choice in choices if choice.sum() <= MOST)
-    return next(fitting, np.flatnonzero(at_baseline & (kind == EFFECT))[:MOST])
+    fitting = (np.flatnonzero(choice) for choice in choices if 0 < choice.sum() <= MOST)
+    effects = at_baseline & (kind == EFFECT)
+    return next(fitting, np.flatnonzero(effects if effects.any() else everything)[:MOST])
 
 
 def _rows(data: xr.Dataset, outcome: str) -> Iterator[pd.DataFrame]:

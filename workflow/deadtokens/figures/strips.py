@@ -13,7 +13,7 @@ from deadtokens.figures.marks import BAR, DIAMOND
 
 COLUMNS = 3
 NAME_WIDTH = 34  # characters
-TITLE_WIDTH = 29
+TITLE_WIDTH, TITLE_GROWTH = 29, 0.35  # characters beside the longest names, by which these lack
 LINE = 0.115  # inches, of a line of a name
 BETWEEN = 0.9  # lines, between two names
 SPREAD, ABOVE, BELOW = 0.6, 0.2, 0.6  # lines: of the seeds of a name, above it, a mean below it
@@ -36,6 +36,11 @@ class Names(NamedTuple):
         heights = np.array([1 + name.count("\n") + BETWEEN for name in drawn])
         ends = np.cumsum(heights)
         return cls(drawn, dict(zip(names, ends - heights / 2, strict=True)), ends)
+
+    @property
+    def longest(self) -> int:
+        """The number of characters of the longest line."""
+        return max((len(line) for name in self.drawn for line in name.split("\n")), default=0)
 
     def rule(self, axes: Axes) -> None:
         """Give a panel a row for each name."""
@@ -81,7 +86,8 @@ class Strips:
         for axes in panels[:, 0]:
             names.label(axes)
         firsts = {axes: rows.iloc[0] for axes, rows in shown.items()}
-        marks.set_meanings(figure, firsts, TITLE_WIDTH)
+        room = NAME_WIDTH - names.longest
+        marks.set_meanings(figure, firsts, TITLE_WIDTH + int(room * TITLE_GROWTH))
         return figure
 
     def _draw_panel(

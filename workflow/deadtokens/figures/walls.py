@@ -1,17 +1,18 @@
 """What holds the dead tokens when a setting is another, as a matrix.
 
 A row a setting of the experiment, in most of which one wall is removed. Left: of all components of
-dead tokens that an update left as they were, over the whole run, the fractions that each cause
-held (see the figure ``causes``); they sum to 1 however few stood still. Right: what is left of the
-freeze, as fractions of the tokens and of their components at rest at the end, and the loss. A cell
-has the mean over the seeds and below it how far its 95 % interval by Student's t reaches to each
-side; with one seed the number alone. The ticks at a cell's foot are the seeds, from 0 at its left
-edge to 1 at its right; of the loss, from the least of all runs to the largest. "none": a run has no
-number, and the legend says why. The order of causes gives "below half an ulp" the first word: what
-is below it even with exact moments is counted there, whatever else would have held it, and along a
-path that is frozen already little is left to the others. So the left part is a counterfactual along
-the path that was taken; the right one is what a training came to without the wall. Where they
-disagree, the right one decides.
+dead tokens that an update left as they were, over the whole run, the fractions that each cause held
+(see the figure ``causes``). They sum to 1 however few stood still; where less than 1 % of all
+components were at rest, which is little to take fractions of, they are grey. Right: what is left of
+the freeze, as fractions of the tokens (frozen) and of their components (still) at rest at the end,
+and of the components over the run; and the loss. A cell has the mean over the seeds and below it
+how far its 95 % interval by Student's t reaches to each side; with one seed the number alone. The
+ticks at a cell's foot are the seeds, from 0 at its left edge to 1 at its right; of the loss, from
+the least of all runs to the largest. "none": a run has no number, and the legend says why. The
+order of causes gives "below half an ulp" the first word: what is below it even with exact moments
+is counted there, whatever else would have held it, and along a path that is frozen already little
+is left to the others. So the left part is a counterfactual along the path that was taken; the right
+one is what a training came to without the wall. Where they disagree, the right one decides.
 """
 
 import textwrap
@@ -31,6 +32,7 @@ from deadtokens.figures.columns import texts
 from deadtokens.figures.seeds import MEAN, RUN
 
 CAUSE, REST, LOSS = "cause_", "", "loss"  # parts of the matrix: how their outcomes begin
+STILL, ALL_STILL = "still", "still_over_run"
 TYPES = seeds.OUTCOME | texts("name") | seeds.VALUES
 NAME_WIDTH, HEAD_WIDTH = 26, 10  # characters
 CELL, LINE = 0.36, 0.125  # inches: a row, a line of a name
@@ -38,17 +40,19 @@ FIRST, LAST = 0.08, 0.92  # of a cell's width: where its ticks of 0 and 1 stand
 NONE, SMALLEST = "none", 0.005  # below it, two decimals would say 0
 NUMBER = {"fontsize": 6.5, "ha": "center", "va": "center", "linespacing": 1.1}
 HEADS = {
-    CAUSE: "what held the components that stood still, over the run",
-    REST: "at rest\nat the end",
+    CAUSE: "of the components at rest over the run, held by",
+    REST: "at rest, of all",
     LOSS: "",
 }
 SCALES = {CAUSE: ("Blues", (0, 1)), REST: ("Purples", (0, 1)), LOSS: ("Greys", None)}
+LITTLE = 0.01  # of all components: fractions of it are hardly anything
+FAINT = "#999999"
 
 
 def _table(data: xr.Dataset) -> pd.DataFrame:
     """Return a row a run and outcome, and a row a setting: the mean."""
     causes = [name for name in map(str, data["outcome"].values) if name.startswith(CAUSE)]
-    shown = [*causes, data.attrs["primary"], "still", LOSS]
+    shown = [*causes, data.attrs["primary"], STILL, ALL_STILL, LOSS]
     runs = seeds.of_runs(data, shown, name=data["group"].values)
     return seeds.with_means(runs, ["name"])
 
@@ -66,15 +70,24 @@ def _draw(table: pd.DataFrame) -> Figure:
     figure = style.blank(height=1.1 + max(CELL, LINE * lines) * len(names))
     widths = [rows["outcome"].nunique() for rows in parts.values()]
     panels = figure.subplots(1, len(parts), width_ratios=widths, squeeze=False)[0]
+    moving = _hardly_still(table)
     for axes, (part, rows) in zip(panels, parts.items(), strict=True):
-        _draw_part(axes, rows, names, *SCALES[part])
+        _draw_part(axes, rows, names, *SCALES[part], faint=moving if part == CAUSE else [])
         axes.set_title(HEADS[part], fontsize=marks.SMALL)
     panels[0].set_yticks(np.arange(len(names)) + 0.5, drawn, rotation=0, fontsize=6.5)
-    reasons = [f"{NONE}: {reason}; {number}" for reason, _, number in seeds.missing(table)]
-    if reasons:
+    notes = [f"{NONE}: {reason}; {number}" for reason, _, number in seeds.missing(table)]
+    if moving:
+        notes.append(f"grey: fractions of less than {100 * LITTLE:g} % of the components")
+    if notes:
         blank = Line2D([], [], linestyle="none")
-        style.legend_below(figure, [(blank, reason) for reason in reasons])
+        style.legend_below(figure, [(blank, note) for note in notes])
     return figure
+
+
+def _hardly_still(table: pd.DataFrame) -> list[str]:
+    """Return the settings of which hardly a component was at rest: causes then say little."""
+    still = table[(table["outcome"] == ALL_STILL) & (table["series"] == MEAN)]
+    return list(still.loc[still["value"] < LITTLE, "name"])
 
 
 def _draw_part(
@@ -83,26 +96,30 @@ def _draw_part(
     names: list[str],
     color: str,
     ends: tuple[float, float] | None,
+    faint: list[str],
 ) -> None:
     """Draw a cell a setting and outcome: the mean as colour and number, the seeds as ticks.
 
     Colours and ticks reach from one of the `ends` to the other; else over the numbers of all runs.
+    Settings that are `faint` have no colour.
     """
     outcomes = list(dict.fromkeys(rows["outcome"]))
     cells = dict(list(rows.groupby(["name", "outcome"], sort=False)))
     means = rows[rows["series"] == MEAN].pivot(index="name", columns="outcome", values="value")
-    look = {"cbar": False, "linewidths": 1, "xticklabels": [], "yticklabels": []}
+    means = means.loc[names, outcomes]
+    means.loc[faint] = np.nan  # has no colour
     low, high = ends or (rows["value"].min(), rows["value"].max())
     scale = {"cmap": color, "vmin": low, "vmax": high} if low <= high else {"vmin": 0, "vmax": 1}
-    seaborn.heatmap(means.loc[names, outcomes], ax=axes, **look, **scale)
+    look = {"cbar": False, "linewidths": 1, "xticklabels": [], "yticklabels": []}
+    seaborn.heatmap(means, ax=axes, **look, **scale)
     (mesh,) = axes.collections
     for (name, outcome), cell in cells.items():
-        place = outcomes.index(outcome), names.index(name)
-        mean = cell[cell["series"] == MEAN].iloc[0]
-        ink = "black" if np.isnan(mean["value"]) else style.ink(mesh.to_rgba(mean["value"])[:3])
+        place, ground = (outcomes.index(outcome), names.index(name)), means.loc[name, outcome]
+        on_white = FAINT if name in faint else "black"
+        ink = on_white if np.isnan(ground) else style.ink(mesh.to_rgba(ground)[:3])
         single = cell.loc[cell["series"] == RUN, "value"].dropna()
         parts = (single - low) / ((high - low) or 1)
-        _fill(axes, place, _written(mean), parts, ink)
+        _fill(axes, place, _written(cell[cell["series"] == MEAN].iloc[0]), parts, ink)
     heads = [textwrap.fill(_head(cells[names[0], outcome]), HEAD_WIDTH) for outcome in outcomes]
     axes.set_xticks(np.arange(len(heads)) + 0.5, heads, fontsize=6.5)
     axes.xaxis.tick_top()
