@@ -28,6 +28,7 @@ class Source(NamedTuple):
 FIGURES = {
     "loss": Source("scalars.nc"),
     "frozen": Source("freezing.nc"),
+    "still": Source("freezing.nc"),
     "displacement": Source("freezing.nc"),
     "phases": Source("freezing.nc"),
     "survival": Source("freezing.nc"),
