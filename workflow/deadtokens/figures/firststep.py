@@ -1,13 +1,13 @@
 """Adam's first update of each component against the size of its gradient.
 
 The updates of the components of W are drawn over the learning rate. Components are gathered in bins
-of a quarter of a decade; marks are medians, bars reach from 5 % to 95 %. *Intended* is what the
-recorded moments ask for, computed in float64; *realised* is what W did, rounding and decay
-included. At t = 1 the intended update is the grey curve: the gradient's sign far above eps, a
-multiple of the gradient far below. Crosses are gradients of 1e-2 to 1e-12 put through the update
-rule by itself. Titles give the cosine of a row's first displacement to its gradient, mean over
-rows, beside sqrt(2/pi), that of the sign of any normal vector to the vector: geometry, no finding.
-The figure says nothing of later updates, whose moments remember.
+of a quarter of a decade; marks are medians, bars reach from 5 % to 95 % of the components of one
+run. *Intended* is what the recorded moments ask for, computed in float64; *realised* is what W did,
+rounding and decay included. At t = 1 the intended update is the grey curve: the gradient's sign far
+above eps, a multiple of the gradient far below. Crosses are gradients of 1e-2 to 1e-12 put through
+the update rule by itself. Titles give the cosine of a row's first displacement to its gradient,
+mean over rows, beside sqrt(2/pi), that of the sign of any normal vector to the vector: geometry, no
+finding. The figure says nothing of later updates, whose moments remember.
 """
 
 import json
