@@ -17,7 +17,7 @@ from deadtokens.comparison.members import Experiment, Member
 from deadtokens.comparison.outcomes import compare
 from deadtokens.comparison.settings import varying
 from deadtokens.figures.style import look
-from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS
+from deadtokens.freezing.lasting import FRACTIONS, JUDGEMENTS
 from deadtokens.stillness.causes import CAUSES, HOLDERS
 
 QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]

@@ -23,7 +23,7 @@ from deadtokens.figures.axes import LogScaleWithZero, label_powers
 from deadtokens.figures.columns import NAMES, numbers, texts
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, of_runs
 from deadtokens.figures.runs import Run, described
-from deadtokens.gradients.firststep import SIGN_COSINE
+from deadtokens.statistics.cosines import SIGN_COSINE
 
 INTENDED, REALISED, EXAMPLE, CURVE = "intended", "realised", "example", "|g| / (|g| + eps)"
 MARKERS = {INTENDED: "o", REALISED: "D"}
@@ -98,7 +98,7 @@ def _panels(table: pd.DataFrame) -> list[Panel]:
 def _cosines(rows: pd.DataFrame) -> str:
     found = rows[rows["series"] == INTENDED].groupby("population", sort=False)["cosine"].first()
     each = [f"{population} {cosine:.2f}" for population, cosine in found.dropna().items()]
-    text = f"cos(ΔW, g): {', '.join([*each, f'by sign alone {SIGN_COSINE:.2f}'])}"
+    text = f"cos(ΔW, g): {', '.join([*each, f'by sign alone {-SIGN_COSINE:.2f}'])}"
     return style.as_drawn(text, TITLE_WIDTH)
 
 

@@ -22,7 +22,6 @@ from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.populations import POPULATIONS
 from deadtokens.trajectory.segments import Segments
 
-SIGN_COSINE = -float(np.sqrt(2 / np.pi))  # of -sign(g) to a normal g
 EXAMPLES = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 7.65e-3, 1.79e-10)
 BINS_PER_DECADE = 4
 SPREAD = (0.05, 0.5, 0.95)
