@@ -10,8 +10,8 @@ import xarray as xr
 from deadtokens.comparison.measures import CAUSES
 from deadtokens.comparison.members import Experiment, read_experiment
 from deadtokens.drift.endpoint import CLUES, FORECASTS, MEASURES, SPANS
-from deadtokens.drift.walk import WALKS
-from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS
+from deadtokens.drift.labels import WALKS
+from deadtokens.freezing.lasting import FRACTIONS, JUDGEMENTS
 from deadtokens.stillness.causes import HOLDERS
 
 UPDATES = 20

@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 
 from deadtokens.drift.components import principal_components
-from deadtokens.drift.walk import (
-    PERSISTENT,
-    WALKS,
-    describe_walks,
-    walk_efficiency,
-    walk_shares,
-)
+from deadtokens.drift.labels import PERSISTENT, WALKS
+from deadtokens.drift.walk import describe_walks, walk_efficiency, walk_shares
 
 
 def walks(norms, width, number, seed, alike=0.0):

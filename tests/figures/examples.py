@@ -211,6 +211,7 @@ COSTS = [[2e5, 5e5, 3e5, 9.5e5], [1e-3, 4e-3, 3e-3, 2e-3], [1e9, 4e9, 4e9, 4e9],
 CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
     ("loss", "regimes and rates"): falling_losses,
     ("frozen", "regimes"): rising_fractions,
+    ("still", "regimes"): lambda: [*rising_fractions()[:2], *rising_fractions()[3:]],
     **{("displacement", f"{number} runs"): lambda n=number: falling_runs(n) for number in (2, 5)},
     ("phases", "regimes"): lambda: of_each_regime(freezing_in_depth, at=200, updates=1500),
     ("strata", "regimes"): lambda: of_each_regime(freezing_in_depth, updates=150),

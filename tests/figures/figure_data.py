@@ -17,7 +17,7 @@ from deadtokens.comparison.measures import OUTCOMES
 from deadtokens.comparison.members import Experiment, Member
 from deadtokens.comparison.outcomes import compare
 from deadtokens.figures.style import look
-from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS
+from deadtokens.freezing.lasting import FRACTIONS, JUDGEMENTS
 from deadtokens.stillness.causes import CAUSES, HOLDERS
 
 QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
@@ -40,7 +40,10 @@ def freezing(
     dead: Sequence[bool] = (True, True, False),
     **settings: object,
 ) -> xr.Dataset:
-    """Return a run's freezing; `fractions` has one (dead, live) pair an update."""
+    """Return a run's freezing; `fractions` has one (dead, live) pair an update.
+
+    Of tokens that move, half of the components do, on the grid of the record.
+    """
     fractions = np.asarray(fractions, dtype="float64").reshape(-1, 2)
     if quantiles is None:
         quantiles = np.ones((len(fractions), 2, 5))
@@ -48,12 +51,17 @@ def freezing(
     return xr.Dataset(
         {
             "frozen_fraction": (dims[:2], fractions),
+            "moved_fraction": (
+                ("update", "population", "grid"),
+                np.stack([0 * fractions, (1 - fractions) / 2], axis=-1),
+            ),
             "displacement_quantile": (dims, np.asarray(quantiles, dtype="float64")),
             "dead": ("token", np.asarray(dead, dtype=bool)),
         },
         coords={
             "update": np.arange(1, len(fractions) + 1),
             "population": ["dead", "live"],
+            "grid": ["bfloat16", "recorded"],
             "quantile": QUANTILES,
         },
         attrs={"run": run, "spec": json.dumps(settings), "status": "complete"},

@@ -44,6 +44,7 @@ def gradients(updates: int = 6, run: str = "a", dead: int = 2, **settings: objec
             "first_count": (("population", "bin"), np.isfinite(first) * 7),
             "first_intended": (("population", "bin", "spread"), multiplier),
             "first_realised": (("population", "bin", "spread"), realised),
+            "gradient_cosine": ("population", [-0.75 * empty, -0.5]),
             "example_multiplier": ("example", [1.0, 0.5, 1e-4]),
         },
         coords={

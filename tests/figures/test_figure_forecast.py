@@ -2,7 +2,7 @@ import numpy as np
 from figures.figure_data import freezing_in_depth, shown_texts
 
 from deadtokens.figures import forecast
-from deadtokens.freezing.forecast import SETTLED, UNSETTLED
+from deadtokens.freezing.lasting import SETTLED, UNSETTLED
 
 
 def of_three(**settings):

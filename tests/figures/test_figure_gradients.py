@@ -173,3 +173,12 @@ def test_a_run_without_dead_tokens_can_be_drawn(name):
         data[variable].loc[{"population": "dead"}] = np.nan
     figure = drawn(OVER_RUNS[name], data)
     assert not any("dead tokens:" in text for text in shown_texts(figure))
+
+
+def test_the_cosine_to_the_gradient_stands_beside_that_of_the_sign_alone():
+    table = firststep.RECIPE.table([gradients(precision="fp32")])
+    intended = table[table["series"] == firststep.INTENDED]
+    found = intended.groupby("population")["cosine"].first()
+    assert found.to_dict() == {"dead": -0.75, "live": -0.5}
+    text = "fp32 cos(ΔW, g): dead -0.75, live -0.50, by sign alone -0.80"
+    assert text in shown_texts(firststep.RECIPE.draw(table))

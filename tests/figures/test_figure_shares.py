@@ -85,3 +85,31 @@ def test_runs_without_dead_tokens_or_updates_are_named(figure):
     assert "mixed: diverged at update 1" in texts
     assert "pure-bf16: diverged at update 3" in texts
     figure.RECIPE.draw(figure.RECIPE.table(runs[:1]))
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.5, 0.9])
+def test_steady_shares_are_those_of_a_first_moment_of_equal_gradients(beta1):
+    updates = np.array([1, 2, 5, 30, 200])
+    ages_of = {"present": (0, 1), "1-9": (1, 10), "10-99": (10, 100), ">=100": (100, np.inf)}
+    for update in updates:
+        weights = (1 - beta1) * np.array([beta1**age for age in range(update)])
+        for first, beyond in ages_of.values():
+            expected = weights[first : None if np.isinf(beyond) else beyond].sum() / weights.sum()
+            found = bands.steady_share(beta1, first, beyond, np.array([update]))
+            assert found == pytest.approx(expected)
+    momentum = bands.steady_share(beta1, 1, np.inf, updates)
+    assert momentum[0] == 0  # the first update has no past
+    assert momentum[-1] == pytest.approx(beta1)  # an identity, whatever the gradient
+
+
+def test_the_share_of_a_steady_gradient_is_dotted_across_the_bar():
+    data = attribution([(0, 0.2, 0.8, 0)] * 2, [1.0, 1.0], beta1=0.5)
+    table = shares.RECIPE.table([data])
+    expected = (0 + 0.5 * 0.5 / 0.75) / 2  # of updates 1 and 2, equally long
+    assert rows(table, "momentum")["steady"].tolist() == pytest.approx([expected])
+    assert rows(table, "present")["steady"].tolist() == pytest.approx([1 - expected])
+    assert rows(table, "rounding")["steady"].tolist() == [0]
+    (axes,) = shares.RECIPE.draw(table).axes
+    dotted = [line.get_ydata() for line in axes.lines if line.get_color() == "white"]
+    drawn = [heights for heights in dotted if np.isfinite(heights).all()]
+    assert np.ravel(drawn) == pytest.approx([expected] * 2)

@@ -5,16 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadtokens.freezing.forecast import (
-    JUDGEMENTS,
-    MOVING,
-    SETTLED,
-    UNSETTLED,
-    Judgement,
-    cuts,
-    describe_forecasts,
-    follow,
-)
+from deadtokens.freezing.forecast import Judgement, cuts, describe_forecasts, follow
+from deadtokens.freezing.lasting import JUDGEMENTS, MOVING, SETTLED, UNSETTLED
 from deadtokens.freezing.lives import Lives
 
 QUANTILES = (0.0, 0.5, 1.0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import gammaln
 from tiny import tiny_census, tiny_spec, tiny_trainer
 
 from deadtokens.gradients.firststep import (
@@ -15,6 +16,7 @@ from deadtokens.gradients.firststep import (
 )
 from deadtokens.run.hyperparameters import Hyperparameters
 from deadtokens.seal import seal
+from deadtokens.statistics.cosines import SIGN_COSINE
 from deadtokens.training.segment import record_segment
 from deadtokens.trajectory.populations import partition
 
@@ -76,6 +78,42 @@ def test_rows_are_summarised():
     assert found["row_intended"] == pytest.approx((1 + np.sqrt(1.25 / 2)) / 2, rel=1e-4)
     assert found["rounding"] == pytest.approx(0.5 / np.sqrt(3.25), rel=1e-4)
     assert np.isnan(list(row_summary(gradient[:0], intended[:0], realised[:0], 1).values())).all()
+
+
+@pytest.mark.parametrize("width", [2, 16, 256])
+def test_the_sign_of_normal_gradients_has_a_cosine_of_the_root_of_two_over_pi(width):
+    """In D dimensions exactly sqrt(D) times the mean size of a component of a unit vector."""
+    gradient = np.random.default_rng(0).normal(size=(20_000, width)) * 1e-3
+    step = -np.sign(gradient) * multiplier(gradient, 1e-12)
+    found = row_summary(gradient, step, step, 1e-12)["gradient_cosine"]
+    size = np.exp(gammaln(width / 2) - gammaln((width + 1) / 2)) / np.sqrt(np.pi)
+    assert found == pytest.approx(-np.sqrt(width) * size, abs=2e-3)
+    assert abs(found + SIGN_COSINE) < 0.25 / width + 1e-3
+    assert pytest.approx(np.sqrt(2 / np.pi)) == SIGN_COSINE
+
+
+@pytest.mark.parametrize(
+    ("draw", "expected"),
+    [
+        (lambda normal: np.sign(normal), -1.0),  # all components alike
+        (lambda normal: normal**3, -2 * np.sqrt(2 / np.pi) / np.sqrt(15)),  # moments 3 and 6
+    ],
+)
+def test_other_gradients_have_other_cosines(draw, expected):
+    """Negative control: it is the gradients' distribution that makes 0.80, not the update."""
+    gradient = draw(np.random.default_rng(1).normal(size=(2000, 256)))
+    step = -np.sign(gradient)
+    found = row_summary(gradient, step, step, 1e-12)["gradient_cosine"]
+    assert found == pytest.approx(expected, abs=0.02)
+
+
+def test_far_below_eps_the_first_step_is_along_the_gradient():
+    gradient = 1e-9 * np.random.default_rng(2).normal(size=(50, 16))
+    step = -np.sign(gradient) * multiplier(gradient, 1.0)
+    step[:25] = 0  # at rest: left out
+    found = row_summary(gradient, step, step, 1.0)["gradient_cosine"]
+    assert found == pytest.approx(-1)
+    assert np.isnan(row_summary(gradient, step, 0 * step, 1.0)["gradient_cosine"])
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ CENTROID = {
     "centroid_term_norm": ((*_AXES, "term"), "norm of the centroid's terms", "weight"),
     "centroid_share": (
         (*_AXES, "term"),
-        "share of each term in the centroid's displacement, along it",
+        "share of each term in the centroid's displacement, along it; momentum has beta1 of any "
+        "gradient that changes slowly",
         "1",
     ),
     "centroid_age_share": (
@@ -54,7 +55,8 @@ TOKENS = {
     ),
     "cosine_quantile": (
         (*_AXES, "against", "quantile"),
-        "quantiles over moving tokens of cos(displacement, minus `against`)",
+        "quantiles over moving tokens of cos(displacement, minus `against`); at the first update, "
+        "-lr sign(g), sqrt(2/pi) = 0.80 against the gradient by geometry, if g is normal",
         "1",
     ),
     "tokens_at_rest": (

@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 
 from deadtokens.drift.endpoint import CLUES, KEPT_UP, LAST, REST, SIGN, STAY, WHOLE
-from deadtokens.drift.walk import INDEPENDENT
-from deadtokens.freezing.forecast import SETTLED, UNSETTLED
+from deadtokens.drift.labels import INDEPENDENT
+from deadtokens.freezing.lasting import SETTLED, UNSETTLED
 from deadtokens.stillness.causes import CAUSES, HOLDERS
 
 DEAD = {"population": "dead"}

@@ -30,7 +30,7 @@ from deadtokens.drift.follow import Followed, Watch, follow
 from deadtokens.drift.hindcast import HINDCASTS, describe_hindcasts, hindcast_paths
 from deadtokens.drift.plane import describe_plane
 from deadtokens.drift.record import Record, dead_probabilities, plan, read_record
-from deadtokens.drift.walk import WALKS, describe_walks
+from deadtokens.drift.walk import describe_walks
 from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.spec import RunSpec, read_spec
@@ -186,7 +186,7 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
         "forecast": list(FORECASTS),
         "span": list(SPANS),
         "clue": list(CLUES),
-        "walk": list(WALKS),
+        "walk": list(labels.WALKS),
         "frame": sorted(watch.frames),
         "member": watch.members,
     }

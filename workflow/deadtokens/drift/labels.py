@@ -3,6 +3,8 @@
 from deadtokens.drift.endpoint import NEAR
 from deadtokens.trajectory.populations import MEMBERS
 
+INDEPENDENT, PERSISTENT = WALKS = ("independent steps", "steps k apart alike by beta1^k")
+
 STATE, UPDATE = ("state", "population"), ("update", "population")
 SOURCE = ("source", "centring")
 EFFECT = ("population", "property", "response")

@@ -15,9 +15,6 @@ from scipy.signal import lfilter
 from deadtokens.drift.component_sets import NULL_QUANTILES
 from deadtokens.drift.components import DRAWS, count_above, shares_of
 
-INDEPENDENT, PERSISTENT = "independent steps", "steps k apart alike by beta1^k"
-WALKS = (INDEPENDENT, PERSISTENT)
-
 
 def walk_efficiency(norms: np.ndarray, alike: float = 0.0) -> np.ndarray:
     """Return the root mean square efficiency of walks with given step norms.

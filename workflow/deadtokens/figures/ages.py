@@ -6,9 +6,14 @@ displacement and summed over a range of updates. A bar is one high in all: what 
 displacement stands above zero, what pulls back below. The black line is what remains: the update
 that the gradients, present and past, ask for. The recorded moment is rounded itself, and what that
 adds is a part of its own. The strip names, by its colour, the part that pushes most, and its share
-of what remains. "At rest": the centroid did not move at all. Runs that differ only in their seed
-are summed up. Weight decay and the rounding of the weights are not in this figure.
+of what remains. Dotted: where the parts would meet if the gradient were the same at every update, 1
+- beta1 to the power of an age: an identity for any gradient that changes slowly, and only what
+differs from it says something of the gradients. "At rest": the centroid did not move at all. Runs
+that differ only in their seed are summed up. Weight decay and the rounding of the weights are not
+in this figure.
 """
+
+import numpy as np
 
 from deadtokens.figures import bands
 
@@ -23,6 +28,7 @@ MOTION = bands.Motion(
         ">=100": ("#a58bc7", "100 or more updates old"),
         "rounding of the moment": ("#b0304f", "rounding of the first moment"),
     },
+    ages={"0": (0, 1), "1-9": (1, 10), "10-99": (10, 100), ">=100": (100, np.inf)},
     of_all=False,
     ylabel="part of what gradients do along\nthe centroid's displacement",
     remains="past + present",

@@ -5,6 +5,7 @@ pushes forward stands above zero, what pulls back below, and together they are o
 the displacement itself would not do: where rounding takes back most of a step, they are tens.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,19 +15,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
 from deadtokens.figures import stacks, style
 from deadtokens.figures.axes import Grid
 from deadtokens.figures.columns import DIVERGED_AT, numbers, texts
 from deadtokens.figures.command import Recipe
 from deadtokens.figures.runs import Run, longest
+from deadtokens.run.spec import DEFAULTS
 
 PER_DECADE = 2  # ranges of updates
 POPULATION = "dead"
-TYPES = stacks.GROUP | stacks.BIN | texts("part") | numbers("share", "bar") | DIVERGED_AT
+TYPES = stacks.GROUP | stacks.BIN | texts("part") | numbers("share", "bar", "steady") | DIVERGED_AT
+LAST = 0.995  # where the last part ends there is nothing to meet
 STRIP = (1.08, 1.32)  # above the bars, which end at 1
 WIDTH = 0.94  # of a bar, of the distance between two
 NET = {"color": "black", "linewidth": 1.6}
+STEADY = {"color": "white", "linewidth": 1.1, "linestyle": (0, (1.5, 1)), "solid_capstyle": "butt"}
+STEADY |= {"path_effects": [withStroke(linewidth=2.0, foreground="black")]}
 
 
 def edges(last: int) -> list[int]:
@@ -49,6 +55,8 @@ class Motion:
         The variable with the shares of the centroid's displacement, and its axis of parts.
     parts : mapping of str to (str, str)
         Each part's colour and words, in the order in which they are drawn.
+    ages : mapping of str to (int, int)
+        Of parts that are gradients: the age of the youngest, in updates, and of the first too old.
     of_all : bool
         Shares are relative to the displacement; else to the sum of the parts.
     ylabel : str
@@ -59,6 +67,7 @@ class Motion:
     share: str
     axis: str
     parts: stacks.Parts
+    ages: Mapping[str, tuple[int, float]]
     of_all: bool
     ylabel: str
     remains: str
@@ -67,7 +76,8 @@ class Motion:
         """Return what draws it.
 
         The table has one row a group of runs, range of updates and part: ``share`` (NaN where
-        nothing moved) and ``bar``, as drawn. Runs that differ only in their seed are summed up.
+        nothing moved), ``bar``, as drawn, and ``steady``, the share if the gradient had been the
+        same at every update. Runs that differ only in their seed are summed up.
         """
         colors = {words: color for color, words in self.parts.values()}
         cell = Patch(facecolor="white", edgecolor=style.NEUTRAL, linewidth=0.6)
@@ -83,7 +93,11 @@ class Motion:
             ylabel=self.ylabel,
             bars=lambda axes, rows: _draw_panel(axes, rows, colors),
             label_x=_label,
-            entries=[remains, (cell, "strip: leading part, its share")],
+            entries=[
+                remains,
+                (Line2D([], [], **STEADY), "parts of a gradient that does not change"),
+                (cell, "strip: leading part, its share"),
+            ],
         )
         needed = [self.share, self.axis, "centroid_displacement_norm", "tokens", "population"]
         return figure.recipe(name, title, "attribution.nc", needed)
@@ -94,21 +108,35 @@ class Motion:
             return pd.DataFrame({"tokens": [tokens], "part": [""]})
         ranges = edges(longest(runs))
         sums = sum(self._projections(run, ranges) for run in runs)
-        moved, along = sums[:, :1], sums[:, 1:]
+        moved, along, steady = sums[:, :1], *np.split(sums[:, 1:], 2, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             shares = along / (moved if self.of_all else along.sum(axis=1, keepdims=True))
             bars = along / np.abs(along).sum(axis=1, keepdims=True)
+            steady = steady / moved
         bins = pd.DataFrame({"first_update": ranges[:-1], "last_update": np.array(ranges[1:]) - 1})
         parts = pd.DataFrame({"part": [words for _, words in self.parts.values()]})
         rows = bins.merge(parts, how="cross")
-        return rows.assign(tokens=tokens, share=shares.ravel(), bar=bars.ravel())
+        columns = {"share": shares.ravel(), "bar": bars.ravel(), "steady": steady.ravel()}
+        return rows.assign(tokens=tokens, **columns)
+
+    def _steady(self, beta1: float, updates: np.ndarray) -> np.ndarray:
+        """Return the parts that a gradient would have that never changed, (updates, parts)."""
+        parts = np.zeros((len(updates), len(self.parts)))
+        for place, name in enumerate(self.parts):
+            if name in self.ages:
+                parts[:, place] = steady_share(beta1, *self.ages[name], updates)
+        return parts
 
     def _projections(self, run: Run, ranges: Sequence[int]) -> np.ndarray:
-        """Return sums over each range of <d, d> and of <part, d>; d is a displacement."""
+        """Return sums over each range of <d, d>, <part, d>, and <d, d> times each steady part.
+
+        d is a displacement.
+        """
         of = run.data.sel(population=POPULATION)
         squared = of["centroid_displacement_norm"].values[:, None] ** 2
         shares = of[self.share].sel({self.axis: list(self.parts)}).transpose("update", self.axis)
-        values = np.hstack([squared, shares.values * squared])
+        steady = self._steady(_beta1(run), of["update"].values)
+        values = np.hstack([squared, shares.values * squared, steady * squared])
         values[~np.isfinite(values)] = 0.0  # at rest, or the last state of a run that diverged
         updates = of["update"].values
         return np.stack(
@@ -119,6 +147,33 @@ class Motion:
         )
 
 
+def steady_share(beta1: float, youngest: int, beyond: float, updates: np.ndarray) -> np.ndarray:
+    """Return what gradients of some ages have in Adam's update if all gradients are the same.
+
+    The first moment is the sum over ages k < t of (1 - beta1) beta1^k g, so ages from a to b - 1
+    have (beta1^a - beta1^b) / (1 - beta1^t), ages beyond the first update left out. It is an
+    identity, whatever the gradient: momentum, all ages but 0, has beta1 once t is large.
+
+    Parameters
+    ----------
+    beta1 : float
+    youngest, beyond : int
+        a and b, b may be infinite.
+    updates : ndarray of int, shape (updates,)
+        t.
+
+    Returns
+    -------
+    float64 ndarray, shape (updates,)
+    """
+    first, last = np.minimum(youngest, updates), np.minimum(beyond, updates)
+    return (beta1**first - beta1**last) / (1 - beta1 ** updates.astype(np.float64))
+
+
+def _beta1(run: Run) -> float:
+    return json.loads(run.data.attrs["spec"]).get("beta1", DEFAULTS.beta1)
+
+
 def _draw_panel(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> None:
     axes.axhline(0, color="black", linewidth=0.6, zorder=3)
     rows = rows.assign(place=_places(rows["first_update"]) + 0.5)
@@ -127,7 +182,8 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> No
     for place in bars.index.difference(moving.index):
         axes.text(place, 0.5, "at rest", ha="center", va="center", fontsize=6)
     if len(moving):
-        _draw_bars(axes, moving, colors)
+        steady = rows.pivot(index="place", columns="part", values="steady").loc[moving.index]
+        _draw_bars(axes, moving, steady, colors)
         _name_leaders(axes, moving.idxmax(axis=1), shares, colors)
 
 
@@ -136,8 +192,13 @@ def _places(firsts: pd.Series) -> pd.Series:
     return np.round(PER_DECADE * np.log10(firsts.astype(float)))
 
 
-def _draw_bars(axes: Axes, bars: pd.DataFrame, colors: Mapping[str, str]) -> None:
-    """Draw parts on each other, those below zero downwards, and across them what remains."""
+def _draw_bars(
+    axes: Axes, bars: pd.DataFrame, steady: pd.DataFrame, colors: Mapping[str, str]
+) -> None:
+    """Draw parts on each other, those below zero downwards, and across them what remains.
+
+    Dotted is where they would meet if the gradient did not change.
+    """
     top = bottom = np.zeros(len(bars))
     for part, color in colors.items():
         height = bars[part].to_numpy()
@@ -145,6 +206,9 @@ def _draw_bars(axes: Axes, bars: pd.DataFrame, colors: Mapping[str, str]) -> Non
         axes.bar(bars.index, height, WIDTH, foot, color=color, linewidth=0)
         top, bottom = np.maximum(top, foot + height), np.minimum(bottom, foot + height)
     ends = np.array([bars.index - WIDTH / 2, bars.index + WIDTH / 2])
+    meeting = steady[list(colors)].cumsum(axis=1).to_numpy()
+    for heights in np.where((steady[list(colors)] > 0) & (meeting < LAST), meeting, np.nan).T:
+        axes.plot(ends, [heights] * 2, **STEADY, zorder=4)
     axes.plot(ends, [bars.sum(axis=1)] * 2, **NET, solid_capstyle="butt", zorder=4)
 
 

@@ -2,11 +2,11 @@
 
 Drawn is the displacement, the L2 norm of W[t] - W[t-1]. Lines are medians over the dead tokens,
 over the live ones (which stood in a batch of the run) and, where there are any, over those that
-occur in the text but stood in none; bands hold the middle 50 % and the middle 90 % of dead and of
-live ones. Of more than 100 updates bins are drawn: the line is the median of a bin's medians, and
-within the bands those parts of the tokens lie at each of its updates. The axis is logarithmic down
-to the shaded strip, which shows displacements that are exactly 0: where the median lies in it, at
-least half of the tokens did not move.
+occur in the text but stood in none; bands hold the middle 50 % and the middle 90 % of the dead and
+of the live tokens of one run, and say nothing of other seeds. Of more than 100 updates bins are
+drawn: the line is the median of a bin's medians, and within the bands those parts of the tokens lie
+at each of its updates. The axis is logarithmic down to the shaded strip, which shows displacements
+that are exactly 0: where the median lies in it, at least half of the tokens did not move.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,11 +1,13 @@
 """Adam's first update of each component against the size of its gradient.
 
 The updates of the components of W are drawn over the learning rate. Components are gathered in bins
-of a quarter of a decade; marks are medians, bars reach from 5 % to 95 %. *Intended* is what the
-recorded moments ask for, computed in float64; *realised* is what W did, rounding and decay
-included. At t = 1 the intended update is the grey curve: the gradient's sign far above eps, a
-multiple of the gradient far below. Crosses are gradients of 1e-2 to 1e-12 put through the update
-rule by itself. The figure says nothing of later updates, whose moments remember.
+of a quarter of a decade; marks are medians, bars reach from 5 % to 95 % of the components of one
+run. *Intended* is what the recorded moments ask for, computed in float64; *realised* is what W did,
+rounding and decay included. At t = 1 the intended update is the grey curve: the gradient's sign far
+above eps, a multiple of the gradient far below. Crosses are gradients of 1e-2 to 1e-12 put through
+the update rule by itself. Titles give the cosine of a row's first displacement to its gradient,
+mean over rows, beside sqrt(2/pi), that of the sign of any normal vector to the vector: geometry, no
+finding. The figure says nothing of later updates, whose moments remember.
 """
 
 import json
@@ -21,6 +23,7 @@ from deadtokens.figures.axes import LogScaleWithZero, label_powers
 from deadtokens.figures.columns import NAMES, numbers, texts
 from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, of_runs
 from deadtokens.figures.runs import Run, described
+from deadtokens.statistics.cosines import SIGN_COSINE
 
 INTENDED, REALISED, EXAMPLE, CURVE = "intended", "realised", "example", "|g| / (|g| + eps)"
 MARKERS = {INTENDED: "o", REALISED: "D"}
@@ -32,12 +35,13 @@ OF_EXAMPLES = {
     "markeredgewidth": 1.0,
     "zorder": 5,
 }
+TITLE_WIDTH = 45  # characters
 OF_CURVE = {"color": style.NEUTRAL, "linewidth": 0.9}
 TYPES = (
     NAMES
     | texts("series", "population")
     | {"components": "Int64"}
-    | numbers("gradient", "low", "update", "high")
+    | numbers("gradient", "low", "update", "high", "cosine")
 )
 
 
@@ -56,7 +60,8 @@ def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
 def _bins(run: Run) -> Iterator[pd.DataFrame]:
     for population in run.data["population"].values:
         data = run.data.sel(population=population)
-        about = {"population": population, "components": data["first_count"]}
+        cosine = float(data["gradient_cosine"])
+        about = {"population": population, "components": data["first_count"], "cosine": cosine}
         for series in (INTENDED, REALISED):
             quantiles = data[f"first_{series}"].values
             rows = pd.DataFrame(quantiles, columns=["low", "update", "high"])
@@ -82,12 +87,19 @@ def _panels(table: pd.DataFrame) -> list[Panel]:
     return [
         Panel(
             rows.assign(**rows[values].apply(scale.place)),
-            label,
+            f"{label}\n{_cosines(rows)}",
             "|first update| / learning rate",
             scale.apply,
         )
-        for label, rows in of_runs(table, 45)
+        for label, rows in of_runs(table, TITLE_WIDTH)
     ]
+
+
+def _cosines(rows: pd.DataFrame) -> str:
+    found = rows[rows["series"] == INTENDED].groupby("population", sort=False)["cosine"].first()
+    each = [f"{population} {cosine:.2f}" for population, cosine in found.dropna().items()]
+    text = f"cos(ΔW, g): {', '.join([*each, f'by sign alone {-SIGN_COSINE:.2f}'])}"
+    return style.as_drawn(text, TITLE_WIDTH)
 
 
 def _draw_lines(axes: Axes, rows: pd.DataFrame, strokes: Strokes) -> None:
@@ -144,5 +156,8 @@ RECIPE = FIGURE.recipe(
     "firststep",
     "Adam's first update",
     "gradients.nc",
-    ["first_gradient", "first_intended", "first_realised", "example_multiplier", "spread"],
+    [
+        *("first_gradient", "first_intended", "first_realised", "example_multiplier", "spread"),
+        "gradient_cosine",
+    ],
 )

@@ -22,7 +22,7 @@ from deadtokens.figures.columns import NAMES, TOKENS, numbers, texts
 from deadtokens.figures.lines import strokes
 from deadtokens.figures.named_rows import group_marks, label_rows, mark, places_of, row_height
 from deadtokens.figures.runs import Run, described, populations, recipe_of_runs
-from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS
+from deadtokens.freezing.lasting import FRACTIONS, JUDGEMENTS
 
 JUDGED, MOVED, LATER = "judged", "moved", "later"
 AXES = {

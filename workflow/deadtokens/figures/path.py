@@ -26,8 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator
 
-from deadtokens.drift.plane import AXES
-from deadtokens.drift.walk import INDEPENDENT
+from deadtokens.drift.labels import INDEPENDENT
 from deadtokens.figures import style
 from deadtokens.figures.axes import titled_grid
 from deadtokens.figures.columns import NAMES, numbers, texts
@@ -76,7 +75,9 @@ def _states(data: xr.Dataset, every: int) -> pd.DataFrame:
     return pd.concat([centroid[shown], cloud[known]]).assign(
         plane_share=float(data["plane_share"].sum()),
         efficiency=float(data["efficiency"][-1]),
-        walk_plane_share=float(data["walk_share"].sel(null_quantile=0.5)[:AXES].sum()),
+        walk_plane_share=float(
+            data["walk_share"].sel(null_quantile=0.5)[: data.sizes["axis"]].sum()
+        ),
         walk_efficiency=float(data["walk_efficiency"].sel(walk=INDEPENDENT)[-1]),
     )
 

@@ -4,9 +4,9 @@ The second moment is that of the token's row after the run's last update, correc
 averaged over components; the frequency is counted in the training text. Dead tokens, which never
 occur, stand in the strip at the left; tokens that occur, but stood in no batch of the run, have a
 colour of their own. The line is the least-squares straight line on linear axes, fitted through all
-tokens, with its R²; on these logarithmic axes it bends. A token's gradients are large at its own
-occurrences and small elsewhere, so their mean square grows with the frequency. A bfloat16 second
-moment that can no longer fall, as with beta2 = 0.999, keeps the size of earlier gradients.
+tokens of one run, with its R²; on these logarithmic axes it bends. A token's gradients are large at
+its own occurrences and small elsewhere, so their mean square grows with the frequency. A bfloat16
+second moment that can no longer fall, as with beta2 = 0.999, keeps the size of earlier gradients.
 """
 
 from collections.abc import Iterator, Sequence

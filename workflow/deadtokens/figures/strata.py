@@ -1,10 +1,11 @@
 """The lives of dead tokens as layers, one row a token, the phase as colour.
 
-Each row is one token, each column one update on a logarithmic axis, the colour is the phase in
-which that update found the token (as in the figure ``phases``, on bfloat16's grid in every regime).
-Rows are in the order of the tokens' last motion on that grid, the earliest at the foot. Nothing is
-averaged: of more than 400 tokens every k-th in that order is shown, and the updates are those
-nearest to 400 places evenly spaced on the axis; what happened at the updates between is not seen.
+Each row is one token of one run, each column one update on a logarithmic axis, the colour is the
+phase in which that update found the token (as in the figure ``phases``, on bfloat16's grid in every
+regime). Rows are in the order of the tokens' last motion on that grid, the earliest at the foot.
+Nothing is averaged: of more than 400 tokens every k-th in that order is shown, and the updates are
+those nearest to 400 places evenly spaced on the axis; what happened at the updates between is not
+seen.
 """
 
 from collections.abc import Iterator, Sequence

@@ -7,11 +7,11 @@ largest component of its displacement over the spacing at the component's starti
 displacement below half of it (red) is lost when bfloat16 rounds to nearest, while float32 weights
 can move below it. Lines are medians over the dead tokens, over the live ones (which stood in a
 batch of the run) and, where there are any, over those of the text that stood in none; bands hold
-the middle 50 % and 90 % of dead and of live ones. Of more than 100 updates bins are drawn: the line
-is the median of a bin's medians, and within the bands those parts of the tokens lie at each of its
-updates; the shaded strip shows values that are exactly 0. Spikes of a few ten thousand steps are
-components that change sign: between a weight and its opposite lie all the numbers of bfloat16 that
-are smaller.
+the middle 50 % and 90 % of the dead and of the live tokens of one run, and say nothing of other
+seeds. Of more than 100 updates bins are drawn: the line is the median of a bin's medians, and
+within the bands those parts of the tokens lie at each of its updates; the shaded strip shows values
+that are exactly 0. Spikes of a few ten thousand steps are components that change sign: between a
+weight and its opposite lie all the numbers of bfloat16 that are smaller.
 """
 
 from collections.abc import Iterator, Sequence

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deadtokens.freezing.lasting import FRACTIONS, MOVING, SETTLED, UNSETTLED
 from deadtokens.freezing.lives import Lives
 from deadtokens.statistics.quantiles import quantiles_of_finite
-
-FRACTIONS = (0.25, 0.5)
-SETTLED, UNSETTLED, MOVING = JUDGEMENTS = ("settled", "at rest, not settled", "moving")
 
 
 @dataclass(frozen=True)

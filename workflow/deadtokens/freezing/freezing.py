@@ -12,7 +12,8 @@ import xarray as xr
 
 from deadtokens.arguments import add_output, add_run
 from deadtokens.freezing import labels
-from deadtokens.freezing.forecast import FRACTIONS, JUDGEMENTS, cuts, describe_forecasts
+from deadtokens.freezing.forecast import cuts, describe_forecasts
+from deadtokens.freezing.lasting import FRACTIONS, JUDGEMENTS
 from deadtokens.freezing.lives import Lives
 from deadtokens.freezing.moves import BFLOAT16, QUANTILES, RECORDED, Moves, measure_moves
 from deadtokens.freezing.onset import conditions, onset_of

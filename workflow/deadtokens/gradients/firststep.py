@@ -17,6 +17,7 @@ from deadtokens.run.hyperparameters import (
 )
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.update import adamw_, denominator
+from deadtokens.statistics.cosines import unit
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.populations import POPULATIONS
 from deadtokens.trajectory.segments import Segments
@@ -59,6 +60,12 @@ ROWS = {
     "lost_share": (
         ("population",),
         "share of components that stood still although an update was intended",
+        "1",
+    ),
+    "gradient_cosine": (
+        ("population",),
+        "cosine of a row's first displacement to its gradient, mean over tokens that moved; of "
+        "-sign(g) to a normal g -sqrt(2/pi) = -0.80",
         "1",
     ),
 }
@@ -215,8 +222,16 @@ def row_summary(
         off.max(),
         rounding / size if size else np.nan,
         np.mean((realised == 0) & (intended != 0)),
+        _mean_cosine(realised, gradient),
     )
     return dict(zip(ROWS, map(float, values), strict=True))
+
+
+def _mean_cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the mean cosine of rows, zero rows left out; NaN if all are."""
+    products = (unit(first) * unit(second)).sum(axis=1)
+    known = products[np.isfinite(products)]
+    return float(known.mean()) if known.size else np.nan
 
 
 def _edges(sizes: np.ndarray) -> np.ndarray:

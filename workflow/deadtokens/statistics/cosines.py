@@ -6,6 +6,8 @@ overflow infinite.
 
 import numpy as np
 
+SIGN_COSINE = float(np.sqrt(2 / np.pi))  # of a normal vector to its sign, in many dimensions
+
 
 def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the cosine of every row of one array with every row of another; NaN for zero rows.

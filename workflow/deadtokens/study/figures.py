@@ -58,6 +58,7 @@ OUTCOMES = Source("outcomes.nc", Scope.EXPERIMENT)
 FIGURES = {
     "loss": Source("scalars.nc"),
     "frozen": Source("freezing.nc", question=FREEZE),
+    "still": Source("freezing.nc", question=FREEZE),
     "displacement": Source("freezing.nc", question=FREEZE),
     "phases": Source("freezing.nc", question=FREEZE),
     "survival": Source("freezing.nc", question=FREEZE),
