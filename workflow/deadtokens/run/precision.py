@@ -6,6 +6,7 @@ Formats are named by strings, so that reading a configuration does not import to
 from dataclasses import dataclass
 
 BF16, FP32 = "bfloat16", "float32"
+BYTES = {BF16: 2, FP32: 4}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Regime:
         and moments. 'stochastic': the same, the weights rounded stochastically.
     meaning : str
         What the regime stands for.
+    compensation : {'bfloat16', 'float32'}, optional
+        Format of what the weights did not take of the steps so far, if it is carried along.
     """
 
     weights: str
@@ -37,6 +40,13 @@ class Regime:
     arithmetic: str
     update: str
     meaning: str
+    compensation: str | None = None
+
+    @property
+    def bytes_per_parameter(self) -> int:
+        """What a weight, its moments and its compensation carry from one update to the next."""
+        carried = (self.weights, self.moments, self.moments, self.compensation)
+        return sum(BYTES[format] for format in carried if format)
 
 
 # The four that begin with float32 parameters and bfloat16 products differ in nothing but where the

@@ -8,10 +8,8 @@ from pathlib import Path
 from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable, largest_file
 from deadtokens.run import layout
-from deadtokens.run.precision import REGIMES, Regime
+from deadtokens.run.precision import BYTES, REGIMES, Regime
 from deadtokens.run.spec import RunSpec
-
-BYTES = {"bfloat16": 2, "float32": 4}
 
 # Bytes on disk per recorded byte, measured over the default study's runs of 1,500 updates: W and
 # the second moment shrink because they settle, the mantissas of gradients are noise.
