@@ -29,6 +29,7 @@ OTHER = {
     "embedding_std": 0.02,
     "batch_seed": 0,
     "bfloat16_start": True,
+    "optimizer": "coupled-adam",
     "lr": 0.002,
     "warmup": 1,
     "beta1": 0.8,
@@ -74,10 +75,11 @@ def test_every_key_is_part_of_the_identity(key):
 
 
 def test_a_key_that_came_later_renames_no_run():
-    """Names that runs had before there were `batch_seed` and `bfloat16_start`."""
+    """Names that runs had before there were these keys."""
     assert DEFAULTS.identity() == "default_fb235c81"
     assert spec(precision="fp32").identity() == "precision-fp32_bd3f58fc"
-    assert not {"batch_seed", "bfloat16_start"} & json.loads(DEFAULTS.json_text()).keys()
+    later = {"batch_seed", "bfloat16_start", "optimizer"}
+    assert not later & json.loads(DEFAULTS.json_text()).keys()
     assert read_spec(DEFAULTS.json_text()) == DEFAULTS
     assert "batch_seed-0" in spec(batch_seed=0).identity()
 

@@ -46,7 +46,14 @@ def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[st
     spec = read_spec(record.run.attrs["spec"])
     probabilities = dead_probabilities(record)
     return hindcast_paths(
-        centroid, W, probabilities, record.h_mean, record.lr, record.grad_norm, spec
+        centroid,
+        W,
+        probabilities,
+        record.h_mean,
+        record.lr,
+        record.grad_norm,
+        spec,
+        record.shared,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from deadtokens.run.tensors import readable
 from deadtokens.study.figures import FIGURES, Scope, Source
 from deadtokens.study.study import Member, Study
 
@@ -31,7 +32,7 @@ def derived_files(
     files: dict[str, Member] = {}
     for member in study.experiments[experiment].members[: most or number]:
         spec = study.runs[member.run]
-        if source.tensor in spec.record.readable:
+        if source.tensor in readable(spec):
             names = {"vocabulary": spec.vocabulary, "experiment": experiment}
             path = folder.format(**vars(member), **names)
             files.setdefault(f"{path}/{source.file}", member)
