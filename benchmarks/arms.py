@@ -77,9 +77,8 @@ def train_stepwise(trainer: Trainer, last: int, path: Path, census: xr.Dataset) 
 
 
 def _put_state(baseline: StepwiseFile, trainer: Trainer, index: int, updates: int) -> None:
-    state = trainer.state()
-    for name in layout.STATE_TENSORS:
-        baseline.put(name, index, updates + 1, state[name])
+    for name, tensor in trainer.state().items():
+        baseline.put(name, index, updates + 1, tensor)
 
 
 ARMS = {

@@ -21,6 +21,7 @@ from deadtokens.costs.storage import processor_name
 from deadtokens.errors import UserError
 from deadtokens.run import layout
 from deadtokens.run.outcome import Outcome
+from deadtokens.run.spec import DEFAULTS
 from deadtokens.seal import seal
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.segments import list_segments
@@ -58,7 +59,7 @@ def _recorded_tensors() -> dict[str, torch.Tensor]:
         raise UserError("results/runs holds no default run; run `make figures` first")
     (first, *_) = list_segments(folders[0])
     tensors = {}
-    for name in layout.TENSORS:
+    for name in DEFAULTS.record.tensors:
         steps = UPDATES + (name in layout.STATE_TENSORS)
         values = load_tensor([first], name, steps=slice(0, steps)).transpose(2, 0, 1)
         tensors[name] = torch.from_numpy(np.ascontiguousarray(values)).bfloat16()
@@ -86,11 +87,13 @@ def _measure(
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     census = xr.Dataset(coords={"token": np.arange(tensors["W"].shape[1])})
     about, width = {"run": "benchmark", "status": "complete"}, tensors["W"].shape[2]
-    with write_segment(path, 0, UPDATES, width, tuple(tensors), census, about) as writer:
+    contents = layout.Contents(tuple(tensors))
+    with write_segment(path, 0, UPDATES, width, contents, census, about) as writer:
         for state in range(UPDATES + 1):
             if state:
                 writer.update(Outcome.of_gradient(tensors["grad"][state - 1]))
-            writer.state({name: tensors[name][state] for name in layout.STATE_TENSORS})
+            states = layout.STATE_TENSORS & tensors.keys()
+            writer.state({name: tensors[name][state] for name in states})
 
 
 def _seconds(action: Callable[[], object]) -> float:

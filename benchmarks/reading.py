@@ -10,11 +10,12 @@ from study import Row, alternate, ratios, seconds
 
 from deadtokens.costs.storage import StepwiseFile, narrow
 from deadtokens.run import layout
+from deadtokens.run.spec import DEFAULTS
 from deadtokens.seal import crc32
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.parts import load_tensor
 
-NAMES = tuple(layout.TENSORS)
+NAMES = tuple(DEFAULTS.record.tensors)
 Selection = tuple[slice, slice]  # of tokens and of steps
 ALL = slice(None)
 
@@ -80,7 +81,8 @@ def read_ours(segment: Path, what: Selection) -> list[np.ndarray]:
 
 def read_in_blocks(segment: Path) -> None:
     """Read everything by the project's own reader in bounded memory."""
-    for names in (list(layout.STATE_TENSORS), list(layout.UPDATE_TENSORS)):
+    states = [name for name in NAMES if name in layout.STATE_TENSORS]
+    for names in (states, list(layout.UPDATE_TENSORS)):
         for _ in read_blocks([segment], names):
             pass
 

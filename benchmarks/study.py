@@ -17,11 +17,11 @@ from deadtokens.costs.storage import processor_name
 from deadtokens.errors import UserError
 from deadtokens.run import layout
 from deadtokens.run.device import choose_device, describe_device
-from deadtokens.run.precision import REGIMES
+from deadtokens.run.precision import BYTES
 from deadtokens.run.spec import RunSpec
+from deadtokens.run.tensors import formats, stored
 from deadtokens.study.study import Study
 from deadtokens.text.read import read_census, read_stream
-from deadtokens.training.size import BYTES, recorded_formats
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,15 @@ def with_settings(spec: RunSpec, updates: int, **fields: object) -> RunSpec:
 
 def block_bytes(spec: RunSpec, tokens: int, updates: int) -> int:
     """Return the recorded bits, in bytes, that one chunk along the step axis needs, all tensors."""
-    formats = recorded_formats(REGIMES[spec.precision])
+    formats_of = formats(spec)
     lengths = {"state": updates + 1, "update": updates}
     return (
         tokens
         * spec.width
         * sum(
-            BYTES[formats[name]] * layout.steps_per_chunk(lengths[variable.dims[-1]])
+            BYTES[formats_of[name]] * layout.steps_per_chunk(lengths[variable.dims[-1]])
             for name, variable in layout.TENSORS.items()
+            if name in stored(spec)
         )
     )
 

@@ -32,12 +32,16 @@ def write_run(folder, tensors, boundaries, names=TENSORS, **attributes):
     """Write planted tensors, (step, token, component), as segments that end at `boundaries`."""
     states = len(tensors["W"])
     tokens, width = tensors["W"].shape[1:]
-    of_updates = tensors.keys() - layout.STATE_TENSORS.keys()
+    states_of = [name for name in layout.STATE_TENSORS if name in tensors]
+    of_updates = tensors.keys() - set(states_of)
+    kept = [name for name in names if name in tensors]
+    replayed = [name for name in states_of if "grad" in kept and name not in kept]
+    contents = layout.Contents(kept, replayed)
     for index, (first, last) in enumerate(pairwise(boundaries)):
         path = folder / layout.segment_name(index)
         about = {"run": "planted", "status": "complete"} | attributes
-        with write_segment(path, first, last, width, names, census(tokens), about) as writer:
-            writer.state({name: tensors[name][first] for name in layout.STATE_TENSORS})
+        with write_segment(path, first, last, width, contents, census(tokens), about) as writer:
+            writer.state({name: tensors[name][first] for name in states_of})
             for update in range(first + 1, last + 1):
                 outcome = Outcome(
                     **{name: tensors[name][update - 1] for name in of_updates},
@@ -49,7 +53,7 @@ def write_run(folder, tensors, boundaries, names=TENSORS, **attributes):
                     probability=torch.full((tokens,), 1.0 / update),
                 )
                 writer.update(outcome)
-                writer.state({name: tensors[name][update] for name in layout.STATE_TENSORS})
+                writer.state({name: tensors[name][update] for name in states_of})
         seal(path)
     assert boundaries[-1] == states - 1
 

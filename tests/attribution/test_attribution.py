@@ -32,21 +32,27 @@ AGES = ["0", "1-9", "10-99", ">=100", "rounding of the moment"]
 def brute_force(run):
     """Return displacement, terms and ages of every value: (update, token, component, ...)."""
     spec = RunSpec.model_validate_json(run.attrs["spec"])
-    W, g, m, v = (run[name].values.astype(LONG) for name in ("W", "grad", "exp_avg", "exp_avg_sq"))
+    W, g = (run[name].values.astype(LONG) for name in ("W", "grad"))
+    m = run["exp_avg"].values.astype(LONG) if "exp_avg" in run else 0 * W
     t = np.arange(1, len(g) + 1)[:, None, None]
     lr = np.array([spec.lr * min(1, s / spec.warmup) if spec.warmup else spec.lr for s in t.flat])
     lr = lr[:, None, None].astype(LONG)
     b1, b2 = LONG(spec.beta1), LONG(spec.beta2)
-    rate = -lr / (1 - b1**t) / (np.sqrt(v[1:]) / np.sqrt(1 - b2**t) + spec.eps)
+    if spec.optimizer == "sgd":
+        rate, taken = -lr, LONG(1)
+    else:
+        v = run["exp_avg_sq"].values.astype(LONG)
+        rate = -lr / (1 - b1**t) / (np.sqrt(v[1:]) / np.sqrt(1 - b2**t) + spec.eps)
+        taken = 1 - b1
     displacement = W[1:] - W[:-1]
-    decay, present = -lr * spec.weight_decay * W[:-1], rate * (1 - b1) * g
+    decay, present = -lr * spec.weight_decay * W[:-1], rate * taken * g
     momentum = rate * b1 * m[:-1]
     rounding = displacement - decay - present - momentum
     windows = []
     for low, high in ((1, 10), (10, 100), (100, len(g) + 1)):
         part = np.zeros_like(g)
         for age in range(low, min(high, len(g))):
-            part[age:] += (1 - b1) * b1**age * g[:-age]
+            part[age:] += taken * b1**age * g[:-age]
         windows.append(rate * part)
     ages = [present, *windows, momentum - sum(windows)]
     return displacement, np.stack([decay, present, momentum, rounding], -1), np.stack(ages, -1)
@@ -71,9 +77,19 @@ def close(found, expected, scale=1.0):
     )
 
 
-@pytest.mark.parametrize("precision", REGIMES)
-def test_everything_agrees_with_a_brute_force_sum(precision, tmp_path):
-    recorded_run(tmp_path, precision=precision, weight_decay=2.0, warmup=20, lr=1e-3)
+OTHERS = {  # beside AdamW in every regime
+    "sgd": {"optimizer": "sgd", "lr": 0.5, "precision": "pure-bf16"},
+    "sgd with a compensation": {"optimizer": "sgd", "lr": 0.5, "precision": "bf16-kahan"},
+    "sgd without momentum": {"optimizer": "sgd", "lr": 1.0, "beta1": 0.0, "precision": "fp32"},
+    "coupled-adam": {"optimizer": "coupled-adam", "precision": "bf16-kahan"},
+    "coupled-adam, rounded once": {"optimizer": "coupled-adam", "precision": "mixed-bf16"},
+}
+
+
+@pytest.mark.parametrize("kind", [*REGIMES, *OTHERS])
+def test_everything_agrees_with_a_brute_force_sum(kind, tmp_path):
+    fields = {"weight_decay": 2.0, "warmup": 20, "lr": 1e-3}
+    recorded_run(tmp_path, **fields | OTHERS.get(kind, {"precision": kind}))
     run, found = open_run(tmp_path), attribute_motion(tmp_path)
     displacement, terms, ages = brute_force(run)
     dead = run.dead.values.astype(bool)
@@ -124,6 +140,24 @@ def test_cosines_agree_with_a_brute_force_sum(precision, tmp_path):
         close(of.centroid_cosine.sel(against="h_mean"), cosine(moved.mean(1), h))
         medians = np.nanquantile(cosine(moved, h[:, None]), 0.5, axis=1)
         close(of.cosine_quantile.sel(against="h_mean", quantile=0.5), medians, scale=100)
+
+
+def test_what_a_compensation_carries_is_said(tmp_path):
+    """Rounding is what went into it and came out again, but for what was lost in it itself."""
+    tensors = ["W", "grad", "compensation"]
+    recorded_run(tmp_path, precision="bf16-kahan", lr=1e-4, record={"tensors": tensors})
+    run, found = open_run(tmp_path), attribute_motion(tmp_path)
+    assert "c[t - 1] - c[t]" in found.attrs["rounding_includes"]
+    dead = run.dead.values.astype(bool)
+    c = run.compensation.values[:, dead].astype(LONG)
+    of_dead = found.sel(population="dead")
+    rounding = of_dead.centroid_term.sel(term="rounding").values
+    carried = (c[:-1] - c[1:]).mean(1).astype(float)
+    assert np.abs(rounding - carried).max() < 0.05 * np.abs(carried).max()
+    left = (c[0] - c[-1]).mean(0).astype(float)
+    assert np.abs(rounding.sum(0) - left).max() < 0.05 * np.abs(rounding).sum(0).max()
+    pure = attribute_motion(recorded_run(tmp_path / "pure", precision="pure-bf16", lr=1e-4))
+    assert "rounding_includes" not in pure.attrs
 
 
 def test_net_shares_of_tokens_sum_the_whole_run(tmp_path):
@@ -268,7 +302,7 @@ class TestPlantedCauses:
         run = recorded_run(tmp_path / "true", precision="pure-bf16")
         tensors = {
             name: torch.from_numpy(values.values).bfloat16()
-            for name, values in open_run(run)[list(layout.TENSORS)].items()
+            for name, values in open_run(run)[["W", "grad", "exp_avg", "exp_avg_sq"]].items()
         }
         spec = {"spec": open_run(run).attrs["spec"], "device": "cpu"}
         write_run(tmp_path, tensors, (0, 140), **spec)

@@ -16,6 +16,7 @@ from deadtokens.audit.audit import audit_run
 from deadtokens.errors import UserError
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.rounding import Rounding
+from deadtokens.run.tensors import state_formats
 from deadtokens.seal import seal
 from deadtokens.training.segment import record_segment
 from deadtokens.trajectory import tiles
@@ -47,15 +48,59 @@ def flip_lowest_bit(path, name, token, component, index):
     seal(path)
 
 
-@pytest.mark.parametrize("weight_decay", [0.0, 2.0])
+OPTIMIZERS = {
+    "adamw": {"weight_decay": 0.0},
+    "adamw that decays": {"weight_decay": 2.0},
+    "sgd": {"optimizer": "sgd", "lr": 0.5, "weight_decay": 0.01},
+    "sgd without momentum": {"optimizer": "sgd", "beta1": 0.0, "lr": 2.0},
+    "coupled-adam": {"optimizer": "coupled-adam", "weight_decay": 2.0, "tied": False},
+}
+EVERYTHING = {"tensors": ["W", "grad", "exp_avg", "exp_avg_sq", "compensation"]}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("precision", REGIMES)
-def test_no_bit_differs_in_any_regime(precision, weight_decay, tmp_path):
-    run = recorded_run(tmp_path, precision=precision, weight_decay=weight_decay, warmup=20)
-    result = audit_run(run)
+def test_no_bit_differs_in_any_regime(precision, optimizer, tmp_path):
+    fields = {"precision": precision, "warmup": 20} | OPTIMIZERS[optimizer]
+    segments = 2 if "adamw" in optimizer else 1
+    result = audit_run(recorded_run(tmp_path, segments, record=EVERYTHING, **fields))
     assert result["identical"]
-    assert result["updates"] == 140
-    for tally in result["tensors"].values():
-        assert tally == {"compared": 140 * VOCABULARY * 8, "differing": 0, "first": None}
+    assert result["controls_detected"]
+    assert result["updates"] == 70 * segments
+    states = state_formats(tiny_spec(**fields))
+    values = dict.fromkeys(states, VOCABULARY * 8)
+    values |= {"grad_sq_mean": 8} if optimizer == "coupled-adam" else {}
+    assert result["checksums"] == {}
+    assert result["tensors"] == {
+        name: {"compared": 70 * segments * count, "differing": 0, "first": None}
+        for name, count in values.items()
+    }
+    assert ("compensation" in values) == (precision == "bf16-kahan")
+
+
+def test_what_is_not_recorded_by_default_is_proven(tmp_path):
+    result = audit_run(recorded_run(tmp_path, precision="bf16-kahan"))
+    assert list(result["tensors"]) == ["W", "exp_avg", "exp_avg_sq"]
+    assert list(result["checksums"]) == ["compensation"]
+    assert result["identical"]
+
+
+def test_a_wrong_mean_of_squares_is_found(tmp_path):
+    """It is taken again from the gradients, and moves every second moment besides."""
+    run = recorded_run(tmp_path, optimizer="coupled-adam", precision="fp32")
+    path = list_segments(run)[1]
+    with h5py.File(path, "r+") as file:
+        means = file["grad_sq_mean"][...]
+        means[5, 20] *= 2
+        file["grad_sq_mean"][...] = means
+    seal(path)
+    result = audit_run(run)
+    assert not result["identical"]
+    tally = result["tensors"]["grad_sq_mean"]
+    assert tally["differing"] == 1
+    assert (tally["first"]["update"], tally["first"]["component"]) == (91, 5)
+    assert result["tensors"]["exp_avg_sq"]["first"]["update"] == 91
+    assert result["tensors"]["exp_avg"]["differing"] == 0
 
 
 def test_untied_and_clipped_runs_replay_too(tmp_path):

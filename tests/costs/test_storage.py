@@ -108,7 +108,7 @@ def test_the_command_writes_a_labelled_file(recorded, tmp_path, caplog):
     output = tmp_path / "storage.nc"
     call("storage", [str(recorded[0]), "--output", str(output)])
     measured = xr.load_dataset(output)
-    assert dict(measured.sizes) == {"writer": 2, "tensor": 4}
+    assert dict(measured.sizes) == {"writer": 2, "tensor": 5}
     assert measured.attrs["run"] == "planted"
     assert measured.attrs["updates"] == 9
     assert measured.attrs["measured_cores"] >= 1
@@ -123,7 +123,7 @@ def test_a_run_that_diverged_at_once_has_no_costs(tmp_path):
     path = tmp_path / "segment-000.nc"
     census = xr.Dataset({"dead": ("token", [True] * 5)}, coords={"token": np.arange(5)})
     names, about = list(layout.TENSORS), {"run": "r", "status": "diverged", "diverged_at": 1}
-    with write_segment(path, 0, 4, 2, names, census, about) as writer:
+    with write_segment(path, 0, 4, 2, layout.Contents(names), census, about) as writer:
         writer.state({name: torch.zeros(5, 2) for name in layout.STATE_TENSORS})
     seal(path)
     measured = storage.measure_storage(path)

@@ -12,6 +12,7 @@ from tiny import VOCABULARY, tiny_census, tiny_spec, tiny_trainer
 from deadtokens.cli import call
 from deadtokens.costs import tensors
 from deadtokens.errors import UserError
+from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.seal import seal
 from deadtokens.training.segment import record_segment
 
@@ -47,7 +48,10 @@ def test_every_choice_gives_the_same_bits(segment):
 
 def test_what_a_choice_gives_follows_from_what_is_readable():
     answers = {
-        choice: "".join("-y"[tensors.gives(names, result)] for result in tensors.RESULTS)
+        choice: "".join(
+            "-y"[tensors.gives(tensors.recording(RunSpec(), names), result)]
+            for result in tensors.RESULTS
+        )
         for choice, names in tensors.CHOICES.items()
     }
     assert list(tensors.RESULTS) == ["freezing", "drift", "audit", "attribution", "causes"]
@@ -58,7 +62,8 @@ def test_bytes_are_those_of_the_files(segment, tmp_path):
     run = xr.open_dataset(segment)
     known = tensors.read_known(segment, tensors.open_run([segment]), 9)
     path = tmp_path / "segment-000.nc"
-    tensors.write_choice(path, ["grad"], known, dict(run.attrs))
+    spec = tensors.recording(read_spec(run.attrs["spec"]), ["grad"])
+    tensors.write_choice(path, spec, known, dict(run.attrs))
     with h5py.File(path) as file:
         assert not set(STATES) & set(file)
         expected = file["grad"].id.get_storage_size()
@@ -74,7 +79,7 @@ def test_a_wrong_value_is_counted(names, segment, tmp_path):
     known = tensors.read_known(segment, tensors.open_run([segment]), 9)
     path = tmp_path / "segment-000.nc"
     about = dict(xr.open_dataset(segment).attrs)
-    tensors.write_choice(path, names, known, about)
+    tensors.write_choice(path, tensors.recording(read_spec(about["spec"]), names), known, about)
     assert tensors.read_back(path, known)[2] == 0
     other = known | {"W": known["W"].clone()}
     other["W"][4, 5, 6] += 1

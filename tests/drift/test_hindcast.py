@@ -15,10 +15,10 @@ from deadtokens.drift.hindcast import (
     replay_centroid,
     summed_path,
 )
-from deadtokens.run.hyperparameters import hyperparameters
 from deadtokens.run.spec import RunSpec
 
 UPDATES, TOKENS, WIDTH = 40, 6, 5
+NOTHING_SHARED = [None] * UPDATES
 
 
 def planted(precision="fp32", dtype=torch.float32, clip=None):
@@ -44,7 +44,7 @@ def planted(precision="fp32", dtype=torch.float32, clip=None):
 
 def hindcasts(spec, W, p, h, norms, path):
     """Return the hindcast paths by name."""
-    return hindcast_paths(path, W, p, h, np.full(UPDATES, spec.lr), norms, spec)
+    return hindcast_paths(path, W, p, h, np.full(UPDATES, spec.lr), norms, spec, NOTHING_SHARED)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_one_token_is_torchs_adamw():
     for update in range(UPDATES):
         weight.grad = torch.from_numpy(h[update])
         optimizer.step()
-    found = replay_centroid(np.ones(WIDTH), h, np.full(UPDATES, spec.lr), hyperparameters(spec))
+    found = replay_centroid(np.ones(WIDTH), h, np.full(UPDATES, spec.lr), spec, NOTHING_SHARED)
     assert found[-1] == pytest.approx(weight.detach().numpy(), rel=1e-12)
     assert found[1] == pytest.approx(1 - spec.lr * np.sign(h[0]), abs=1e-9)
 

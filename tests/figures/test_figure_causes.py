@@ -7,8 +7,8 @@ from figures.figure_data import diverged, shown_texts, stillness
 from deadtokens.figures import causes
 from deadtokens.stillness.causes import CAUSES
 
-EVEN = [1 / 7] * 7
-NONE = [np.nan] * 7
+EVEN = [1 / len(CAUSES)] * len(CAUSES)
+NONE = [np.nan] * len(CAUSES)
 
 
 def only(cause):
@@ -26,8 +26,8 @@ def test_heights_are_parts_of_all_components_and_complete():
     assert sums.tolist() == pytest.approx([1, 1, 1], abs=1e-12)
     wide = table.pivot(index="first_update", columns="cause", values="fraction")
     assert wide["moved"].tolist() == [1, 0.5, 0]
-    assert wide["second moment"].tolist() == [0, 0.5 / 7, 1]
-    assert wide["no gradient"].tolist() == [0, 0.5 / 7, 0]
+    assert wide["second moment"].tolist() == [0, 0.5 / len(CAUSES), 1]
+    assert wide["no gradient"].tolist() == [0, 0.5 / len(CAUSES), 0]
 
 
 def test_bins_are_averages_of_their_updates():
@@ -49,7 +49,7 @@ def test_areas_are_drawn_on_each_other_from_zero_to_one():
     data = stillness([0, 0.5], [NONE, only("either")])
     (axes,) = causes.RECIPE.draw(causes.RECIPE.table([data])).axes
     steps = [patch.get_data() for patch in axes.patches]
-    assert [step.edges.tolist() for step in steps] == [[1, 2, 3]] * 8
+    assert [step.edges.tolist() for step in steps] == [[1, 2, 3]] * 9
     assert steps[0].baseline.tolist() == [0, 0]
     assert steps[-1].values.tolist() == [1, 1]
     for lower, upper in pairwise(steps):
@@ -57,7 +57,7 @@ def test_areas_are_drawn_on_each_other_from_zero_to_one():
     either = steps[CAUSES.index("either")]
     assert (either.baseline.tolist(), either.values.tolist()) == ([0, 0], [0, 0.5])
     colors = [patch.get_facecolor() for patch in axes.patches]
-    assert len(set(colors)) == 8
+    assert len(set(colors)) == 9
 
 
 def test_a_panel_each_group_with_the_mean_of_its_runs():

@@ -15,6 +15,7 @@ from deadtokens.gradients.firststep import (
     row_summary,
 )
 from deadtokens.run.hyperparameters import Hyperparameters
+from deadtokens.run.spec import RunSpec
 from deadtokens.seal import seal
 from deadtokens.statistics.cosines import SIGN_COSINE
 from deadtokens.training.segment import record_segment
@@ -39,13 +40,15 @@ def first_step(folder, **fields):
 
 def test_the_table_of_the_derivation():
     expected = [1.0000, 0.9999, 0.9901, 0.5000, 0.0099, 0.0001, 1.0000, 0.0176]
-    assert example_table(ADAM, 1e-3).round(4).tolist() == expected
+    assert example_table(RunSpec()).round(4).tolist() == expected
     assert multiplier(EXAMPLES, 1e-8).round(4).tolist() == expected
 
 
 @pytest.mark.parametrize("g", [3.0, -2e-5, 4e-9, -1e-14])
 def test_the_intended_update_of_first_moments_is_the_curve(g):
-    intended = intended_over_lr(np.array([0.1 * g]), np.array([0.001 * g * g]), 1, ADAM)
+    intended = intended_over_lr(
+        {"exp_avg": np.array([0.1 * g]), "exp_avg_sq": np.array([0.001 * g * g])}, [g], 1, ADAM
+    )
     assert intended == pytest.approx(-np.sign(g) * multiplier(g, 1e-8), rel=1e-9)
 
 

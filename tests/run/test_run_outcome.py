@@ -9,7 +9,7 @@ from deadtokens.run.outcome import Outcome
 
 
 def test_an_outcome_has_what_a_layout_has_by_update():
-    names = layout.UPDATE_TENSORS | layout.PATHWAYS | layout.PER_UPDATE
+    names = layout.UPDATE_TENSORS | layout.PATHWAYS | layout.PER_UPDATE | layout.COUPLING
     assert {field.name for field in fields(Outcome)} == set(names)
 
 

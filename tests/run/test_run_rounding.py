@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from deadtokens.audit.tally import Tally
 from deadtokens.errors import UserError
 from deadtokens.run import rounding
-from deadtokens.run.compiled_update import STRETCH, replay_adamw_, replay_moments_
+from deadtokens.run.compiled_update import STRETCH, replay_, replay_moments_
 from deadtokens.run.hyperparameters import Hyperparameters, step_size
 from deadtokens.run.rounding import ON_CPU, ON_CUDA, WAYS, Rounding, ask_rounding, rounding_of
 from deadtokens.run.spec import RunSpec
-from deadtokens.run.update import adamw_
+from deadtokens.run.update import mean_square, update_
 from deadtokens.training.segment import ensure_replayable
 from deadtokens.trajectory.proof import checksums, checksums_differ
 
@@ -65,10 +65,50 @@ def same(one, other):
     size=st.sampled_from([1, 7, 64, STRETCH, STRETCH + 37]),
 )
 def test_a_replay_has_the_bits_of_torch_on_this_processor(hyper, lr, t, seed, dtype, size):
-    by_torch, replayed = numbers(seed, size, dtype), numbers(seed, size, dtype)
-    adamw_(*by_torch, t, lr, hyper)
-    replay_adamw_(*replayed, t, lr, hyper, ask_rounding(CPU))
-    assert same(replayed, by_torch)
+    assert_replayed(("exp_avg", "exp_avg_sq"), hyper, lr, t, seed, dtype, size)
+
+
+CARRIED = {
+    "kahan": ("adamw", ("exp_avg", "exp_avg_sq", "compensation")),
+    "coupled": ("coupled-adam", ("exp_avg", "exp_avg_sq")),
+    "coupled kahan": ("coupled-adam", ("exp_avg", "exp_avg_sq", "compensation")),
+    "momentum": ("sgd", ("exp_avg",)),
+    "momentum kahan": ("sgd", ("exp_avg", "compensation")),
+    "plain": ("sgd", ()),
+    "plain kahan": ("sgd", ("compensation",)),
+}
+
+
+@pytest.mark.parametrize("kind", CARRIED)
+@settings(max_examples=40, deadline=None)
+@given(
+    hyper=hypers,
+    lr=st.sampled_from([1e-5, 1e-3, 0.1]),
+    t=st.sampled_from([1, 2, 17, 1000]),
+    seed=st.integers(0, 10_000),
+    dtype=formats,
+    rows=st.sampled_from([1, 7, STRETCH // 4, STRETCH // 4 + 9]),
+)
+def test_a_replay_of_every_optimizer_has_the_bits_of_torch(kind, hyper, lr, t, seed, dtype, rows):
+    optimizer, carried = CARRIED[kind]
+    assert_replayed(carried, replace(hyper, optimizer=optimizer), lr, t, seed, dtype, 4 * rows)
+
+
+def assert_replayed(carried, hyper, lr, t, seed, dtype, size):
+    W, grad, m, v = numbers(seed, size, dtype)
+    beside = {"exp_avg": m, "exp_avg_sq": v, "compensation": m * 2**-9}
+    state = {"W": W} | {name: beside[name].clone() for name in carried}
+    replayed = {name: tensor.clone() for name, tensor in state.items()}
+    square = None
+    if hyper.optimizer == "coupled-adam":
+        grad, square = grad.view(-1, 4), mean_square(grad.view(-1, 4))
+        state, replayed = (
+            {name: tensor.view(-1, 4) for name, tensor in one.items()} for one in (state, replayed)
+        )
+    update_(state, grad, t, lr, hyper, square)
+    squares = None if square is None else square.numpy()
+    replay_(replayed, grad, t, lr, hyper, ask_rounding(CPU), squares)
+    assert same(replayed.values(), state.values())
 
 
 class TestGpu:
@@ -87,7 +127,8 @@ class TestGpu:
         m, v = torch.zeros_like(W), torch.zeros_like(W)
         for t, grad in enumerate(case["grads"], start=1):
             grad = self.tensor(grad, dtype)
-            replay_adamw_(W, grad, m, v, t, case["lr"], Hyperparameters(**case["hyper"]), on)
+            state = {"W": W, "exp_avg": m, "exp_avg_sq": v}
+            replay_(state, grad, t, case["lr"], Hyperparameters(**case["hyper"]), on)
         after = [self.tensor(case["after"][name], dtype) for name in ("W", "exp_avg", "exp_avg_sq")]
         return [W, m, v], after
 
@@ -151,11 +192,11 @@ def test_every_way_is_its_formula_in_exact_arithmetic(narrow, beta1):
     hyper, t, lr = replace(HYPER, beta1=beta1), 7, 1e-3
     start = numbers(5, 12, torch.bfloat16 if narrow else torch.float32)
     start[3].clamp_(min=1e-20)
-    choices = {name: ways for name, ways in WAYS.items() if name != "sqrt"}
+    choices = {name: ways for name, ways in WAYS.items() if name not in ("sqrt", "axpy")}
     for ways in product(*choices.values()):
         on = Rounding(**dict(zip(choices, ways, strict=True)), sqrt="rounded once")
         W, g, m, v = (tensor.clone() for tensor in start)
-        replay_adamw_(W, g, m, v, t, lr, hyper, on)
+        replay_({"W": W, "exp_avg": m, "exp_avg_sq": v}, g, t, lr, hyper, on)
         for i in range(len(W)):
             values = [float(tensor[i]) for tensor in start]
             expected = by_fractions(values, t, lr, hyper, on, narrow)
@@ -231,13 +272,13 @@ class TestNotANumber:
         for dtype in (torch.float32, torch.bfloat16):
             W, g, m, v = numbers(0, 20, dtype)
             g[4], g[9] = torch.nan, torch.inf
-            replay_adamw_(W, g, m, v, 3, 1e-3, HYPER, ON_CUDA)
+            replay_({"W": W, "exp_avg": m, "exp_avg_sq": v}, g, 3, 1e-3, HYPER, ON_CUDA)
             assert torch.isnan(W).nonzero().flatten().tolist() == [4, 9]
 
 
 def test_moments_alone_are_those_of_the_whole_update():
     W, g, m, v = numbers(4, 300, torch.float32)
-    m_alone, v_alone = m.clone(), v.clone()
-    replay_moments_(g, m_alone, v_alone, 5, HYPER, ON_CUDA)
-    replay_adamw_(W, g, m, v, 5, 1e-3, HYPER, ON_CUDA)
-    assert same([m_alone, v_alone], [m, v])
+    alone = {"exp_avg": m.clone(), "exp_avg_sq": v.clone()}
+    replay_moments_(alone, g, 5, HYPER, ON_CUDA)
+    replay_({"W": W, "exp_avg": m, "exp_avg_sq": v}, g, 5, 1e-3, HYPER, ON_CUDA)
+    assert same(alone.values(), [m, v])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from deadtokens.run.hyperparameters import Hyperparameters, learning_rate
 from deadtokens.run.noise import Noise
 from deadtokens.run.spec import RunSpec
-from deadtokens.run.update import adamw_, round_stochastically, rounded_adamw_
+from deadtokens.run.update import mean_square, round_stochastically, rounded_update_, update_
 from deadtokens.training.optimizer import build_optimizer
 
 hypers = st.builds(
@@ -20,6 +20,7 @@ hypers = st.builds(
     weight_decay=st.sampled_from([0.0, 0.01, 0.1, 5.0]),
 )
 rates = st.sampled_from([1e-5, 3e-4, 1e-3, 0.1])
+ADAM = ("exp_avg", "exp_avg_sq")
 
 
 def gradients(seed: int, updates: int = 6) -> list[torch.Tensor]:
@@ -49,13 +50,18 @@ def by_torch(W, grads, lr, hyper):
     return parameter.detach(), state["exp_avg"], state["exp_avg_sq"]
 
 
-def by_us(W, grads, lr, hyper, rule=adamw_, moments=None):
-    W = W.clone()
-    m = torch.zeros_like(W, dtype=moments or W.dtype)
-    v = torch.zeros_like(m)
+def by_us(W, grads, lr, hyper, rule=update_, carried=ADAM, format=None):
+    """Return W and what is carried beside it, in order."""
+    zeros = torch.zeros_like(W, dtype=format or W.dtype)
+    state = {"W": W.clone()} | {name: zeros.clone() for name in carried}
     for t, grad in enumerate(grads, start=1):
-        rule(W, grad.to(W.dtype), m, v, t, lr, hyper)
-    return W, m, v
+        rule(state, grad.to(W.dtype), t, lr, hyper)
+    return tuple(state.values())
+
+
+def start(seed: int, half: bool = False) -> torch.Tensor:
+    W = torch.randn(40, generator=torch.Generator().manual_seed(seed)).mul(0.02)
+    return W.bfloat16() if half else W
 
 
 def same_bits(one, other):
@@ -66,9 +72,7 @@ def same_bits(one, other):
 @settings(max_examples=60, deadline=None)
 @given(hyper=hypers, lr=rates, seed=st.integers(0, 10_000), half=st.booleans())
 def test_our_rule_is_torch_bit_for_bit(hyper, lr, seed, half):
-    dtype = torch.bfloat16 if half else torch.float32
-    W = torch.randn(40, generator=torch.Generator().manual_seed(seed)).mul(0.02).to(dtype)
-    grads = gradients(seed)
+    W, grads = start(seed, half), gradients(seed)
     for ours, theirs in zip(by_us(W, grads, lr, hyper), by_torch(W, grads, lr, hyper), strict=True):
         assert same_bits(ours, theirs)
 
@@ -76,9 +80,10 @@ def test_our_rule_is_torch_bit_for_bit(hyper, lr, seed, half):
 def test_another_order_of_operations_is_noticed():
     """The control: the textbook's formula in bf16 differs in bits, so the test above can fail."""
     hyper, lr, grads = Hyperparameters(0.9, 0.999, 1e-8, 0.0), 1e-3, gradients(3)
-    W = torch.randn(40, generator=torch.Generator().manual_seed(3)).mul(0.02).bfloat16()
+    W = start(3, half=True)
 
-    def textbook(W, g, m, v, t, lr, hyper):
+    def textbook(state, g, t, lr, hyper):
+        W, m, v = state.values()
         m.copy_(hyper.beta1 * m + (1 - hyper.beta1) * g)
         v.copy_(hyper.beta2 * v + (1 - hyper.beta2) * g * g)
         m_hat, v_hat = m / (1 - hyper.beta1**t), v / (1 - hyper.beta2**t)
@@ -91,13 +96,161 @@ def test_another_order_of_operations_is_noticed():
 @settings(max_examples=30, deadline=None)
 @given(hyper=hypers, lr=rates, seed=st.integers(0, 10_000))
 def test_rounded_rule_is_torch_in_float32_rounded_once(hyper, lr, seed):
-    W = torch.randn(40, generator=torch.Generator().manual_seed(seed)).mul(0.02).bfloat16()
-    grad = gradients(seed, 1)[0].bfloat16()
+    W, grad = start(seed, half=True), gradients(seed, 1)[0].bfloat16()
     exact = by_torch(W.float(), [grad.float()], lr, hyper)
-    W_ours, m, v = by_us(W, [grad], lr, hyper, rounded_adamw_, torch.float32)
+    W_ours, m, v = by_us(W, [grad], lr, hyper, rounded_update_, format=torch.float32)
     assert same_bits(W_ours, exact[0].bfloat16())
     assert same_bits(m, exact[1])
     assert same_bits(v, exact[2])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    momentum=st.sampled_from([0.0, 0.5, 0.9]),
+    lr=rates,
+    seed=st.integers(0, 10_000),
+)
+def test_sgd_is_torch_bit_for_bit_in_float32(momentum, lr, seed):
+    W = start(seed)
+    hyper = Hyperparameters(momentum, 0.0, 0.0, 0.0, "sgd")
+    parameter = torch.nn.Parameter(W.clone())
+    optimizer = torch.optim.SGD([parameter], lr, momentum, foreach=False, fused=False)
+    for grad in gradients(seed):
+        parameter.grad = grad.to(W.dtype)
+        optimizer.step()
+    carried = ("exp_avg",) if momentum else ()
+    found = by_us(W, gradients(seed), lr, hyper, carried=carried)
+    assert same_bits(found[0], parameter.detach())
+    if momentum:
+        assert same_bits(found[1], optimizer.state[parameter]["momentum_buffer"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(lr=rates, seed=st.integers(0, 10_000), size=st.integers(1, 40))
+def test_sgd_in_bfloat16_rounds_each_weight_alike_wherever_it_stands(lr, seed, size):
+    hyper, grads = Hyperparameters(0.9, 0.0, 0.0, 0.0, "sgd"), gradients(seed)
+    W, m = by_us(start(seed, half=True), grads, lr, hyper, carried=("exp_avg",))
+    cut = [grad[-size:] for grad in grads]
+    W_cut, m_cut = by_us(start(seed, half=True)[-size:], cut, lr, hyper, carried=("exp_avg",))
+    assert same_bits(W_cut, W[-size:])
+    assert same_bits(m_cut, m[-size:])
+
+
+def test_sgd_in_bfloat16_rounds_the_step_once():
+    hyper, (grad,) = Hyperparameters(0.0, 0.0, 0.0, 0.0, "sgd"), gradients(6, 1)
+    (W,) = by_us(start(6, half=True), [grad], 0.3, hyper, carried=())
+    exact = start(6, half=True).double() - float(np.float32(0.3)) * grad.bfloat16().double()
+    assert same_bits(W, exact.float().bfloat16())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_all_optimizers_decay_alike(optimizer):
+    """Without gradients W is multiplied by 1 - lr weight_decay, whatever the optimizer."""
+    hyper = Hyperparameters(0.9, 0.0, 1e-8, 0.5, optimizer)
+    (W, *_), none = by_us(start(1), [torch.zeros(40)] * 3, 0.1, hyper), 1 - 0.1 * 0.5
+    assert same_bits(W, start(1).mul(none).mul(none).mul(none))
+
+
+def kahan_step_by_step(W, grads, lr, hyper):
+    """Write the remedy down once more: float64, rounded where a processor rounds.
+
+    Within an operation it rounds to float32, but not a product that it adds at once; the result it
+    rounds to bfloat16. Numbers that all weights share are float32.
+    """
+
+    def f32(values):
+        return np.asarray(values, np.float64).astype(np.float32).astype(np.float64)
+
+    def bf16(values):
+        return torch.from_numpy(f32(values)).bfloat16().double().numpy()
+
+    W = W.double().numpy()
+    m, v, c = np.zeros((3, len(W)))
+    beta2, w1, w2 = f32([hyper.beta2, 1 - hyper.beta1, 1 - hyper.beta2])
+    eps = float(torch.tensor(hyper.eps).bfloat16())
+    for t, grad in enumerate(grads, start=1):
+        g = grad.bfloat16().double().numpy()
+        W = bf16(W * f32(1 - lr * hyper.weight_decay))
+        way = f32(g - m)
+        m = bf16(m + w1 * way if w1 < 0.5 else g - f32(1 - w1) * way)
+        v = bf16(bf16(v * beta2) + f32(w2 * g) * g)
+        D = bf16(bf16(bf16(np.sqrt(v)) / f32(np.sqrt(1 - hyper.beta2**t))) + eps)
+        c = bf16(c + f32(f32(f32(-lr / (1 - hyper.beta1**t)) * m) / D))
+        taken = bf16(W + c)
+        c = bf16(c + bf16(W - taken))
+        W = taken
+    return W, c
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() == "DEFAULT",
+    reason="this processor rounds products before it adds them",
+)
+@settings(max_examples=40, deadline=None)
+@given(hyper=hypers, lr=rates, seed=st.integers(0, 10_000))
+def test_the_compensation_is_that_of_the_formula(hyper, lr, seed):
+    W = start(seed, half=True)
+    found = by_us(W, gradients(seed), lr, hyper, carried=(*ADAM, "compensation"))
+    W_expected, c_expected = kahan_step_by_step(W, gradients(seed), lr, hyper)
+    assert (found[0].double().numpy() == W_expected).all()
+    assert (found[3].double().numpy() == c_expected).all()
+
+
+def test_steps_below_half_an_ulp_are_not_lost():
+    """A thousand steps of an eighth of half an ulp each: W alone stands still, with c it moves."""
+    grads, hyper = [torch.full((3,), 1.0)] * 1000, Hyperparameters(0.0, 0.0, 1e-30, 0.0)
+    W, lr = torch.tensor([1.0, -1.0, 1.5], dtype=torch.bfloat16), 2.0**-12
+    alone, *_ = by_us(W, grads, lr, hyper)
+    assert torch.equal(alone, W)
+    moved, *_, left = by_us(W, grads, lr, hyper, carried=(*ADAM, "compensation"))
+    assert (moved.double() + left.double()).tolist() == pytest.approx(
+        (W.double() - 1000 * lr).tolist(), rel=2**-9
+    )
+
+
+class TestMeanSquare:
+    def test_it_is_the_mean_of_squares(self):
+        grad = torch.stack(gradients(4, 37))
+        exact = np.square(grad.double().numpy()).mean(axis=0)
+        assert mean_square(grad).numpy() == pytest.approx(exact.astype(np.float32), rel=2**-23)
+        assert mean_square(grad).dtype == torch.float32
+
+    @pytest.mark.parametrize("rows", [1, 2, 3, 7, 23, 64])
+    def test_the_order_of_the_sum_is_fixed(self, rows):
+        """Row i and the one half the rows further on, the odd one out in the middle, again."""
+        grad = torch.stack(gradients(rows, rows)).bfloat16()
+        squares = list(np.square(grad.double().numpy()))
+        while len(squares) > 1:
+            half = (len(squares) + 1) // 2
+            pairs = zip(squares[:half], [*squares[half:], 0.0], strict=False)
+            squares = [one + other for one, other in pairs]
+        assert (mean_square(grad).numpy() == (squares[0] / rows).astype(np.float32)).all()
+
+    def test_the_gradient_stays(self):
+        grad = torch.stack(gradients(1, 5)).double()
+        before = grad.clone()
+        mean_square(grad)
+        assert torch.equal(grad, before)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_coupled_rows_share_the_mean_of_their_second_moments(half):
+    """v is what AdamW's v would be on average, but for its rounding; all rows have one."""
+    hyper, rows = Hyperparameters(0.9, 0.9, 1e-8, 0.0, "coupled-adam"), 8
+    W = start(2, half).view(rows, 5)
+    state = {"W": W.clone()} | {name: torch.zeros_like(W) for name in ADAM}
+    of_adam = {name: tensor.clone() for name, tensor in state.items()}
+    plain = Hyperparameters(0.9, 0.9, 1e-8, 0.0)
+    for t, grad in enumerate(gradients(2), start=1):
+        grad = grad.view(rows, 5).to(W.dtype)
+        update_(state, grad, t, 1e-3, hyper, mean_square(grad))
+        update_(of_adam, grad, t, 1e-3, plain)
+    v = state["exp_avg_sq"]
+    assert torch.equal(v, v[:1].expand(rows, 5))
+    mean = of_adam["exp_avg_sq"].double().mean(0)
+    torch.testing.assert_close(v[0].double(), mean, rtol=0.02 if half else 1e-5, atol=0)
+    assert same_bits(state["exp_avg"], of_adam["exp_avg"])
+    assert not torch.equal(state["W"], of_adam["W"])
 
 
 class TestStochasticRounding:
@@ -161,7 +314,7 @@ class TestNoise:
         assert (one != Noise(5, "W").bits(10, self.LIKE)).float().mean() > 0.99
 
 
-REGIMES = ["pure-bf16", "bf16-weights", "bf16-stochastic", "mixed", "fp32"]
+REGIMES = ["pure-bf16", "bf16-weights", "bf16-stochastic", "bf16-kahan", "mixed", "fp32"]
 
 
 @pytest.mark.parametrize("precision", REGIMES)

@@ -71,12 +71,12 @@ def exact_change(W, m, v, t, lr, hyper):
         return Fraction(-lr * Decimal(hyper.weight_decay) * W - lr / bc1 * m / over)
 
 
-def expected_cause(moves, without_gradient):
+def expected_cause(moves, without_gradient, kept=False):
     """Return the cause by the definition's words."""
     if without_gradient and not moves["rr"]:
         return "no gradient"
     if not moves["xx"]:
-        return "below half an ulp"
+        return "compensated" if kept else "below half an ulp"
     if moves["rr"]:
         return "another rounding"
     alone = {"first moment": moves["xr"], "second moment": moves["rx"]}
@@ -90,16 +90,17 @@ def numbers(t, lr, hyper, dtype):
     return numbers_of(t, lr, hyper, str(dtype).removeprefix("torch."))
 
 
-def find_causes(W, recorded, exact, t, lr, hyper, find=find_reaches):
+def find_causes(W, recorded, exact, t, lr, hyper, find=find_reaches, held=0.0, kept=False):
     """Return the causes of components, none of them without gradient."""
     reach, odd = Reach(*np.empty((4, W.numel()))), W.view(INTEGER[W.dtype]).numpy() % 2 == 1
-    find(W.float().numpy(), recorded, exact, numbers(t, lr, hyper, W.dtype), reach)
-    return causes_of(reach, odd, np.zeros(W.numel(), bool))
+    held = np.full(W.numel(), held, np.float32)
+    find(W.float().numpy(), held, recorded, exact, numbers(t, lr, hyper, W.dtype), reach)
+    return causes_of(reach, odd, np.zeros(W.numel(), bool), np.full(W.numel(), kept))
 
 
-def causes_of(reach, odd, without_gradient):
+def causes_of(reach, odd, without_gradient, kept=None):
     cause = np.empty(len(odd), np.int8)
-    name_causes(reach, odd, without_gradient, cause)
+    name_causes(reach, odd, np.zeros_like(odd) if kept is None else kept, without_gradient, cause)
     return [CAUSES[index] for index in cause]
 
 
@@ -124,11 +125,11 @@ def test_the_causes_are_the_holders_put_in_an_order(seed):
     assert moves["xx"][tie].all()  # an odd number goes at a tie
 
 
-def causes(rows, W=1.25, lr=2.0**-7, hyper=PLAIN, dtype=torch.bfloat16):
+def causes(rows, W=1.25, lr=2.0**-7, hyper=PLAIN, dtype=torch.bfloat16, **carried):
     """Return the causes of components with (m_r, v_r, m_x, v_x), none of them without gradient."""
     m_r, v_r, m_x, v_x = np.array(rows, np.float32).T.copy()
     W = torch.full((len(rows),), W, dtype=dtype)
-    return find_causes(W, Moments(m_r, v_r), Moments(m_x, v_x), 1, lr, hyper)
+    return find_causes(W, Moments(m_r, v_r), Moments(m_x, v_x), 1, lr, hyper, **carried)
 
 
 # Half an ulp of 1.25 is 2 ** -8; with lr = 2 ** -7 a component moves if m / (sqrt(v) + eps) > 1 / 2
@@ -176,6 +177,16 @@ def test_the_moments_are_not_mistaken_for_each_other():
 def test_walls_and_ties(W, m, cause):
     exactly = replace(PLAIN, eps=0.0)
     assert causes([(m, 1, m, 1)], W=W, hyper=exactly) == [cause]
+
+
+def test_what_a_compensation_holds_belongs_to_the_change():
+    """A step of a quarter of the way moves W when three quarters wait, and not towards zero."""
+    exactly, quarter = replace(PLAIN, eps=0.0), [(0.125, 1, 0.125, 1)]
+    assert causes(quarter, hyper=exactly) == ["below half an ulp"]
+    assert causes(quarter, hyper=exactly, kept=True) == ["compensated"]
+    walls = 2.0**-8
+    for held, cause in ((-0.75, "compensated"), (-0.76, "another rounding"), (0.75, "compensated")):
+        assert causes(quarter, hyper=exactly, held=held * walls, kept=True) == [cause]
 
 
 def test_the_decay_belongs_to_the_change():
@@ -253,21 +264,27 @@ def compare(dtype, hyper, t, seed, find=find_reaches):
     m_r, m_x = scale * np.sqrt([v_r, v_x]) * 2.0 ** draw.uniform(-3, 3, (2, W.numel()))
     v_r, v_x = np.where(draw.random(W.numel()) < 0.5, [v_r, v_x], [v_x, v_r])
     pairs = {"r": np.array([m_r, v_r], np.float32), "x": np.array([m_x, v_x], np.float32)}
-    found = find_causes(W, *(Moments(*pair) for pair in pairs.values()), t, lr, hyper, find)
+    held = (half * draw.uniform(-2, 2, W.numel())).astype(np.float32)
+    held[draw.random(W.numel()) < 0.5] = 0
+    kept = draw.random(W.numel()) < 0.5
+    moments = (Moments(*pair) for pair in pairs.values())
+    found = find_causes(W, *moments, t, lr, hyper, find, held, kept)
     expected = []
     for index in range(W.numel()):
         answers = {
             m + v: moved_by(
                 W,
                 index,
-                exact_change(W[index], pairs[m][0][index], pairs[v][1][index], t, lr, hyper),
+                exact_change(W[index], pairs[m][0][index], pairs[v][1][index], t, lr, hyper)
+                + Fraction(float(held[index])),
             )
             for m in pairs
             for v in pairs
         }
         decided = min(distance for _, distance in answers.values()) > CLOSE
         moves = {names: answer for names, (answer, _) in answers.items()}
-        expected.append(expected_cause(moves, without_gradient=False) if decided else "")
+        cause = expected_cause(moves, without_gradient=False, kept=kept[index])
+        expected.append(cause if decided else "")
     return found, expected
 
 

@@ -140,7 +140,7 @@ def test_the_tables_list_every_key_of_a_run_once():
                 ...,
                 "",
                 "`[W, grad, exp_avg, exp_avg_sq]`",
-                "list of: `W`, `grad`, `exp_avg`, `exp_avg_sq`",
+                "list of: `W`, `grad`, `exp_avg`, `exp_avg_sq`, `compensation`",
             ],
         ),
         ("corpora", "source", [..., "", "`null`", "`kjv`, `thai-words` or `null`"]),
@@ -230,9 +230,10 @@ def test_generated_parts_do_not_depend_on_what_stood_there():
 
 FORMATS = {"bf16": "bfloat16", "fp32": "float32"}
 UPDATES = {
-    "torch's AdamW": "torch",
-    "in float32, results rounded once": "rounded",
-    "in float32, weights rounded stochastically": "stochastic",
+    "torch's AdamW": ("torch", None),
+    "torch's AdamW, with a bf16 compensation": ("torch", "bfloat16"),
+    "in float32, results rounded once": ("rounded", None),
+    "in float32, weights rounded stochastically": ("stochastic", None),
 }
 
 
@@ -241,9 +242,9 @@ def test_the_table_of_regimes_is_that_of_the_package():
     lines = [line for line in text.partition("\n`")[0].splitlines() if line.startswith("| `")]
     rows = [[cell.strip("| `") for cell in line.split(" | ")] for line in lines]
     found = {
-        name: (*(FORMATS[cell] for cell in row), UPDATES[update]) for name, *row, update in rows
+        name: (*(FORMATS[cell] for cell in row), *UPDATES[update]) for name, *row, update in rows
     }
     assert found == {
-        name: (it.weights, it.moments, it.parameters, it.arithmetic, it.update)
+        name: (it.weights, it.moments, it.parameters, it.arithmetic, it.update, it.compensation)
         for name, it in REGIMES.items()
     }

@@ -31,6 +31,7 @@ OTHER = {
     "embedding_std": 0.02,
     "batch_seed": 0,
     "bfloat16_start": True,
+    "optimizer": "coupled-adam",
     "lr": 0.002,
     "warmup": 1,
     "beta1": 0.8,

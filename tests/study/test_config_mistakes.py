@@ -119,6 +119,13 @@ IN_SECTIONS = [
         "fp23",
         "defaults.precision: must be 'pure-bf16', 'bf16-once', 'bf16-weights', 'bf16-stochastic', ",
     ),
+    (
+        "defaults",
+        {"optimizer": "sgd", "beta2": 0.99},
+        "defaults.beta2: belongs to the second moment, which sgd has not; leave it at 0.999, or",
+    ),
+    ("defaults", {"optimizer": "sgd", "eps": 1e-6}, "defaults.eps: belongs to the second moment"),
+    ("defaults.optimizer", "adam", "defaults.optimizer: must be 'adamw', 'sgd' or 'coupled-adam'"),
     ("defaults.record.tensors", ["W", "v"], "defaults.record.tensors.1: must be 'W', 'grad', "),
     # names that lead nowhere
     (

@@ -27,6 +27,7 @@ from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
 from deadtokens.trajectory.writer import write_segment
 
+CONTENTS = layout.Contents(TENSORS)
 READERS = {
     "netCDF4": netCDF4.Dataset,
     "h5netcdf": lambda path: h5netcdf.File(path, "r"),
@@ -53,7 +54,7 @@ def test_every_variable_is_read_alike(reader, tmp_path):
     write_run(tmp_path, planted(70, 9, 5, names=WITH_PATHWAYS), [0, 70], WITH_PATHWAYS)
     path = tmp_path / "segment-000.nc"
     with netCDF4.Dataset(path) as expected, READERS[reader](path) as file:
-        for name in layout.VARIABLES:
+        for name in WITH_PATHWAYS + tuple(layout.PER_UPDATE):
             one, other = expected[name][...], np.asarray(file[name][...])
             assert (bits(np.ma.getdata(one)) == bits(other)).all(), name
 
@@ -144,7 +145,7 @@ def test_a_file_explains_itself(tmp_path):
     tensors = planted(3, 5, 2, names=WITH_PATHWAYS)
     write_run(tmp_path, tensors, [0, 3], WITH_PATHWAYS, spec="{}")
     segment = xr.open_dataset(tmp_path / "segment-000.nc")
-    for name in layout.VARIABLES:
+    for name in WITH_PATHWAYS + tuple(layout.PER_UPDATE):
         assert segment[name].attrs["long_name"]
         assert segment[name].attrs["units"]
     for name in WITH_PATHWAYS:
@@ -166,7 +167,7 @@ def test_an_interrupted_segment_leaves_nothing(tmp_path):
     tensors = planted(3, 5, 2)
     with (
         pytest.raises(KeyboardInterrupt),
-        write_segment(tmp_path / "segment-000.nc", 0, 3, 2, TENSORS, census(5), {}) as writer,
+        write_segment(tmp_path / "segment-000.nc", 0, 3, 2, CONTENTS, census(5), {}) as writer,
     ):
         writer.state({name: tensors[name][0] for name in layout.STATE_TENSORS})
         raise KeyboardInterrupt
@@ -177,10 +178,10 @@ def test_a_change_of_format_is_refused(tmp_path):
     half, full = planted(1, 5, 2), planted(1, 5, 2, torch.float32)
     with (
         pytest.raises(TypeError, match=r"float32 after torch\.bfloat16"),
-        write_segment(tmp_path / "segment-000.nc", 0, 3, 2, ["W"], census(5), {}) as writer,
+        write_segment(tmp_path / "segment-000.nc", 0, 3, 2, CONTENTS, census(5), {}) as writer,
     ):
-        writer.state({"W": half["W"][0]})
-        writer.state({"W": full["W"][1]})
+        for tensors in (half, full):
+            writer.state({name: tensors[name][0] for name in layout.STATE_TENSORS})
 
 
 def test_mistakes_in_opening_are_told(tmp_path):

@@ -14,6 +14,8 @@ from deadtokens.errors import UserError
 from deadtokens.freezing.freezing import measure_freezing
 from deadtokens.run import layout
 from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import read_spec
+from deadtokens.run.tensors import state_formats
 from deadtokens.seal import seal
 from deadtokens.training.segment import record_segment
 from deadtokens.trajectory import blocks, parts, reader, replay, tiles, updates
@@ -22,7 +24,8 @@ from deadtokens.trajectory.segments import list_segments
 from deadtokens.verify import verdict
 
 ALL = ("W", "grad", "exp_avg", "exp_avg_sq")
-STATES = tuple(layout.STATE_TENSORS)
+STATES = ("W", "exp_avg", "exp_avg_sq")
+EVERYTHING = (*ALL, "compensation")
 SEGMENT, CHUNK = 12, 4  # updates
 ROWS = 5  # of a group, so that a vocabulary of 23 has five of them, the last one short
 SETTINGS = {
@@ -53,13 +56,26 @@ def record(folder, tensors, segments=2, **fields):
     return folder
 
 
-@pytest.fixture(scope="module", params=REGIMES)
+OTHERS = {  # optimizers, beside AdamW in every regime
+    "sgd in fp32": {"optimizer": "sgd", "precision": "fp32", "lr": 0.1},
+    "sgd without momentum": {"optimizer": "sgd", "beta1": 0.0, "lr": 0.1},
+    "coupled-adam": {"optimizer": "coupled-adam", "precision": "mixed-bf16"},
+    "coupled-adam with a compensation": {"optimizer": "coupled-adam", "precision": "bf16-kahan"},
+}
+
+
+@pytest.fixture(scope="module", params=[*REGIMES, *OTHERS])
 def pair(request, tmp_path_factory):
     """Return a run recorded with all tensors, and with the gradients alone."""
-    name = list(SETTINGS)[list(REGIMES).index(request.param) % 2]
-    fields = {"precision": request.param} | SETTINGS[name]
+    name = list(SETTINGS)[len(request.param) % 2]
+    fields = OTHERS.get(request.param, {"precision": request.param}) | SETTINGS[name]
     folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
-    return record(folders[0], ALL, **fields), record(folders[1], ["grad"], **fields)
+    return record(folders[0], EVERYTHING, **fields), record(folders[1], ["grad"], **fields)
+
+
+def states_of(run):
+    """Return the state tensors of a run."""
+    return list(state_formats(read_spec(reader.open_run(run).attrs["spec"])))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +95,7 @@ def same(one, other):
 def test_the_run_is_opened_as_if_all_were_recorded(pair):
     whole, alone = (reader.open_run(folder) for folder in pair)
     assert set(whole.variables) == set(alone.variables)
-    for name in ALL:
+    for name in ("grad", *states_of(pair[0])):
         assert alone[name].chunks is not None  # lazy
         assert whole[name].dims == alone[name].dims
         assert whole[name].attrs == alone[name].attrs
@@ -96,11 +112,12 @@ def test_opening_computes_nothing(runs, monkeypatch):
 
 
 def test_blocks_are_those_of_the_record(pair):
-    whole, alone = (list(blocks.read_blocks(folder, ["exp_avg_sq", "W"])) for folder in pair)
+    names = {states_of(pair[0])[-1]: None, "W": None}
+    whole, alone = (list(blocks.read_blocks(folder, list(names))) for folder in pair)
     for one, other in zip(whole, alone, strict=True):
         assert (one.steps == other.steps).all()
-        assert same(one.values["W"], other.values["W"])
-        assert same(one.values["exp_avg_sq"], other.values["exp_avg_sq"])
+        for name in names:
+            assert same(one.values[name], other.values[name])
 
 
 def test_tiles_are_those_of_the_record(pair, monkeypatch):
@@ -109,7 +126,7 @@ def test_tiles_are_those_of_the_record(pair, monkeypatch):
     assert len(whole) >= 4
     for one, other in zip(whole, alone, strict=True):
         assert (one.tokens, one.updates) == (other.tokens, other.updates)
-        for name in STATES:
+        for name in states_of(pair[0]):
             assert one.states[name].dtype == other.states[name].dtype
             assert torch.equal(one.states[name], other.states[name])
         assert torch.equal(one.grad, other.grad)
@@ -119,10 +136,11 @@ def test_tiles_are_those_of_the_record(pair, monkeypatch):
 def test_updates_are_those_of_the_record(pair, tokens):
     whole, alone = (list(updates.read_updates(folder, np.array(tokens))) for folder in pair)
     assert len(whole) == 2 * SEGMENT
+    assert list(whole[0].before) == states_of(pair[0])
     for one, other in zip(whole, alone, strict=True):
         assert one.number == other.number
         assert torch.equal(one.grad, other.grad)
-        for name in STATES:
+        for name in states_of(pair[0]):
             assert torch.equal(one.before[name], other.before[name])
             assert torch.equal(one.after[name], other.after[name])
 
@@ -187,12 +205,14 @@ class TestAudit:
         result = audit_run(pair[1])
         assert result["identical"]
         assert result["controls_detected"]
+        shared = result["tensors"].pop("grad_sq_mean", {"differing": 0})
+        assert shared["differing"] == 0
         assert result["tensors"] == {}
         for tally in result["checksums"].values():
             values = 24 * VOCABULARY * 8
             expected = {"compared": 24 * 5, "values": values, "differing": 0, "first": None}
             assert tally == expected
-        assert list(result["checksums"]) == list(STATES)
+        assert list(result["checksums"]) == states_of(pair[0])
         one_bit = result["controls"]["one flipped bit"]
         planted, first = one_bit["planted"], one_bit["first"]
         assert one_bit["differing"] == 1
@@ -243,8 +263,8 @@ class TestRefusal:
         )
 
     def test_another_rule_is_refused_with_what_differs(self, runs, monkeypatch):
-        def wrong(spec, state, grad, t, first, rounding):
-            own(spec, state, grad, t, first, rounding)
+        def wrong(spec, state, grad, t, first, *rule):
+            own(spec, state, grad, t, first, *rule)
             if t == 16 and first == 10:
                 state["exp_avg_sq"][3, 2] *= 1 + 2**-20
 

@@ -121,7 +121,10 @@ class Accumulator:
         states = {name: _weights(tensor[:, rows]) for name, tensor in tile.states.items()}
         population = self.members[:, tokens].argmax(axis=0)
         return Record(
-            grad=_weights(grad), h_mean=self.h_mean[updates], population=population, **states
+            grad=_weights(grad),
+            h_mean=self.h_mean[updates],
+            population=population,
+            **absent(states["W"]) | states,
         )
 
     def _refuse_beyond_bound(self, updates: slice) -> None:
@@ -162,9 +165,20 @@ class Accumulator:
                 self.quantiles[updates, place, index] = chosen
 
 
+def absent(W: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what stands for the state tensors that a run has not: no momentum, and D = 1.
+
+    Parameters
+    ----------
+    W : float32 ndarray of shape (states, weights)
+    """
+    none = np.empty((0, W.shape[1]), np.float32)
+    return {"exp_avg": np.zeros_like(W), "exp_avg_sq": np.ones_like(W), "compensation": none}
+
+
 def numbers_of(spec: RunSpec, updates: int) -> Numbers:
     """Return the numbers that all weights share, of so many updates."""
-    hyper, units = hyperparameters(spec), roundings(REGIMES[spec.precision])
+    hyper, units = hyperparameters(spec), roundings(spec)
     times = range(1, updates + 1)
     factors = [coefficients(t, learning_rate(spec, t), hyper) for t in times]
     bounds = [bound_factors(of_update, units) for of_update in factors]

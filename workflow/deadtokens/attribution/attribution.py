@@ -15,7 +15,8 @@ from deadtokens.attribution.accumulator import Accumulator
 from deadtokens.attribution.summary import summarise
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
-from deadtokens.run import layout
+from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.run.tensors import of_update, state_formats
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
@@ -28,20 +29,35 @@ def attribute_motion(segments: Segments) -> xr.Dataset:
     Raises
     ------
     UserError
-        If one of the four tensors was not recorded, or a rounding term exceeds its bound.
+        If one of the tensors was not recorded, or a rounding term exceeds its bound.
     """
     run = open_run(segments)
-    missing = [name for name in layout.TENSORS if name not in run]
+    spec = read_spec(run.attrs["spec"])
+    missing = [name for name in of_update(spec) if name not in run]
     if missing:
         raise UserError(
             f"run {run.attrs['run']}: without recorded {', '.join(missing)} its motion cannot "
-            "be attributed; record all four tensors"
+            f"be attributed; record {', '.join(of_update(spec))}"
         )
     accumulator = Accumulator(run)
     for tile in read_tiles(segments):
         accumulator.add(tile)
         del tile  # before the one after the next is read
-    return summarise(accumulator).assign_attrs(run_attributes(run) | checks(accumulator))
+    about = run_attributes(run) | checks(accumulator) | cautions(spec)
+    return summarise(accumulator).assign_attrs(about)
+
+
+def cautions(spec: RunSpec) -> dict[str, str]:
+    """Return the attributes that say what of the terms is otherwise in a run than in most."""
+    said = {}
+    if "compensation" in state_formats(spec):
+        said["rounding_includes"] = (
+            "c[t - 1] - c[t], what the update took out of the compensation of W less what it left "
+            "there; the bound is of the rest"
+        )
+    if "exp_avg" not in state_formats(spec):
+        said["momentum"] = "none: the run's optimizer remembers no gradient"
+    return said
 
 
 def checks(accumulator: Accumulator) -> dict[str, float | int]:

@@ -7,7 +7,7 @@ import numpy as np
 from deadtokens.attribution.accumulator import Accumulator
 from deadtokens.attribution.ages import split_by_age
 from deadtokens.attribution.sums import EXP_AVG, GRAD, OLDER
-from deadtokens.attribution.terms import DISPLACEMENT, TERMS
+from deadtokens.attribution.terms import DISPLACEMENT, PRESENT, TERMS
 from deadtokens.statistics.shares import shares
 
 
@@ -83,7 +83,7 @@ def _ages(
 ) -> np.ndarray:
     """Return the centroids' motion by age, (updates, populations, ages, components)."""
     _, present, momentum, _ = np.moveaxis(terms, 2, 0)
-    step = factors[:, 1] + factors[:, 2]
+    step = factors[:, PRESENT] / (1 - sums.numbers.beta1)  # of an average of gradients
     older = means[:, :, OLDER:] * step[:, None, None, None]
     ages = split_by_age(present, momentum, older, sums.numbers.beta1)
     gap = np.abs(ages.sum(axis=2) - present - momentum)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deadtokens.attribution.ages import BORDERS, MEMORY, advance
-from deadtokens.attribution.bound import bound_rounding
+from deadtokens.attribution.bound import bound_rounding, measure_result
 from deadtokens.attribution.terms import (
     DISPLACEMENT,
     ROUNDING,
@@ -32,6 +32,7 @@ class Record(NamedTuple):
     ----------
     W, exp_avg, exp_avg_sq : float32 ndarray of shape (updates + 1, weights)
         Weights are tokens times components.
+    compensation : float32 ndarray of that shape, or (0, weights) without one
     grad : float32 ndarray of shape (MEMORY + updates, weights)
         Those of the updates before included.
     h_mean : float64 ndarray of shape (updates, components)
@@ -41,6 +42,7 @@ class Record(NamedTuple):
     W: np.ndarray
     exp_avg: np.ndarray
     exp_avg_sq: np.ndarray
+    compensation: np.ndarray
     grad: np.ndarray
     h_mean: np.ndarray
     population: np.ndarray
@@ -136,14 +138,18 @@ def sum_up(record, numbers, averages, over_tokens, of_tokens, first):
     """
     tokens, weights = len(record.population), record.W.shape[1]
     vectors, inverse, bound = np.empty((ALL, weights)), np.empty(weights), np.empty(weights)
+    result, lost = np.empty(weights), np.empty(weights)
     rows = vectors.reshape(ALL, tokens, weights // tokens)
     for t in range(len(record.h_mean)):
         before, after, grad = record.W[t], record.W[t + 1], record.grad[MEMORY + t]
         factors = numbers.factors[t]
         invert_denominator(record.exp_avg_sq[t + 1], numbers.corrections[t], numbers.eps, inverse)
         split_displacement(before, after, grad, record.exp_avg[t], inverse, factors, vectors)
-        bound_rounding(before, after, vectors, numbers.bounds[t], bound)
-        hold_against(bound, vectors[ROUNDING], over_tokens, t, first)
+        compensation = record.compensation[t : t + 2]
+        measure_result(after, compensation, result)
+        bound_rounding(before, result, vectors, numbers.bounds[t], bound)
+        find_lost(vectors[ROUNDING], compensation, lost)
+        hold_against(bound, lost, over_tokens, t, first)
         widen(grad, vectors[GRAD])
         widen(record.exp_avg[t + 1], vectors[EXP_AVG])
         for place in range(len(BORDERS)):
@@ -157,6 +163,16 @@ def sum_up(record, numbers, averages, over_tokens, of_tokens, first):
             products, squares = of_tokens.products[k, t], of_tokens.squares[k, t]
             multiply_rows(rows[k], rows[DISPLACEMENT], products, squares)
         multiply_by(record.h_mean[t], rows[DISPLACEMENT], of_tokens.with_h[t])
+
+
+@regrouped
+def find_lost(rounding, compensation, lost):
+    """Fill in what of the rounding went neither into the compensation nor came out of it."""
+    for i in range(len(lost)):
+        lost[i] = rounding[i]
+    if len(compensation):
+        for i in range(len(lost)):
+            lost[i] -= np.float64(compensation[0, i]) - compensation[1, i]
 
 
 @regrouped

@@ -7,12 +7,21 @@ a = lr / (1 - beta1 ** t) and m for the first moment::
     present   -a (1 - beta1)       g[t] / D
     momentum  -a beta1             m[t - 1] / D
     rounding  1                    what is left of W[t] - W[t - 1]
+
+SGD has D = 1, a = lr, and takes g whole: present -lr g[t], momentum -lr beta1 m[t - 1]. With a
+compensation c the rounding is, but for what is lost in c itself, c[t - 1] - c[t]: what this update
+took from what earlier ones could not move, less what it leaves to later ones.
 """
 
 import numpy as np
 
 from deadtokens.loops import inlined, regrouped
-from deadtokens.run.hyperparameters import Hyperparameters, denominator_of, step_size
+from deadtokens.run.hyperparameters import (
+    Hyperparameters,
+    denominator_of,
+    gradient_weight,
+    step_size,
+)
 
 TERMS = ("decay", "present", "momentum", "rounding")
 DECAY, PRESENT, MOMENTUM, ROUNDING = range(len(TERMS))
@@ -22,8 +31,8 @@ inlined(denominator_of)  # which loops below call
 
 def coefficients(t: int, lr: float, hyper: Hyperparameters) -> np.ndarray:
     """Return the numbers by which update t multiplies the vectors of TERMS, shape (4,)."""
-    step = step_size(t, lr, hyper)
-    return np.array([-lr * hyper.weight_decay, -step * (1 - hyper.beta1), -step * hyper.beta1, 1.0])
+    step, weight = step_size(t, lr, hyper), gradient_weight(hyper)
+    return np.array([-lr * hyper.weight_decay, -step * weight, -step * hyper.beta1, 1.0])
 
 
 @regrouped

@@ -1,8 +1,10 @@
 """Replay the optimizer over a whole run and compare every bit with the record.
 
-From W[0], zero moments and the recorded gradients alone, the run's own update rule must give every
-recorded W, exp_avg and exp_avg_sq back; of those that are not recorded, the checksums that training
-took of every state. Negative controls show that the comparison can fail.
+From W[0], zeros beside it and the recorded gradients alone, the run's own update rule must give
+every recorded state back: W, the moments, the compensation, as far as the run has them; of those
+that are not recorded, the checksums that training took of every state. Coupled Adam's means over
+the vocabulary are taken again from the gradients. Negative controls show that the comparison can
+fail.
 """
 
 import json
@@ -12,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
 from deadtokens.arguments import add_output, add_run
@@ -21,11 +25,13 @@ from deadtokens.errors import UserError
 from deadtokens.run.bits import bits_of
 from deadtokens.run.compiled_update import update_W
 from deadtokens.run.device import describe_device
-from deadtokens.run.hyperparameters import hyperparameters, learning_rate
-from deadtokens.run.precision import REGIMES
+from deadtokens.run.hyperparameters import gradient_weight, hyperparameters, learning_rate
 from deadtokens.run.rounding import Rounding
 from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.run.tensors import is_coupled, state_formats
+from deadtokens.run.update import mean_square
 from deadtokens.seal import complete_and_sealed
+from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
@@ -35,21 +41,22 @@ CONTROL_UPDATES = 64
 WRONG_RATE = 1.01
 State = dict[str, Tensor]
 Tallies = dict[str, Tally | ProofTally]
-Rule = Callable[[State, Tensor, int, int], None]
+# Of a state, the gradient, the update's number, the first row, and what all rows share.
+Rule = Callable[[State, Tensor, int, int, np.ndarray | None], None]
 
 
 def initial_state(tile: Tile, spec: RunSpec) -> State:
-    """Return W as recorded before the first update, and zero moments in the regime's format."""
-    W = (tile.states["W"][0] if "W" in tile.states else tile.evidence.first["W"]).clone()
-    zeros = torch.zeros_like(W, dtype=getattr(torch, REGIMES[spec.precision].moments))
-    return {"W": W, "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
+    """Return W as recorded before the first update, and zeros beside it, in the run's formats."""
+    W = tile.states["W"][0] if "W" in tile.states else tile.evidence.first["W"]
+    return blank_state(W.shape, spec) | {"W": W.clone()}
 
 
 def blank_state(shape: tuple[int, int], spec: RunSpec) -> State:
-    """Return the whole W and its moments, in the regime's formats, all zero."""
-    regime = REGIMES[spec.precision]
-    formats = {"W": regime.weights, "exp_avg": regime.moments, "exp_avg_sq": regime.moments}
-    return {name: torch.zeros(shape, dtype=getattr(torch, it)) for name, it in formats.items()}
+    """Return W and what is carried beside it, in the run's formats, all zero."""
+    return {
+        name: torch.zeros(shape, dtype=getattr(torch, format))
+        for name, format in state_formats(spec).items()
+    }
 
 
 def new_tallies(tile: Tile) -> Tallies:
@@ -61,7 +68,7 @@ def new_tallies(tile: Tile) -> Tallies:
 def replay_tile(tile: Tile, state: State, rule: Rule, tallies: Tallies) -> None:
     """Replay a tile's updates from `state`, in place, and compare every state."""
     for index, update in enumerate(tile.updates):
-        rule(state, tile.grad[index], update, tile.tokens.start)
+        rule(state, tile.grad[index], update, tile.tokens.start, tile.mean_squares[index])
         for name, tally in tallies.items():
             if name in tile.states:
                 recorded = tile.states[name][index + 1]
@@ -76,8 +83,10 @@ def replay_tile(tile: Tile, state: State, rule: Rule, tallies: Tallies) -> None:
 def rule_of(spec: RunSpec, rounding: Rounding) -> Rule:
     """Return the run's own update, as its device rounds."""
 
-    def rule(state: State, grad: Tensor, update: int, first: int) -> None:
-        update_W(spec, state, grad, update, first, rounding)
+    def rule(
+        state: State, grad: Tensor, update: int, first: int, shared: np.ndarray | None
+    ) -> None:
+        update_W(spec, state, grad, update, first, rounding, shared)
 
     return rule
 
@@ -112,6 +121,8 @@ def audit_run(segments: Segments) -> dict[str, Any]:
         replay_tile(tile, state, rule_of(spec, tile.rounding), tallies)
         roundings.append(tile.rounding)
         del tile  # before the one after the next is read
+    if is_coupled(spec):
+        tallies["grad_sq_mean"] = compare_mean_squares(segments, run)
     return {
         **run_attributes(run),
         "updates": int(run.sizes["update"]),
@@ -123,6 +134,17 @@ def audit_run(segments: Segments) -> dict[str, Any]:
         "controls": controls,
         "controls_detected": all(control["differing"] > 0 for control in controls.values()),
     }
+
+
+def compare_mean_squares(segments: Segments, run: xr.Dataset) -> Tally:
+    """Compare the means of squares that the updates took with those of the recorded gradients."""
+    tally, recorded = Tally(), torch.from_numpy(run["grad_sq_mean"].values)
+    for block in read_blocks(segments, ["grad"]):
+        for place, update in enumerate(block.steps):
+            grad = torch.from_numpy(block.values["grad"][:, :, place])
+            tally.compare(mean_square(grad)[None], recorded[update - 1][None], int(update), 0)
+        del block  # before the next one is read
+    return tally
 
 
 def _stated(tallies: Tallies, kind: type) -> dict[str, Any]:
@@ -146,14 +168,19 @@ def textbook(spec: RunSpec) -> Rule:
     """Return the update as papers write it, in whatever format the state has."""
     hyper = hyperparameters(spec)
 
-    def rule(state: State, grad: Tensor, update: int, first: int) -> None:
+    def rule(
+        state: State, grad: Tensor, update: int, first: int, shared: np.ndarray | None
+    ) -> None:
         lr, g = learning_rate(spec, update), grad.to(state["W"].dtype)
-        state["exp_avg"] = hyper.beta1 * state["exp_avg"] + (1 - hyper.beta1) * g
-        state["exp_avg_sq"] = hyper.beta2 * state["exp_avg_sq"] + (1 - hyper.beta2) * g * g
-        m = state["exp_avg"] / (1 - hyper.beta1**update)
-        v = state["exp_avg_sq"] / (1 - hyper.beta2**update)
+        m = hyper.beta1 * state.get("exp_avg", 0) + gradient_weight(hyper) * g
+        state["exp_avg"], step = m, lr * m
+        if "exp_avg_sq" in state:
+            squares = g * g if shared is None else torch.from_numpy(shared)
+            state["exp_avg_sq"] = hyper.beta2 * state["exp_avg_sq"] + (1 - hyper.beta2) * squares
+            v = state["exp_avg_sq"] / (1 - hyper.beta2**update)
+            step = lr * (m / (1 - hyper.beta1**update)) / (v.sqrt() + hyper.eps)
         decayed = state["W"] - lr * hyper.weight_decay * state["W"]
-        state["W"] = decayed - lr * m / (v.sqrt() + hyper.eps)
+        state["W"] = decayed - step
 
     return rule
 
@@ -182,11 +209,11 @@ def _flipping(tile: Tile, own: Rule) -> tuple[Rule, dict[str, int]]:
     update = tile.updates[len(tile.updates) // 2 - 1]
     row, component = (length // 2 for length in tile.grad.shape[1:])
 
-    def rule(state: State, grad: Tensor, t: int, first: int) -> None:
+    def rule(state: State, grad: Tensor, t: int, first: int, shared: np.ndarray | None) -> None:
         bits = bits_of(state["W"])
         if t == update + 1:
             bits[row, component] ^= 1
-        own(state, grad, t, first)
+        own(state, grad, t, first, shared)
         if t == update:
             bits[row, component] ^= 1
 

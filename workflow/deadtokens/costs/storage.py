@@ -100,7 +100,8 @@ def rewrite_segment(path: Path, name: str, steps: Tensor) -> None:
     _, tokens, width = steps.shape
     is_state = name in layout.STATE_TENSORS
     census = xr.Dataset(coords={"token": np.arange(tokens)})
-    with write_segment(path, int(is_state), len(steps), width, [name], census, {}) as writer:
+    contents = layout.Contents([name])
+    with write_segment(path, int(is_state), len(steps), width, contents, census, {}) as writer:
         for tensor in steps:
             if is_state:
                 writer.state({name: tensor})

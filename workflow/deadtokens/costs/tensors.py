@@ -9,6 +9,7 @@ import logging
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +28,9 @@ from deadtokens.run import layout
 from deadtokens.run.bits import bits_of, format_of
 from deadtokens.run.device import make_deterministic
 from deadtokens.run.outcome import Outcome
+from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.run.tensors import contents, is_coupled, of_update, readable, replayed, stored
+from deadtokens.run.update import mean_square
 from deadtokens.seal import seal
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
@@ -42,11 +46,11 @@ CHOICES = {
     "all four": ("W", "grad", "exp_avg", "exp_avg_sq"),
 }
 RESULTS = {
-    "freezing": ("W",),
-    "drift": ("W",),
-    "audit": ("W", "grad"),
-    "attribution": ("W", "grad", "exp_avg", "exp_avg_sq"),
-    "causes": ("W", "grad", "exp_avg", "exp_avg_sq"),
+    "freezing": lambda spec: ["W"],
+    "drift": lambda spec: ["W"],
+    "audit": lambda spec: ["W", "grad"],
+    "attribution": of_update,
+    "causes": of_update,
 }
 # By a segment: what its readers and a replay ask for.
 CARRIED = ("run", "spec", "status", "device", "packages")
@@ -72,20 +76,26 @@ VARIABLES = QUANTITIES | {
 COORDINATES = {"choice": (), "result": ()}
 
 
-def gives(recorded: Sequence[str], result: str) -> bool:
-    """Return whether a record of these tensors gives a result: whether it gives what it needs."""
-    return set(RESULTS[result]) <= set(layout.readable(recorded))
+def recording(spec: RunSpec, tensors: Sequence[str]) -> RunSpec:
+    """Return the spec of the run that records these tensors, as far as it has them."""
+    record = spec.record.model_copy(update={"tensors": list(tensors), "pathways": False})
+    return spec.model_copy(update={"record": record})
+
+
+def gives(spec: RunSpec, result: str) -> bool:
+    """Return whether a run's record gives a result: whether it gives what that needs."""
+    return set(RESULTS[result](spec)) <= set(readable(spec))
 
 
 def write_choice(
-    path: Path, recorded: Sequence[str], known: dict[str, Tensor], attributes: dict[str, Any]
+    path: Path, spec: RunSpec, known: dict[str, Tensor], attributes: dict[str, Any]
 ) -> None:
-    """Write a segment of what is known of a run, recording some of the tensors.
+    """Write a segment of what is known of a run, recording the tensors that its spec names.
 
     Parameters
     ----------
     path : Path
-    recorded : sequence of str
+    spec : RunSpec
     known : dict of str to Tensor of shape (steps, tokens, components)
         The states from the first on; the gradients, if they are known.
     attributes : dict
@@ -93,10 +103,12 @@ def write_choice(
     """
     states, tokens, width = known["W"].shape
     census = xr.Dataset(coords={"token": np.arange(tokens)})
-    with write_segment(path, 0, states - 1, width, recorded, census, attributes) as writer:
+    with write_segment(path, 0, states - 1, width, contents(spec), census, attributes) as writer:
         for step in range(states):
-            if step and "grad" in recorded:
-                writer.update(Outcome.of_gradient(known["grad"][step - 1]))
+            if step and "grad" in stored(spec):
+                grad = known["grad"][step - 1]
+                shared = mean_square(grad) if is_coupled(spec) else None
+                writer.update(replace(Outcome.of_gradient(grad), grad_sq_mean=shared))
             writer.state({name: known[name][step] for name in layout.STATE_TENSORS & known.keys()})
     seal(path)
 
@@ -159,13 +171,13 @@ def read_known(segment: Path, run: xr.Dataset, updates: int) -> dict[str, Tensor
 
 
 def measure_choice(
-    recorded: Sequence[str], known: dict[str, Tensor], attributes: dict[str, Any]
+    spec: RunSpec, known: dict[str, Tensor], attributes: dict[str, Any]
 ) -> list[float]:
     """Write and read one choice of tensors in a temporary folder; return `QUANTITIES`."""
     updates = len(known["W"]) - 1
     with TemporaryDirectory() as folder:
         path = Path(folder, layout.segment_name(0))
-        write_choice(path, recorded, known, attributes)
+        write_choice(path, spec, known, attributes)
         seconds, compared, differing = read_back(path, known)
         return [stored_bytes(path) / updates, seconds / updates, compared, differing]
 
@@ -187,21 +199,25 @@ def measure_tensors(segment: Path, updates: int = UPDATES) -> xr.Dataset:
         update; ``gives`` over ``choice`` and ``result``; ``raw_bytes`` of all tensors.
     """
     run = open_run([segment])
+    spec = read_spec(run.attrs["spec"])
     updates = min(updates, run.sizes["update"])
     known = read_known(segment, run, updates) if updates else {}
     about = {name: run.attrs[name] for name in CARRIED if name in run.attrs}
     costs = np.full((len(QUANTITIES), len(CHOICES)), np.nan)
-    for place, recorded in enumerate(CHOICES.values()):
-        if known.keys() >= set(recorded):
-            costs[:, place] = measure_choice(recorded, known, about)
+    for place, chosen in enumerate(recording(spec, tensors) for tensors in CHOICES.values()):
+        if known.keys() >= {*stored(chosen), *replayed(chosen)}:
+            costs[:, place] = measure_choice(chosen, known, about)
     raw = sum(tensor[0].nbytes for tensor in known.values()) or np.nan
     attributes = run_attributes(run) | describe_machine() | {"updates": updates}
-    return label_costs(costs, raw).assign_attrs(attributes)
+    return label_costs(costs, raw, spec).assign_attrs(attributes)
 
 
-def label_costs(costs: np.ndarray, raw: float) -> xr.Dataset:
+def label_costs(costs: np.ndarray, raw: float, spec: RunSpec) -> xr.Dataset:
     """Label `costs` (quantities, choices) and the raw bytes of an update."""
-    answers = [[gives(recorded, result) for result in RESULTS] for recorded in CHOICES.values()]
+    answers = [
+        [gives(recording(spec, tensors), result) for result in RESULTS]
+        for tensors in CHOICES.values()
+    ]
     values = dict(zip(QUANTITIES, costs, strict=True)) | {"gives": answers, "raw_bytes": raw}
     return label(
         values | {"choice": list(CHOICES), "result": list(RESULTS)}, VARIABLES, COORDINATES

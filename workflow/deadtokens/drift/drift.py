@@ -47,7 +47,14 @@ def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[st
     W = torch.from_numpy(found.W[0][record.dead]).to(recorded)
     probabilities = dead_probabilities(record)
     return hindcast_paths(
-        centroid, W, probabilities, record.h_mean, record.lr, record.grad_norm, _spec(record)
+        centroid,
+        W,
+        probabilities,
+        record.h_mean,
+        record.lr,
+        record.grad_norm,
+        _spec(record),
+        record.shared,
     )
 
 

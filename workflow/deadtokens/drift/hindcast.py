@@ -6,21 +6,23 @@ other gradients; here it is replaced by (mean p) x (mean h), clipped by the reco
 that, the run's own optimizer is played forward in the run's number formats, each
 dead token from its own start with its own p; once more in float64, for one token that starts at the
 centroid and has the mean p; and last there is the sum of -lr x (mean h), clipped, with one free
-length, which knows nothing of the optimizer.
+length, which knows nothing of the optimizer. What all rows share under Coupled Adam is recorded
+too, and taken as it is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.compiled_update import update_W
-from deadtokens.run.hyperparameters import Hyperparameters, hyperparameters
+from deadtokens.run.hyperparameters import hyperparameters
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.rounding import ON_CPU
 from deadtokens.run.spec import RunSpec
-from deadtokens.run.update import adamw_
+from deadtokens.run.tensors import carried_formats, moments
+from deadtokens.run.update import update_
 
 IN_FORMAT = "optimizer on p h, in the run's formats"
 EXACT = "optimizer on p h, in float64"
@@ -29,16 +31,22 @@ HINDCASTS = (IN_FORMAT, EXACT, SUMMED)
 
 
 def replay_centroid(
-    start: np.ndarray, gradient: np.ndarray, lr: np.ndarray, hyper: Hyperparameters
+    start: np.ndarray,
+    gradient: np.ndarray,
+    lr: np.ndarray,
+    spec: RunSpec,
+    shared: Sequence[np.ndarray | None],
 ) -> np.ndarray:
-    """Return the path of one token under AdamW in float64: no rounding, no other token.
+    """Return the path of one token under a run's optimizer in float64, without any rounding.
 
     Parameters
     ----------
     start : ndarray, shape (components,)
     gradient : ndarray, shape (updates, components)
     lr : ndarray, shape (updates,)
-    hyper : Hyperparameters
+    spec : RunSpec
+    shared : sequence of float32 ndarray, shape (components,), or of None
+        Mean over the vocabulary of the squares of the gradients, where rows share it.
 
     Returns
     -------
@@ -46,11 +54,13 @@ def replay_centroid(
     """
     W = torch.tensor(start, dtype=torch.float64)
     gradients = torch.tensor(gradient, dtype=torch.float64)
-    exp_avg, exp_avg_sq = torch.zeros_like(W), torch.zeros_like(W)
+    state = {"W": W} | {name: torch.zeros_like(W) for name in moments(spec)}
+    hyper = hyperparameters(spec)
     path = np.empty((len(lr) + 1, len(W)))
     path[0] = W
-    for index, rate in enumerate(lr):
-        adamw_(W, gradients[index], exp_avg, exp_avg_sq, index + 1, float(rate), hyper)
+    for index, (rate, squares) in enumerate(zip(lr, shared, strict=True)):
+        mean = None if squares is None else torch.from_numpy(squares)
+        update_(state, gradients[index], index + 1, float(rate), hyper, mean)
         path[index + 1] = W
     return path
 
@@ -61,6 +71,7 @@ def replay_tokens(
     h_mean: np.ndarray,
     scale: torch.Tensor,
     spec: RunSpec,
+    shared: Sequence[np.ndarray | None],
 ) -> np.ndarray:
     """Return the centroid's path of tokens under a run's own optimizer, in its number formats.
 
@@ -74,23 +85,26 @@ def replay_tokens(
     scale : float32 Tensor, shape (updates,)
         By what clipping multiplied the gradients.
     spec : RunSpec
+    shared : sequence of float32 ndarray, shape (components,), or of None
+        As in `replay_centroid`.
 
     Returns
     -------
     float64 ndarray, shape (updates + 1, components)
     """
-    regime = REGIMES[spec.precision]
-    zeros = torch.zeros_like(W, dtype=getattr(torch, regime.moments))
-    state = {"W": W.clone(), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
+    state = {"W": W.clone()} | {
+        name: torch.zeros_like(W, dtype=getattr(torch, format))
+        for name, format in carried_formats(spec).items()
+    }
     # In place: memory that comes and goes at every update costs more than the arithmetic.
     product = torch.empty(W.shape, dtype=torch.float64)
     path = np.empty((len(h_mean) + 1, W.shape[1]))
     path[0] = _centroid(W)
-    gradient = torch.empty_like(W, dtype=getattr(torch, regime.parameters))
+    gradient = torch.empty_like(W, dtype=getattr(torch, REGIMES[spec.precision].parameters))
     for index, p in enumerate(probability):
         np.multiply(p[:, None], h_mean[index], out=product.numpy())
         gradient.copy_(product).mul_(scale[index].to(gradient.dtype))
-        update_W(spec, state, gradient, index + 1, 0, ON_CPU)
+        update_W(spec, state, gradient, index + 1, 0, ON_CPU, shared[index])
         path[index + 1] = _centroid(state["W"])
     return path
 
@@ -131,6 +145,7 @@ def hindcast_paths(
     lr: np.ndarray,
     grad_norm: np.ndarray,
     spec: RunSpec,
+    shared: Sequence[np.ndarray | None],
 ) -> dict[str, np.ndarray]:
     """Return the hindcasts of a centroid's path by name, each (updates + 1, components).
 
@@ -147,6 +162,8 @@ def hindcast_paths(
     grad_norm : float32 ndarray, shape (updates,)
         Norm of the whole gradient before clipping.
     spec : RunSpec
+    shared : sequence of float32 ndarray, shape (components,), or of None
+        As in `replay_centroid`.
     """
     scale = clip_scale(torch.from_numpy(grad_norm), spec.clip)
     clipped = scale.double().numpy()[:, None] * h_mean
@@ -157,9 +174,9 @@ def hindcast_paths(
             means.append(p.sum(dtype=np.float64) / max(len(p), 1))
             yield p
 
-    in_format = replay_tokens(W, noting_means(), h_mean, scale, spec)
+    in_format = replay_tokens(W, noting_means(), h_mean, scale, spec, shared)
     gradient = np.array(means)[:, None] * clipped
-    exact = replay_centroid(centroid[0], gradient, lr, hyperparameters(spec))
+    exact = replay_centroid(centroid[0], gradient, lr, spec, shared)
     return {IN_FORMAT: in_format, EXACT: exact, SUMMED: summed_path(centroid, clipped, lr)}
 
 

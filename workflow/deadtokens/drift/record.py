@@ -1,6 +1,6 @@
 """The small part of a run that the drift needs, and what to keep of the large part."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,8 @@ class Record:
     update : ndarray of int64, shape (updates,)
     h_mean : float64 ndarray, shape (updates, components)
     lr, grad_norm : float64 and float32 ndarray, shape (updates,)
+    shared : sequence of float32 ndarray, shape (components,), or of None
+        Mean over the vocabulary of the squares of each update's gradients, where rows share it.
     """
 
     run: xr.Dataset
@@ -36,6 +38,7 @@ class Record:
     h_mean: np.ndarray
     lr: np.ndarray
     grad_norm: np.ndarray
+    shared: Sequence[np.ndarray | None]
 
     @property
     def dead(self) -> np.ndarray:
@@ -52,6 +55,7 @@ def read_record(run: xr.Dataset) -> Record:
         run["h_mean"].values.astype(np.float64),
         run["lr"].values.astype(np.float64),
         run["grad_norm"].values,
+        run["grad_sq_mean"].values if "grad_sq_mean" in run else [None] * run.sizes["update"],
     )
 
 

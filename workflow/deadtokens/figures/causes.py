@@ -3,7 +3,8 @@
 At each update (averaged over bins; the axis is logarithmic) the areas are fractions of *all*
 components of dead tokens: grey on top moved, each colour below stood still, bit for bit, for one
 cause. Blue: even exact first and second moments, replayed in float32 from the recorded gradients,
-would give an update that rounding to nearest loses. Yellow: with the recorded moments the update,
+would give an update that rounding to nearest loses; light blue: such an update is not lost, but
+waits in the compensation of the weight. Yellow: with the recorded moments the update,
 computed exactly, would move the component; a rounding inside the update held it or, where results
 are rounded stochastically, chance. The other colours: exact moments would move it, the recorded
 ones do not, and the colour says which of them had to be exact. The causes are asked from the bottom
@@ -37,6 +38,7 @@ MOVED = "moved"
 LAYERS = {
     "no gradient": ("#1a1a1a", "no gradient, neither now nor remembered"),
     "below half an ulp": ("#4a86b8", "below half an ulp, even with exact moments"),
+    "compensated": ("#b9d3e6", "below half an ulp, but kept in the compensation"),
     "another rounding": ("#f4d35e", "another rounding of the update, or chance"),
     "first moment": ("#7fc8a9", "first moment: only that one had to be exact"),
     "second moment": ("#a8234a", "second moment: only that one had to be exact"),

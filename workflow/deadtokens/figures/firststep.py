@@ -1,13 +1,15 @@
-"""Adam's first update of each component against the size of its gradient.
+"""The first update of each component against the size of its gradient.
 
+The updates of the components of W are drawn over the learning rate. Components are gathered in bins
 The updates of the components of W are drawn over the learning rate. Components are gathered in bins
 of a quarter of a decade; marks are medians, bars reach from 5 % to 95 % of the components of one
 run. *Intended* is what the recorded moments ask for, computed in float64; *realised* is what W did,
-rounding and decay included. At t = 1 the intended update is the grey curve: the gradient's sign far
-above eps, a multiple of the gradient far below. Crosses are gradients of 1e-2 to 1e-12 put through
-the update rule by itself. Titles give the cosine of a row's first displacement to its gradient,
-mean over rows, beside sqrt(2/pi), that of the sign of any normal vector to the vector: geometry, no
-finding. The figure says nothing of later updates, whose moments remember.
+rounding and decay included. At t = 1 AdamW's intended update is the grey curve: the gradient's sign
+far above eps, a multiple of the gradient far below. Crosses are gradients of 1e-2 to 1e-12 put
+through the update rule by itself, where it knows a gradient without those of other tokens. Titles
+give the cosine of a row's first displacement to its gradient, mean over rows, beside sqrt(2/pi),
+that of the sign of any normal vector to the vector: geometry, no finding. The figure says nothing
+of later updates, whose moments remember.
 """
 
 import json
@@ -70,11 +72,12 @@ def _bins(run: Run) -> Iterator[pd.DataFrame]:
 
 
 def _curve(run: Run, examples: pd.Series) -> pd.DataFrame:
-    eps = json.loads(run.data.attrs["spec"]).get("eps", 1e-8)
+    spec = json.loads(run.data.attrs["spec"])
     drawn = np.append(run.data["first_gradient"].values.ravel(), examples)
     gradient = np.geomspace(np.nanmin(drawn), np.nanmax(drawn), 200)
-    update = gradient / (gradient + eps)
-    return pd.DataFrame({"gradient": gradient, "update": update, "series": CURVE})
+    update = gradient / (gradient + spec.get("eps", 1e-8))
+    curve = pd.DataFrame({"gradient": gradient, "update": update, "series": CURVE})
+    return curve if spec.get("optimizer", "adamw") == "adamw" else curve[:0]
 
 
 def _scale(table: pd.DataFrame) -> LogScaleWithZero:
@@ -154,7 +157,7 @@ FIGURE = PanelFigure(
 )
 RECIPE = FIGURE.recipe(
     "firststep",
-    "Adam's first update",
+    "The first update",
     "gradients.nc",
     [
         *("first_gradient", "first_intended", "first_realised", "example_multiplier", "spread"),

@@ -51,6 +51,7 @@ REGIMES = {
     "bf16-once": Stroke("#460d4a", (8, 1.5, 3, 1.5)),
     "bf16-weights": Stroke("#b32a4b", (5, 1.5)),
     "bf16-stochastic": Stroke("#e08a4d", (1.5, 1)),
+    "bf16-kahan": Stroke("#f2cb50", (7, 1.5, 1.5, 1.5, 1.5, 1.5)),
     "mixed-bf16": Stroke("#11421f", (12, 1.5)),
     "mixed-bf16-weights": Stroke("#3d9c3c", (3, 1)),
     "bf16-moments": Stroke("#164a97", (3, 1.5, 1, 1.5, 1, 1.5)),

@@ -1,11 +1,12 @@
 """What drives a component in one update, and what holds it: from the recorded tensors.
 
 With the corrected moments m' = m / (1 - beta1 ** t) and v' = v / (1 - beta2 ** t), Adam's update is
-lr m' / (sqrt(v') + eps). All is computed in float32 from the moments as recorded, so the roundings
-of the operations themselves are not in it.
+lr m' / (sqrt(v') + eps); SGD's is lr m, with the momentum as it stands or the gradient itself. All
+is computed in float32 from the moments as recorded, so the roundings of the operations themselves
+are not in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -35,12 +36,12 @@ FORCES = {
     ),
     "intended": (
         ("exp_avg", "exp_avg_sq"),
-        "size of Adam's update before it is rounded into W, lr |m'| / (sqrt(v') + eps)",
+        "size of the update before it is rounded into W, Adam's lr |m'| / (sqrt(v') + eps)",
         "weight",
     ),
     "intended_in_walls": (
         ("exp_avg", "exp_avg_sq"),
-        "Adam's update before it is rounded into W, over half of bfloat16's ulp of W[t-1]",
+        "the update before it is rounded into W, over half of bfloat16's ulp of W[t-1]",
         "1",
     ),
     "displacement": ((), "|W[t] - W[t-1]|", "weight"),
@@ -48,9 +49,18 @@ FORCES = {
 }
 
 
-def available(names: Mapping | tuple[str, ...]) -> list[str]:
+def available(names: Collection[str], hyper: Hyperparameters) -> list[str]:
     """Return the quantities of FORCES that can be had from the named tensors, W among them."""
-    return [force for force, (needed, *_) in FORCES.items() if set(needed) <= set(names)]
+    of_sgd = (
+        {} if hyper.averages else dict.fromkeys(("intended", "intended_in_walls"), _first(hyper))
+    )
+    needed = {force: of_sgd.get(force, needed) for force, (needed, *_) in FORCES.items()}
+    return [force for force, tensors in needed.items() if set(tensors) <= set(names)]
+
+
+def _first(hyper: Hyperparameters) -> tuple[str]:
+    """Return the tensor that SGD follows: without momentum the gradient."""
+    return ("exp_avg",) if hyper.beta1 else ("grad",)
 
 
 def forces_of(
@@ -81,7 +91,11 @@ def forces_of(
             first = np.abs(values["exp_avg"]) / _correction(hyper.beta1, updates)
             found["momentum_ratio"] = first / below
             found["intended"] = found["momentum_ratio"] * lr.astype(np.float32)[:, None]
-            found["intended_in_walls"] = found["intended"] / found["wall"]
+    if "intended" in available(values, hyper) and not hyper.averages:
+        (first,) = _first(hyper)
+        found["intended"] = np.abs(values[first]) * lr.astype(np.float32)[:, None]
+    if "intended" in found:
+        found["intended_in_walls"] = found["intended"] / found["wall"]
     return found
 
 

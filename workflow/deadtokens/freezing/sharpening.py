@@ -30,12 +30,14 @@ from deadtokens.netcdf import write
 from deadtokens.run import layout
 from deadtokens.run.hyperparameters import hyperparameters
 from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.run.tensors import of_update
 from deadtokens.statistics.entropy import entropy
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.pieces import Piece, read_pieces
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
 
+TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
 SAMPLE = 256  # dead tokens, at least, if there are so many
 UPDATES_AT_A_TIME = 16
 WINDOW_BYTES = 2**27  # of the sampled tokens' bits, all tensors together
@@ -76,7 +78,7 @@ VARIABLES = {
         "nat",
     ),
     "entropy": (("update",), layout.PER_UPDATE["entropy"].long_name, "nat"),
-    "eps": ((), "eps of Adam", "nat"),
+    "eps": ((), "eps of Adam; NaN of another optimizer", "nat"),
 }
 Medians = dict[str, np.ndarray]  # by name, each of shape (updates,)
 
@@ -186,7 +188,7 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
     """
     run = open_run(segments)
     spec, dead = read_spec(run.attrs["spec"]), run["dead"].values.astype(bool)
-    names = [name for name in layout.TENSORS if name in run]
+    names, hyper = [name for name in TENSORS if name in run], hyperparameters(spec)
     updates = run["update"].values
     values = measure_predictions(run, dead)
     chosen = sampled_tokens(dead, run["W"].chunksizes["token"][0])
@@ -198,26 +200,27 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
             values |= measure_forces(pieces, chosen, run["lr"].values, spec)
     if "gradient_median" in values:
         values["gradient_decay"] = gradient_decay(values["gradient_median"])
-        values["fastest_decay"] = fastest_decay(updates, spec.beta2)
+        values["fastest_decay"] = fastest_decay(updates, hyper.beta2)
     about = {
         "dead_tokens": np.count_nonzero(dead),
         "sampled_tokens": np.count_nonzero(chosen),
-        "left_out": _left_out(names),
+        "left_out": _left_out(names, spec),
     }
-    known = {"update": updates, **values, "eps": spec.eps}
+    known = {"update": updates, **values, "eps": hyper.eps or np.nan}
     variables = {name: VARIABLES[name] for name in known if name != "update"}
     return label(known, variables).assign_attrs(run_attributes(run) | about)
 
 
-def _left_out(names: Sequence[str]) -> str:
-    missing = [name for name in FORCES if name not in available(names)]
+def _left_out(names: Sequence[str], spec: RunSpec) -> str:
+    missing = [name for name in FORCES if name not in available(names, hyperparameters(spec))]
     own = [
         "temperature of the predictions: the record does not have their logits; gradients.nc has "
         "it at the probed updates"
     ]
-    tensors = [name for name in layout.TENSORS if name not in names]
+    tensors = [name for name in TENSORS if name in of_update(spec) and name not in names]
     if missing:
-        own.append(f"{', '.join(missing)}: {', '.join(tensors)} not recorded")
+        why = f"{', '.join(tensors)} not recorded" if tensors else "sgd has no second moment"
+        own.append(f"{', '.join(missing)}: {why}")
     return "; ".join(own)
 
 

@@ -1,8 +1,11 @@
 """Adam's first update: -lr g / (|g| + eps), from the sign of g to a multiple of g.
 
 At t = 1 the bias corrections undo the moments' (1 - beta): m_hat = g and v_hat = g^2, so the update
-is -lr g / (|g| + eps). That is -lr sign(g) for |g| far above eps and -(lr / eps) g far below.
+is -lr g / (|g| + eps). That is -lr sign(g) for |g| far above eps and -(lr / eps) g far below. SGD's
+is -lr g; Coupled Adam's depends on the gradients of all tokens, and has no such curve.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -13,10 +16,10 @@ from deadtokens.run.hyperparameters import (
     Hyperparameters,
     hyperparameters,
     learning_rate,
-    step_size,
 )
 from deadtokens.run.spec import RunSpec
-from deadtokens.run.update import adamw_, denominator
+from deadtokens.run.tensors import is_coupled, moments
+from deadtokens.run.update import take_step_, update_
 from deadtokens.statistics.cosines import unit
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.populations import POPULATIONS
@@ -34,7 +37,7 @@ BINNED = {
     ),
     "first_intended": (
         ("population", "bin", "spread"),
-        "|intended first update| / lr, from the recorded moments",
+        "|intended first update| / lr, from the recorded moments; of SGD without any, |g|",
         "1",
     ),
     "first_realised": (("population", "bin", "spread"), "|W[1] - W[0]| / lr", "1"),
@@ -49,7 +52,7 @@ ROWS = {
     "row_intended": (("population",), "the same of the intended update", "1"),
     "curve_error": (
         ("population",),
-        "largest deviation of |intended| / lr from |g| / (|g| + eps)",
+        "largest deviation of |intended| / lr from |g| / (|g| + eps), AdamW's",
         "1",
     ),
     "rounding": (
@@ -72,7 +75,7 @@ ROWS = {
 EXAMPLE = {
     "example_multiplier": (
         ("example",),
-        "|first update| / lr of the gradient `example` by the update rule",
+        "|first update| / lr of the gradient `example` by the update rule; NaN if rows share one",
         "1",
     ),
 }
@@ -90,14 +93,16 @@ def multiplier(gradient: np.ndarray, eps: float) -> np.ndarray:
 
 
 def intended_over_lr(
-    exp_avg: np.ndarray, exp_avg_sq: np.ndarray, t: int, hyper: Hyperparameters
+    moments: Mapping[str, np.ndarray], grad: np.ndarray, t: int, hyper: Hyperparameters
 ) -> np.ndarray:
-    """Return Adam's update over lr, sign included, without decay and rounding.
+    """Return an update over lr, sign included, without decay and rounding.
 
     Parameters
     ----------
-    exp_avg, exp_avg_sq : ndarray of one shape
-        The moments after update t, as recorded.
+    moments : mapping of str to ndarray of one shape
+        After update t, as recorded: those that the optimizer has.
+    grad : ndarray of that shape
+        Its gradient.
     t : int
     hyper : Hyperparameters
 
@@ -105,16 +110,21 @@ def intended_over_lr(
     -------
     float64 ndarray of the same shape
     """
-    v = torch.from_numpy(np.asarray(exp_avg_sq, np.float64))
-    return -step_size(t, 1.0, hyper) * exp_avg / denominator(v, t, hyper).numpy()
+    g = torch.from_numpy(np.asarray(grad, np.float64))
+    state = {name: torch.from_numpy(np.asarray(it, np.float64)) for name, it in moments.items()}
+    step = torch.zeros_like(g)
+    take_step_(step, state, g, t, 1.0, hyper)
+    return step.numpy()
 
 
-def example_table(hyper: Hyperparameters, lr: float) -> np.ndarray:
+def example_table(spec: RunSpec) -> np.ndarray:
     """Return |first update| / lr of the gradients EXAMPLES by the run's update rule, in float64."""
-    g = torch.tensor(EXAMPLES, dtype=torch.float64)
-    W, m, v = torch.zeros_like(g), torch.zeros_like(g), torch.zeros_like(g)
-    adamw_(W, g, m, v, 1, lr, hyper)
-    return W.abs().numpy() / lr
+    if is_coupled(spec):
+        return np.full(len(EXAMPLES), np.nan)
+    g, lr = torch.tensor(EXAMPLES, dtype=torch.float64), learning_rate(spec, 1)
+    state = {name: torch.zeros_like(g) for name in ("W", *moments(spec))}
+    update_(state, g, 1, lr, hyperparameters(spec))
+    return state["W"].abs().numpy() / lr
 
 
 def bin_by_gradient(
@@ -164,10 +174,10 @@ def measure_first_step(segments: Segments, spec: RunSpec, members: np.ndarray) -
     grad = load_tensor(segments, "grad", steps=slice(0, 1))[:, :, 0].astype(np.float64)
     states = {
         name: load_tensor(segments, name, steps=slice(0, 2)).astype(np.float64)
-        for name in ("W", "exp_avg", "exp_avg_sq")
+        for name in ("W", *moments(spec))
     }
-    moments = (states["exp_avg"][:, :, 1], states["exp_avg_sq"][:, :, 1])
-    intended = intended_over_lr(*moments, 1, hyperparameters(spec))
+    after = {name: states[name][:, :, 1] for name in moments(spec)}
+    intended = intended_over_lr(after, grad, 1, hyperparameters(spec))
     realised = (states["W"][:, :, 1] - states["W"][:, :, 0]) / learning_rate(spec, 1)
     return summarise_first_step(grad, intended, realised, members, spec)
 
@@ -194,13 +204,13 @@ def summarise_first_step(
         bin_by_gradient(*(np.abs(part[chosen]).ravel() for part in parts), edges)
         for chosen in members
     ]
-    rows = [row_summary(*(part[chosen] for part in parts), spec.eps) for chosen in members]
-    examples = example_table(hyperparameters(spec), learning_rate(spec, 1))
-    return _label(binned, rows, examples, edges)
+    eps = spec.eps if spec.optimizer == "adamw" else None
+    rows = [row_summary(*(part[chosen] for part in parts), eps) for chosen in members]
+    return _label(binned, rows, example_table(spec), edges)
 
 
 def row_summary(
-    gradient: np.ndarray, intended: np.ndarray, realised: np.ndarray, eps: float
+    gradient: np.ndarray, intended: np.ndarray, realised: np.ndarray, eps: float | None
 ) -> dict[str, float]:
     """Return how whole rows moved, and what rounding did to them.
 
@@ -208,18 +218,19 @@ def row_summary(
     ----------
     gradient, intended, realised : ndarray of shape (tokens, components)
         The last two over lr.
-    eps : float
+    eps : float or None
+        AdamW's; None of another optimizer, whose first update is not on its curve.
     """
     if not gradient.size:
         return dict.fromkeys(ROWS, np.nan)
     per_component = np.sqrt(gradient.shape[1])
-    off = np.abs(np.abs(intended) - multiplier(gradient, eps))
+    off = np.nan if eps is None else np.abs(np.abs(intended) - multiplier(gradient, eps)).max()
     size = np.sqrt(np.square(intended).mean())
     rounding = np.sqrt(np.square(realised - intended).mean())
     values = (
         np.linalg.norm(realised, axis=1).mean() / per_component,
         np.linalg.norm(intended, axis=1).mean() / per_component,
-        off.max(),
+        off,
         rounding / size if size else np.nan,
         np.mean((realised == 0) & (intended != 0)),
         _mean_cosine(realised, gradient),

@@ -30,8 +30,8 @@ from deadtokens.gradients.summaries import REGIMES
 from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.device import describe_device, keep_freed_memory, make_deterministic
-from deadtokens.run.layout import TENSORS
 from deadtokens.run.spec import read_spec
+from deadtokens.run.tensors import of_update
 from deadtokens.text.read import read_stream
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.populations import MEMBERS, describe_members, members_of
@@ -66,11 +66,11 @@ def measure_anatomy(segments: Segments, checkpoints: Sequence[Path], stream: Pat
     """
     run = open_run(segments)
     spec = read_spec(run.attrs["spec"])
-    missing = [name for name in TENSORS if name not in run]
+    missing = [name for name in of_update(spec) if name not in run]
     if missing:
         raise UserError(
             f"run {run.attrs['run']}: {', '.join(missing)} not recorded; its gradients need all of "
-            f"{', '.join(TENSORS)}"
+            f"{', '.join(of_update(spec))}"
         )
     tokens, about_stream = read_stream(stream)
     if about_stream["stream_sha256"] != run.attrs["stream_sha256"]:

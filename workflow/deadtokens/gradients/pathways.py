@@ -71,8 +71,10 @@ def measure_pathways(
     """
     if not spec.record.pathways:
         return xr.Dataset()
-    parts = list(_parts(segments, run, spec, members))
-    values = {name: over_updates(parts, name, axes) for name, (axes, *_) in PER_UPDATE.items()}
+    parts, updates = list(_parts(segments, run, spec, members)), run.sizes["update"]
+    values = {
+        name: over_updates(parts, name, axes, updates) for name, (axes, *_) in PER_UPDATE.items()
+    }
     axes = {"update": run["update"].values, "population": list(POPULATIONS), "side": list(SIDES)}
     return label(axes | values, PER_UPDATE, {"side": ()})
 

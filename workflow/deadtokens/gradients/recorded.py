@@ -20,6 +20,7 @@ from deadtokens.gradients.summaries import (
 from deadtokens.labels import label
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.spec import RunSpec
+from deadtokens.run.tensors import moments
 from deadtokens.statistics.entropy import entropy
 from deadtokens.statistics.quantiles import quantiles_of_finite
 from deadtokens.trajectory.blocks import read_blocks
@@ -151,6 +152,8 @@ def measure_second_moments(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the second moments' part of `PER_UPDATE`, and ``second_moment`` of every token.
 
+    Nothing of a run whose optimizer has none.
+
     Parameters
     ----------
     segments : path or sequence of paths
@@ -159,7 +162,7 @@ def measure_second_moments(
     frequency : ndarray of shape (tokens,)
         Unigram frequency of every token in the training text.
     """
-    for block in read_blocks(segments, ["exp_avg_sq"]):
+    for block in read_blocks(segments, ["exp_avg_sq"]) if "exp_avg_sq" in moments(spec) else ():
         later = slice(int(block.steps[0] == 0), None)
         v = block.values["exp_avg_sq"][:, :, later]
         yield _of_second_moments(v, block.steps[later], spec, members, frequency)
@@ -199,7 +202,8 @@ def label_run(
 ) -> xr.Dataset:
     """Return what the two measurements yield as one dataset along ``update``.
 
-    ``second_moment`` is kept of the last update only; NaN if there is none.
+    ``second_moment`` is kept of the last update only; NaN if there is none. So is what is not
+    measured at all.
     """
     parts, last = [], np.full(tokens, np.nan)
     for part in gradients:
@@ -210,13 +214,17 @@ def label_run(
         parts.append(part)
     nothing = np.zeros(0, np.int64)
     updates = np.concatenate([nothing, *(part["update"] for part in parts if "update" in part)])
-    values = {name: over_updates(parts, name, axes) for name, (axes, *_) in PER_UPDATE.items()}
+    values = {
+        name: over_updates(parts, name, axes, len(updates))
+        for name, (axes, *_) in PER_UPDATE.items()
+    }
     return label({"update": updates, **values, "second_moment": last}, VARIABLES)
 
 
 def over_updates(
-    parts: Sequence[dict[str, np.ndarray]], name: str, axes: Sequence[str]
+    parts: Sequence[dict[str, np.ndarray]], name: str, axes: Sequence[str], updates: int
 ) -> np.ndarray:
-    """Return what the parts of a run say of `name` along its axes; without parts no update."""
-    nothing = np.zeros((0, *(EXTENTS[axis] for axis in axes[1:])))
-    return np.concatenate([nothing, *(part[name] for part in parts if name in part)])
+    """Return what the parts of a run say of `name` along its axes, NaN if they do not say it."""
+    found = [part[name] for part in parts if name in part]
+    unknown = np.full((updates, *(EXTENTS[axis] for axis in axes[1:])), np.nan)
+    return np.concatenate(found) if found else unknown

@@ -5,8 +5,8 @@ cache, in float32, and rounds where the device of the record did (`rounding.Roun
 float32 whose lower 16 bits are zero; the result of every operation is rounded to it.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from deadtokens.run.noise import Noise
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.rounding import WAYS, Rounding
 from deadtokens.run.spec import RunSpec, w_name
-from deadtokens.run.update import round_into_
+from deadtokens.run.update import State, round_into_
 
 STRETCH = 1024  # weights that are taken through all operations together: they stay in L1
 FLOAT = np.float32
@@ -39,9 +39,47 @@ BY_RECIPROCAL = WAYS["div"].index("r (1 / s)")
 EPS_AS_FLOAT32 = WAYS["add"].index("eps in float32")
 ROOT_ROUNDED = WAYS["sqrt"].index("rounded once")
 QUOTIENT_FIRST = WAYS["addcdiv"].index("fma(a, m / d, W)")
-LERP, ADDCMUL, SQRT, DIV, ADD, ADDCDIV = map(
-    list(WAYS).index, ("lerp", "addcmul", "sqrt", "div", "add", "addcdiv")
+MULTIPLIED_FIRST = WAYS["axpy"].index("W + a m")
+LERP, ADDCMUL, SQRT, DIV, ADD, ADDCDIV, AXPY = map(
+    list(WAYS).index, ("lerp", "addcmul", "sqrt", "div", "add", "addcdiv", "axpy")
 )
+
+
+class Numbers(NamedTuple):
+    """The numbers that all weights of an update share, float32, as torch hands them to its kernels.
+
+    Attributes
+    ----------
+    decayed : 1 - lr weight_decay
+    beta1, beta2, rest1, rest2 : the decays of the moments, and 1 less each
+    correction, inverse : what divides sqrt(v), and 1 over it
+    eps
+    step : by what m over the denominator is multiplied, negative
+    """
+
+    decayed: np.float32
+    beta1: np.float32
+    beta2: np.float32
+    rest1: np.float32
+    rest2: np.float32
+    correction: np.float32
+    inverse: np.float32
+    eps: np.float32
+    step: np.float32
+
+
+class Arrays(NamedTuple):
+    """The gradient and a state, one axis each: float32 numbers, or patterns of bfloat16 ones.
+
+    What an optimizer has not is empty; `squares` are always float32 numbers, one a weight.
+    """
+
+    W: np.ndarray
+    grad: np.ndarray
+    exp_avg: np.ndarray
+    exp_avg_sq: np.ndarray
+    compensation: np.ndarray
+    squares: np.ndarray
 
 
 @intrinsic
@@ -56,86 +94,97 @@ def fma(context, x, y, z):
 
 def update_W(
     spec: RunSpec,
-    state: Mapping[str, Tensor],
+    state: State,
     grad: Tensor,
     t: int,
     first: int,
     rounding: Rounding,
+    grad_sq_mean: np.ndarray | None = None,
 ) -> None:
-    """Take W and its moments from state t - 1 to state t in place, as a run's optimizer did.
+    """Take W and what is carried beside it from t - 1 to t in place, as a run's optimizer did.
 
     Parameters
     ----------
     spec : RunSpec
-    state : mapping of 'W', 'exp_avg', 'exp_avg_sq' to Tensor of shape (tokens, width)
-        All rows of W, or some that follow each other.
+    state : mapping of str to Tensor of shape (tokens, width)
+        What `tensors.state_formats` names: all rows of W, or some that follow each other.
     grad : Tensor of shape (tokens, width)
     t : int
     first : int
         Row of W with which the tensors begin.
     rounding : Rounding
         Of the device of the run.
+    grad_sq_mean : float32 ndarray of shape (width,), optional
+        Of all rows of W under Coupled Adam.
     """
-    W, moments = state["W"], (state["exp_avg"], state["exp_avg_sq"])
-    rule = t, learning_rate(spec, t), hyperparameters(spec), rounding
+    rule = t, learning_rate(spec, t), hyperparameters(spec), rounding, grad_sq_mean
     update = REGIMES[spec.precision].update
     if update == "torch":
-        replay_adamw_(W, grad, *moments, *rule)
+        replay_(state, grad, *rule)
         return
-    exact = [tensor.float() for tensor in (W, *moments)]
-    replay_adamw_(exact[0], grad.float(), *exact[1:], *rule)
+    exact = {name: tensor.float() for name, tensor in state.items()}
+    replay_(exact, grad.float(), *rule)
     noise = Noise(spec.seed, w_name(spec), first * spec.width) if update == "stochastic" else None
-    round_into_((W, *moments), exact, t, noise)
+    round_into_(state, exact, t, noise)
 
 
-def replay_adamw_(
-    W: Tensor,
+def replay_(
+    state: State,
     grad: Tensor,
-    exp_avg: Tensor,
-    exp_avg_sq: Tensor,
     t: int,
     lr: float,
     hyper: Hyperparameters,
     rounding: Rounding,
+    grad_sq_mean: np.ndarray | None = None,
 ) -> None:
-    """Take state t - 1 to state t in place, as `update.adamw_` does on a device with `rounding`.
+    """Take state t - 1 to state t in place, as `update.update_` does on a device with `rounding`.
 
     NaN stays NaN, of whatever sign and payload.
 
     Parameters
     ----------
-    W, grad, exp_avg, exp_avg_sq : contiguous Tensor of one shape and one format
+    state : mapping of str to contiguous Tensor of one shape and one format
         bfloat16 or float32.
+    grad : contiguous Tensor of that shape and format
     t : int
         The update, from 1.
     lr : float
     hyper : Hyperparameters
     rounding : Rounding
+    grad_sq_mean : float32 ndarray of shape (components,), optional
     """
-    narrow = W.dtype == torch.bfloat16
+    narrow = grad.dtype == torch.bfloat16
     choices, numbers = rounding.choices, _numbers(t, lr, hyper, rounding, narrow)
-    w, g, m, v = (_flat(tensor) for tensor in (W, grad, exp_avg, exp_avg_sq))
+    arrays = _arrays(state, grad, grad_sq_mean)
     if narrow:
-        _replay_bfloat16(w, g, m, v, choices, numbers)
+        _replay_bfloat16(arrays, t, choices, numbers)
         return
-    _decay(w, numbers, False)
-    _take_moments(g, m, v, choices, numbers, False)
-    root = np.sqrt(v) if choices[SQRT] == ROOT_ROUNDED else _flat(torch.sqrt(exp_avg_sq))
-    _take_step(w, m, root, choices, numbers, False)
+    _decay(arrays.W, numbers, False)
+    _take_moments(arrays, t, choices, numbers, False)
+    _take_step(arrays, _root(state, rounding), choices, numbers, False)
 
 
 def replay_moments_(
+    moments: State,
     grad: Tensor,
-    exp_avg: Tensor,
-    exp_avg_sq: Tensor,
     t: int,
     hyper: Hyperparameters,
     rounding: Rounding,
+    grad_sq_mean: np.ndarray | None = None,
 ) -> None:
-    """Take both float32 moments from state t - 1 to state t in place, as `replay_adamw_` does."""
-    tensors = [_flat(tensor) for tensor in (grad, exp_avg, exp_avg_sq)]
+    """Take float32 moments from state t - 1 to state t in place, as `replay_` does."""
     numbers = _numbers(t, 0.0, hyper, rounding, narrow=False)
-    _take_moments(*tensors, rounding.choices, numbers, False)
+    _take_moments(_arrays(moments, grad, grad_sq_mean), t, rounding.choices, numbers, False)
+
+
+def _arrays(state: State, grad: Tensor, grad_sq_mean: np.ndarray | None) -> Arrays:
+    none = grad.new_empty(0)
+    names = ("exp_avg", "exp_avg_sq", "compensation")
+    carried = (_flat(state.get(name, none)) for name in names)
+    squares = np.empty(0, np.float32)
+    if grad_sq_mean is not None:
+        squares = np.tile(grad_sq_mean, len(grad))
+    return Arrays(_flat(state.get("W", none)), _flat(grad), *carried, squares)
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
@@ -145,75 +194,138 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.numpy().reshape(-1, copy=False)
 
 
+def _root(state: State, rounding: Rounding) -> np.ndarray:
+    """Return sqrt(v) of float32 numbers, empty without any."""
+    v = state.get("exp_avg_sq", torch.empty(0))
+    if rounding.choices[SQRT] == ROOT_ROUNDED:
+        return np.sqrt(_flat(v))
+    return _flat(torch.sqrt(v))
+
+
 @lru_cache(4096)  # a run is replayed a few rows at a time: its updates come again and again
 def _numbers(
     t: int, lr: float, hyper: Hyperparameters, rounding: Rounding, narrow: bool
-) -> tuple[np.float32, ...]:
-    """Return the numbers that all weights share, as torch hands them to its kernels."""
+) -> Numbers:
     eps = FLOAT(hyper.eps)
     if narrow and rounding.choices[ADD] != EPS_AS_FLOAT32:
         eps = FLOAT(torch.tensor(hyper.eps, dtype=torch.bfloat16).item())
-    root = correction(t, hyper)
-    factors = (1 - lr * hyper.weight_decay, 1 - hyper.beta1, hyper.beta2, 1 - hyper.beta2)
-    return (*map(FLOAT, (*factors, root, 1 / root)), eps, FLOAT(-step_size(t, lr, hyper)))
+    root, decayed = correction(t, hyper), 1 - lr * hyper.weight_decay
+    betas = (hyper.beta1, hyper.beta2, 1 - hyper.beta1, 1 - hyper.beta2)
+    numbers = map(FLOAT, (decayed, *betas, root, 1 / root))
+    return Numbers(*numbers, eps, FLOAT(-step_size(t, lr, hyper)))
 
 
 @compiled
-def _replay_bfloat16(W, grad, exp_avg, exp_avg_sq, choices, numbers):
+def _replay_bfloat16(narrow, t, choices, numbers):
     # Arrays of one axis each: rows of one array are none that vectors are read from.
     wide_W, wide_g = np.empty(STRETCH, np.float32), np.empty(STRETCH, np.float32)
     wide_m, wide_v = np.empty(STRETCH, np.float32), np.empty(STRETCH, np.float32)
-    root = np.empty(STRETCH, np.float32)
-    for start in range(0, len(W), STRETCH):
-        stop = min(start + STRETCH, len(W))
-        size = stop - start
-        _widen(W[start:stop], wide_W)
-        _widen(grad[start:stop], wide_g)
-        _widen(exp_avg[start:stop], wide_m)
-        _widen(exp_avg_sq[start:stop], wide_v)
-        _decay(wide_W[:size], numbers, True)
-        _take_moments(wide_g[:size], wide_m[:size], wide_v[:size], choices, numbers, True)
-        for i in range(size):
-            root[i] = np.sqrt(wide_v[i])
-        _round(root, True)
-        _take_step(wide_W[:size], wide_m[:size], root[:size], choices, numbers, True)
-        _narrow(wide_W, W[start:stop])
-        _narrow(wide_m, exp_avg[start:stop])
-        _narrow(wide_v, exp_avg_sq[start:stop])
+    wide_c, root = np.empty(STRETCH, np.float32), np.empty(STRETCH, np.float32)
+    for start in range(0, len(narrow.W), STRETCH):
+        stop = min(start + STRETCH, len(narrow.W))
+        part = Arrays(
+            _widened(narrow.W[start:stop], wide_W),
+            _widened(narrow.grad[start:stop], wide_g),
+            _widened(narrow.exp_avg[start:stop], wide_m),
+            _widened(narrow.exp_avg_sq[start:stop], wide_v),
+            _widened(narrow.compensation[start:stop], wide_c),
+            narrow.squares[start:stop],
+        )
+        _decay(part.W, numbers, True)
+        _take_moments(part, t, choices, numbers, True)
+        for i in range(len(part.exp_avg_sq)):
+            root[i] = np.sqrt(part.exp_avg_sq[i])
+        _round(root[: stop - start], True)
+        _take_step(part, root[: stop - start], choices, numbers, True)
+        _narrow(part.W, narrow.W[start:stop])
+        _narrow(part.exp_avg, narrow.exp_avg[start:stop])
+        _narrow(part.exp_avg_sq, narrow.exp_avg_sq[start:stop])
+        _narrow(part.compensation, narrow.compensation[start:stop])
 
 
 @compiled
 def _decay(W, numbers, narrow):
     """Take float32 weights through their decay."""
     for i in range(len(W)):
-        W[i] *= numbers[0]
+        W[i] *= numbers.decayed
     _round(W, narrow)
 
 
 @compiled
-def _take_moments(g, m, v, choices, numbers, narrow):
-    """Take both moments through the update."""
-    _, w, beta2, c, _, _, _, _ = numbers
-    _lerp(m, g, w, choices[LERP])
-    _round(m, narrow)
-    for i in range(len(v)):
-        v[i] *= beta2
-    _round(v, narrow)
-    _addcmul(v, g, c, choices[ADDCMUL])
-    _round(v, narrow)
+def _take_moments(arrays, t, choices, numbers, narrow):
+    """Take the moments, those there are, through update t."""
+    g, m, v = arrays.grad, arrays.exp_avg, arrays.exp_avg_sq
+    if len(v):
+        _lerp(m, g, numbers.rest1, choices[LERP])
+        _round(m, narrow)
+        _scale(v, numbers.beta2)
+        _round(v, narrow)
+        if len(arrays.squares):
+            _axpy(v, arrays.squares, numbers.rest2, choices[AXPY])
+        else:
+            _addcmul(v, g, numbers.rest2, choices[ADDCMUL])
+        _round(v, narrow)
+    elif t == 1:
+        m[:] = g[: len(m)]
+    else:
+        _scale(m, numbers.beta1)
+        _round(m, narrow)
+        _add(m, g)
+        _round(m, narrow)
 
 
 @compiled
-def _take_step(W, m, d, choices, numbers, narrow):
+def _take_step(arrays, d, choices, numbers, narrow):
     """Move the weights; `d` holds sqrt(v), and the denominator then."""
-    _, _, _, _, s, inverse, eps, a = numbers
-    _div(d, s, inverse, choices[DIV])
-    _round(d, narrow)
-    for i in range(len(d)):
-        d[i] += eps
-    _round(d, narrow)
-    _addcdiv(W, m, d, a, choices[ADDCDIV])
+    W, c = arrays.W, arrays.compensation
+    m = arrays.exp_avg if len(arrays.exp_avg) else arrays.grad
+    target = c if len(c) else W
+    if len(arrays.exp_avg_sq):
+        _div(d, numbers.correction, numbers.inverse, choices[DIV])
+        _round(d, narrow)
+        for i in range(len(d)):
+            d[i] += numbers.eps
+        _round(d, narrow)
+        _addcdiv(target, m, d, numbers.step, choices[ADDCDIV])
+    else:
+        _axpy(target, m, numbers.step, choices[AXPY])
+    _round(target, narrow)
+    if len(c):
+        _compensate(W, c, narrow)
+
+
+@compiled
+def _compensate(W, c, narrow):
+    """Let W take what it can of c; the rest stays."""
+    taken = W.copy()
+    _add(W, c)
     _round(W, narrow)
+    for i in range(len(W)):
+        taken[i] -= W[i]
+    _round(taken, narrow)
+    _add(c, taken)
+    _round(c, narrow)
+
+
+@compiled
+def _scale(values, factor):
+    """Multiply by a number."""
+    for i in range(len(values)):
+        values[i] *= factor
+
+
+@compiled
+def _add(values, others):
+    """Add to each value its other."""
+    for i in range(len(values)):
+        values[i] += others[i]
+
+
+@compiled
+def _axpy(W, m, a, way):
+    """Add a m to W."""
+    for i in range(len(W)):
+        W[i] = W[i] + np.float32(a * m[i]) if way == MULTIPLIED_FIRST else fma(a, m[i], W[i])
 
 
 @compiled
@@ -271,10 +383,12 @@ def _round(values, narrow):
 
 
 @compiled
-def _widen(patterns, values):
+def _widened(patterns, values):
+    """Return patterns as float32 numbers, in the first of `values`."""
     bits = values.view(np.uint32)
     for i in range(len(patterns)):
         bits[i] = np.uint32(patterns[i]) << UPPER
+    return values[: len(patterns)]
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""The numbers of AdamW's update, from a run's spec; its arithmetic, which needs torch, is apart."""
+"""The numbers of an update, from a run's spec; its arithmetic, which needs torch, is apart."""
 
 import math
 from dataclasses import dataclass
@@ -8,17 +8,27 @@ from deadtokens.run.spec import RunSpec
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What AdamW needs besides the learning rate, which may change from update to update."""
+    """What an update needs besides the learning rate, which may change from update to update.
+
+    SGD counts as Adam with a second moment of 1 and no eps: its denominator is 1.
+    """
 
     beta1: float
     beta2: float
     eps: float
     weight_decay: float
+    optimizer: str = "adamw"
+
+    @property
+    def averages(self) -> bool:
+        """Whether the first moment is an average of gradients; SGD's is their sum."""
+        return self.optimizer != "sgd"
 
 
 def hyperparameters(spec: RunSpec) -> Hyperparameters:
-    """Return what AdamW needs of a run's spec."""
-    return Hyperparameters(spec.beta1, spec.beta2, spec.eps, spec.weight_decay)
+    """Return what an update needs of a run's spec."""
+    beta2, eps = (0.0, 0.0) if spec.optimizer == "sgd" else (spec.beta2, spec.eps)
+    return Hyperparameters(spec.beta1, beta2, eps, spec.weight_decay, spec.optimizer)
 
 
 def learning_rate(spec: RunSpec, update: int) -> float:
@@ -27,8 +37,13 @@ def learning_rate(spec: RunSpec, update: int) -> float:
 
 
 def step_size(t: int, lr: float, hyper: Hyperparameters) -> float:
-    """Return lr / (1 - beta1 ** t), by which update t multiplies m over the denominator."""
-    return lr / (1 - hyper.beta1**t)
+    """Return by what update t multiplies m over the denominator: lr / (1 - beta1 ** t), SGD lr."""
+    return lr / (1 - hyper.beta1**t) if hyper.averages else lr
+
+
+def gradient_weight(hyper: Hyperparameters) -> float:
+    """Return by what the first moment takes in a gradient: 1 - beta1, SGD's 1."""
+    return 1 - hyper.beta1 if hyper.averages else 1.0
 
 
 def correction(t: int, hyper: Hyperparameters) -> float:

@@ -5,14 +5,16 @@ disk the step axis is the last, fastest one: a weight that hardly changes then i
 values, which deflate shrinks several times better than the other order.
 
 A segment with gradients may lack state tensors: a replay of the optimizer gives them back. It then
-holds them at state a, and checksums of every state by which the replay is proven.
+holds them at state a, and checksums of every state by which the replay is proven. Which of the
+tensors named here a run has, its spec says (`run.tensors`).
 
 The gradient of a tied W has two parts; where they are recorded, the gradient is their sum, clipped.
 """
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 STEPS_PER_CHUNK = 64
 CHUNK_BYTES = 2**20  # of float32: what HDF5's chunk cache holds by default, and a core's L2
@@ -35,10 +37,13 @@ class Variable:
 STATE_TENSORS = {
     "W": Variable(("token", "component", "state"), "embedding matrix after update `state`"),
     "exp_avg": Variable(
-        ("token", "component", "state"), "Adam's first moment of W after update `state`"
+        ("token", "component", "state"), "first moment of W after `state`; SGD's momentum buffer"
     ),
     "exp_avg_sq": Variable(
         ("token", "component", "state"), "Adam's second (uncentred) moment of W after `state`"
+    ),
+    "compensation": Variable(
+        ("token", "component", "state"), "what W could not take of the steps until `state`"
     ),
 }
 UPDATE_TENSORS = {
@@ -70,6 +75,11 @@ PER_UPDATE = {
     ),
     "probability": Variable(("token", "update"), "mean predicted probability over the batch"),
 }
+COUPLING = {
+    "grad_sq_mean": Variable(
+        ("component", "update"), "mean over the vocabulary of `grad` squared, in v", "nat**2"
+    ),
+}
 PER_SEGMENT = {
     "sampled": Variable(
         ("token",), "positions of the updates' batches at which the token stands, input or label"
@@ -86,7 +96,7 @@ CHECKSUMS = {
     for name in STATE_TENSORS
 }
 TENSORS = {"W": STATE_TENSORS["W"]} | UPDATE_TENSORS | STATE_TENSORS  # in the order of a spec
-VARIABLES = TENSORS | PATHWAYS | PER_UPDATE
+VARIABLES = TENSORS | PATHWAYS | PER_UPDATE | COUPLING
 FOR_REPLAY = FIRST | CHECKSUMS
 AXES = {
     "state": Variable(("state",), "number of updates applied; 0 is the initial state"),
@@ -97,14 +107,32 @@ AXES = {
 }
 
 
-def replayed(recorded: Container[str]) -> list[str]:
-    """Return the state tensors that are not recorded, but that recorded gradients give back."""
-    return [name for name in STATE_TENSORS if "grad" in recorded and name not in recorded]
+class Contents(NamedTuple):
+    """What a segment holds besides its axes.
+
+    Attributes
+    ----------
+    tensors : sequence of str
+        Those recorded, of TENSORS and PATHWAYS.
+    replayed : sequence of str
+        State tensors that their gradients give back: their first states and checksums.
+    per_update : sequence of str
+        Of PER_UPDATE and COUPLING.
+    """
+
+    tensors: Sequence[str]
+    replayed: Sequence[str] = ()
+    per_update: Sequence[str] = tuple(PER_UPDATE)
 
 
-def readable(recorded: Container[str]) -> list[str]:
-    """Return the tensors that a record gives: those in it, and those that are replayed."""
-    return [name for name in TENSORS if name in recorded or name in replayed(recorded)]
+def replayed(file: Container[str]) -> list[str]:
+    """Return the state tensors that a segment does not hold, but that its gradients give back."""
+    return [name for name in STATE_TENSORS if f"first_{name}" in file]
+
+
+def readable(file: Container[str]) -> list[str]:
+    """Return the tensors that a segment gives: those in it, and those that are replayed."""
+    return [name for name in TENSORS if name in file or name in replayed(file)]
 
 
 def segment_name(index: int) -> str:

@@ -23,6 +23,8 @@ class Outcome:
     grad_input, grad_output : Tensor of shape (vocabulary, width), or None
         Its parts by way of the input embedding and of the logits, before clipping, if they are
         recorded.
+    grad_sq_mean : float32 Tensor of shape (width,), or None
+        Mean of the gradient's squares over the vocabulary, if the update takes it.
     """
 
     grad: Tensor
@@ -34,6 +36,7 @@ class Outcome:
     probability: Tensor
     grad_input: Tensor | None = None
     grad_output: Tensor | None = None
+    grad_sq_mean: Tensor | None = None
 
     @classmethod
     def of_gradient(cls, grad: Tensor) -> "Outcome":

@@ -16,7 +16,7 @@ class Regime:
     Attributes
     ----------
     weights, moments : {'bfloat16', 'float32'}
-        Format of the parameters and of Adam's two moments after every update.
+        Format of the parameters and of the optimizer's moments after every update.
     parameters : {'bfloat16', 'float32'}
         Format of the model's tensors that hold the weights, and of their gradients: that of the
         weights, or the wider one.
@@ -25,13 +25,13 @@ class Regime:
         float32, one rounding of the result. Softmax and loss are float32 in every regime; the rest
         has the parameters' format, which with float32 parameters is what bfloat16 autocast does.
     update : {'torch', 'rounded', 'stochastic'}
-        'torch': `torch.optim.AdamW` as it is, every operation rounded to its tensor's format.
+        'torch': as torch's optimizers do, every operation rounded to its tensor's format.
         'rounded': the update in float32, its results rounded once, to nearest-even, into weights
         and moments. 'stochastic': the same, the weights rounded stochastically.
     meaning : str
         What the regime stands for.
     compensation : {'bfloat16', 'float32'}, optional
-        Format of what the weights did not take of the steps so far, if it is carried along.
+        Format of what the weights could not take of the steps so far, if it is carried along.
     """
 
     weights: str
@@ -52,7 +52,7 @@ class Regime:
 # The four that begin with float32 parameters and bfloat16 products differ in nothing but where the
 # update's results are rounded: a factorial of weights and moments. `bf16-once` and `bf16-weights`
 # differ from two of these in the model's format, and `pure-bf16` from `bf16-once` in the rounding
-# of each operation of the update.
+# of each operation of the update. `bf16-kahan` differs from `pure-bf16` in the compensation alone.
 REGIMES = {
     "pure-bf16": Regime(BF16, BF16, BF16, BF16, "torch", "model.to(bfloat16) and torch's AdamW"),
     "bf16-once": Regime(
@@ -63,6 +63,9 @@ REGIMES = {
     ),
     "bf16-stochastic": Regime(
         BF16, FP32, BF16, BF16, "stochastic", "the same, rounded stochastically"
+    ),
+    "bf16-kahan": Regime(
+        BF16, BF16, BF16, BF16, "torch", "pure-bf16 whose lost steps are carried along", BF16
     ),
     "mixed-bf16": Regime(
         BF16, BF16, FP32, BF16, "rounded", "mixed, weights and moments rounded to bfloat16"

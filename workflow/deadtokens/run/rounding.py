@@ -66,6 +66,12 @@ def _addcdiv() -> Question:
     return Question(lambda full: full(W).addcdiv_(full(m), full(d), value=float(a)), results)
 
 
+def _axpy() -> Question:
+    W, m, a = map(FLOAT, (-0.967, 0.832, 0.83))
+    results = {"fma(a, m, W)": _fma(a, m, W), "W + a m": W + a * m}
+    return Question(lambda full: full(W).add_(full(m), alpha=float(a)), results)
+
+
 def _sqrt() -> Question:
     """Square roots by a library that misses the nearest number at times: MKL on some processors."""
     v = torch.arange(1, 5000).float() / 5000
@@ -84,6 +90,7 @@ QUESTIONS = {
     "div": _div(),
     "add": _add(),
     "addcdiv": _addcdiv(),
+    "axpy": _axpy(),
 }
 WAYS = {operation: tuple(question.results) for operation, question in QUESTIONS.items()}
 
@@ -92,7 +99,8 @@ WAYS = {operation: tuple(question.results) for operation, question in QUESTIONS.
 class Rounding:
     """How each operation of the update rounds, in the words of QUESTIONS: fma rounds once.
 
-    The result is then rounded to its tensor's format. Numbers that are no tensors are float32.
+    The result is then rounded to its tensor's format. Numbers that are no tensors are float32. A
+    record from before an operation was asked for does not use it.
     """
 
     lerp: str = "fma(w, g - m, m)"
@@ -101,6 +109,7 @@ class Rounding:
     div: str = "r / s"
     add: str = "eps as d"
     addcdiv: str = "W + (a m) / d"
+    axpy: str = "fma(a, m, W)"
 
     def as_attribute(self) -> str:
         """Return what a file says of it."""
@@ -127,6 +136,7 @@ ON_CUDA = Rounding(
     div="r (1 / s)",
     add="eps in float32",
     addcdiv="fma(a, m / d, W)",
+    axpy="fma(a, m, W)",
 )
 
 

@@ -12,7 +12,7 @@ from deadtokens.run import layout
 from deadtokens.run.precision import REGIMES
 
 TENSORS = tuple(layout.TENSORS)
-
+OPTIMIZERS = ("adamw", "sgd", "coupled-adam")
 SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # normal numbers of float32
 
 
@@ -38,9 +38,10 @@ Fraction = Annotated[float, Field(ge=0, lt=1), AfterValidator(abs)]
 class Record(Model):
     """What is recorded, and in files of which length."""
 
-    tensors: list[Literal[TENSORS]] = list(TENSORS)
-    """Recorded at every update: W, its gradient, Adam's two moments. From `grad` the others are
-    replayed on reading, bit for bit, so that `[grad]` alone gives all."""
+    tensors: list[Literal[TENSORS]] = ["W", "grad", "exp_avg", "exp_avg_sq"]
+    """Recorded at every update, as far as the run has them: W, its gradient, the optimizer's
+    moments, the compensation of W. From `grad` the others are replayed on reading, bit for bit, so
+    that `[grad]` alone gives all."""
 
     pathways: bool = False
     """Record also the two parts of a tied gradient, by way of the input embedding and of the
@@ -61,16 +62,6 @@ class Record(Model):
         if self.pathways and "grad" not in self.tensors:
             raise ValueError("pathways: are the parts of 'grad', which `tensors` must contain")
         return self
-
-    @property
-    def stored(self) -> list[str]:
-        """The tensors of which every update is in the files."""
-        return [*self.tensors, *(layout.PATHWAYS if self.pathways else ())]
-
-    @property
-    def readable(self) -> list[str]:
-        """The tensors that the record gives: those in it, and those that are replayed."""
-        return layout.readable(self.tensors)
 
 
 class RunSpec(Model):
@@ -130,6 +121,10 @@ class RunSpec(Model):
     bfloat16_start: bool = False
     """Round the initial weights to bfloat16 in every regime, so that all start alike."""
 
+    optimizer: Literal[OPTIMIZERS] = "adamw"
+    """AdamW; SGD, of which `beta1` is the momentum; Coupled Adam: the rows of W share the mean of
+    their second moments. All decay by `weight_decay` alike."""
+
     lr: Positive = 0.001
     """Learning rate. [weight per update]"""
 
@@ -137,7 +132,7 @@ class RunSpec(Model):
     """Linear rise of the learning rate over so many updates. [updates]"""
 
     beta1: Fraction = 0.9
-    """Decay of the first moment. [per update]"""
+    """Decay of the first moment; 0 with `sgd`: no momentum. [per update]"""
 
     beta2: Fraction = 0.999
     """Decay of the second moment. [per update]"""
@@ -164,6 +159,17 @@ class RunSpec(Model):
     def _heads_divide_width(self) -> "RunSpec":
         if self.width % self.heads:
             raise ValueError(f"heads: {self.heads} heads do not divide the width {self.width}")
+        return self
+
+    @model_validator(mode="after")
+    def _sgd_has_no_second_moment(self) -> "RunSpec":
+        for name in ("beta2", "eps") if self.optimizer == "sgd" else ():
+            default = RunSpec.model_fields[name].default
+            if getattr(self, name) != default:
+                raise ValueError(
+                    f"{name}: belongs to the second moment, which sgd has not; leave it at "
+                    f"{default:g}, or take another optimizer"
+                )
         return self
 
     @model_validator(mode="after")
@@ -245,7 +251,13 @@ def read_spec(text: str) -> RunSpec:
 
 # Fields that came after runs had names, and the value with which a run has the bits that it had
 # before: with it they are no part of a run's name.
-LATER = {"batch_seed": None, "bfloat16_start": False, "mlp_residual": True, "logit_spread": "free"}
+LATER = {
+    "batch_seed": None,
+    "bfloat16_start": False,
+    "mlp_residual": True,
+    "logit_spread": "free",
+    "optimizer": "adamw",
+}
 DEFAULTS = RunSpec()
 AS = {"batch_seed": "seed", "embedding_std": "init_std"}  # null: the value of that key
 

@@ -1,6 +1,6 @@
-"""The update rule: AdamW, one formula in one place."""
+"""The update rules: AdamW, SGD and Coupled Adam, one formula in one place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -13,20 +13,21 @@ from deadtokens.run.hyperparameters import (
 )
 from deadtokens.run.noise import Noise
 
+State = Mapping[str, Tensor]  # W and what is carried beside it, by the names of `layout`
+
 
 @torch.no_grad()
-def adamw_(
-    W: Tensor,
+def update_(
+    state: State,
     grad: Tensor,
-    exp_avg: Tensor,
-    exp_avg_sq: Tensor,
     t: int,
     lr: float,
     hyper: Hyperparameters,
+    grad_sq_mean: Tensor | None = None,
 ) -> None:
     """Take state t - 1 to state t in place, rounding every operation to its tensor's format.
 
-    With m, v for the moments and bc = 1 - beta ** t::
+    With m, v for the moments and bc = 1 - beta ** t, AdamW is::
 
         W <- W (1 - lr weight_decay)
         m <- m + (1 - beta1) (g - m)
@@ -34,20 +35,76 @@ def adamw_(
         W <- W - (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps)
 
     The operations are those of `torch.optim.AdamW`'s single-tensor path, in its order, so that the
-    bits agree (Loshchilov & Hutter 2019; note that the decay is lr * weight_decay * W).
+    bits agree (Loshchilov & Hutter 2019; note that the decay is lr * weight_decay * W). Coupled
+    Adam (Stollenwerk & Stollenwerk 2025) has one v for all rows of an embedding matrix, of the mean
+    of their g g in place of g g.
+
+    SGD's m is g in the first update, and in all updates without momentum; then::
+
+        m <- beta1 m + g
+        W <- W - lr m
+
+    as in `torch.optim.SGD`'s single-tensor path, bit for bit in float32. In bfloat16 W - lr m is
+    taken in float32 and rounded once, as on a GPU; torch's kernels for CPUs round lr to bfloat16,
+    and of the last few weights of a tensor lr m too. The decay is AdamW's, decoupled, so that runs
+    which differ in their optimizer decay alike; torch's SGD adds weight_decay * W to g instead.
+
+    With a compensation c the step is added to it and not to W (Kahan 1965; as in torchdistx'
+    AnyPrecisionAdamW and in optimi, but with torch's AdamW for the rest: AnyPrecisionAdamW rounds
+    beta1 m and its sum with (1 - beta1) g each). What W can take of c it takes, the rest stays::
+
+        c <- c + step
+        W' <- W + c
+        c <- c + (W - W')
 
     Parameters
     ----------
-    W, grad, exp_avg, exp_avg_sq : Tensor of one shape and one dtype
+    state : mapping of str to Tensor of one shape and one format
+    grad : Tensor of that shape and format
     t : int
         The update, from 1.
     lr : float
     hyper : Hyperparameters
+    grad_sq_mean : float32 Tensor of shape (components,), optional
+        Of all rows of an embedding matrix under Coupled Adam, as `mean_square` gives it.
     """
+    W, compensation = state["W"], state.get("compensation")
     W.mul_(1 - lr * hyper.weight_decay)
-    exp_avg.lerp_(grad, 1 - hyper.beta1)
-    exp_avg_sq.mul_(hyper.beta2).addcmul_(grad, grad, value=1 - hyper.beta2)
-    W.addcdiv_(exp_avg, denominator(exp_avg_sq, t, hyper), value=-step_size(t, lr, hyper))
+    take_moments_(state, grad, t, hyper, grad_sq_mean)
+    take_step_(W if compensation is None else compensation, state, grad, t, lr, hyper)
+    if compensation is not None:
+        before = W.clone()
+        W.add_(compensation)
+        compensation.add_(before.sub_(W))
+
+
+def take_moments_(
+    state: State, grad: Tensor, t: int, hyper: Hyperparameters, grad_sq_mean: Tensor | None
+) -> None:
+    """Take the moments of `state` through update t, see `update_`."""
+    if "exp_avg_sq" in state:
+        state["exp_avg"].lerp_(grad, 1 - hyper.beta1)
+        v = state["exp_avg_sq"].mul_(hyper.beta2)
+        if grad_sq_mean is None:
+            v.addcmul_(grad, grad, value=1 - hyper.beta2)
+        else:
+            v.add_(grad_sq_mean, alpha=1 - hyper.beta2)
+    elif "exp_avg" in state:
+        if t == 1:
+            state["exp_avg"].copy_(grad)
+        else:
+            state["exp_avg"].mul_(hyper.beta1).add_(grad)
+
+
+def take_step_(
+    target: Tensor, state: State, grad: Tensor, t: int, lr: float, hyper: Hyperparameters
+) -> None:
+    """Add the step of update t to `target`, see `update_`; the moments have been taken."""
+    m, step = state.get("exp_avg", grad), -step_size(t, lr, hyper)
+    if "exp_avg_sq" in state:
+        target.addcdiv_(m, denominator(state["exp_avg_sq"], t, hyper), value=step)
+    else:
+        target.add_(m.to(torch.promote_types(m.dtype, torch.float32)), alpha=step)
 
 
 def denominator(exp_avg_sq: Tensor, t: int, hyper: Hyperparameters) -> Tensor:
@@ -56,46 +113,58 @@ def denominator(exp_avg_sq: Tensor, t: int, hyper: Hyperparameters) -> Tensor:
 
 
 @torch.no_grad()
-def rounded_adamw_(
-    W: Tensor,
-    grad: Tensor,
-    exp_avg: Tensor,
-    exp_avg_sq: Tensor,
-    t: int,
-    lr: float,
-    hyper: Hyperparameters,
-    noise: Noise | None = None,
-) -> None:
-    """Take state t - 1 to state t in float32; round once into W and the moments.
+def mean_square(grad: Tensor) -> Tensor:
+    """Return the mean of squares over the first axis, with the same bits on every device.
 
-    To nearest-even, or, with `noise`, W stochastically to bfloat16.
+    Squares are exact in float64. The second half of the rows is added to the first until one row is
+    left: an order that no device chooses for itself.
 
     Parameters
     ----------
-    W, grad, exp_avg, exp_avg_sq : Tensor of one shape
-        Of any formats; what is float32 is not rounded.
-    t : int
-        The update, from 1.
-    lr : float
-    hyper : Hyperparameters
-    noise : Noise, optional
+    grad : Tensor of shape (tokens, components)
+
+    Returns
+    -------
+    float32 Tensor of shape (components,)
     """
-    exact = [tensor.float() for tensor in (W, exp_avg, exp_avg_sq)]
-    adamw_(exact[0], grad.float(), *exact[1:], t, lr, hyper)
-    round_into_((W, exp_avg, exp_avg_sq), exact, t, noise)
+    squares = grad.double().square()
+    while len(squares) > 1:
+        half = (len(squares) + 1) // 2
+        squares[: len(squares) - half] += squares[half:]
+        squares = squares[:half]
+    return (squares[0] / len(grad)).float()
 
 
-def round_into_(
-    tensors: Sequence[Tensor], exact: Sequence[Tensor], t: int, noise: Noise | None
+@torch.no_grad()
+def rounded_update_(
+    state: State,
+    grad: Tensor,
+    t: int,
+    lr: float,
+    hyper: Hyperparameters,
+    grad_sq_mean: Tensor | None = None,
+    noise: Noise | None = None,
 ) -> None:
-    """Round the float32 results of update t into W, the first, and its moments.
+    """Take state t - 1 to state t in float32; round once into W and what is carried beside it.
 
-    `noise` rounds W stochastically; tensors that are their own results stay as they are.
+    To nearest-even, or, with `noise`, W stochastically to bfloat16. The parameters are those of
+    `update_`; what of `state` is float32 is not rounded.
     """
-    W, result = tensors[0], exact[0]
-    W.copy_(result if noise is None else round_stochastically(result, noise.bits(t, result)))
-    for moment, value in zip(tensors[1:], exact[1:], strict=True):
-        moment.copy_(value)
+    exact = {name: tensor.float() for name, tensor in state.items()}
+    update_(exact, grad.float(), t, lr, hyper, grad_sq_mean)
+    round_into_(state, exact, t, noise)
+
+
+def round_into_(state: State, exact: State, t: int, noise: Noise | None) -> None:
+    """Round the float32 results of update t into a state; `noise` rounds W stochastically.
+
+    Tensors that are their own results stay as they are.
+    """
+    for name, tensor in state.items():
+        result = exact[name]
+        if name == "W" and noise is not None:
+            result = round_stochastically(result, noise.bits(t, result))
+        tensor.copy_(result)
 
 
 def round_stochastically(values: Tensor, noise: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ nearest-even in W's format, gives another number. Tried are the recorded moments
 
 1. *no gradient*: g = 0, the recorded m was 0 before the update, and decay alone does not move it;
 2. *below half an ulp*: (m_x, v_x) do not move it, so exact moments would lose the update too;
+   *compensated* instead, if what the update could not move changed the compensation of W: it is not
+   lost, but waits there;
 3. *another rounding*: (m_r, v_r) move it, so a rounding within the update held it, or, where
    results are rounded stochastically, chance;
 
@@ -23,6 +25,9 @@ and where exact moments move it while the recorded ones do not:
 The order gives the weight's format the first word. `HOLDERS` have none: each says which formats,
 with all else exact, keep the component still, whatever others do. The weight's own is always among
 them, for without it no update is lost: what the moments' add is decided by training without them.
+
+Where W has a compensation, the change has what that holds besides: the update adds it too. SGD has
+D = 1 and a = lr, and a v that is 1 both as recorded and exact: no cause is a second moment's.
 """
 
 from itertools import product
@@ -48,6 +53,7 @@ from deadtokens.run.hyperparameters import (
 CAUSES = (
     "no gradient",
     "below half an ulp",
+    "compensated",
     "another rounding",
     "first moment",
     "second moment",
@@ -116,8 +122,8 @@ def numbers_of(t: int, lr: float, hyper: Hyperparameters, format: str) -> Number
 class Reach(NamedTuple):
     """How far a component's exact change goes, in walls: |change| over half an ulp, towards it.
 
-    A change of 1 is a tie. The first letter is the first moment's, the second the second's:
-    r recorded, x exact. All are float64 ndarrays of one shape.
+    The change has what a compensation holds in it; one of 1 is a tie. The first letter is the first
+    moment's, the second the second's: r recorded, x exact. All are float64 ndarrays of one shape.
     """
 
     rr: np.ndarray
@@ -127,13 +133,15 @@ class Reach(NamedTuple):
 
 
 @compiled
-def find_reaches(W, recorded, exact, numbers, reach):
+def find_reaches(W, held, recorded, exact, numbers, reach):
     """Fill in the reach of an update with the recorded moments, the exact ones, and one of each.
 
     Parameters
     ----------
     W : float32 ndarray of shape (components,)
         Before the update; of bfloat16 the same values.
+    held : float32 ndarray of shape (components,)
+        The compensation before the update, zeros without one.
     recorded, exact : Moments
         After it, of W's shape.
     numbers : Numbers
@@ -144,10 +152,10 @@ def find_reaches(W, recorded, exact, numbers, reach):
     invert_walls(W.view(np.uint32), numbers.half_ulp, per_wall)
     find_denominator(recorded.second, numbers, over_r)
     find_denominator(exact.second, numbers, over_x)
-    find_reach(recorded.first, over_r, W, numbers, per_wall, reach.rr)
-    find_reach(exact.first, over_x, W, numbers, per_wall, reach.xx)
-    find_reach(exact.first, over_r, W, numbers, per_wall, reach.xr)
-    find_reach(recorded.first, over_x, W, numbers, per_wall, reach.rx)
+    find_reach(recorded.first, over_r, W, held, numbers, per_wall, reach.rr)
+    find_reach(exact.first, over_x, W, held, numbers, per_wall, reach.xx)
+    find_reach(exact.first, over_r, W, held, numbers, per_wall, reach.xr)
+    find_reach(recorded.first, over_x, W, held, numbers, per_wall, reach.rx)
 
 
 @compiled
@@ -174,11 +182,12 @@ def find_denominator(second, numbers, over):
 
 
 @compiled
-def find_reach(first, over, W, numbers, per_wall, reach):
+def find_reach(first, over, W, held, numbers, per_wall, reach):
     """Fill in the reach with first moments, float32, over their denominators."""
     towards_zero, away = per_wall[0], per_wall[1]
     for i in range(len(reach)):
         loss = first[i] * numbers.step / over[i] + W[i] * numbers.decay  # a change is its negative
+        loss -= held[i]
         inward = -loss if W[i] < 0 else loss
         reach[i] = inward * towards_zero[i] if inward > 0 else -inward * away[i]
 
@@ -189,11 +198,13 @@ def is_odd(bits, lowest_bit):
     return bits & lowest_bit != 0
 
 
-def cause_of(without_gradient: bool, rr: bool, xx: bool, xr: bool, rx: bool) -> str:
+def cause_of(kept: bool, without_gradient: bool, rr: bool, xx: bool, xr: bool, rx: bool) -> str:
     """Return why a component stood still.
 
     Parameters
     ----------
+    kept : bool
+        The update changed the compensation.
     without_gradient : bool
         The gradient is 0 and so is the recorded first moment before the update.
     rr, xx, xr, rx : bool
@@ -202,7 +213,7 @@ def cause_of(without_gradient: bool, rr: bool, xx: bool, xr: bool, rx: bool) -> 
     if without_gradient and not rr:
         return "no gradient"
     if not xx:
-        return "below half an ulp"
+        return "compensated" if kept else "below half an ulp"
     if rr:
         return "another rounding"
     if xr and rx:
@@ -212,12 +223,12 @@ def cause_of(without_gradient: bool, rr: bool, xx: bool, xr: bool, rx: bool) -> 
     return "first moment" if xr else "second moment"
 
 
-ANSWERS = list(product([False, True], repeat=5))
+ANSWERS = list(product([False, True], repeat=6))
 CAUSE_OF = np.array([CAUSES.index(cause_of(*answers)) for answers in ANSWERS], np.int8)
 
 
 @compiled
-def name_causes(reach, odd, without_gradient, cause):
+def name_causes(reach, odd, kept, without_gradient, cause):
     """Fill in why each component would stand still, as an index into `CAUSES`.
 
     Parameters
@@ -225,13 +236,14 @@ def name_causes(reach, odd, without_gradient, cause):
     reach : Reach
     odd : ndarray of bool
         See `is_odd`.
-    without_gradient : ndarray of bool
+    kept, without_gradient : ndarray of bool
         See `cause_of`.
     cause : ndarray of int8, of the same shape
     """
     for i in range(len(cause)):
         enough = BELOW_1 if odd[i] else 1.0  # an odd number goes at a tie too
-        answers = 16 * without_gradient[i]  # the row of ANSWERS: a binary number of the five
+        # The row of ANSWERS: a binary number of the six.
+        answers = 32 * kept[i] + 16 * without_gradient[i]
         answers += 8 * (reach.rr[i] > enough) + 4 * (reach.xx[i] > enough)
         answers += 2 * (reach.xr[i] > enough) + (reach.rx[i] > enough)
         cause[i] = CAUSE_OF[answers]

@@ -27,7 +27,6 @@ from deadtokens.stillness.causes import (
 from deadtokens.trajectory.updates import Update
 
 QUANTILES = (0.05, 0.5, 0.95)
-MOMENTS = ("exp_avg", "exp_avg_sq")
 MOVED = len(CAUSES)  # instead of a cause
 
 
@@ -44,9 +43,9 @@ class Finding:
     reach : ndarray of float, shape (2, quantiles)
         |exact change| over half an ulp, with the recorded and with exact moments.
     decreased : float
-        Fraction of the recorded second moments that became smaller.
+        Fraction of the recorded second moments that became smaller, NaN without any.
     second_moment_ratio : float
-        Median of recorded over exact second moment.
+        Median of recorded over exact second moment, NaN without any.
     differing : int
         Replayed moments that are not the recorded ones, where those are float32 too.
     """
@@ -60,10 +59,11 @@ class Finding:
 
 
 class State(NamedTuple):
-    """What is recorded at a state: float32 ndarrays of one shape."""
+    """What is recorded at a state: float32 ndarrays of one shape; zeros for no compensation."""
 
     W: np.ndarray
     moments: Moments
+    compensation: np.ndarray
 
 
 class Measured(NamedTuple):
@@ -93,35 +93,45 @@ def explain_update(update: Update, exact: dict[str, Tensor], spec: RunSpec) -> F
     ----------
     update : Update
         Of at least one token.
-    exact : dict of 'exp_avg', 'exp_avg_sq' to float32 Tensor of shape (tokens, components)
-        The moments after the update, replayed from the gradients.
+    exact : dict of str to float32 Tensor of shape (tokens, components)
+        The moments after the update, those that the run has, replayed from the gradients.
     spec : RunSpec
     """
     t, regime = update.number, REGIMES[spec.precision]
     numbers = numbers_of(t, learning_rate(spec, t), hyperparameters(spec), regime.weights)
-    before, after, grad = _state(update.before), _state(update.after), update.grad.float().numpy()
-    shape = before.W.shape
-    kinds = (np.empty(shape, np.int8) for _ in range(2))
-    found = Measured(*kinds, *(np.empty(shape) for _ in range(3)))
-    measure(before, after, _moments(exact), grad, numbers, found)
+    grad = update.grad.float().numpy()
+    before, after = _state(update.before, np.zeros_like(grad)), _state(update.after, grad)
+    kinds = (np.empty(grad.shape, np.int8) for _ in range(2))
+    found = Measured(*kinds, *(np.empty(grad.shape) for _ in range(3)))
+    measure(before, after, _moments(exact, grad), grad, numbers, found)
+    decreased = np.count_nonzero(after.moments.second < before.moments.second) / grad.size
+    ratio = float(observed_quantiles(found.ratio, [0.5])[0])
+    has_second = "exp_avg_sq" in exact
     return Finding(
         found.kind,
         found.holders,
         np.stack(
             [observed_quantiles(values, QUANTILES) for values in (found.recorded, found.exact)]
         ),
-        np.count_nonzero(after.moments.second < before.moments.second) / grad.size,
-        float(observed_quantiles(found.ratio, [0.5])[0]),
-        sum(_differing(update.after[name], exact[name]) for name in MOMENTS),
+        decreased if has_second else np.nan,
+        ratio if has_second else np.nan,
+        sum(_differing(update.after[name], moment) for name, moment in exact.items()),
     )
 
 
-def _state(tensors: dict[str, Tensor]) -> State:
-    return State(tensors["W"].float().numpy(), _moments(tensors))
+def _state(tensors: dict[str, Tensor], grad: np.ndarray) -> State:
+    held = _values(tensors, "compensation", np.zeros_like(grad))
+    return State(tensors["W"].float().numpy(), _moments(tensors, grad), held)
 
 
-def _moments(tensors: dict[str, Tensor]) -> Moments:
-    return Moments(*(tensors[name].float().numpy() for name in MOMENTS))
+def _moments(tensors: dict[str, Tensor], grad: np.ndarray) -> Moments:
+    """Return the moments; without momentum the first is the gradient, without Adam v is 1."""
+    second = _values(tensors, "exp_avg_sq", np.ones_like(grad))
+    return Moments(_values(tensors, "exp_avg", grad), second)
+
+
+def _values(tensors: dict[str, Tensor], name: str, instead: np.ndarray) -> np.ndarray:
+    return tensors[name].float().numpy() if name in tensors else instead
 
 
 @compiled
@@ -138,18 +148,20 @@ def measure(before, after, exact, grad, numbers, found):
     found : Measured
     """
     components = grad.shape[1]
-    odd, without_gradient = np.empty((2, components), np.bool_)
+    odd, kept, without_gradient = np.empty((3, components), np.bool_)
     mixed = np.empty((2, components))
     for token in range(len(grad)):
         W, first = before.W[token], before.moments.first[token]
+        held, left = before.compensation[token], after.compensation[token]
         recorded = Moments(after.moments.first[token], after.moments.second[token])
         replayed = Moments(exact.first[token], exact.second[token])
         reach = Reach(found.recorded[token], found.exact[token], mixed[0], mixed[1])
-        find_reaches(W, recorded, replayed, numbers, reach)
+        find_reaches(W, held, recorded, replayed, numbers, reach)
         for c in range(components):
             odd[c] = is_odd(W.view(np.uint32)[c], numbers.lowest_bit)
+            kept[c] = left[c] != held[c]
             without_gradient[c] = (grad[token, c] == 0) & (first[c] == 0)
-        name_causes(reach, odd, without_gradient, found.kind[token])
+        name_causes(reach, odd, kept, without_gradient, found.kind[token])
         name_holders(reach, odd, found.holders[token])
         mark_moved(W.view(np.uint32), after.W[token].view(np.uint32), found.kind[token])
         divide(recorded.second, replayed.second, found.ratio[token])

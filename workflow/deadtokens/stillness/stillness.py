@@ -19,14 +19,14 @@ from deadtokens.arguments import add_output, add_run
 from deadtokens.errors import UserError
 from deadtokens.labels import label
 from deadtokens.netcdf import write
-from deadtokens.run import layout
 from deadtokens.run.compiled_update import replay_moments_
 from deadtokens.run.device import describe_device
 from deadtokens.run.hyperparameters import hyperparameters
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.run.tensors import moments, of_update
 from deadtokens.stillness.causes import CAUSES, COMBINATIONS, HOLDERS
-from deadtokens.stillness.findings import MOMENTS, QUANTILES, Finding, Stillness, explain_update
+from deadtokens.stillness.findings import QUANTILES, Finding, Stillness, explain_update
 from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
@@ -34,7 +34,7 @@ from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.updates import Update, read_updates
 
 AHEAD = 8  # updates being explained at a time
-SETTINGS = ("precision", "lr", "warmup", "beta1", "beta2", "eps", "weight_decay")
+SETTINGS = ("precision", "optimizer", "lr", "warmup", "beta1", "beta2", "eps", "weight_decay")
 NOT_EXCEEDED = "the smallest value that so large a part of them does not exceed"
 COUNTERFACTUAL = (
     "along the recorded gradients: what one update would have done with exact moments, not what "
@@ -78,7 +78,8 @@ VARIABLES = {
     ),
     "reach": (
         ("update", "moments", "quantile"),
-        "quantiles over dead components of |exact change| over half an ulp of W towards it",
+        "quantiles over dead components of |exact change|, with what a compensation holds, over "
+        "half an ulp of W towards it",
         "1",
     ),
     "second_moment_decreased": (
@@ -109,16 +110,17 @@ def explain_stillness(segments: Segments) -> xr.Dataset:
     Raises
     ------
     UserError
-        If one of the four tensors was not recorded.
+        If one of the tensors was not recorded.
     """
     run = open_run(segments)
-    missing = [name for name in layout.TENSORS if name not in run]
+    spec = read_spec(run.attrs["spec"])
+    missing = [name for name in of_update(spec) if name not in run]
     if missing:
         raise UserError(
-            f"run {run.attrs['run']}: why a component stood still takes all four tensors, but "
-            f"{', '.join(missing)} was not recorded; add it to `record: tensors:` and train again"
+            f"run {run.attrs['run']}: why a component stood still takes "
+            f"{', '.join(of_update(spec))}, but {', '.join(missing)} was not recorded; add it to "
+            "`record: tensors:` and train again"
         )
-    spec = read_spec(run.attrs["spec"])
     dead = np.flatnonzero(run["dead"].values)
     stillness = Stillness(run.sizes["update"], len(dead))
     for place, finding in enumerate(_findings(segments, dead, spec) if len(dead) else ()):
@@ -154,9 +156,9 @@ def _begun(
 def _replayed(update: Update, before: dict[str, Tensor], spec: RunSpec) -> dict[str, Tensor]:
     """Return the exact moments after an update; they start as zeros."""
     zeros = torch.zeros_like(update.grad, dtype=torch.float32)
-    after = {name: before.get(name, zeros).clone() for name in MOMENTS}
-    rule = update.number, hyperparameters(spec), update.rounding
-    replay_moments_(update.grad.float(), *after.values(), *rule)
+    after = {name: before.get(name, zeros).clone() for name in moments(spec)}
+    rule = update.number, hyperparameters(spec), update.rounding, update.grad_sq_mean
+    replay_moments_(after, update.grad.float(), *rule)
     return after
 
 

@@ -7,8 +7,8 @@ a typical core they hold to a factor of about two.
 import math
 from typing import NamedTuple
 
-from deadtokens.run import layout
 from deadtokens.run.spec import RunSpec
+from deadtokens.run.tensors import replayed
 
 TYPICAL = "an AMD EPYC of 2022 (Zen 4)"
 TYPICAL_CORE = 4e10  # operations a second
@@ -125,7 +125,7 @@ def analysis_seconds(analysis: str, spec: RunSpec, tokens: int, updates: int) ->
         That it reads.
     """
     cost = ANALYSES[analysis]
-    replay = REPLAY if cost.value and layout.replayed(spec.record.tensors) else 0
+    replay = REPLAY if cost.value and replayed(spec) else 0
     recorded = 1e-9 * (cost.value + replay) * tokens * spec.width * updates
     passes = cost.passes + cost.checkpoint_passes * (updates // spec.record.segment)
     whole = min(1, cost.most_logits / (tokens * spec.batch * spec.context))

@@ -6,6 +6,7 @@ from deadtokens.comparison.shapes import Varied
 from deadtokens.errors import UserError
 from deadtokens.run.factors import factored
 from deadtokens.run.spec import flat
+from deadtokens.run.tensors import readable
 from deadtokens.study.figures import FIGURES, Scope, Source
 from deadtokens.study.study import Member, Study
 
@@ -35,7 +36,7 @@ def derived_files(
     files: dict[str, Member] = {}
     for member in study.experiments[experiment].members[: most or number]:
         spec = study.runs[member.run]
-        if source.tensor in spec.record.readable:
+        if source.tensor in readable(spec):
             names = {"vocabulary": spec.vocabulary, "experiment": experiment}
             path = folder.format(**vars(member), **names)
             files.setdefault(f"{path}/{source.file}", member)

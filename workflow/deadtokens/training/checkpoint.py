@@ -15,14 +15,16 @@ from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
 from deadtokens.identity import check_run, claim_of, updates_per_segment
 from deadtokens.run.precision import REGIMES
+from deadtokens.run.spec import RunSpec
+from deadtokens.run.tensors import carried_formats
 from deadtokens.seal import check_seal
 from deadtokens.training.trainer import Trainer
 
-WEIGHT, *MOMENTS = KINDS = ("weight", "exp_avg", "exp_avg_sq")
+WEIGHT = "weight"
 
 
 def _name(parameter: str, kind: str) -> str:
-    """Return what a parameter's weights, or one of its moments, are called in the file."""
+    """Return what a parameter's weights, or what is carried beside them, are called in the file."""
     return f"{parameter}/{kind}"
 
 
@@ -49,7 +51,7 @@ class Saved:
     tensors: dict[str, Tensor]
 
     def of_kind(self, kind: str) -> dict[str, Tensor]:
-        """Return all weights, or one moment of all, by the model's names of its parameters."""
+        """Return all weights, or all that stands beside them, by the model's parameters' names."""
         ending = _name("", kind)
         return {
             name.removesuffix(ending): tensor
@@ -64,7 +66,7 @@ def save_checkpoint(
     path: Path,
     machine: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the weights, the moments and the number of updates.
+    """Write the weights, what the optimizer carries beside them, and the number of updates.
 
     Parameters
     ----------
@@ -78,7 +80,8 @@ def save_checkpoint(
     tensors = {}
     for name, parameter in trainer.model.named_parameters():
         held = {WEIGHT: parameter.detach()} | trainer.optimizer.state.get(parameter, {})
-        tensors |= {_name(name, kind): held[kind] for kind in KINDS if kind in held}
+        kinds = (WEIGHT, *carried_formats(trainer.spec))
+        tensors |= {_name(name, kind): held[kind] for kind in kinds if kind in held}
     about = {
         "update": trainer.update,
         "diverged_at": trainer.diverged_at,
@@ -162,15 +165,15 @@ def check_end(saved: Saved, end: int, path: Path) -> None:
         )
 
 
-def check_tensors(saved: Saved, model: nn.Module, precision: str, path: Path) -> None:
-    """Check that a checkpoint holds the parameters of a model and their moments, nothing else.
+def check_tensors(saved: Saved, model: nn.Module, spec: RunSpec, path: Path) -> None:
+    """Check that a checkpoint holds a model's parameters and what is carried, nothing else.
 
     Parameters
     ----------
     saved : Saved
     model : Module
-    precision : str
-        The regime, which says in which formats.
+    spec : RunSpec
+        Of the run, which says what is carried beside them, and in which formats.
     path : Path
 
     Raises
@@ -178,7 +181,7 @@ def check_tensors(saved: Saved, model: nn.Module, precision: str, path: Path) ->
     UserError
         Which tensor is missing, has another shape or format, or is none of the model's.
     """
-    expected = dict(_expected(model, precision, moments=saved.update > 0))
+    expected = dict(_expected(model, spec, begun=saved.update > 0))
     found = {name: (tuple(it.shape), it.dtype) for name, it in saved.tensors.items()}
     for name in {**expected, **found}:
         if found.get(name) != expected.get(name):
@@ -189,12 +192,10 @@ def check_tensors(saved: Saved, model: nn.Module, precision: str, path: Path) ->
 
 
 def _expected(
-    model: nn.Module, precision: str, moments: bool
+    model: nn.Module, spec: RunSpec, begun: bool
 ) -> Iterator[tuple[str, tuple[tuple[int, ...], torch.dtype]]]:
-    regime = REGIMES[precision]
-    formats = {WEIGHT: regime.parameters} | (
-        dict.fromkeys(MOMENTS, regime.moments) if moments else {}
-    )
+    formats = {WEIGHT: REGIMES[spec.precision].parameters}
+    formats |= carried_formats(spec) if begun else {}
     for name, parameter in model.named_parameters():
         for kind, number_format in formats.items():
             yield _name(name, kind), (tuple(parameter.shape), getattr(torch, number_format))
@@ -220,15 +221,16 @@ def load_checkpoint(trainer: Trainer, origin: Mapping[str, str], path: Path) -> 
     """
     saved = read_saved(path)
     _check_origin(saved.origin, origin, path)
-    check_tensors(saved, trainer.model, trainer.spec.precision, path)
+    check_tensors(saved, trainer.model, trainer.spec, path)
     trainer.update, trainer.diverged_at = saved.update, saved.diverged_at
-    held = {kind: saved.of_kind(kind) for kind in KINDS}
+    carried = {kind: saved.of_kind(kind) for kind in carried_formats(trainer.spec)}
+    weights = saved.of_kind(WEIGHT)
     for name, parameter in trainer.model.named_parameters():
-        parameter.copy_(held[WEIGHT][name])
+        parameter.copy_(weights[name])
         if trainer.update:
-            moments = {moment: held[moment][name].to(trainer.device) for moment in MOMENTS}
+            beside = {kind: held[name].to(trainer.device) for kind, held in carried.items()}
             step = torch.tensor(float(trainer.update))
-            trainer.optimizer.state[parameter] = {"step": step} | moments
+            trainer.optimizer.state[parameter] = {"step": step} | beside
     return saved
 
 

@@ -1,90 +1,80 @@
-"""The optimizer of a regime: torch's AdamW as it is where it applies, ours elsewhere."""
+"""The optimizer of a run: torch's AdamW as it is where it applies, our update rule elsewhere."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from deadtokens.run.hyperparameters import Hyperparameters, hyperparameters
+from deadtokens.run.hyperparameters import hyperparameters
 from deadtokens.run.noise import Noise
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
-from deadtokens.run.update import rounded_adamw_
+from deadtokens.run.tensors import carried_formats, is_coupled
+from deadtokens.run.update import mean_square, rounded_update_, update_
+
+EMBEDDINGS = ("embedding.weight", "unembedding.weight")  # whose rows are the vocabulary's
 
 
-class RoundedAdamW(torch.optim.Optimizer):
-    """AdamW in float32 whose results are rounded once into the formats of weights and moments.
+class UpdateRule(torch.optim.Optimizer):
+    """The update of `run.update` for every parameter, in the regime of a run.
 
     State and groups are named as in `torch.optim.AdamW`, so that both are read alike.
 
     Parameters
     ----------
-    parameters : dict of str to Parameter
-        Their values are numbers of `weights`.
-    lr : float
-    hyper : Hyperparameters
-    weights, moments : torch.dtype
-    noise_seed : int or None
-        Seed of stochastic rounding; None rounds to nearest-even.
+    parameters : mapping of str to Parameter
+        Their values are numbers of the regime's weights.
+    spec : RunSpec
     """
 
-    def __init__(
-        self,
-        parameters: Mapping[str, nn.Parameter],
-        lr: float,
-        hyper: Hyperparameters,
-        weights: torch.dtype,
-        moments: torch.dtype,
-        noise_seed: int | None,
-    ):
-        super().__init__(parameters.values(), {"lr": lr})
-        self.hyper, self.weights, self.moments = hyper, weights, moments
-        self.noise = {
-            parameter: None if noise_seed is None else Noise(noise_seed, name)
-            for name, parameter in parameters.items()
-        }
+    def __init__(self, parameters: Mapping[str, nn.Parameter], spec: RunSpec):
+        super().__init__(parameters.values(), {"lr": spec.lr})
+        self.named, self.spec, self.hyper = dict(parameters), spec, hyperparameters(spec)
+        self.regime = REGIMES[spec.precision]
 
     @torch.no_grad()
     def step(self) -> None:
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                state = self.state[parameter] or self._begin(parameter)
-                state["step"] += 1
-                weights = parameter.to(self.weights)  # itself, where it has that format
-                rounded_adamw_(
-                    weights,
-                    parameter.grad,
-                    state["exp_avg"],
-                    state["exp_avg_sq"],
-                    int(state["step"]),
-                    group["lr"],
-                    self.hyper,
-                    self.noise[parameter],
-                )
-                parameter.copy_(weights)
+        (group,) = self.param_groups
+        for name, parameter in self.named.items():
+            kept = self.state[parameter] or self._begin(parameter)
+            kept["step"] += 1
+            # itself, where it has that format
+            weights = parameter.to(getattr(torch, self.regime.weights))
+            state = {"W": weights} | {part: kept[part] for part in carried_formats(self.spec)}
+            rule = int(kept["step"]), group["lr"], self.hyper, self._mean_square(name, parameter)
+            if self.regime.update == "torch":
+                update_(state, parameter.grad, *rule)
+            else:
+                rounded_update_(state, parameter.grad, *rule, self._noise(name))
+            parameter.copy_(weights)
 
     def _begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        zeros = torch.zeros_like(parameter, dtype=self.moments)
-        self.state[parameter] = {
-            "step": torch.tensor(0.0),
-            "exp_avg": zeros,
-            "exp_avg_sq": zeros.clone(),
+        self.state[parameter] = {"step": torch.tensor(0.0)} | {
+            name: torch.zeros_like(parameter, dtype=getattr(torch, format))
+            for name, format in carried_formats(self.spec).items()
         }
         return self.state[parameter]
 
+    def _mean_square(self, name: str, parameter: nn.Parameter) -> Tensor | None:
+        """Return what the rows of an embedding matrix share under Coupled Adam, and keep it."""
+        if not (is_coupled(self.spec) and name in EMBEDDINGS):
+            return None
+        self.state[parameter]["grad_sq_mean"] = mean_square(parameter.grad)
+        return self.state[parameter]["grad_sq_mean"]
+
+    def _noise(self, name: str) -> Noise | None:
+        return Noise(self.spec.seed, name) if self.regime.update == "stochastic" else None
+
 
 def build_optimizer(spec: RunSpec, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimizer of `spec`'s regime; every parameter of the model decays alike.
+    """Return the optimizer of a run; every parameter of the model decays alike.
 
     torch's foreach and fused paths differ in bits from its single-tensor path, which is the
     reference here.
     """
     regime = REGIMES[spec.precision]
-    if regime.update != "torch":
-        noise_seed = spec.seed if regime.update == "stochastic" else None
-        formats = getattr(torch, regime.weights), getattr(torch, regime.moments)
-        named = dict(model.named_parameters())
-        return RoundedAdamW(named, spec.lr, hyperparameters(spec), *formats, noise_seed)
+    if spec.optimizer != "adamw" or regime.update != "torch" or regime.compensation:
+        return UpdateRule(dict(model.named_parameters()), spec)
     return torch.optim.AdamW(
         model.parameters(),
         lr=spec.lr,

@@ -22,6 +22,7 @@ from deadtokens.run.machine import (
 )
 from deadtokens.run.rounding import ATTRIBUTE, Rounding, ask_rounding
 from deadtokens.run.spec import RunSpec, batch_seed
+from deadtokens.run.tensors import contents, of_update, replayed
 from deadtokens.seal import seal, seal_path
 from deadtokens.text.read import read_vocabulary
 from deadtokens.training.batches import count_sampled
@@ -139,7 +140,7 @@ def record_segment(
     first, last = segment * spec.record.segment, (segment + 1) * spec.record.segment
     progress, census = Progress(name, first, last), census.copy()
     with write_segment(
-        path, first, last, spec.width, spec.record.stored, census, attributes, needed
+        path, first, last, spec.width, contents(spec), census, attributes, needed
     ) as writer:
         if trainer.diverged_at is None:
             writer.state(trainer.state())
@@ -172,11 +173,11 @@ def _sampled(trainer: Trainer, first: int, tokens: int) -> tuple:
 
 def ensure_replayable(spec: RunSpec, rounding: Rounding) -> None:
     """Refuse to leave to a replay what none could give back."""
-    missing, operations = layout.replayed(spec.record.tensors), rounding.unknown()
+    missing, operations = replayed(spec), rounding.unknown()
     if missing and operations:
         raise UserError(
             f"record.tensors: {', '.join(missing)} could not be replayed: this device rounds "
-            f"{', '.join(operations)} in no way that is known; record all four tensors"
+            f"{', '.join(operations)} in no way that is known; record {', '.join(of_update(spec))}"
         )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable, largest_file
 from deadtokens.run import layout
-from deadtokens.run.precision import BYTES, REGIMES, Regime
+from deadtokens.run.precision import BYTES, REGIMES
 from deadtokens.run.spec import RunSpec
+from deadtokens.run.tensors import carried_formats, formats, is_coupled, replayed, stored
 
 # Bytes on disk per recorded byte, measured over the default study's runs of 1,500 updates: W and
 # the second moment shrink because they settle, the mantissas of gradients are noise.
@@ -18,19 +19,13 @@ KEPT = {
     "grad": {"bfloat16": 0.65, "float32": 0.84},
     "exp_avg": {"bfloat16": 0.60, "float32": 0.81},
     "exp_avg_sq": {"bfloat16": 0.12, "float32": 0.59},
+    "compensation": {"bfloat16": 0.60},
 }
 # In `mixed`, gradients are float32, but what comes from the logits was bfloat16.
 KEPT_IN_MIXED = {"grad": 0.43, "grad_output": 0.31}
 KEPT_OF_SCALARS = 0.78  # mean hidden state and probabilities, float32
 KEPT_OF_FIRST_STATES = 0.75  # of tensors that are replayed
 BYTES_PER_TOKEN = 250  # census and index of the chunks
-
-
-def recorded_formats(regime: Regime) -> dict[str, str]:
-    """Return the number format in which each tensor of a regime is recorded."""
-    weights, moments = regime.weights, regime.moments
-    gradients = dict.fromkeys(("grad", *layout.PATHWAYS), regime.parameters)
-    return {"W": weights, "exp_avg": moments, "exp_avg_sq": moments} | gradients
 
 
 def predicted_bytes(spec: RunSpec, tokens: int) -> int:
@@ -42,20 +37,19 @@ def predicted_bytes(spec: RunSpec, tokens: int) -> int:
     tokens : int
         Size of the vocabulary.
     """
-    regime, updates = REGIMES[spec.precision], spec.record.segment
-    formats = recorded_formats(regime)
-    tensors = 0.0
-    for name in spec.record.stored:
+    updates, tensors = spec.record.segment, 0.0
+    for name in stored(spec):
         steps = updates + (name in layout.STATE_TENSORS)
-        recorded = BYTES[formats[name]] * tokens * spec.width * steps
-        tensors += _kept(spec, name, formats[name], tokens) * recorded
-    scalars = KEPT_OF_SCALARS * 4 * (tokens + spec.width) * updates
-    replayed = _bytes_for_replay(spec, tokens, formats)
-    return round(tensors + scalars + replayed + BYTES_PER_TOKEN * tokens)
+        recorded = BYTES[formats(spec)[name]] * tokens * spec.width * steps
+        tensors += _kept(spec, name, tokens) * recorded
+    values = tokens + spec.width * (1 + is_coupled(spec))
+    scalars = KEPT_OF_SCALARS * 4 * values * updates
+    for_replay = _bytes_for_replay(spec, tokens)
+    return round(tensors + scalars + for_replay + BYTES_PER_TOKEN * tokens)
 
 
 def checkpoint_bytes(spec: RunSpec, tokens: int) -> int:
-    """Return how large a checkpoint of a run will be: every weight with its two moments.
+    """Return how large a checkpoint of a run will be: every weight with what is carried beside it.
 
     Parameters
     ----------
@@ -63,17 +57,17 @@ def checkpoint_bytes(spec: RunSpec, tokens: int) -> int:
     tokens : int
         Size of the vocabulary.
     """
-    width, formats = spec.width, recorded_formats(REGIMES[spec.precision])
+    width = spec.width
     block = 12 * width**2 + 13 * width  # four layers of the attention, two of the MLP, two norms
     rows = tokens * (1 if spec.tied else 2) + spec.context + 2
     weights = rows * width + spec.layers * block
-    saved = ("grad", "exp_avg", "exp_avg_sq")  # a parameter has the format of its gradient
-    return weights * sum(BYTES[formats[name]] for name in saved)
+    saved = (REGIMES[spec.precision].parameters, *carried_formats(spec).values())
+    return weights * sum(BYTES[format] for format in saved)
 
 
-def _kept(spec: RunSpec, name: str, number_format: str, tokens: int) -> float:
+def _kept(spec: RunSpec, name: str, tokens: int) -> float:
     """Return how many bytes of a tensor are on disk for each recorded one."""
-    like = KEPT["grad" if name in layout.PATHWAYS else name][number_format]
+    like = KEPT["grad" if name in layout.PATHWAYS else name][formats(spec)[name]]
     if name == "grad_input":  # rows that no position of the batch reads are zero
         return like * min(1, spec.batch * spec.context / tokens)
     regime = REGIMES[spec.precision]
@@ -82,14 +76,14 @@ def _kept(spec: RunSpec, name: str, number_format: str, tokens: int) -> float:
     return like
 
 
-def _bytes_for_replay(spec: RunSpec, tokens: int, formats: dict[str, str]) -> float:
+def _bytes_for_replay(spec: RunSpec, tokens: int) -> float:
     """Return the bytes of first states and checksums, for tensors that will be replayed."""
     updates = spec.record.segment
     sizes = {"token": tokens, "component": spec.width, "state": updates + 1, "update": updates}
     checksums = 4 * (updates + 1) * math.ceil(tokens / layout.rows_per_group(sizes))
     return sum(
-        KEPT_OF_FIRST_STATES * BYTES[formats[name]] * tokens * spec.width + checksums
-        for name in layout.replayed(spec.record.tensors)
+        KEPT_OF_FIRST_STATES * BYTES[formats(spec)[name]] * tokens * spec.width + checksums
+        for name in replayed(spec)
     )
 
 

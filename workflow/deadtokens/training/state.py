@@ -62,7 +62,7 @@ def read_checkpoint(path: Path) -> State:
     spec = read_spec(saved.origin.get("spec", ""))
     weights = saved.of_kind(WEIGHT)
     rows = weights.get("embedding.weight", torch.empty(1)).shape[0]
-    check_tensors(saved, Transformer(spec, rows), spec.precision, path)
+    check_tensors(saved, Transformer(spec, rows), spec, path)
     if saved.diverged_at is None and (not saved.update or saved.update % spec.record.segment):
         raise UserError(
             f"{path}: update {saved.update:,} ends no segment of {spec.record.segment:,} updates; "

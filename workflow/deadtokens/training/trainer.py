@@ -12,6 +12,7 @@ from deadtokens.run.hyperparameters import learning_rate
 from deadtokens.run.outcome import Outcome
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
+from deadtokens.run.tensors import carried_formats, is_coupled, state_formats
 from deadtokens.training.batches import batch_of
 from deadtokens.training.loss import Prediction
 from deadtokens.training.model import initial_model
@@ -65,18 +66,19 @@ class Trainer:
         self.update = update
         h_mean = _as_they_score(hidden, prediction.factor).mean((0, 1))
         parts = {name: view.grad for name, view in pathways.items()}
+        W = self.model.W
+        if is_coupled(self.spec):
+            parts["grad_sq_mean"] = self.optimizer.state[W]["grad_sq_mean"]
         said = prediction.entropy, h_mean, prediction.probability
-        return Outcome(self.model.W.grad, loss_value, lr, grad_norm, *said, **parts)
+        return Outcome(W.grad, loss_value, lr, grad_norm, *said, **parts)
 
     def state(self) -> dict[str, Tensor]:
-        """Return W and its moments, (vocabulary, width); the moments start as zeros."""
+        """Return W and what is carried beside it, zeros at first, each (vocabulary, width)."""
         W = self.model.W
-        moments = self.optimizer.state.get(W, {})
-        zeros = torch.zeros_like(W, dtype=getattr(torch, self.regime.moments))
+        held = {"W": W.detach()} | self.optimizer.state.get(W, {})
         return {
-            "W": W.detach().to(getattr(torch, self.regime.weights)),
-            "exp_avg": moments.get("exp_avg", zeros),
-            "exp_avg_sq": moments.get("exp_avg_sq", zeros),
+            name: held.get(name, torch.zeros_like(W)).to(getattr(torch, format))
+            for name, format in state_formats(self.spec).items()
         }
 
     def _pathways(self) -> dict[str, Tensor]:
@@ -115,9 +117,10 @@ class Trainer:
         checks = {
             "parameters": (regime.parameters, [parameter.dtype for parameter in parameters]),
             "gradients": (regime.parameters, [parameter.grad.dtype for parameter in parameters]),
-            "exp_avg": (regime.moments, [state["exp_avg"].dtype for state in states]),
-            "exp_avg_sq": (regime.moments, [state["exp_avg_sq"].dtype for state in states]),
             "arithmetic": (regime.arithmetic, [arithmetic]),
+        } | {
+            name: (format, [state[name].dtype for state in states])
+            for name, format in carried_formats(self.spec).items()
         }
         for part, (expected, used) in checks.items():
             wrong = set(used) - {getattr(torch, expected)}

@@ -22,9 +22,11 @@ from deadtokens.run.device import describe_device
 from deadtokens.run.formats import UNSIGNED, signed
 from deadtokens.run.rounding import rounding_of
 from deadtokens.run.spec import read_spec
+from deadtokens.run.tensors import state_formats
 from deadtokens.trajectory.chunks import place
 from deadtokens.trajectory.inflate import Rows, inflate_now, overlap
 from deadtokens.trajectory.proof import checksums_differ
+from deadtokens.trajectory.source import mean_squares
 
 TOGETHER = 2**15  # values of a tensor that are replayed together: a core's L2 holds the state
 STEPS = layout.STEPS_PER_CHUNK  # that are collected before they are handed out
@@ -63,6 +65,8 @@ class Replay:
             name: torch.from_numpy(signed(file[f"checksum_{name}"][...]))
             for name in layout.replayed(file)
         }
+        self.states = list(state_formats(self.spec))
+        self.mean_squares = mean_squares(file)
         wanted = range(self.tokens) if tokens is None else tokens
         size = self.group * max(1, TOGETHER // (self.group * self.components))
         starts = range(0, len(wanted), size)
@@ -164,7 +168,7 @@ class ReplayedRows:
     def _states(self, names: list[str], steps: range) -> dict[str, Tensor]:
         """Return tensors in consecutive states, each (steps, rows, components), proven."""
         if not 0 <= self.position <= steps.start:
-            self.state = {name: self.replay.first(name, self.rows) for name in layout.STATE_TENSORS}
+            self.state = {name: self.replay.first(name, self.rows) for name in self.replay.states}
             self.position = 0
         states = {name: self._empty(name, len(steps)) for name in names}
         for position in range(self.position, steps.stop):
@@ -181,8 +185,8 @@ class ReplayedRows:
         """Take the next update, unless the state is there already."""
         if position > self.position:
             grad, t = self._gradient(self.position), self.replay.before + position
-            spec, rounding = self.replay.spec, self.replay.rounding
-            update_W(spec, self.state, grad, t, self.rows.start, rounding)
+            rule = t, self.rows.start, self.replay.rounding, self.replay.mean_squares[self.position]
+            update_W(self.replay.spec, self.state, grad, *rule)
             self.position = position
 
     def _gradient(self, index: int) -> Tensor:

@@ -1,6 +1,6 @@
 """All tensors that one segment gives: those in the file are inflated, the others replayed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -153,6 +153,18 @@ class Source:
             else:
                 replayed[name], states = out, steps[name]
         return pending + (self.replay.begin(replayed, tokens, states, pool) if replayed else [])
+
+
+def mean_squares(file: h5py.File) -> Sequence[np.ndarray | None]:
+    """Return what all rows of W share in each update of a segment, None where they share nothing.
+
+    Returns
+    -------
+    sequence of float32 ndarray of shape (components,), or of None
+    """
+    if "grad_sq_mean" not in file:
+        return [None] * file["update"].shape[0]
+    return np.ascontiguousarray(file["grad_sq_mean"][...].T)
 
 
 def around(updates: range, names: Iterable[str]) -> dict[str, range]:

@@ -22,7 +22,7 @@ from deadtokens.run.rounding import Rounding, rounding_of
 from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.replay import Replay
 from deadtokens.trajectory.segments import Segments, list_segments, open_each
-from deadtokens.trajectory.source import Reading, Source, around, tensor_format
+from deadtokens.trajectory.source import Reading, Source, around, mean_squares, tensor_format
 
 TILE_BYTES = 64 << 20  # of all tensors of a tile; two tiles are in memory at a time
 
@@ -59,9 +59,11 @@ class Tile:
     grad : Tensor of shape (updates, tokens, components)
         What each update consumed.
     states : dict of str to Tensor of shape (updates + 1, tokens, components)
-        W and the moments; index 0 is the state before the first update.
+        W and what is carried beside it; index 0 is the state before the first update.
     rounding : Rounding
         Of the device that took the updates.
+    mean_squares : sequence of float32 ndarray of shape (components,), or of None
+        What all rows of W shared in each update.
     evidence : Evidence or None
         Of the state tensors that `states` lacks because nothing was to be replayed.
     """
@@ -71,6 +73,7 @@ class Tile:
     grad: Tensor
     states: dict[str, Tensor]
     rounding: Rounding
+    mean_squares: Sequence[np.ndarray | None]
     evidence: Evidence | None = None
 
 
@@ -128,7 +131,8 @@ def _begin(
     states = as_tensors(of_states.values, source.formats(names))
     evidence = _evidence(own, lacking, tokens) if lacking and not replay else None
     numbers = range(updates[0], updates[-1] + 1)
-    tile = Tile(tokens, numbers, grad, states, rounding_of(file.attrs), evidence)
+    shared = rounding_of(file.attrs), mean_squares(file)
+    tile = Tile(tokens, numbers, grad, states, *shared, evidence)
     return partial(_finish, tile, of_grad, of_states)
 
 

@@ -20,7 +20,7 @@ from deadtokens.run.bits import as_tensors
 from deadtokens.run.rounding import Rounding, rounding_of
 from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.segments import Segments, list_segments
-from deadtokens.trajectory.source import Source
+from deadtokens.trajectory.source import Source, mean_squares
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,11 @@ class Update:
     grad : Tensor of shape (tokens, components)
         What it consumed.
     before, after : dict of str to Tensor of shape (tokens, components)
-        W and the moments at the states t - 1 and t.
+        W and what is carried beside it at the states t - 1 and t.
     rounding : Rounding
         Of the device that took the update.
+    grad_sq_mean : float32 ndarray of shape (components,) or None
+        What all rows of W shared, if they did.
     """
 
     number: int
@@ -44,10 +46,11 @@ class Update:
     before: dict[str, Tensor]
     after: dict[str, Tensor]
     rounding: Rounding
+    grad_sq_mean: np.ndarray | None = None
 
 
 def read_updates(segments: Segments, tokens: np.ndarray) -> Iterator[Update]:
-    """Yield the updates of a run whose record gives all four tensors, from the first.
+    """Yield the updates of a run whose record gives all tensors, from the first.
 
     Parameters
     ----------
@@ -63,15 +66,20 @@ def read_updates(segments: Segments, tokens: np.ndarray) -> Iterator[Update]:
 
 def _updates_of(source: Source, tokens: np.ndarray, pool: ThreadPoolExecutor) -> Iterator[Update]:
     """Yield a segment's updates; one behind a divergence has none."""
-    states = _steps(source, list(layout.STATE_TENSORS), tokens, pool)
+    states = _steps(source, _states(source), tokens, pool)
     gradients = _steps(source, ["grad"], tokens, pool)
     before: dict[str, Tensor] = {}
-    rounding = rounding_of(source.file.attrs)
-    for number in source.file["update"][...]:
+    rounding, shared = rounding_of(source.file.attrs), mean_squares(source.file)
+    for place, number in enumerate(source.file["update"][...]):
         before = before or next(states)
-        after = next(states)
-        yield Update(int(number), next(gradients)["grad"], before, after, rounding)
+        after, grad = next(states), next(gradients)["grad"]
+        yield Update(int(number), grad, before, after, rounding, shared[place])
         before = after
+
+
+def _states(source: Source) -> list[str]:
+    """Return the state tensors that a segment gives."""
+    return [name for name in layout.readable(source.file) if name in layout.STATE_TENSORS]
 
 
 def _steps(

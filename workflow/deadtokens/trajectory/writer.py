@@ -1,6 +1,6 @@
 """Writing one segment of a trajectory: recorded steps in, a complete NetCDF-4 file out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product, repeat
@@ -32,7 +32,7 @@ def write_segment(
     first: int,
     last: int,
     width: int,
-    tensors: Sequence[str],
+    contents: layout.Contents,
     census: xr.Dataset,
     attributes: Mapping[str, Any],
     needed: int | None = None,
@@ -46,9 +46,7 @@ def write_segment(
         State at which the segment starts, and its last update.
     width : int
         Components of an embedding.
-    tensors : sequence of str
-        Those recorded, of `layout.TENSORS` and `layout.PATHWAYS`. Of those that their gradients
-        give back the file gets what a replay needs, and checksums.
+    contents : layout.Contents
     census : Dataset
         Variables along `token`, stored so that the file explains itself; the caller may add to
         them until the block ends.
@@ -68,14 +66,16 @@ def write_segment(
         "state": last - first + 1,
         "update": last - first,
     }
-    lacking = layout.replayed(tensors)
-    if lacking:
+    if contents.replayed:
         sizes["row_group"] = -(-sizes["token"] // layout.rows_per_group(sizes))
     with complete_or_absent(path, needed) as temporary, steady_file(temporary) as disk:
-        _declare(disk, sizes, tensors)
+        _declare(disk, sizes, contents)
         with h5py.File(disk, "r+") as file, ThreadPoolExecutor(COMPRESSION_THREADS) as pool:
-            proofs = {name: Proof(sizes["state"], layout.rows_per_group(sizes)) for name in lacking}
-            writer = SegmentWriter(file, pool, tensors, proofs, disk.check)
+            proofs = {
+                name: Proof(sizes["state"], layout.rows_per_group(sizes))
+                for name in contents.replayed
+            }
+            writer = SegmentWriter(file, pool, contents, proofs, disk.check)
             yield writer
             writer.finish()
         _complete(disk, writer, first, attributes)
@@ -94,7 +94,7 @@ class SegmentWriter:
         self,
         file: h5py.File,
         pool: ThreadPoolExecutor,
-        tensors: Sequence[str],
+        contents: layout.Contents,
         proofs: Mapping[str, Proof],
         check: Callable[[], None],
     ):
@@ -102,16 +102,16 @@ class SegmentWriter:
         self.recorded = {"state": 0, "update": 0}
         # Whole arrays from the start: many small tensors kept would fragment the heap.
         self.per_update = {
-            name: np.empty(file[name].shape, np.float32) for name in layout.PER_UPDATE
+            name: np.empty(file[name].shape, np.float32) for name in contents.per_update
         }
-        self.blocks = {name: _Blocks(file[name], pool) for name in tensors}
+        self.blocks = {name: _Blocks(file[name], pool) for name in contents.tensors}
 
     def state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Record the next state: W and the moments, each (token, component)."""
+        """Record the next state: W and what is carried beside it, each (token, component)."""
         self._put("state", tensors)
 
     def update(self, outcome: Outcome) -> None:
-        """Record the next update: its gradients, and what `layout.PER_UPDATE` names."""
+        """Record the next update: its gradients, and what is known of it as a whole."""
         for name, values in self.per_update.items():
             value = torch.as_tensor(getattr(outcome, name)).detach()
             values[..., self.recorded["update"]] = value.float().cpu().numpy()
@@ -136,18 +136,18 @@ class SegmentWriter:
         self.recorded[axis] += 1
 
 
-def _declare(disk: SteadyFile, sizes: Mapping[str, int], tensors: Sequence[str]) -> None:
+def _declare(disk: SteadyFile, sizes: Mapping[str, int], contents: layout.Contents) -> None:
     """Create the file with every axis and variable; the tensors' chunks come later, filtered."""
     with h5netcdf.File(disk, "w") as file:
         fixed = {axis: sizes[axis] for axis in sizes if axis not in ("state", "update")}
         file.dimensions = fixed | {"state": None, "update": None}
         file.resize_dimension("state", sizes["state"])
         file.resize_dimension("update", sizes["update"])
-        first = [f"first_{name}" for name in layout.replayed(tensors)]
-        for name in (*tensors, *layout.PER_UPDATE, *first):
+        first = [f"first_{name}" for name in contents.replayed]
+        for name in (*contents.tensors, *contents.per_update, *first):
             filters = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL, "shuffle": True}
             _declare_variable(file, name, sizes, "<f4", **filters)
-        for name in layout.replayed(tensors):
+        for name in contents.replayed:
             _declare_variable(file, f"checksum_{name}", sizes, "<u4")  # no filter shrinks these
 
 
