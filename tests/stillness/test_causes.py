@@ -117,7 +117,7 @@ def test_the_causes_are_the_holders_put_in_an_order(seed):
         for holder, moments in HOLDERS.items()
     }
     expected = [
-        cause_of(*answers)
+        cause_of(False, *answers)
         for answers in zip(without, *(moves[name] for name in Reach._fields), strict=True)
     ]
     assert causes_of(reach, odd, without) == expected
