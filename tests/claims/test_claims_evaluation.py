@@ -323,6 +323,15 @@ def test_the_table_has_a_row_a_claim_in_the_order_of_the_file(numbers):
     assert rows["untested"]["number"] is None
 
 
+def test_no_claims_are_a_table_without_rows(numbers):
+    table = findings_table(evaluate({}, numbers))
+    assert len(table) == 0
+    assert list(table) == list(
+        findings_table({"one": find(of_value({"below": 1, "by": "mean"}), numbers)})
+    )
+    assert as_json({}) == {}
+
+
 def test_the_command_writes_both_tables(numbers, tmp_path):
     claims = tmp_path / "mine.yaml"
     claims.write_text(

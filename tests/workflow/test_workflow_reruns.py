@@ -142,7 +142,7 @@ def test_a_renamed_experiment_trains_nothing(finished):
     assert finished.would_run(config=renamed) == COMPARED | DRAWN
 
 
-def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finished):
+def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finished, tmp_path):
     config = copy.deepcopy(TINY)
     config["defaults"] |= {"precision": "fp32", "record": {"segment": 3}}
     only_w = {"set": {"record.tensors": ["W"]}}
@@ -150,8 +150,10 @@ def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finish
         "gradients": {"set": {"record.tensors": ["grad"]}},
         "weights": only_w,
         "two": only_w | {"figures": ["frozen", "animation"]},
-        "nothing": {"figures": []},
+        "regimes": {"figures": []},
     }
+    config["claims"] = str(tmp_path / "none.yaml")
+    (tmp_path / "none.yaml").write_text("{}")
     jobs = finished.would_run(config=config)
     assert {job: number for job, number in jobs.items() if job.startswith("draw_")} == {
         f"draw_{figure}": 1 + (figure not in OF_GRADIENTS) + (figure in {"frozen", "animation"})

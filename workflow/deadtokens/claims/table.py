@@ -9,6 +9,12 @@ from deadtokens.claims.evaluation import Finding
 from deadtokens.comparison.settings import written
 from deadtokens.study.claims import Claim, Effect, Settings, Variable, listed
 
+NUMBERS = ("number", "low", "high")
+COLUMNS = (
+    *("claim", "question", "status", "statement", *NUMBERS, "seeds", "runs", "criterion"),
+    *("source", "why", "of", "numbers"),
+)
+
 
 def findings_table(findings: Mapping[str, Finding]) -> pd.DataFrame:
     """Return one row a claim: its number, interval, seeds and runs, its criterion, and why.
@@ -17,7 +23,7 @@ def findings_table(findings: Mapping[str, Finding]) -> pd.DataFrame:
     Student's t, ``numbers`` are those of every run or pair.
     """
     rows = [_row(name, finding) for name, finding in findings.items()]
-    return pd.DataFrame(rows).astype({"number": float, "low": float, "high": float})
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
 
 
 def _row(name: str, finding: Finding) -> dict[str, object]:
