@@ -109,7 +109,7 @@ def test_reserved_rows_are_dead_in_the_census_and_in_the_runs(varied):
 def test_every_figure_of_the_variants_is_drawn(varied):
     folder = varied.work / "results" / "figures" / "variants"
     drawn = {path.stem for path in folder.glob("*.png")}
-    assert drawn == set(FIGURES) - {"pathways"}  # not recorded: an untied W has one alone
+    assert drawn == set(FIGURES)
     for path in folder.glob("*.png"):
         with Image.open(path) as image:
             assert np.ptp(np.asarray(image.convert("L"))) > 100, path.stem
