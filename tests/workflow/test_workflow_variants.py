@@ -61,7 +61,6 @@ def test_every_check_of_a_variant_holds(variant, varied):
     gradients = derived(varied, variant, "gradients.nc")
     assert (gradients.deviation <= gradients.tolerance).all()
     assert (gradients.grad_differing[:-1] == 0).all()
-    assert gradients.temperature[0] == pytest.approx(1 / (0.02 * 8**0.5), rel=0.3)
     attribution = derived(varied, variant, "attribution.nc")
     assert np.isfinite(attribution.cumulated_share.sel(population="dead")[-1]).all()
     assert derived(varied, variant, "drift.nc").path_length.sel(population="dead")[-1] > 0
@@ -109,7 +108,7 @@ def test_reserved_rows_are_dead_in_the_census_and_in_the_runs(varied):
 def test_every_figure_of_the_variants_is_drawn(varied):
     folder = varied.work / "results" / "figures" / "variants"
     drawn = {path.stem for path in folder.glob("*.png")}
-    assert drawn == set(FIGURES) - {"pathways"}  # not recorded: an untied W has one alone
+    assert drawn == set(FIGURES)
     for path in folder.glob("*.png"):
         with Image.open(path) as image:
             assert np.ptp(np.asarray(image.convert("L"))) > 100, path.stem

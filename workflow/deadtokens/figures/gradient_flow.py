@@ -6,13 +6,14 @@ width of an arrow is in proportion to the norm of the gradient that it carries, 
 of the batch (the thinnest stand for less); the number is that norm, in nats. At each residual sum
 the branch, MLP or attention, gets a copy of what goes straight on, and what comes back through it
 is added; the cosine tells how far the two agree. Where a run has no residual path around the MLPs,
-all passes through them. Right: the share of each path in the gradient that
-the input rows receive, along that gradient, at the start and at each checkpoint; shares sum to 1,
-and a path that opposes the sum is negative. *Last through MLP 1*: all that passed other branches or
-none before, then the MLP of block 1, and from there the residual path alone. What a tied matrix
-receives as output is no part of it. Norms of tensors of different kinds (logits z, hidden states h
-and x) do not compare as amounts of one thing. Computed by hand in float64, and compared with
-autograd in ``backprop.csv``.
+all passes through them; where the spread of its logits is held constant, the error of each position
+is multiplied by the factor that does it. Right: the share of each path in the gradient that the
+input rows receive, along that gradient, at the start and at each checkpoint; shares sum to 1, and a
+path that opposes the sum is negative. *Last through MLP 1*: all that passed other branches or none
+before, then the MLP of block 1, and from there the residual path alone. What a tied matrix receives
+as output is no part of it. Norms of tensors of different kinds (logits z, hidden states h and x) do
+not compare as amounts of one thing. Computed by hand in float64, and compared with autograd in
+``backprop.csv``.
 """
 
 import json
