@@ -17,7 +17,7 @@ from deadtokens.freezing.forces import (
     gradient_decay,
 )
 from deadtokens.freezing.sharpening import measure_sharpening, sampled_tokens
-from deadtokens.run.hyperparameters import Hyperparameters
+from deadtokens.run.hyperparameters import Hyperparameters, hyperparameters
 from deadtokens.run.spec import RunSpec
 from deadtokens.ulp import spacing
 
@@ -106,6 +106,19 @@ def test_few_dead_tokens_are_all_in_the_sample(number):
     assert (sampled_tokens(dead, rows=65) == dead).all()
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgds_update_by_hand(momentum):
+    hyper = Hyperparameters(momentum, 0.0, 0.0, 0.0, "sgd")
+    values = {"W": np.array([[1.0], [1.5]], np.float32), "grad": np.array([[-6.0]], np.float32)}
+    values |= {"exp_avg": np.array([[-20.0]], np.float32)} if momentum else {}
+    found = forces_of(values, np.array([2]), np.array([0.1]), hyper)
+    step = 2.0 if momentum else 0.6
+    assert found["intended"] == pytest.approx(step)
+    assert found["intended_in_walls"] == pytest.approx(step * 2**8)
+    assert set(found) == set(available(tuple(values), hyper))
+    assert "intended" not in available(("W",), hyper)
+
+
 def test_forces_by_hand():
     hyper = Hyperparameters(beta1=0.5, beta2=0.75, eps=1.0, weight_decay=0.0)
     values = {
@@ -135,7 +148,7 @@ def test_forces_by_hand():
 def test_what_was_not_recorded_is_left_out_and_said(names, record, tmp_path):
     found = measured(tmp_path, record, [0, 150], names=names)
     there = {name for name in FORCES if f"{name}_median" in found}
-    assert there == set(available(names))
+    assert there == set(available(names, hyperparameters(SPEC)))
     missing = set(FORCES) - there
     assert all(name in found.attrs["left_out"] for name in missing)
     assert "temperature of the predictions" in found.attrs["left_out"]

@@ -60,7 +60,8 @@ def test_formats_are_those_of_the_regime(precision):
     assert str(outcome.grad.dtype) == f"torch.{regime.parameters}"
     assert torch.equal(state["W"].float(), trainer.model.W.float())  # numbers of that format
     assert str(state["exp_avg"].dtype) == f"torch.{regime.moments}"
-    assert trainer.dtypes == {
+    compensation = {"compensation": regime.compensation} if regime.compensation else {}
+    assert trainer.dtypes == compensation | {
         "parameters": regime.parameters,
         "gradients": regime.parameters,
         "exp_avg": regime.moments,
@@ -195,10 +196,20 @@ def test_the_same_spec_gives_the_same_bits(precision, vocabulary, tmp_path):
     assert (bits(one.W) != bits(third.W)).any()
 
 
-@pytest.mark.parametrize("precision", REGIMES)
-def test_pieces_equal_the_whole_in_every_variable(precision, vocabulary, tmp_path):
-    whole = tiny_spec(precision=precision, record={"segment": 12})
-    pieces = tiny_spec(precision=precision, record={"segment": 4})
+OTHERS = {  # beside AdamW in every regime
+    "sgd": {"optimizer": "sgd", "lr": 0.1},
+    "sgd without momentum": {"optimizer": "sgd", "beta1": 0.0, "precision": "bf16-kahan"},
+    "sgd in fp32": {"optimizer": "sgd", "precision": "fp32"},
+    "coupled-adam": {"optimizer": "coupled-adam", "tied": False},
+    "coupled-adam with a compensation": {"optimizer": "coupled-adam", "precision": "bf16-kahan"},
+}
+
+
+@pytest.mark.parametrize("kind", [*REGIMES, *OTHERS])
+def test_pieces_equal_the_whole_in_every_variable(kind, vocabulary, tmp_path):
+    fields = OTHERS.get(kind, {"precision": kind})
+    whole = tiny_spec(record={"segment": 12}, **fields)
+    pieces = tiny_spec(record={"segment": 4}, **fields)
     one = train(whole, vocabulary, tmp_path / "whole", [0])
     other = train(pieces, vocabulary, tmp_path / "pieces", [0, 1, 2])
     assert list(other.state) == list(range(13))
