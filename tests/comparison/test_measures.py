@@ -19,6 +19,7 @@ from deadtokens.comparison.measures import (
     measure,
     over_last_tenth,
 )
+from deadtokens.stillness.causes import CAUSES
 from deadtokens.study.figures import OUTCOME_SOURCES
 
 DOCS = Path(__file__).parents[2] / "docs" / "outcomes.md"
@@ -151,7 +152,7 @@ def test_a_median_token_that_is_censored_has_a_reason():
 def test_without_dead_tokens_there_is_a_reason_and_no_number():
     files = planted() | {
         "freezing.nc": freezing([np.nan] * 20, dead=0 * DEAD == 1),
-        "stillness.nc": stillness([0] * 7).isel(token=slice(0)),
+        "stillness.nc": stillness([0] * len(CAUSES)).isel(token=slice(0)),
     }
     for name in ("drift.nc", "attribution.nc"):
         files[name] = files[name].assign(dead=("token", 0 * DEAD == 1))
@@ -166,7 +167,7 @@ def test_without_dead_tokens_there_is_a_reason_and_no_number():
 def test_what_never_happened_has_a_reason():
     files = {
         "freezing.nc": freezing([0.1] * 20),
-        "stillness.nc": stillness([0] * 7),
+        "stillness.nc": stillness([0] * len(CAUSES)),
         "drift.nc": drift(0.0).assign(efficiency=drift().efficiency * np.nan),
     }
     found = outcomes(files)

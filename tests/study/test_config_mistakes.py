@@ -245,7 +245,7 @@ IN_EXPERIMENTS = [
     ({"set": {"seed": 1}}, "set.seed: seeds stand in the list experiments.one.seeds"),
     ({"vary": {"vocabulary": ["lao"]}}, "vary.vocabulary: 'lao' is not an entry of `vocabularies`"),
     ({"figures": "frozen"}, "figures: must be a list, not 'frozen'"),
-    ({"figures": ["frosen"]}, "figures.0: must be 'loss', 'frozen', 'displacement', 'phases', "),
+    ({"figures": ["frosen"]}, "figures.0: must be 'loss', 'frozen', 'still', 'displacement', "),
     ({"vary": {"context": [5_000_000]}}, "vary.context: 5000000 tokens need a longer text than"),
 ]
 
