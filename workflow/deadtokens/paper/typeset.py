@@ -35,7 +35,7 @@ def typeset(
     figures : iterable of str
         PDFs below `results`.
     output : Path
-        PDF to write; another suffix gives images, a page each (``page-{p}.png``).
+        PDF to write.
 
     Raises
     ------
