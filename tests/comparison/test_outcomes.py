@@ -18,9 +18,9 @@ from deadtokens.models import short_digest
 HOSTILE = ["$\\frac{", '=cmd("a")', "<script>,\n", "ก"]
 
 
-def command(folder, *paths):
+def command(folder, *paths, words=()):
     out = folder / "out"
-    call("outcomes", [*map(str, paths), *(
+    call("outcomes", [*map(str, paths), *words, *(
         word for option, name in (("output", "outcomes.nc"), ("csv", "outcomes.csv"),
                                   ("effects", "effects.csv"))
         for word in (f"--{option}", str(out / name))
@@ -247,3 +247,38 @@ def test_the_comparison_is_labelled_and_says_how_it_infers(tmp_path):
     assert comparison.attrs["inference"].startswith("2 seeds")
     assert set(comparison.meaning.values) == {one.long_name for one in OUTCOMES.values()}
     assert comparison.attrs["primary"] in comparison.outcome.values
+
+
+NAME = "few = $\\frac{ <dead>"
+
+
+def two_vocabularies(folder):
+    return [
+        path
+        for vocabulary, frozen in (("bpe-1", 0.5), ("bpe-2", 1.0))
+        for path in put(
+            folder, planted(frozen=frozen), run=f"r-{vocabulary}", vocabulary=vocabulary
+        )
+    ]
+
+
+def test_vocabularies_go_by_what_they_are_called(tmp_path):
+    (tmp_path / "runs").mkdir()
+    words = ["--called=bpe-1=half", f"--called=bpe-2={NAME}", "--called=bpe-3=other"]
+    found, outcomes, effects = command(tmp_path, *two_vocabularies(tmp_path / "runs"), words=words)
+    assert found.group.values.tolist() == ["vocabulary half", f"vocabulary {NAME}"]
+    assert outcomes["vocabulary"].unique().tolist() == ["half", NAME]
+    assert effects["changed_to"].unique().tolist() == [NAME]
+
+
+def test_without_a_name_a_vocabulary_keeps_its_identity(tmp_path):
+    (tmp_path / "runs").mkdir()
+    found, _, _ = command(tmp_path, *two_vocabularies(tmp_path / "runs"))
+    assert found.group.values.tolist() == ["vocabulary bpe-1", "vocabulary bpe-2"]
+
+
+@pytest.mark.parametrize("text", ["bpe-1", "=half", "bpe-1="])
+def test_a_name_without_its_vocabulary_is_one_sentence(tmp_path, text):
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UserError, match="must be IDENTITY=NAME"):
+        command(tmp_path, *two_vocabularies(tmp_path / "runs"), words=[f"--called={text}"])

@@ -7,6 +7,7 @@ from figures.figure_data import diverged, scalars
 
 from deadtokens.errors import UserError
 from deadtokens.figures import curves, runs
+from deadtokens.figures.inputs import as_called
 
 
 def named(*specs):
@@ -31,6 +32,15 @@ def test_regimes_go_by_their_name_in_their_fixed_order():
         {"lr": 1, "precision": "mixed"},
         {"lr": 1, "precision": "pure-bf16"},
     ) == ["pure-bf16", "mixed", "fp32"]
+
+
+def test_vocabularies_go_by_what_they_are_called():
+    specs = [{"vocabulary": "bpe-1"}, {"vocabulary": "bpe-2"}]
+    datasets = [scalars([1.0], run=f"r{place}", **spec) for place, spec in enumerate(specs)]
+    called = as_called(datasets, {"bpe-2": "few = dead", "bpe-3": "other"})
+    expected = ["vocabulary bpe-1", "vocabulary few = dead"]
+    assert sorted(run.label for run in runs.experiment(called)) == expected
+    assert "bpe-2" in datasets[1].attrs["spec"]  # the file's own is not touched
 
 
 def test_a_single_run_goes_by_its_regime_or_its_name():

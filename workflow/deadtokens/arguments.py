@@ -31,6 +31,25 @@ def add_output(parser: ArgumentParser, what: str = "NetCDF file to write") -> No
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help=what)
 
 
+def add_called(parser: ArgumentParser) -> None:
+    """Add what vocabularies are called, where their names by content tell a reader nothing."""
+    parser.add_argument(
+        "--called",
+        type=_called,
+        action="append",
+        default=[],
+        metavar="IDENTITY=NAME",
+        help="what a vocabulary is called",
+    )
+
+
+def _called(text: str) -> tuple[str, str]:
+    identity, equals, name = text.partition("=")
+    if not (identity and equals and name):
+        raise UserError(f"--called {text}: must be IDENTITY=NAME")
+    return identity, name
+
+
 def add_stream(parser: ArgumentParser) -> None:
     """Add the tokens on which a run is trained."""
     parser.add_argument("--stream", type=Path, required=True, help="tokens of the corpus")

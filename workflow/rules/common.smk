@@ -32,7 +32,12 @@ from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, QUESTI
 from deadtokens.study.files import read_configuration
 from deadtokens.study.study import Study
 from deadtokens.study.needed import read_from_records
-from deadtokens.study.wanted import check_figures, derived_files, drawn_figures, is_compared
+from deadtokens.study.wanted import (
+    check_figures,
+    derived_files,
+    drawn_figures,
+    is_compared,
+)
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 ON_CLUSTER = workflow.resource_settings.cores is None
@@ -251,6 +256,18 @@ def factors(wildcards):
     """Return the command line's words for what tells an experiment's runs apart."""
     factors = study.experiments[wildcards.experiment].factors
     return ["--factors", *factors] if factors else []
+
+
+def called(wildcards):
+    """Return the command line's words for what an experiment's vocabularies are called.
+
+    Only if they differ: elsewhere none is named, and a new name draws nothing anew.
+    """
+    members = study.experiments[wildcards.experiment].members
+    found = dict.fromkeys(study.runs[member.run].vocabulary for member in members)
+    if len(found) < 2:
+        return []
+    return [f"--called={identity}={study.called[identity]}" for identity in found]
 
 
 def whole_study(wildcards):

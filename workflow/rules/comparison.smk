@@ -27,11 +27,13 @@ rule compute_outcomes:
     params:
         runs=folders,
         factors=factors,
+        called=called,
         code=code("comparison.outcomes"),
     shell:
         """
         deadtokens outcomes {params.runs:q} \
             {params.factors:q} \
+            {params.called:q} \
             --output {output.outcomes:q} \
             --csv {output.csv:q} \
             --effects {output.effects:q} \

@@ -39,11 +39,13 @@ for figure in FIGURES:
         params:
             figure=figure,
             title=experiment_title,
+            called=called,
             caption=caption(figure),
             code=code(f"figures.{figure}"),
         shell:
             """
             deadtokens figure {params.figure} {input.files:q} \
+                {params.called:q} \
                 --title={params.title:q} \
                 --output {output.png:q} \
                 --log {log:q}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import xarray as xr
 
 from deadtokens.comparison.measures import FILES, OUTCOMES, measure
 from deadtokens.comparison.settings import (
+    as_called,
     named,
     named_seeds,
     seeds_of,
@@ -103,7 +105,11 @@ class Experiment:
         return np.array([[one.outcome(name)[0] for name in OUTCOMES] for one in self.members])
 
 
-def read_experiment(paths: Sequence[Path], factors: Sequence[str] = ()) -> Experiment:
+def read_experiment(
+    paths: Sequence[Path],
+    factors: Sequence[str] = (),
+    called: Mapping[str, str] = MappingProxyType({}),
+) -> Experiment:
     """Read derived files of the runs of an experiment, each file as it is measured and forgotten.
 
     Parameters
@@ -113,6 +119,8 @@ def read_experiment(paths: Sequence[Path], factors: Sequence[str] = ()) -> Exper
         names; runs come in the order in which they are first met.
     factors : sequence of str
         Fields of the precision regime that stand in place of its name.
+    called : mapping of str to str
+        What vocabularies are called, by identity.
 
     Raises
     ------
@@ -126,7 +134,7 @@ def read_experiment(paths: Sequence[Path], factors: Sequence[str] = ()) -> Exper
         data = _open(path)
         member = data.attrs["run"], _steps(path, data)
         spec = content_of(path, data.attrs["spec"])
-        specs[member] = settings_of(spec, flat(DEFAULTS)) | {STEPS: member[1]}
+        specs[member] = as_called(settings_of(spec, flat(DEFAULTS)), called) | {STEPS: member[1]}
         known = found.setdefault(member, {})
         outcomes = _measure(path, data)
         if known.keys() & outcomes.keys():

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from deadtokens.arguments import add_output
+from deadtokens.arguments import add_called, add_output
 from deadtokens.comparison.effects import Design, Draw, differences, summarize, unit_of, units
 from deadtokens.comparison.labels import COORDINATES, OF_CONTRASTS, OF_RUNS, VARIABLES
 from deadtokens.comparison.measures import OUTCOMES, PRIMARY
@@ -134,6 +134,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=(),
         help="compare by these fields of the precision regime in place of its name",
     )
+    add_called(parser)
     add_output(parser)
     parser.add_argument("--csv", type=Path, required=True, metavar="FILE", help="table of outcomes")
     parser.add_argument(
@@ -143,7 +144,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the command ``outcomes``."""
-    comparison = compare(read_experiment(options.runs, options.factors))
+    comparison = compare(read_experiment(options.runs, options.factors, dict(options.called)))
     write(comparison, options.output)
     for table, path in (
         (outcomes_table(comparison), options.csv),

@@ -26,6 +26,19 @@ def settings_of(spec: Mapping[str, Any], otherwise: Mapping[str, Any]) -> dict[s
     return said | {key: value for key, value in otherwise.items() if key not in said}
 
 
+def as_called(spec: Mapping[str, Any], called: Mapping[str, str]) -> dict[str, Any]:
+    """Return a run's settings with its vocabulary as the configuration calls it, if that is said.
+
+    Parameters
+    ----------
+    spec : mapping
+    called : mapping of str to str
+        Names by identity.
+    """
+    vocabulary = spec.get("vocabulary")
+    return {**spec, "vocabulary": called[vocabulary]} if vocabulary in called else dict(spec)
+
+
 def varying(specs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the keys whose values differ: the precision first, the seeds last."""
     keys = list(dict.fromkeys(key for spec in specs for key in spec))

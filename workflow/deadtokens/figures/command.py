@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from deadtokens.errors import UserError
 from deadtokens.figures import style
+from deadtokens.figures.inputs import as_called
 from deadtokens.figures.product import Product
 
 LONGEST_TITLE = 2000  # characters
@@ -51,7 +52,7 @@ def make(recipe: Recipe, options: Namespace) -> None:
     product = Product(recipe.name, options.output.with_suffix(""))
     product.check_inputs(options.files)
     with _blaming(recipe, options.files):
-        table = recipe.table(recipe.open(options.files))
+        table = recipe.table(as_called(recipe.open(options.files), dict(options.called)))
         figure = recipe.draw(table)
         style.set_title(figure, recipe.title, options.title)
         product.check_replaceable(table)

@@ -8,6 +8,7 @@ import importlib
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
+from deadtokens.arguments import add_called
 from deadtokens.figures import command
 from deadtokens.study.figures import FIGURES
 
@@ -22,6 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--output", required=True, type=Path, metavar="STEM.png", help=".pdf and .csv go beside it"
     )
+    add_called(parser)
     parser.add_argument("--title", default="", help="stands small below the figure's own")
 
 

@@ -1,10 +1,12 @@
 """Open the small derived files that figures are drawn from."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import xarray as xr
 
+from deadtokens.comparison import settings
 from deadtokens.errors import UserError
 from deadtokens.netcdf import read_derived
 
@@ -22,6 +24,27 @@ def open_dataset(path: Path, variables: Sequence[str], attributes: Sequence[str]
     _check(path, "variable", variables, dataset.variables)
     _check(path, "attribute", attributes, dataset.attrs)
     return dataset
+
+
+def as_called(datasets: Sequence[xr.Dataset], called: Mapping[str, str]) -> list[xr.Dataset]:
+    """Return datasets whose specs have the vocabulary as the configuration calls it.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+    called : mapping of str to str
+        Names by identity.
+    """
+    if not called:
+        return list(datasets)
+    return [
+        data.assign_attrs(
+            spec=json.dumps(settings.as_called(json.loads(data.attrs["spec"]), called))
+        )
+        if "spec" in data.attrs
+        else data
+        for data in datasets
+    ]
 
 
 def only(datasets: Sequence[xr.Dataset]) -> xr.Dataset:

@@ -103,6 +103,8 @@ class Study:
     vocabularies : dict of str to ResolvedVocabulary
     runs : dict of str to RunSpec
         All by identity; a spec's `vocabulary` is an identity too.
+    called : dict of str to str
+        The names of vocabularies in the configuration, by identity.
     experiments : dict of str to ResolvedExperiment
         By name.
     releases : bool
@@ -133,6 +135,7 @@ class Study:
         self.claims = config.claims
         self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
         self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
+        self.called = {entry.identity: name for name, entry in vocabularies.items()}
         self.runs: dict[str, RunSpec] = {}
         self._resolve_run(config.defaults, vocabularies, Place("defaults"))
         self.experiments = {
