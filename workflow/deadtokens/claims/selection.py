@@ -105,7 +105,10 @@ class Numbers:
         return data
 
     def _settings(self, claim: Claim, data: xr.Dataset) -> list[Settings]:
-        """Return the settings of the runs in outcomes: the spec's, and factors of a regime."""
+        """Return the settings of the runs in outcomes: the spec's, but what varies as it is there.
+
+        There are factors of a regime, and vocabularies by their names.
+        """
         of_spec: dict[str, Settings] = {}
         for member in self.study.experiments[claim.subject.experiment].members:
             settings = settings_of_member(self.study, member)
@@ -113,7 +116,7 @@ class Numbers:
             of_spec |= dict.fromkeys(names, settings)
         keys = data["key"].values.tolist()
         return [
-            dict(zip(keys, values, strict=True)) | of_spec.get(run, {})
+            of_spec.get(run, {}) | dict(zip(keys, values, strict=True))
             for run, values in zip(data["run"].values, data["setting"].values, strict=True)
         ]
 
