@@ -102,7 +102,7 @@ def planted(frozen: float = 1.0, loss: float = 1.0) -> dict[str, xr.Dataset]:
         "scalars.nc": scalars([9.0] * (UPDATES - 2) + [loss, loss]),
         "freezing.nc": freezing(rising),
         "drift.nc": drift(),
-        "stillness.nc": stillness([0, 6, 0, 0, 3, 1, 0]),
+        "stillness.nc": stillness([0, 6, 0, 0, 0, 3, 1, 0]),
         "attribution.nc": attribution(),
     }
 

@@ -43,6 +43,7 @@ EXPECTED = {
     "thaws": 0.75,
     "cause_no_gradient": 0.0,
     "cause_below_half_an_ulp": 0.6,
+    "cause_compensated": 0.0,
     "cause_another_rounding": 0.0,
     "cause_first_moment": 0.0,
     "cause_second_moment": 0.3,
@@ -105,7 +106,7 @@ def test_a_median_token_that_is_censored_has_a_reason():
 def test_without_dead_tokens_there_is_a_reason_and_no_number():
     files = planted() | {
         "freezing.nc": freezing([np.nan] * 20, dead=0 * DEAD == 1),
-        "stillness.nc": stillness([0] * 7).isel(token=slice(0)),
+        "stillness.nc": stillness([0] * len(CAUSES)).isel(token=slice(0)),
     }
     for name in ("drift.nc", "attribution.nc"):
         files[name] = files[name].assign(dead=("token", 0 * DEAD == 1))
@@ -120,7 +121,7 @@ def test_without_dead_tokens_there_is_a_reason_and_no_number():
 def test_what_never_happened_has_a_reason():
     files = {
         "freezing.nc": freezing([0.1] * 20),
-        "stillness.nc": stillness([0] * 7),
+        "stillness.nc": stillness([0] * len(CAUSES)),
         "drift.nc": drift(0.0).assign(efficiency=drift().efficiency * np.nan),
     }
     found = outcomes(files)
