@@ -54,7 +54,7 @@ def record(folder: Path, text: Files, spec: RunSpec, segments: int) -> list[Path
 def differing(paths: Sequence[Path], others: Sequence[Path]) -> dict[str, int] | str:
     """Count, by variable, the values of two records of the same updates that differ in a bit."""
     runs, found = [open_run(some) for some in (paths, others)], {}
-    for name in (*layout.TENSORS, *layout.PER_UPDATE):
+    for name in (name for name in layout.VARIABLES if name in runs[0]):
         one, other = (run[name].values.view(np.uint32) for run in runs)
         if different := int((one != other).sum()):
             found[name] = different

@@ -57,6 +57,18 @@ def test_predictions_hold_within_a_quarter(precision, tmp_path):
     assert predicted_bytes(spec, TOKENS) == pytest.approx(written, rel=0.25)
 
 
+def test_a_compensation_is_part_of_the_prediction(tmp_path):
+    tensors = ["W", "grad", "exp_avg", "exp_avg_sq"]
+    sizes = {"precision": "bf16-kahan", "batch": 8, "width": 32, "layers": 1}
+    with_it, without = (
+        RunSpec(**sizes, record={"segment": 128, "tensors": names})
+        for names in ([*tensors, "compensation"], tensors)
+    )
+    written = written_bytes(with_it, tmp_path)
+    assert predicted_bytes(with_it, TOKENS) == pytest.approx(written, rel=0.25)
+    assert predicted_bytes(without, TOKENS) < 0.85 * written
+
+
 @pytest.mark.parametrize(("tensors", "width"), [(["W"], 32), (["grad"], 64), (["W", "grad"], 64)])
 def test_fewer_tensors_are_predicted_smaller(tensors, width, tmp_path):
     record = {"segment": 128, "tensors": tensors}

@@ -121,7 +121,7 @@ def test_blocks_are_those_of_the_record(pair):
 
 
 def test_tiles_are_those_of_the_record(pair, monkeypatch):
-    monkeypatch.setattr(tiles, "TILE_BYTES", 10 * 8 * 13 * 16)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 12 * 8 * 13 * 4)
     whole, alone = (list(tiles.read_tiles(folder)) for folder in pair)
     assert len(whole) >= 4
     for one, other in zip(whole, alone, strict=True):
