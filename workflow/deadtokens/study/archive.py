@@ -19,6 +19,7 @@ from deadtokens.arguments import add_output
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent, sha256_of
 from deadtokens.seal import check_seal, seal_path
+from deadtokens.study.arguments import add_configuration, add_results
 from deadtokens.study.claims import claims_of
 from deadtokens.study.files import read_configuration
 from deadtokens.study.inventory import files_of
@@ -113,16 +114,8 @@ def _add(file: zipfile.ZipFile, name: str, path: Path) -> None:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument(
-        "configuration", type=Path, nargs="+", help="config/config.yaml and overlays, in order"
-    )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        metavar="DIR",
-        default=Path("results"),
-        help="where the results are (default: results)",
-    )
+    add_configuration(parser)
+    add_results(parser)
     add_output(parser, "zip file to write")
 
 

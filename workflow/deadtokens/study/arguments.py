@@ -9,19 +9,29 @@ from deadtokens.study.files import read_configuration
 from deadtokens.study.study import Study
 
 
-def add_study(parser: ArgumentParser) -> None:
-    """Add the configuration, by files or as a text, and the folder of the results."""
+def add_configuration(parser: ArgumentParser, nargs: str = "+") -> None:
+    """Add the files of the configuration."""
     parser.add_argument(
-        "configuration", type=Path, nargs="*", help="config/config.yaml and overlays, in order"
+        "configuration", type=Path, nargs=nargs, help="config/config.yaml and overlays, in order"
     )
-    parser.add_argument("--study", metavar="JSON", help="the merged configuration instead")
+
+
+def add_results(parser: ArgumentParser, about: str = "where the results are") -> None:
+    """Add the folder of the results."""
     parser.add_argument(
         "--results",
         type=Path,
         metavar="DIR",
         default=Path("results"),
-        help="where the results are (default: results)",
+        help=f"{about} (default: results)",
     )
+
+
+def add_study(parser: ArgumentParser) -> None:
+    """Add the configuration, by files or as a text, and the folder of the results."""
+    add_configuration(parser, "*")
+    parser.add_argument("--study", metavar="JSON", help="the merged configuration instead")
+    add_results(parser)
 
 
 def study_of(options: Namespace) -> Study:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from deadtokens.files import complete_or_absent
 from deadtokens.run.spec import RunSpec
 from deadtokens.seal import seal_path
+from deadtokens.study.arguments import add_configuration, add_results
 from deadtokens.study.claims import Claim, claims_of
 from deadtokens.study.estimates import ANALYSES, SLOW_CORE, TYPICAL, training_seconds
 from deadtokens.study.files import read_configuration
@@ -233,16 +234,8 @@ def write_csv(path: Path, parts: Mapping[str, Part]) -> None:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument(
-        "configuration", type=Path, nargs="+", help="config/config.yaml and overlays, in order"
-    )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        metavar="DIR",
-        default=Path("results"),
-        help="where the results are or will be (default: results): what is there is not made anew",
-    )
+    add_configuration(parser)
+    add_results(parser, "where the results are or will be: what is there is not made anew")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers there too")
     parser.add_argument(
         "--cores",
