@@ -18,9 +18,8 @@ from deadtokens.netcdf import write
 from deadtokens.paper.paper import gather
 from deadtokens.paper.sources import SHOWN, figure_files, paper_sources
 from deadtokens.paper.typeset import typeset
-from deadtokens.study.figures import FIGURES, Scope
+from deadtokens.study.figures import FIGURES
 from deadtokens.study.study import Study
-from deadtokens.study.wanted import drawn_figures
 
 TEMPLATE = REPOSITORY / "workflow" / "paper"
 HOSTILE = r'Does #panic("x") *freeze* $in bf16$ @nowhere <label> _too_? \ "q" ` // [ ] {'
@@ -158,13 +157,24 @@ def test_what_texts_hold_is_text(data, results):
     )
 
 
-def test_the_paper_shows_figures_of_the_first_experiment_and_experiments_of_several_seeds():
-    second = {"set": {"precision": "fp32"}, "seeds": [0, 1]}
+THREE = ["pure-bf16", "mixed", "fp32"]
+
+
+@pytest.mark.parametrize(
+    ("second", "shown"),
+    [
+        ({"seeds": [0]}, set()),
+        ({"seeds": [0, 1]}, {"outcomes"}),
+        ({"set": {"batch_seed": 0}, "vary": {"batch_seed": [0, 1]}}, {"outcomes"}),
+        ({"seeds": [0, 1], "figures": ["effects"]}, {"effects"}),
+        ({"seeds": [0, 1], "vary": {"precision": THREE}, "figures": ["remedies"]}, {"remedies"}),
+        ({"seeds": [0, 1], "vary": {"beta2": [0.9, 0.99, 0.999]}, "figures": ["sweep"]}, {"sweep"}),
+    ],
+)
+def test_the_paper_shows_one_figure_of_an_experiment_of_several_seeds(second, shown):
     study = Study(CONFIG | {"experiments": {"one": {}, "two": second}})
     assert set(figure_files(study, "one")) == SHOWN
-    assert set(figure_files(study, "two")) == {
-        name for name in drawn_figures(study, "two") if FIGURES[name].scope is Scope.EXPERIMENT
-    }
+    assert set(figure_files(study, "two")) == shown
     assert set(FIGURES) > SHOWN
     names = {file.rpartition("/")[2] for file in paper_sources(study)}
     assert names >= {"scalars.nc", "audit.json", "outcomes.nc", "census.nc", "freezing.nc"}

@@ -103,7 +103,8 @@ def regimes_table(study: Study) -> list[dict[str, str]]:
     """Return the precision regimes of the study's runs, in the order of the package's table."""
     used = {spec.precision for spec in study.runs.values()}
     return [
-        {"name": name} | {key: str(value) for key, value in asdict(regime).items()}
+        {"name": name, "bytes": str(regime.bytes_per_parameter)}
+        | {key: str(value or "none") for key, value in asdict(regime).items()}
         for name, regime in REGIMES.items()
         if name in used
     ]

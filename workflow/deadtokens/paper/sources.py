@@ -3,28 +3,37 @@
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from deadtokens.study.figures import FIGURES, Scope
+from deadtokens.comparison.settings import seeds_of
+from deadtokens.study.figures import FIGURES
 from deadtokens.study.study import Member, Study
 from deadtokens.study.wanted import derived_files, drawn_figures
 
 SHOWN = {"frozen", "causes", "path", "shares", "tensors", "initial_softmax"}  # of one experiment
+# Of the experiments as wholes: the first that is drawn shows most of what the experiment varies.
+OF_EXPERIMENTS = ("walls", "remedies", "sweep", "factorial", "outcomes", "effects")
 READ = {"loss", "audit", "tensors", "census", "effects"}  # what these draw, the text says too
 
 
 def figure_files(study: Study, experiment: str) -> dict[str, str]:
     """Return the PDFs of an experiment that the paper shows, by figure.
 
-    Of the first experiment those of its runs; of every one with several seeds what is of the
-    experiment as a whole, as of one seed the tables have all numbers.
+    Of the first experiment those of its runs; of every one with several seeds one of the experiment
+    as a whole, as of one seed the tables have all numbers.
     """
-    first = experiment == next(iter(study.experiments))
+    drawn = list(drawn_figures(study, experiment))
+    shown = [figure for figure in drawn if figure in SHOWN and _is_first(study, experiment)]
+    if _has_several_seeds(study, experiment):
+        shown += [figure for figure in OF_EXPERIMENTS if figure in drawn][:1]
+    return {figure: f"figures/{experiment}/{figure}.pdf" for figure in shown}
+
+
+def _is_first(study: Study, experiment: str) -> bool:
+    return experiment == next(iter(study.experiments))
+
+
+def _has_several_seeds(study: Study, experiment: str) -> bool:
     members = study.experiments[experiment].members
-    seeds = len({study.runs[member.run].seed for member in members})
-    return {
-        figure: f"figures/{experiment}/{figure}.pdf"
-        for figure in drawn_figures(study, experiment)
-        if (first and figure in SHOWN) or (FIGURES[figure].scope is Scope.EXPERIMENT and seeds > 1)
-    }
+    return len({seeds_of(vars(study.runs[member.run])) for member in members}) > 1
 
 
 def paper_figures(study: Study) -> list[str]:
