@@ -96,9 +96,9 @@ def _module_of(command: str) -> ModuleType:
 
 
 def _import_for_good(command: str) -> None:
-    """Import a command's module, whose million objects stay: no search for garbage visits them.
+    """Import a command's module; no search for garbage visits the half million objects that stay.
 
-    Searches during imports and at the end take a third of the time of importing torch.
+    Such searches, during imports and at the end, take a third of the time of importing torch.
     """
     gc.disable()
     try:
