@@ -151,7 +151,7 @@ def _spellings(census: xr.Dataset, tokens: np.ndarray) -> tuple[np.ndarray, np.n
     """
     if "token_bytes" not in census:
         return tokens, np.zeros((len(tokens), len(tokens)))
-    texts = {token: str(census["token_bytes"].values[token]) for token in tokens}
+    texts = dict(zip(tokens, census["token_bytes"].values[tokens].astype(str), strict=True))
     spelt = np.array([token for token, text in texts.items() if text], dtype=tokens.dtype)
     return spelt, spelling_similarity([bytes.fromhex(texts[token]) for token in spelt])
 

@@ -15,7 +15,7 @@ TYPICAL_CORE = 4e10  # operations a second
 SLOW_CORE = 5e9  # operations a second; an idle core of 2021 does four times as many
 START_MINUTES = 5  # of a job: the libraries from a shared disk, the text, the first update
 
-TRAINING_START = 3.0  # seconds
+TRAINING_START = 2.0  # seconds
 UPDATE = 0.008  # seconds, besides its operations: what it calls, and recording
 CORPUS_SECONDS = 0.2
 TEXT_START = 1.0  # seconds
@@ -57,14 +57,14 @@ class Cost(NamedTuple):
 REPLAY = 20  # nanoseconds for each such value, where what is read is replayed from the gradients
 BENCHMARK_UPDATES = 126  # the first ones of a run, of which storage and tensors are measured
 ANALYSES = {
-    "scalars": Cost(1.8),
-    "freezing": Cost(3.6, 12),
-    "sharpening": Cost(2.5, 10),
-    "drift": Cost(6.7, 16),
-    "audit": Cost(4.1, 22),
-    "attribution": Cost(4.5, 33),
-    "stillness": Cost(5.5, 20),
-    "gradients": Cost(6.1, 13, passes=115),
+    "scalars": Cost(1.6),
+    "freezing": Cost(2.3, 12),
+    "sharpening": Cost(2.2, 10),
+    "drift": Cost(4.8, 16),
+    "audit": Cost(2.5, 22),
+    "attribution": Cost(2.9, 33),
+    "stillness": Cost(3.4, 20),
+    "gradients": Cost(3.6, 13, passes=115),
     "backprop": Cost(2.8, passes=13, checkpoint_passes=21, most_logits=2**24),
     "initial_softmax": Cost(3.0, passes=180),
     "outcomes": Cost(3.8),

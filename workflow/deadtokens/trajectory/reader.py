@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import h5py
@@ -37,10 +38,11 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     -------
     Dataset
         Axes ``state``, ``update``, ``token``, ``component``; tensors in the order (step, token,
-        component), backed by dask; what is not recorded, but follows from the gradients, is
-        replayed when it is computed; ``sampled`` is the sum over the segments. Attributes are those
-        of the last segment; where segments were made on different machines, ``device`` and
-        ``machine`` name each with its updates.
+        component), and what is of each update, backed by dask; what is not recorded, but follows
+        from the gradients, is replayed when it is computed; what is of the tokens alone is in
+        memory; ``sampled`` is the sum over the segments. Attributes are those of the last segment;
+        where segments were made on different machines, ``device`` and ``machine`` name each with
+        its updates.
 
     Raises
     ------
@@ -51,22 +53,29 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     paths = [path.absolute() for path in list_segments(segments, check)]
     check_sequence(paths)
     headers = [read_header(path) for path in paths]
-    first = xr.open_dataset(paths[0], engine="h5netcdf", chunks={})
+    first = xr.load_dataset(
+        paths[0], engine="h5netcdf", drop_variables=[*layout.VARIABLES, *layout.FOR_REPLAY]
+    )
     steps = {axis: _stretches(paths, headers, axis) for axis in ("state", "update")}
     with h5py.File(paths[0], "r") as file:
         arrays = _recorded(file, steps) | _replayed(file, steps["state"])
         about = {name: _describe(file, name) for name in arrays}
-    run = first.drop_vars(
-        [*layout.VARIABLES, *layout.FOR_REPLAY, *steps, "row_group"], errors="ignore"
-    )
+    run = first.drop_vars([*steps, "row_group"], errors="ignore")
     run = run.assign_coords(_axes(headers, first))
     for name, array in arrays.items():
         run[name] = layout.VARIABLES[name].dims, array, about[name]
     for name in run.keys() & layout.PER_SEGMENT.keys():
         run[name] = run[name].copy(data=_total(paths, name))
     order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
+    return run.transpose(*order).assign_attrs(_attributes(paths, first) | _made_on(headers))
+
+
+def _attributes(paths: Sequence[Path], first: xr.Dataset) -> dict[str, Any]:
+    """Return the last segment's; opening takes longer than all else here."""
+    if len(paths) == 1:
+        return first.attrs
     with xr.open_dataset(paths[-1], engine="h5netcdf") as last:
-        return run.transpose(*order).assign_attrs(last.attrs | _made_on(headers))
+        return last.attrs
 
 
 def _stretches(paths: Sequence[Path], headers: Sequence[Header], axis: str) -> list[Stretch]:
