@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from house import OF_REGIMES
 from tiny import tiny_spec, write_vocabulary
 
 from deadtokens.cli import call
@@ -109,7 +110,7 @@ def test_the_first_update_is_intended_by_its_own_rule(run, derived):
         assert median == pytest.approx(filled.first_gradient.values, rel=0.5)
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", OF_REGIMES)
 def test_every_figure_is_drawn(figure, derived, tmp_path):
     source = FIGURES[figure]
     name = source.file.partition(".")[0]

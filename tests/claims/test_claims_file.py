@@ -19,11 +19,15 @@ FRACTION, COSINE, NOT_NEGATIVE, ANY = (0, 1), (-1, 1), (0, math.inf), (-math.inf
 FRACTIONS = (
     *("frozen", "still", "first_component", "cause_below_half_an_ulp", "cause_no_gradient"),
     *("cause_second_moment", "resultant_length", "share", "efficiency", "positive_share"),
-    *("hidden_sign_share", "frequency_r2", "hindcast_end_explained"),
+    *("hidden_sign_share", "frequency_r2", "hindcast_end_explained", "forecast_settled_moved"),
+)
+COSINES = (
+    *("candidate_cosine", "cosine", "end_drift_cosine", "end_start_cosine"),
+    "end_early_hidden_cosine",
 )
 POSSIBLE = {
     **dict.fromkeys(FRACTIONS, FRACTION),
-    **dict.fromkeys(("candidate_cosine", "cosine"), COSINE),
+    **dict.fromkeys(COSINES, COSINE),
     **dict.fromkeys(
         (
             *("thaws", "half_frozen", "net_displacement", "loss", "onset", "last_in_phase"),

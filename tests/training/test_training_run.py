@@ -129,7 +129,7 @@ def test_weights_and_batches_have_seeds_of_their_own():
 def test_the_noise_of_rounding_follows_the_seed_and_not_that_of_the_batches():
     def noise(**seeds):
         optimizer = tiny_trainer(precision="bf16-stochastic", **seeds).optimizer
-        return [optimizer.noise[parameter] for parameter in optimizer.param_groups[0]["params"]]
+        return [optimizer.noise_of(name) for name in optimizer.named]
 
     assert noise(seed=3) == noise(seed=3, batch_seed=5)
     assert all(one.seed == 3 for one in noise(seed=3))

@@ -45,7 +45,7 @@ class UpdateRule(torch.optim.Optimizer):
             if self.regime.update == "torch":
                 update_(state, parameter.grad, *rule)
             else:
-                rounded_update_(state, parameter.grad, *rule, self._noise(name))
+                rounded_update_(state, parameter.grad, *rule, self.noise_of(name))
             parameter.copy_(weights)
 
     def _begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
@@ -62,7 +62,8 @@ class UpdateRule(torch.optim.Optimizer):
         self.state[parameter]["grad_sq_mean"] = mean_square(parameter.grad)
         return self.state[parameter]["grad_sq_mean"]
 
-    def _noise(self, name: str) -> Noise | None:
+    def noise_of(self, name: str) -> Noise | None:
+        """Return the noise that rounds a parameter, by its name in the model."""
         return Noise(self.spec.seed, name) if self.regime.update == "stochastic" else None
 
 
