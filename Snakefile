@@ -12,6 +12,8 @@ configfile: Path(workflow.basedir, "config/config.yaml")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/of_runs.smk"
+include: "workflow/rules/of_experiments.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/freezing.smk"
