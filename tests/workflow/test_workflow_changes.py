@@ -5,7 +5,7 @@ import csv
 
 import numpy as np
 import xarray as xr
-from house import ANALYSED, COMPARED, DRAWN, TINY
+from house import ANALYSED, COMPARED, DRAWN, NO_CLAIMS, OF_THE_STUDY, TINY
 
 from deadtokens.seal import ENDING
 from deadtokens.trajectory.reader import open_run
@@ -35,8 +35,7 @@ def test_more_steps_train_only_what_is_missing(house):
     rerun = {"train_segment": 2, **COMPARED, **ANALYSED, **redrawn}
     assert house.would_run(config=longer) == rerun
     longer["experiments"]["regimes"]["figures"] = ["audit"]
-    (house.work / "none.yaml").write_text("{}")
-    longer["claims"] = "none.yaml"
+    longer |= NO_CLAIMS
     trajectory = house.run("pure-bf16") / "trajectory"
     before = open_run(trajectory).load()
     answer = house.snakemake(config=longer)
@@ -45,8 +44,7 @@ def test_more_steps_train_only_what_is_missing(house):
     assert after.sizes["update"] == 9
     assert (after.W.sel(state=slice(0, 6)).values == before.W.values).all()
     assert house.would_run(config=longer) == {}
-    of_the_study = {"evaluate_claims": 1, "build_paper": 1, "collect_jobs": 1}
-    assert house.would_run() == {"draw_audit": 1, **of_the_study}
+    assert house.would_run() == {"draw_audit": 1, **OF_THE_STUDY}
 
 
 def test_a_damaged_segment_stops_what_follows_and_is_made_anew(house):

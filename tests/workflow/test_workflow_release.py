@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from house import TINY, House, build_house
+from house import NO_CLAIMS, OF_THE_STUDY, TINY, House, build_house
 
 from deadtokens.cli import call
 
-CONFIG = copy.deepcopy(TINY) | {"keep": "derived"}
+CONFIG = copy.deepcopy(TINY) | {"keep": "derived"} | NO_CLAIMS
 CONFIG["experiments"] = {
     "regimes": {
         "vary": {"precision": ["pure-bf16", "fp32"]},
@@ -37,6 +37,8 @@ RETRAINED = {
     "release_run": 4,
     "draw_loss": 1,
     "draw_frozen": 1,
+    "build_paper": 1,
+    "collect_jobs": 1,
 }
 
 
@@ -117,7 +119,11 @@ def test_what_reads_no_record_trains_nothing(house):
     wanted = CONFIG["experiments"]["regimes"]
     another = {"regimes": wanted, "another": wanted | {"title": "Other words"}}
     assert would_run(house) == {"draw_loss": 1}
-    assert would_run(house, experiments=another) == {"draw_loss": 2, "draw_frozen": 1}
+    assert would_run(house, experiments=another) == {
+        "draw_loss": 2,
+        "draw_frozen": 1,
+        **OF_THE_STUDY,
+    }
     answer = house.snakemake(config=CONFIG)
     assert answer.returncode == 0, answer.stdout
     assert would_run(house) == {}
@@ -203,7 +209,7 @@ def test_a_run_that_nothing_is_read_from_is_kept(house):
     bare = copy.deepcopy(ONE)
     bare["experiments"]["regimes"]["figures"] = []
     begin_anew(house)
-    assert house.would_run(config=bare) == {"train_segment": 2}
+    assert house.would_run(config=bare) == {"train_segment": 2, **OF_THE_STUDY}
 
 
 def test_killed_midway_it_goes_on_and_trains_nothing_twice(house):

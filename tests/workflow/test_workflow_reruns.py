@@ -9,13 +9,15 @@ import time
 from importlib import import_module
 
 import pytest
-from house import ANALYSED, COMPARED, DRAWN, OF_OTHER_SHAPES, OF_REGIMES, TINY
+from house import ANALYSED, COMPARED, DRAWN, NO_CLAIMS, OF_OTHER_SHAPES, OF_REGIMES, TINY
 
 from deadtokens.seal import ENDING, seal
 from deadtokens.study.figures import FIGURES, OUTCOME_SOURCES, QUESTIONS
 from deadtokens.study.wanted import derived_files
 
-OF_FREEZING = ("frozen", "displacement", "phases", "survival", "ulps", "strata")
+OF_FREEZING = (
+    *("frozen", "still", "displacement", "phases", "survival", "forecast", "ulps", "strata"),
+)
 OF_GRADIENTS = (
     *("audit", "shares", "ages", "causes"),
     *("firststep", "pathways", "second_moment", "prediction"),
@@ -142,7 +144,7 @@ def test_a_renamed_experiment_trains_nothing(finished):
     assert finished.would_run(config=renamed) == COMPARED | DRAWN
 
 
-def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finished, tmp_path):
+def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finished):
     config = copy.deepcopy(TINY)
     config["defaults"] |= {"precision": "fp32", "record": {"segment": 3}}
     only_w = {"set": {"record.tensors": ["W"]}}
@@ -152,9 +154,7 @@ def test_figures_are_those_that_the_record_gives_and_the_experiment_names(finish
         "two": only_w | {"figures": ["frozen", "animation"]},
         "regimes": {"figures": []},
     }
-    config["claims"] = str(tmp_path / "none.yaml")
-    (tmp_path / "none.yaml").write_text("{}")
-    jobs = finished.would_run(config=config)
+    jobs = finished.would_run(config=config | NO_CLAIMS)
     assert {job: number for job, number in jobs.items() if job.startswith("draw_")} == {
         f"draw_{figure}": 1 + (figure not in OF_GRADIENTS) + (figure in {"frozen", "animation"})
         for figure in (*FIGURES, "animation")
