@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from figures.drift_data import drift, ended
 from figures.figure_data import (
+    ALIKE,
     attribution,
     census,
     compared,
@@ -80,7 +81,7 @@ def datasets(name: str) -> list[xr.Dataset]:
         runs = [gradients(run=f"r{n}", **setting) for n, setting in enumerate(settings)]
     elif name == "causes":
         runs = [
-            stillness([0, 1 / 3, 0.7, 1], [[1 / 7] * 7] * 4, run=f"r{n}", **setting)
+            stillness([0, 1 / 3, 0.7, 1], [ALIKE] * 4, run=f"r{n}", **setting)
             for n, setting in enumerate(settings)
         ]
     elif name in IN_DEPTH:
@@ -143,7 +144,7 @@ def falling_losses() -> list[xr.Dataset]:
 
 def causes_with_hostile_names() -> list[xr.Dataset]:
     runs = [
-        stillness(np.linspace(0, 1, 60), [[1 / 7] * 7] * 60, run=name, precision=name, note=note)
+        stillness(np.linspace(0, 1, 60), [ALIKE] * 60, run=name, precision=name, note=note)
         for name, note in zip(style.REGIMES, HOSTILE, strict=False)
     ]
     return [runs[0], diverged(runs[1], 20), *runs[2:]]

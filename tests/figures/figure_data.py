@@ -21,6 +21,7 @@ from deadtokens.freezing.lasting import FRACTIONS, JUDGEMENTS
 from deadtokens.stillness.causes import CAUSES, HOLDERS
 
 QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95]
+ALIKE = [1 / len(CAUSES)] * len(CAUSES)  # of the causes
 
 
 def scalars(loss: Sequence[float], run: str = "a", **settings: object) -> xr.Dataset:
@@ -84,7 +85,7 @@ def stillness(
     tokens: int = 2,
     **settings: object,
 ) -> xr.Dataset:
-    """Return why a run's dead tokens stood still; `causes` has seven fractions an update.
+    """Return why a run's dead tokens stood still; `causes` has a fraction of each cause an update.
 
     Of the still components the holders have 1/2, 1/4, 3/4 and all.
     """

@@ -13,6 +13,7 @@ from deadtokens.errors import UserError
 from deadtokens.figures import factorial, outcomes, remedies, seeds, sweep, walls
 from deadtokens.figures.axes import ScaleWithNone
 from deadtokens.run.precision import REGIMES
+from deadtokens.stillness.causes import CAUSES
 
 NEVER = "half of them never settled"
 
@@ -376,7 +377,7 @@ def test_causes_of_hardly_any_stillness_are_grey():
     assert {one.get_color() for one in rest.texts if one.get_text() == "1.00"} == {"white"}
     assert "grey: fractions of less than 1 % of the components" in shown_texts(figure)
     grounds = causes.collections[0].get_array().reshape(2, -1)
-    assert grounds.mask.tolist() == [[True] * 7, [False] * 7]
+    assert grounds.mask.tolist() == [[True] * len(CAUSES), [False] * len(CAUSES)]
 
 
 def test_every_seed_is_a_tick_of_its_cell():

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from figures.figure_data import diverged, freezing_in_depth, shown_texts, stillness
+from figures.figure_data import ALIKE, diverged, freezing_in_depth, shown_texts, stillness
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,10 +49,10 @@ def test_nothing_to_bin_is_one_row_without_part():
 def test_groups_say_how_many_runs_and_when_the_first_diverged():
     settings = {"precision": "mixed"}
     runs = [
-        diverged(stillness([0.5] * 9, [[1 / 7] * 7] * 9, f"r{at}", seed=at, **settings), at)
+        diverged(stillness([0.5] * 9, [ALIKE] * 9, f"r{at}", seed=at, **settings), at)
         for at in (7, 4)
     ]
-    runs.append(stillness([0.5], [[1 / 7] * 7], "other", precision="fp32", seed=4))
+    runs.append(stillness([0.5], [ALIKE], "other", precision="fp32", seed=4))
     tables = stacks.of_groups(
         experiment(runs), lambda members: pd.DataFrame({"tokens": [len(members)]})
     )

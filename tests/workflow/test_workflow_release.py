@@ -37,8 +37,7 @@ RETRAINED = {
     "release_run": 4,
     "draw_loss": 1,
     "draw_frozen": 1,
-    "build_paper": 1,
-    "collect_jobs": 1,
+    **OF_THE_STUDY,
 }
 
 
@@ -209,7 +208,7 @@ def test_a_run_that_nothing_is_read_from_is_kept(house):
     bare = copy.deepcopy(ONE)
     bare["experiments"]["regimes"]["figures"] = []
     begin_anew(house)
-    assert house.would_run(config=bare) == {"train_segment": 2, **OF_THE_STUDY}
+    assert house.would_run(config=bare) == {"train_segment": 2}
 
 
 def test_killed_midway_it_goes_on_and_trains_nothing_twice(house):
@@ -244,10 +243,10 @@ def test_an_archived_study_is_drawn_anew_without_training(answer, tmp_path):
     with contextlib.chdir(house.work):
         call("archive", [*files, "--output", str(tmp_path / "study.zip")])
     call("restore", [str(tmp_path / "study.zip"), "--directory", str(there.work)])
-    for text in ("tale.txt", "words.txt"):
+    for text in ("tale.txt", "words.txt", NO_CLAIMS["claims"]):
         shutil.copy(house.work / text, there.work)
     config = yaml.safe_load((there.work / "study.yaml").read_text())
-    assert there.would_run(config=config) == {"draw_loss": 1, "draw_frozen": 1}
+    assert there.would_run(config=config) == {"draw_loss": 1, "draw_frozen": 1, **OF_THE_STUDY}
     answer = there.snakemake(config=config)
     assert answer.returncode == 0, answer.stdout
     drawn = sorted(path.name for path in (there.work / "results/figures/regimes").iterdir())

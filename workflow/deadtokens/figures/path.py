@@ -106,8 +106,8 @@ def _about(rows: pd.DataFrame) -> list[str]:
         return ["no motion of dead tokens"]
     row = rows.iloc[0]
     return [
-        f"in this plane: {row['plane_share']:.1%} (walk: {row['walk_plane_share']:.0%})",
-        f"efficiency: {row['efficiency']:.2f} (walk: {row['walk_efficiency']:.2f})",
+        f"in plane: {row['plane_share']:.1%} ({row['walk_plane_share']:.0%})",
+        f"efficiency: {row['efficiency']:.2f} ({row['walk_efficiency']:.2f})",
     ]
 
 
@@ -169,7 +169,7 @@ def _legend() -> list[tuple[Line2D, str]]:
         (path, "centroid of the dead tokens"),
         (start, "its start"),
         (cloud, f"the cloud: {DEVIATIONS} standard deviations"),
-        (Line2D([], [], linestyle="none"), "walk: a random one with steps as long"),
+        (Line2D([], [], linestyle="none"), "in brackets: a random walk with steps as long"),
     ]
 
 

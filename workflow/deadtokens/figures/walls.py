@@ -15,8 +15,6 @@ is left to the others. So the left part is a counterfactual along the path that 
 one is what a training came to without the wall. Where they disagree, the right one decides.
 """
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 import seaborn
@@ -34,7 +32,7 @@ from deadtokens.figures.seeds import MEAN, RUN
 CAUSE, REST, LOSS = "cause_", "", "loss"  # parts of the matrix: how their outcomes begin
 STILL, ALL_STILL = "still", "still_over_run"
 TYPES = seeds.OUTCOME | texts("name") | seeds.VALUES
-NAME_WIDTH, HEAD_WIDTH = 26, 10  # characters
+NAME_WIDTH = 26  # characters
 CELL, LINE = 0.36, 0.125  # inches: a row, a line of a name
 FIRST, LAST = 0.08, 0.92  # of a cell's width: where its ticks of 0 and 1 stand
 NONE, SMALLEST = "none", 0.005  # below it, two decimals would say 0
@@ -67,7 +65,7 @@ def _draw(table: pd.DataFrame) -> Figure:
     parts = dict(list(table.groupby(table["outcome"].map(_part), sort=False)))
     drawn = [style.as_drawn(name, NAME_WIDTH) for name in names]
     lines = max(1 + name.count("\n") for name in drawn)
-    figure = style.blank(height=1.1 + max(CELL, LINE * lines) * len(names))
+    figure = style.blank(height=1.8 + max(CELL, LINE * lines) * len(names))
     widths = [rows["outcome"].nunique() for rows in parts.values()]
     panels = figure.subplots(1, len(parts), width_ratios=widths, squeeze=False)[0]
     moving = _hardly_still(table)
@@ -120,8 +118,8 @@ def _draw_part(
         single = cell.loc[cell["series"] == RUN, "value"].dropna()
         parts = (single - low) / ((high - low) or 1)
         _fill(axes, place, _written(cell[cell["series"] == MEAN].iloc[0]), parts, ink)
-    heads = [textwrap.fill(_head(cells[names[0], outcome]), HEAD_WIDTH) for outcome in outcomes]
-    axes.set_xticks(np.arange(len(heads)) + 0.5, heads, fontsize=6.5)
+    heads = [_head(cells[names[0], outcome]) for outcome in outcomes]
+    axes.set_xticks(np.arange(len(heads)) + 0.5, heads, rotation=90, fontsize=6.5)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.set(xlabel="", ylabel="")
