@@ -243,7 +243,7 @@ def test_an_archived_study_is_drawn_anew_without_training(answer, tmp_path):
     with contextlib.chdir(house.work):
         call("archive", [*files, "--output", str(tmp_path / "study.zip")])
     call("restore", [str(tmp_path / "study.zip"), "--directory", str(there.work)])
-    for text in ("tale.txt", "words.txt", NO_CLAIMS["claims"]):
+    for text in ("tale.txt", "words.txt"):
         shutil.copy(house.work / text, there.work)
     config = yaml.safe_load((there.work / "study.yaml").read_text())
     assert there.would_run(config=config) == {"draw_loss": 1, "draw_frozen": 1, **OF_THE_STUDY}

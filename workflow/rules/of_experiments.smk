@@ -11,6 +11,7 @@ from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, QUESTI
 from deadtokens.study.wanted import derived_files, drawn_figures, is_compared
 
 TEMPLATE = Path(PACKAGE, "paper")
+OF_RECORDS = ("keep", "train_again", "machines")  # keys of the configuration
 
 
 def files_of(source, experiment):
@@ -131,8 +132,12 @@ def template_digest():
 
 
 def whole_study(wildcards):
-    """Return the whole configuration as text, for what is of all experiments together."""
-    return json.dumps(config, sort_keys=True)
+    """Return the configuration as text, for what is of all experiments together.
+
+    Without the keys that change no number: where records are kept makes nothing anew.
+    """
+    counted = {key: value for key, value in config.items() if key not in OF_RECORDS}
+    return json.dumps(counted, sort_keys=True)
 
 
 def all_outcomes():

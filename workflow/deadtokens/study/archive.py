@@ -26,6 +26,7 @@ from deadtokens.study.inventory import files_of
 from deadtokens.study.study import Study
 
 CONFIGURATION = "study.yaml"
+CLAIMS = "claims/claims.yaml"  # of a study that has its own
 PAYLOAD, MANIFEST, DECLARATION = "data/", "manifest-sha256.txt", "bagit.txt"
 BAG = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 WITHOUT = {"training", "figures"}  # stages: what is large, and what is drawn anew
@@ -74,21 +75,30 @@ def archive(values: Mapping[str, Any], results: Path, output: Path) -> int:
     UserError
         If the study is not finished, or a file of it is damaged.
     """
-    paths = sorted(packed(Study(values), results))
+    study = Study(values)
+    files = {_name(path.relative_to(results)): path for path in packed(study, results)}
+    changed = {"keep": "derived"}
+    if study.claims is not None:
+        changed["claims"] = f"results/{CLAIMS}"
+        files[_name(Path(CLAIMS))] = Path(study.claims)
     configuration = yaml.safe_dump(
-        {**values, "keep": "derived"}, allow_unicode=True, sort_keys=False
+        {**values, **changed}, allow_unicode=True, sort_keys=False
     ).encode()
-    names = [f"{PAYLOAD}results/{path.relative_to(results).as_posix()}" for path in paths]
     sums = {f"{PAYLOAD}{CONFIGURATION}": hashlib.sha256(configuration).hexdigest()}
-    sums |= {name: _sum(path) for name, path in zip(names, paths, strict=True)}
+    sums |= {name: _sum(path) for name, path in files.items()}
     manifest = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
     with complete_or_absent(output) as temporary, zipfile.ZipFile(temporary, "w") as file:
         file.writestr(_entry(DECLARATION), BAG)
         file.writestr(_entry(MANIFEST), manifest)
         file.writestr(_entry(f"{PAYLOAD}{CONFIGURATION}"), configuration)
-        for name, path in zip(names, paths, strict=True):
-            _add(file, name, path)
-    return len(paths)
+        for name in sorted(files):
+            _add(file, name, files[name])
+    return len(files)
+
+
+def _name(path: Path) -> str:
+    """Return what a file of the results is called in an archive."""
+    return f"{PAYLOAD}results/{path.as_posix()}"
 
 
 def _sum(path: Path) -> str:
