@@ -37,7 +37,8 @@ RETRAINED = {
     "release_run": 4,
     "draw_loss": 1,
     "draw_frozen": 1,
-    **OF_THE_STUDY,
+    "build_paper": 1,
+    "collect_jobs": 1,
 }
 
 
