@@ -7,12 +7,13 @@ import json
 import logging
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from deadtokens.arguments import add_output
-from deadtokens.claims.evaluation import STATUSES, Finding, evaluate
+from deadtokens.claims.evaluation import STATUSES, evaluate
 from deadtokens.claims.selection import Numbers
 from deadtokens.claims.table import findings_table
 from deadtokens.files import complete_or_absent
@@ -24,9 +25,9 @@ from deadtokens.tables import write_csv
 log = logging.getLogger(__name__)
 
 
-def as_json(findings: Mapping[str, Finding]) -> dict[str, Any]:
+def as_json(table: pd.DataFrame) -> dict[str, Any]:
     """Return the rows of the table by claim, what is no number as null."""
-    rows = json.loads(findings_table(findings).to_json(orient="records", double_precision=15))
+    rows = json.loads(table.to_json(orient="records", double_precision=15))
     return {row["claim"]: row for row in rows}
 
 
@@ -41,9 +42,10 @@ def main(options: Namespace) -> None:
     """Run the command ``claims``."""
     study = study_of(options)
     findings = evaluate(claims_of(study), Numbers(study, options.results))
+    table = findings_table(findings)
     with complete_and_sealed(options.json) as temporary:
-        temporary.write_text(json.dumps(as_json(findings), indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(as_json(table), indent=1) + "\n", encoding="utf-8")
     with complete_or_absent(options.output) as temporary:
-        write_csv(findings_table(findings), temporary)
+        write_csv(table, temporary)
     counts = Counter(finding.status for finding in findings.values())
     log.info("claims: %s", ", ".join(f"{counts[status]} {status}" for status in STATUSES))

@@ -83,15 +83,21 @@ class Experiment:
         """Return the seeds of each run: of its weights, and of its batches."""
         return [seeds_of(member.spec) for member in self.members]
 
+    @cached_property
+    def varying(self) -> list[str]:
+        """The keys whose values differ, seeds among them."""
+        return varying([member.spec for member in self.members])
+
     def label(self, member: Member) -> str:
         """Return what tells a run from the others, with the seeds if they differ."""
-        seeds = named_seeds(member.spec, varying([other.spec for other in self.members]))
+        seeds = named_seeds(member.spec, self.varying)
         return ", ".join(filter(None, (self.group(member), seeds)))
 
     def group(self, member: Member) -> str:
         """Return what tells a run from the others, the seeds left aside."""
-        settings = ", ".join(named(key, self.settings(member)) for key in self.varied.keys)
-        return settings or written(member.spec.get(PRECISION, member.run))
+        settings = self.settings(member)
+        told_apart = ", ".join(named(key, settings) for key in self.varied.keys)
+        return told_apart or written(member.spec.get(PRECISION, member.run))
 
     def names(self) -> list[str]:
         """Return the members' identities, with the steps where one run is given at several."""

@@ -31,6 +31,7 @@ from deadtokens.paper.provenance import (
     diverged,
     experiments_of,
     machines,
+    trained_runs,
     versions,
 )
 from deadtokens.paper.sources import paper_sources
@@ -57,6 +58,7 @@ def gather(study: Study, results: Path, claims: Mapping[str, Any]) -> dict[str, 
         What came of the claims, as ``deadtokens claims`` writes it as JSON.
     """
     facts, files = Facts(), paper_sources(study)
+    runs = trained_runs(results, files)
     add_settings(facts, study)
     _add_counts(facts, claims)
     return {
@@ -74,8 +76,8 @@ def gather(study: Study, results: Path, claims: Mapping[str, Any]) -> dict[str, 
         "outcomes": outcomes_shown(),
         "experiments": experiment_tables(study, results, files),
         "experiments_of": experiments_of(study),
-        "machines": machines(results, files),
-        "diverged": diverged(results, files),
+        "machines": machines(runs),
+        "diverged": diverged(runs),
         "versions": versions(),
         "commit": git_commit(),
         "one_seed": len({study.runs[member.run].seed for member in study.members}) == 1,

@@ -1,9 +1,10 @@
 """Where the paper's runs were made, and with what."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from deadtokens.audit.reading import read_audit
 from deadtokens.netcdf import read_derived
@@ -15,19 +16,22 @@ from deadtokens.study.study import Study
 PACKAGES = ("deadtokens", "torch", "numpy", "xarray", "scipy", "scikit-learn", "typst")
 
 
-def machines(results: Path, files: Iterable[str]) -> list[dict[str, str]]:
+def trained_runs(results: Path, files: Iterable[str]) -> list[dict[str, Any]]:
+    """Return what the scalars of each run say of its training."""
+    return [read_derived(results / file).attrs for file in called("scalars.nc", files)]
+
+
+def machines(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return on which machines runs were trained, and how many on each."""
-    runs = (read_derived(results / file).attrs for file in called("scalars.nc", files))
     counts = Counter((str(said["device"]), str(said["machine"])) for said in runs)
     return [
-        {"device": device, "machine": machine, "runs": number(runs)}
-        for (device, machine), runs in counts.items()
+        {"device": device, "machine": machine, "runs": number(count)}
+        for (device, machine), count in counts.items()
     ]
 
 
-def diverged(results: Path, files: Iterable[str]) -> list[str]:
+def diverged(runs: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the runs that diverged."""
-    runs = (read_derived(results / file).attrs for file in called("scalars.nc", files))
     return [said["run"] for said in runs if said["status"] == "diverged"]
 
 
