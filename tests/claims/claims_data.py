@@ -8,8 +8,7 @@ import xarray as xr
 from deadtokens.claims.contrasts import of_effect
 from deadtokens.claims.sample import Entry, Sample
 from deadtokens.claims.selection import combine, outcome_entries, variable_entry
-from deadtokens.comparison.effects import BETWEEN, EFFECT, INTERACTION, MAIN
-from deadtokens.comparison.settings import named_value, short, written
+from deadtokens.comparison.settings import written
 from deadtokens.study.claims import Claim, Effect, Value, Variable, listed
 
 LENGTH = 4  # of an axis that a statistic is taken over
@@ -59,28 +58,22 @@ def outcome_data(outcome: str, numbers: Sequence[float]) -> xr.Dataset:
 
 def effect_data(effect: Effect, differences: Sequence[float]) -> xr.Dataset:
     """Return the contrast that a claim means, between two others of which the numbers are NaN."""
-    kind = INTERACTION if len(effect.keys) == 2 else MAIN if effect.over else EFFECT
-    context = [named_value(key, written(value)) for key, value in effect.context.items()]
-    if effect.over:
-        context.insert(0, f"over {short(effect.over)}")
-    keys = [*effect.keys, *effect.context, *([effect.over] if effect.over else [])]
+    held = list(map(written, effect.context.values()))
+    averaged = [""] if effect.over else []
+    keys = ["seed", *effect.keys, *effect.context, *([effect.over] if effect.over else [])]
     to, from_ = ([written(value) for value in listed(one)] for one in (effect.to, effect.from_))
-    meant = [kind, BETWEEN.join(effect.keys), ", ".join(to), ", ".join(from_), ", ".join(context)]
-    contrasts = [["effect", "seed", "1", "0", ""], meant, [*meant[:2], "no", *meant[3:]]]
-    columns = ("kind", "changed_key", "changed_to", "changed_from", "context")
+    before, after = (["0", *values, *held, *averaged] for values in (from_, to))
+    of_seeds = ["1", *from_, *held, *averaged]
+    elsewhere = ["0", "no", *to[1:], *held, *averaged]
     values = [[np.nan] * len(differences), list(differences), [np.nan] * len(differences)]
-    setting = [*to, *(written(value) for value in effect.context.values())]
-    setting += ["one"] if effect.over else []
     return xr.Dataset(
         {
             "difference": (("contrast", "outcome", "pair"), np.array(values)[:, None]),
             "reason": (("run", "outcome"), [[""]]),
             "seed": ("run", [0]),
-            "setting": (("run", "key"), [setting]),
-            **{
-                name: ("contrast", [row[place] for row in contrasts])
-                for place, name in enumerate(columns)
-            },
+            "setting": (("run", "key"), [["0", *to, *held, *(["one"] if effect.over else [])]]),
+            "before": (("contrast", "key"), [before] * 3),
+            "after": (("contrast", "key"), [of_seeds, after, elsewhere]),
         },
         coords={"outcome": [effect.outcome], "pair": np.arange(len(differences)), "key": keys},
     )

@@ -1,16 +1,14 @@
 """Effects among the contrasts of an experiment's outcomes."""
 
-from itertools import permutations
+import math
 
 import numpy as np
 import xarray as xr
 
 from deadtokens.claims.sample import Entry, NotTested, Sample
-from deadtokens.comparison.effects import BETWEEN, EFFECT, INTERACTION, MAIN
-from deadtokens.comparison.settings import named_value, short
 from deadtokens.study.claims import Effect, listed, same
 
-SEPARATOR = ", "
+SIDES = "before", "after"
 NO_PAIR = "a run or its outcome is missing"
 
 
@@ -28,7 +26,8 @@ def of_effect(data: xr.Dataset, effect: Effect) -> Sample:
     NotTested
         If the experiment has no such contrast, or several.
     """
-    signs = np.array([_sign(data.isel(contrast=place), effect) for place in _places(data)])
+    places = range(data.sizes["contrast"])
+    signs = [_sign(data.isel(contrast=place), effect) for place in places]
     found = np.flatnonzero(signs)
     if found.size == 0:
         raise NotTested("the experiment has no such contrast")
@@ -43,52 +42,24 @@ def of_effect(data: xr.Dataset, effect: Effect) -> Sample:
     return Sample(entries, len(entries) * _cells(data, effect))
 
 
-def _places(data: xr.Dataset) -> range:
-    return range(data.sizes["contrast"])
-
-
 def _sign(contrast: xr.Dataset, effect: Effect) -> int:
     """Return 1 for the contrast that is meant, -1 for its reverse, 0 for another one."""
-    kind = INTERACTION if len(effect.keys) == 2 else EFFECT if effect.over is None else MAIN
-    if str(contrast["kind"].values) != kind or not _in_context(contrast, effect):
+    keys = contrast["key"].values.tolist()
+    before, after = (dict(zip(keys, contrast[name].values, strict=True)) for name in SIDES)
+    changed = {key for key in keys if before[key] != after[key]}
+    averaged = {key for key in keys if not after[key]}
+    if changed != set(effect.keys) or averaged != {effect.over} - {None}:
         return 0
-    wanted = list(zip(effect.keys, listed(effect.to), listed(effect.from_), strict=True))
-    keys, to, from_ = (
-        str(contrast[name].values).split(separator)
-        for name, separator in (
-            ("changed_key", BETWEEN),
-            ("changed_to", SEPARATOR),
-            ("changed_from", SEPARATOR),
-        )
-    )
-    present = list(zip(keys, to, from_, strict=False))
-    signs = (
-        np.prod([_direction(*two) for two in zip(order, present, strict=True)])
-        for order in permutations(wanted)
-        if len(order) == len(present)
-    )
-    return next((int(sign) for sign in signs if sign), 0)
+    if not all(key in keys and same(after[key], value) for key, value in effect.context.items()):
+        return 0
+    wanted = zip(effect.keys, listed(effect.from_), listed(effect.to), strict=True)
+    return math.prod(_direction(before[key], after[key], *values) for key, *values in wanted)
 
 
-def _direction(wanted: tuple, present: tuple) -> int:
-    if wanted[0] != present[0]:
-        return 0
-    if same(present[1], wanted[1]) and same(present[2], wanted[2]):
+def _direction(before: str, after: str, wanted_before: object, wanted_after: object) -> int:
+    if same(before, wanted_before) and same(after, wanted_after):
         return 1
-    return -int(same(present[1], wanted[2]) and same(present[2], wanted[1]))
-
-
-def _in_context(contrast: xr.Dataset, effect: Effect) -> bool:
-    parts = str(contrast["context"].values).split(SEPARATOR)
-    if effect.over is not None and f"over {short(effect.over)}" not in parts:
-        return False
-    settings = contrast["setting"]
-    for key, wanted in effect.context.items():
-        values = settings.sel(key=key).values if key in contrast["key"] else []
-        names = [named_value(key, str(value)) for value in values if same(str(value), wanted)]
-        if not set(names) & set(parts):
-            return False
-    return True
+    return -int(same(before, wanted_after) and same(after, wanted_before))
 
 
 def _why(data: xr.Dataset, effect: Effect, seed: int) -> str:

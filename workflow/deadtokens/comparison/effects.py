@@ -36,34 +36,65 @@ class Contrast:
     Attributes
     ----------
     kind : {'effect', 'main effect', 'interaction'}
-    changed_key, changed_to, changed_from : str
-        What is changed, to what, from which baseline; of an interaction both keys.
-    context : str
-        The other settings that differ within the experiment, as they are here.
+    keys : sequence of str
+        The varied keys.
+    before, after : tuple of str
+        Their values at the baseline and with the change; empty where the mean over all values is
+        taken. They differ in the key that is changed, of an interaction in both.
     at_baseline : bool
-        Whether they are at their baselines.
+        Whether the others are at their baselines.
     weights : dict of tuple to float
         By the values of the varied keys.
     """
 
     kind: str
-    changed_key: str
-    changed_to: str
-    changed_from: str
-    context: str
+    keys: Sequence[str]
+    before: Setting
+    after: Setting
     at_baseline: bool
     weights: Mapping[Setting, float]
 
     @property
+    def changed_key(self) -> str:
+        """What is changed; of an interaction both keys."""
+        return BETWEEN.join(self.keys[place] for place in self._changed())
+
+    @property
+    def changed_to(self) -> str:
+        """To which value, or both keys' values."""
+        return ", ".join(self.after[place] for place in self._changed())
+
+    @property
+    def changed_from(self) -> str:
+        """From which baseline, or both keys' baselines."""
+        return ", ".join(self.before[place] for place in self._changed())
+
+    @property
+    def context(self) -> str:
+        """The other settings that differ within the experiment, as they are here."""
+        others = [place for place in range(len(self.keys)) if place not in self._changed()]
+        averaged = [f"over {short(self.keys[place])}" for place in others if not self.after[place]]
+        held = [
+            named_value(self.keys[place], self.after[place])
+            for place in others
+            if self.after[place]
+        ]
+        return ", ".join(averaged + held)
+
+    @property
     def label(self) -> str:
         """What a figure calls it."""
-        changed = f"{self.changed_to} against {self.changed_from}"
+        key, changed = self.changed_key, f"{self.changed_to} against {self.changed_from}"
         about = {
-            EFFECT: named_value(self.changed_key, changed),
-            MAIN: f"mean of {named_value(self.changed_key, changed)}",
-            INTERACTION: f"{short(self.changed_key)}: {changed}",
+            EFFECT: named_value(key, changed),
+            MAIN: f"mean of {named_value(key, changed)}",
+            INTERACTION: f"{short(key)}: {changed}",
         }[self.kind]
         return f"{about} ({self.context})" if self.context else about
+
+    def _changed(self) -> list[int]:
+        values = zip(self.before, self.after, strict=True)
+        return [place for place, (before, after) in enumerate(values) if before != after]
 
 
 class Design:
@@ -99,24 +130,19 @@ class Design:
         left_open = dict.fromkeys(places, "")
         return list(dict.fromkeys(_replaced(setting, left_open) for setting in self.present))
 
-    def _about(self, context: Setting, *places: int) -> tuple[str, bool]:
-        """Write the settings of a context, and tell whether they are at their baselines.
-
-        Those of the keys left open count for neither.
-        """
+    def _at_baseline(self, context: Setting, *places: int) -> bool:
+        """Tell whether the settings of a context are at their baselines, but for some keys."""
         others = [place for place in range(len(self.keys)) if place not in places]
-        words = ", ".join(named_value(self.keys[place], context[place]) for place in others)
-        return words, all(context[place] == self.levels[place][0] for place in others)
+        return all(context[place] == self.levels[place][0] for place in others)
 
     def _effects(self, place: int) -> Iterator[Contrast]:
-        key = self.keys[place]
         for context in self._contexts(place):
-            about = self._about(context, place)
-            cells = {value: _replaced(context, {place: value}) for value in self.levels[place]}
-            baseline, *values = [value for value, cell in cells.items() if cell in self.present]
-            for value in values:
-                weights = {cells[value]: 1.0, cells[baseline]: -1.0}
-                yield Contrast(EFFECT, key, value, baseline, *about, weights)
+            at_baseline = self._at_baseline(context, place)
+            cells = [_replaced(context, {place: value}) for value in self.levels[place]]
+            before, *others = [cell for cell in cells if cell in self.present]
+            for after in others:
+                weights = {after: 1.0, before: -1.0}
+                yield Contrast(EFFECT, self.keys, before, after, at_baseline, weights)
 
     def _of_grids(self, pair: tuple[int, int]) -> Iterator[Contrast]:
         """Yield main effects and interactions of two keys wherever their grid is full."""
@@ -124,35 +150,33 @@ class Design:
         for context in self._contexts(*pair):
             cells = {_replaced(context, dict(zip(pair, two, strict=True))) for two in values}
             if cells <= set(self.present):
-                about = self._about(context, *pair)
-                yield from self._main_effects(pair, context, about)
-                yield from self._main_effects(pair[::-1], context, about)
-                yield from self._interactions(pair, context, about)
+                at_baseline = self._at_baseline(context, *pair)
+                yield from self._main_effects(pair, context, at_baseline)
+                yield from self._main_effects(pair[::-1], context, at_baseline)
+                yield from self._interactions(pair, context, at_baseline)
 
     def _main_effects(
-        self, pair: tuple[int, int], context: Setting, about: tuple[str, bool]
+        self, pair: tuple[int, int], context: Setting, at_baseline: bool
     ) -> Iterator[Contrast]:
         """Yield the effects of the first key of a pair, averaged over the values of the second."""
         (baseline, *values), others = (self.levels[place] for place in pair)
-        key, other = (self.keys[place] for place in pair)
-        words, at_baseline = about
-        averaged = ", ".join(filter(None, (f"over {short(other)}", words)))
+        before = _replaced(context, {pair[0]: baseline})
         for value in values:
+            after = _replaced(context, {pair[0]: value})
             signs = {value: 1 / len(others), baseline: -1 / len(others)}
             weights = self._weights(pair, context, signs, dict.fromkeys(others, 1.0))
-            yield Contrast(MAIN, key, value, baseline, averaged, at_baseline, weights)
+            yield Contrast(MAIN, self.keys, before, after, at_baseline, weights)
 
     def _interactions(
-        self, pair: tuple[int, int], context: Setting, about: tuple[str, bool]
+        self, pair: tuple[int, int], context: Setting, at_baseline: bool
     ) -> Iterator[Contrast]:
-        keys = BETWEEN.join(self.keys[place] for place in pair)
         (one, *values), (other, *others) = (self.levels[place] for place in pair)
-        for value, beside in product(values, others):
-            signs = {value: 1.0, one: -1.0}, {beside: 1.0, other: -1.0}
+        before = _replaced(context, dict(zip(pair, (one, other), strict=True)))
+        for two in product(values, others):
+            after = _replaced(context, dict(zip(pair, two, strict=True)))
+            signs = {two[0]: 1.0, one: -1.0}, {two[1]: 1.0, other: -1.0}
             weights = self._weights(pair, context, *signs)
-            yield Contrast(
-                INTERACTION, keys, f"{value}, {beside}", f"{one}, {other}", *about, weights
-            )
+            yield Contrast(INTERACTION, self.keys, before, after, at_baseline, weights)
 
     @staticmethod
     def _weights(

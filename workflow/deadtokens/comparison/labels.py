@@ -48,6 +48,14 @@ VARIABLES = {
         "differ; NaN with fewer than two",
         _UNIT,
     ),
+    "before": (
+        ("contrast", "key"),
+        "value of a varied key at the contrast's baseline; empty: the mean over all is taken",
+    ),
+    "after": (
+        ("contrast", "key"),
+        "value of a varied key with the change; the same as before where it is held",
+    ),
     "at_baseline": (("contrast",), "whether the other varied settings are at their baselines", "1"),
     "difference": (
         (*_OF_EFFECTS, "pair"),

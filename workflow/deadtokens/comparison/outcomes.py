@@ -108,6 +108,8 @@ def _of_contrasts(experiment: Experiment) -> dict[str, object]:
         "contrast": _texts([one.label for one in found]),
         "pair": pairs,
         **{name: _texts([getattr(one, name) for one in found]) for name in OF_CONTRASTS},
+        "before": _texts([one.before for one in found]).reshape(len(found), len(keys)),
+        "after": _texts([one.after for one in found]).reshape(len(found), len(keys)),
         "at_baseline": np.array([one.at_baseline for one in found], bool),
         "difference": samples,
         **{name: columns[name].to_numpy().reshape(samples.shape[:2]) for name in SUMMARY},
