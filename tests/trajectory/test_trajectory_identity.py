@@ -202,13 +202,14 @@ def counting(calls, function):
 def test_a_run_of_two_machines_names_both(tmp_path):
     folder = write_named(tmp_path, seed=0, segments=3, machine="processor: abacus")
     assert open_run(folder).attrs["machine"] == "processor: abacus"
-    change(folder / "segment-002.nc", device="cuda", machine="driver: 1")
+    change(folder / "segment-002.nc", device="cuda", machine="driver: 1", packages="torch 9")
     run = open_run(folder)
     assert run.attrs["device"] == "cpu (from update 1); cuda (from update 9)"
     assert run.attrs["machine"] == "processor: abacus (from update 1); driver: 1 (from update 9)"
     collected = scalars.collect_scalars(folder)
-    assert collected.attrs["device"] == run.attrs["device"]
-    assert collected.attrs["machine"] == run.attrs["machine"]
+    for name in ("device", "machine", "packages"):
+        assert collected.attrs[name] == run.attrs[name]
+    assert run.attrs["packages"].endswith("; torch 9 (from update 9)")
     assert np.array_equal(collected.loss, np.arange(1, 13))
 
 

@@ -12,6 +12,7 @@ from deadtokens.paper.facts import Facts
 from deadtokens.paper.sources import called
 from deadtokens.paper.words import number
 from deadtokens.study.study import Study
+from deadtokens.trajectory.segments import MADE
 
 PACKAGES = ("deadtokens", "torch", "numpy", "xarray", "scipy", "scikit-learn", "typst")
 
@@ -21,12 +22,12 @@ def trained_runs(results: Path, files: Iterable[str]) -> list[dict[str, Any]]:
     return [read_derived(results / file).attrs for file in called("scalars.nc", files)]
 
 
-def machines(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return on which machines runs were trained, and how many on each."""
-    counts = Counter((str(said["device"]), str(said["machine"])) for said in runs)
+def makings(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return where and by what runs were trained, and how many of them."""
+    counts = Counter(tuple(str(said.get(name, "")) for name in MADE) for said in runs)
     return [
-        {"device": device, "machine": machine, "runs": number(count)}
-        for (device, machine), count in counts.items()
+        dict(zip(MADE, making, strict=True)) | {"runs": number(count)}
+        for making, count in counts.items()
     ]
 
 

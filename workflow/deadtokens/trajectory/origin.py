@@ -4,7 +4,9 @@ from typing import Any
 
 import xarray as xr
 
-CARRIED = ("run", "spec", "status", "diverged_at", "device", "machine")
+from deadtokens.trajectory.segments import MADE
+
+CARRIED = ("run", "spec", "status", "diverged_at", *MADE)
 
 
 def run_attributes(run: xr.Dataset) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A run as one lazy, labelled dataset."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import xarray as xr
 from deadtokens.run import layout
 from deadtokens.trajectory.lazy import Stretch, recorded_array, replayed_arrays
 from deadtokens.trajectory.segments import (
-    MADE_ON,
+    MADE,
     Header,
     Segments,
     check_sequence,
@@ -67,7 +68,7 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     for name in run.keys() & layout.PER_SEGMENT.keys():
         run[name] = run[name].copy(data=_total(paths, name))
     order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
-    return run.transpose(*order).assign_attrs(_attributes(paths, first) | _made_on(headers))
+    return run.transpose(*order).assign_attrs(_attributes(paths, first) | _made(headers))
 
 
 def _attributes(paths: Sequence[Path], first: xr.Dataset) -> dict[str, Any]:
@@ -132,15 +133,17 @@ def _describe(file: h5py.File, name: str) -> dict[str, str]:
     return about
 
 
-def _made_on(headers: Sequence[Header]) -> dict[str, str]:
-    """Return where a run was made, if its segments were made on different machines."""
-    if len({header.made_on for header in headers}) == 1:
-        return {}
-    stays: list[tuple[tuple[str, ...], int]] = []
-    for header in headers:
-        if not stays or stays[-1][0] != header.made_on:
-            stays.append((header.made_on, (header.first or 0) + 1))
+def _made(headers: Sequence[Header]) -> dict[str, str]:
+    """Return how a run was made, as far as its segments were made differently."""
+    made = {name: _since(headers, place) for place, name in enumerate(MADE)}
     return {
-        name: "; ".join(f"{made_on[index]} (from update {start:,})" for made_on, start in stays)
-        for index, name in enumerate(MADE_ON)
+        name: "; ".join(f"{value} (from update {first:,})" for value, first in values)
+        for name, values in made.items()
+        if len(values) > 1
     }
+
+
+def _since(headers: Sequence[Header], place: int) -> list[tuple[str, int]]:
+    """Return the values that one says of how segments were made, and the first update of each."""
+    each = groupby(headers, key=lambda header: header.made[place])
+    return [(value, (next(segments).first or 0) + 1) for value, segments in each]

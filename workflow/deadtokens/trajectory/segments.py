@@ -16,7 +16,7 @@ from deadtokens.seal import check_seal
 
 Segments = Path | str | Sequence[Path | str]
 CARRIED = ("run", "spec", "stream_sha256")  # what all segments of a run have in common
-MADE_ON = ("device", "machine")  # the attributes that say where a segment was made
+MADE = ("device", "machine", "python", "packages", "git_commit")  # where, and by what, it was made
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Header:
         'complete' or 'diverged', '' if the file does not say.
     diverged_at : int or None
         The update whose loss was not finite.
-    made_on : tuple of str
-        Its attributes of the names in `MADE_ON`.
+    made : tuple of str
+        Its attributes of the names in `MADE`.
     """
 
     common: tuple[str, ...]
@@ -45,7 +45,7 @@ class Header:
     updates: int
     status: str
     diverged_at: int | None
-    made_on: tuple[str, ...]
+    made: tuple[str, ...]
 
     @property
     def run(self) -> str:
@@ -180,7 +180,7 @@ def _known_header(path: Path, _size: int, _changed: int) -> Header:
             file["update"].shape[0],
             str(attributes.get("status", "")),
             attributes["diverged_at"].item() if "diverged_at" in attributes else None,
-            tuple(str(attributes.get(name, "")) for name in MADE_ON),
+            tuple(str(attributes.get(name, "")) for name in MADE),
         )
 
 
