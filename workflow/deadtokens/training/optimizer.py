@@ -30,7 +30,8 @@ class UpdateRule(torch.optim.Optimizer):
     def __init__(self, parameters: Mapping[str, nn.Parameter], spec: RunSpec):
         super().__init__(parameters.values(), {"lr": spec.lr})
         self.named, self.spec, self.hyper = dict(parameters), spec, hyperparameters(spec)
-        self.regime = REGIMES[spec.precision]
+        self.regime, self.carried = REGIMES[spec.precision], carried_formats(spec)
+        self.coupled = is_coupled(spec)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -40,7 +41,7 @@ class UpdateRule(torch.optim.Optimizer):
             kept["step"] += 1
             # itself, where it has that format
             weights = parameter.to(getattr(torch, self.regime.weights))
-            state = {"W": weights} | {part: kept[part] for part in carried_formats(self.spec)}
+            state = {"W": weights} | {part: kept[part] for part in self.carried}
             rule = int(kept["step"]), group["lr"], self.hyper, self._mean_square(name, parameter)
             if self.regime.update == "torch":
                 update_(state, parameter.grad, *rule)
@@ -51,13 +52,13 @@ class UpdateRule(torch.optim.Optimizer):
     def _begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
         self.state[parameter] = {"step": torch.tensor(0.0)} | {
             name: torch.zeros_like(parameter, dtype=getattr(torch, format))
-            for name, format in carried_formats(self.spec).items()
+            for name, format in self.carried.items()
         }
         return self.state[parameter]
 
     def _mean_square(self, name: str, parameter: nn.Parameter) -> Tensor | None:
         """Return what the rows of an embedding matrix share under Coupled Adam, and keep it."""
-        if not (is_coupled(self.spec) and name in EMBEDDINGS):
+        if not (self.coupled and name in EMBEDDINGS):
             return None
         self.state[parameter]["grad_sq_mean"] = mean_square(parameter.grad)
         return self.state[parameter]["grad_sq_mean"]
