@@ -45,6 +45,8 @@ HEADS = {
 SCALES = {CAUSE: ("Blues", (0, 1)), REST: ("Purples", (0, 1)), LOSS: ("Greys", None)}
 LITTLE = 0.01  # of all components: fractions of it are hardly anything
 FAINT = "#999999"
+PLUS_MINUS = "mean of the seeds; ±: how far its 95 % interval reaches"
+TICKS = "ticks at a cell's foot: the seeds, from 0 to 1 (loss: from the least to the largest)"
 
 
 def _table(data: xr.Dataset) -> pd.DataFrame:
@@ -73,12 +75,14 @@ def _draw(table: pd.DataFrame) -> Figure:
         _draw_part(axes, rows, names, *SCALES[part], faint=moving if part == CAUSE else [])
         axes.set_title(HEADS[part], fontsize=marks.SMALL)
     panels[0].set_yticks(np.arange(len(names)) + 0.5, drawn, rotation=0, fontsize=6.5)
-    notes = [f"{NONE}: {reason}; {number}" for reason, _, number in seeds.missing(table)]
+    notes = [TICKS]
+    if (table["seeds"] >= FEWEST).any():
+        notes.insert(0, PLUS_MINUS)
+    notes += [f"{NONE}: {reason}; {number}" for reason, _, number in seeds.missing(table)]
     if moving:
         notes.append(f"grey: fractions of less than {100 * LITTLE:g} % of the components")
-    if notes:
-        blank = Line2D([], [], linestyle="none")
-        style.legend_below(figure, [(blank, note) for note in notes])
+    blank = Line2D([], [], linestyle="none")
+    style.legend_below(figure, [(blank, note) for note in notes])
     return figure
 
 
