@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 from house import REPOSITORY
 
@@ -15,6 +16,7 @@ from deadtokens.comparison.members import Experiment, Member
 from deadtokens.comparison.outcomes import compare
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
+from deadtokens.paper.experiments import experiment_tables
 from deadtokens.paper.paper import gather
 from deadtokens.paper.sources import SHOWN, figure_files, paper_sources
 from deadtokens.paper.typeset import typeset
@@ -33,15 +35,29 @@ def evaluated(status: str, **fields) -> dict:
     """Return what came of a claim, as ``deadtokens claims`` writes it."""
     claim = {"claim": "x", "question": 1, "status": status, "statement": HOSTILE, "number": 0.5}
     claim |= {"low": None, "high": None, "seeds": 1, "runs": 1, "criterion": "above 0 (mean)"}
-    return claim | {"source": HOSTILE, "why": HOSTILE, "of": "", "numbers": "0.5"} | fields
+    said = {"source": HOSTILE, "seen": False, "why": HOSTILE, "of": "", "numbers": "0.5"}
+    return claim | said | fields
 
 
+MADE = {
+    "device": "cpu",
+    "machine": HOSTILE,
+    "python": "3.11",
+    "packages": "torch 9",
+    "git_commit": "unknown",
+}
 CLAIMS = {
     "pure-bf16-freezes": evaluated("holds"),
-    "thaws-are-real": evaluated("fails", low=0.25, high=0.75),
+    "thaws-are-real": evaluated("fails", low=0.25, high=0.75, seen=True),
     "freeze-lasts": evaluated("not tested", number=None),
     "rounded-weights-freeze": evaluated("holds", question=7),
 }
+
+
+def scalars_of(study, member) -> xr.Dataset:
+    """Return what a run's scalars say of its training."""
+    about = {"run": member.run, "spec": study.runs[member.run].json_text(), "status": "complete"}
+    return xr.Dataset(attrs=about | MADE | {"updates": member.steps})
 
 
 @pytest.fixture
@@ -53,6 +69,7 @@ def results(tmp_path):
         found = dict.fromkeys(OUTCOMES, (np.nan, "never")) | {"frozen": (frozen, "")}
         settings = {"precision": study.runs[member.run].precision, "seed": 0}
         members.append(Member(member.run, settings, found))
+        write(scalars_of(study, member), tmp_path / f"runs/{member.run}/steps-1500/scalars.nc")
     outcomes = compare(Experiment(tuple(members)))
     write(outcomes, tmp_path / "experiments" / "regimes" / "outcomes.nc")
     return tmp_path
@@ -96,9 +113,25 @@ def test_numbers_are_those_of_the_files(data):
         "1",
         "1",
     )
+    assert numbers["seen"] == "1"
+    assert data["makings"] == [MADE | {"runs": "2"}]
     assert all(fact["source"] for fact in data["numbers"].values())
     assert [row["name"] for row in data["regimes"]] == ["pure-bf16", "fp32"]
     assert data["varied"] == [{"key": "precision", "value": "pure-bf16", "others": "fp32"}]
+
+
+def test_changes_that_change_nothing_are_named(tmp_path):
+    """One whose loss differs in its last digit is none."""
+    losses = {"pure-bf16": 4.0, "bf16-once": 4.0, "fp32": np.nextafter(4.0, 5)}
+    members = []
+    for regime, loss in losses.items():
+        found = dict.fromkeys(OUTCOMES, (np.nan, "never"))
+        found |= {"frozen": (0.5, ""), "loss": (loss, "")}
+        members.append(Member(regime, {"precision": regime, "seed": 0}, found))
+    path = "experiments/regimes/outcomes.nc"
+    write(compare(Experiment(tuple(members))), tmp_path / path)
+    (tables,) = experiment_tables(Study(CONFIG), tmp_path, [path])
+    assert tables["without_effect"] == ["bf16-once against pure-bf16"]
 
 
 SENTENCES = 'by-claim("{}", holds: "it holds", fails: "it fails")'

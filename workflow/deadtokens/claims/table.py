@@ -12,7 +12,7 @@ from deadtokens.study.claims import Claim, Effect, Settings, Variable, listed
 NUMBERS = ("number", "low", "high")
 COLUMNS = (
     *("claim", "question", "status", "statement", *NUMBERS, "seeds", "runs", "criterion"),
-    *("source", "why", "of", "numbers"),
+    *("source", "seen", "why", "of", "numbers"),
 )
 
 
@@ -21,6 +21,7 @@ def findings_table(findings: Mapping[str, Finding]) -> pd.DataFrame:
 
     ``number`` is the mean over seeds, ``low`` and ``high`` the ends of its 95 % interval by
     Student's t, ``numbers`` are those of every run or pair.
+    ``seen`` says whether the number was known when the claim was written.
     """
     rows = [_row(name, finding) for name, finding in findings.items()]
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
@@ -41,6 +42,7 @@ def _row(name: str, finding: Finding) -> dict[str, object]:
         "runs": sample.runs,
         "criterion": claim.criterion.text,
         "source": claim.source,
+        "seen": claim.seen,
         "why": finding.why,
         "of": subject_of(claim),
         "numbers": "; ".join(f"{number:.6g}" for number in sample.numbers),

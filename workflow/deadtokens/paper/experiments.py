@@ -48,6 +48,7 @@ def _tables(data: xr.Dataset) -> dict:
         "effects_of": [_named(name) for name in EFFECTS_SHOWN],
         "effects": [_effect(data.isel(contrast=place)) for place in places],
         "all_effects": len(places) == data.sizes["contrast"],
+        "without_effect": [_name(data.isel(contrast=place)) for place in _nothing_changed(data)],
     }
 
 
@@ -87,4 +88,16 @@ def _effect(contrast: xr.Dataset) -> dict:
         limits = interval(float(one["low"]), float(one["high"]))
         cells.append(number(float(one["mean"])) + (f" [{limits}]" if limits else ""))
     pairs = number(int(contrast["pairs"].sel(outcome=PRIMARY)))
-    return {"name": str(contrast["contrast"].values), "pairs": pairs, "cells": cells}
+    return {"name": _name(contrast), "pairs": pairs, "cells": cells}
+
+
+def _name(contrast: xr.Dataset) -> str:
+    return str(contrast["contrast"].values)
+
+
+def _nothing_changed(data: xr.Dataset) -> list[int]:
+    """Return the effects that are zero in every outcome of every seed, in its last digit."""
+    differences = data["difference"].values
+    same = ((differences == 0) | np.isnan(differences)).all(axis=(1, 2))
+    has_loss = np.isfinite(data["difference"].sel(outcome="loss").values).all(axis=1)
+    return np.flatnonzero(same & has_loss & (data["kind"].values == EFFECT)).tolist()

@@ -16,16 +16,21 @@ TALLEST = 1.65  # height over width: a taller figure would be too small on a pag
 def illustrations(study: Study, results: Path) -> dict[str, list[dict[str, str]]]:
     """Return the figures that the paper shows: by question those of runs, by experiment the others.
 
-    A figure so tall that nobody could read it on a page is left out.
+    A figure so tall that nobody could read it on a page is left out. Each has a name, and that of
+    the first of its kind: the caption is the same.
     """
     found: dict[str, list[dict[str, str]]] = {str(question): [] for question in QUESTIONS}
     found |= {name: [] for name in study.experiments}
+    first: dict[str, str] = {}
     for experiment, resolved in study.experiments.items():
         for figure, file in figure_files(study, experiment).items():
             if _is_legible((results / file).with_suffix(".png")):
                 of_all = FIGURES[figure].scope is Scope.EXPERIMENT
                 place = experiment if of_all else str(FIGURES[figure].question)
+                name = f"{experiment}-{figure}"
                 about = {"file": file, "title": resolved.title, "caption": caption(figure)}
+                about |= {"name": name, "like": first.get(figure, "")}
+                first.setdefault(figure, name)
                 found[place].append(about)
     return found
 

@@ -88,16 +88,18 @@ def gather(study: Study, results: Path, claims: Mapping[str, Any]) -> dict[str, 
 def _add_counts(facts: Facts, claims: Mapping[str, Any]) -> None:
     counts = Counter(claim["status"] for claim in claims.values())
     texts = {status.replace(" ", "_"): number(counts[status]) for status in STATUSES}
-    facts.add("claims.json", claims=number(len(claims)), **texts)
+    seen = sum(claim["seen"] for claim in claims.values())
+    facts.add("claims.json", claims=number(len(claims)), seen=number(seen), **texts)
     facts.add("deadtokens.study.claims", fewest_seeds=number(FEWEST_SEEDS))
 
 
-def _written(claim: Mapping[str, Any]) -> dict[str, str]:
+def _written(claim: Mapping[str, Any]) -> dict[str, str | bool]:
     """Return what came of a claim, its numbers written."""
     texts = {key: str(value) for key, value in claim.items() if isinstance(value, str)}
     numbers = {key: number(claim[key]) for key in ("number", "seeds", "runs")}
     limits = interval(claim["low"], claim["high"])
-    return texts | numbers | {"interval": limits, "question": str(claim["question"])}
+    about = {"question": str(claim["question"]), "seen": claim["seen"]}
+    return texts | numbers | about | {"interval": limits}
 
 
 def _read_claims(path: Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from deadtokens.study.wanted import derived_files, drawn_figures
 SHOWN = {"frozen", "causes", "path", "shares", "tensors", "initial_softmax"}  # of one experiment
 # Of the experiments as wholes: the first that is drawn shows most of what the experiment varies.
 OF_EXPERIMENTS = ("walls", "remedies", "sweep", "factorial", "outcomes", "effects")
-READ = {"loss", "audit", "tensors", "census", "effects"}  # what these draw, the text says too
+READ = {"audit", "tensors", "census", "effects"}  # what these draw, the text says too
+OF_EVERY_RUN = "loss"  # what this draws says of each run where it was made, and how it ended
 
 
 def figure_files(study: Study, experiment: str) -> dict[str, str]:
@@ -44,12 +45,14 @@ def paper_figures(study: Study) -> list[str]:
 def paper_sources(study: Study) -> dict[str, Member]:
     """Return the derived files that the paper reads or whose figures it shows, each once.
 
-    They are those of which something is drawn: the paper has nothing measured for itself.
+    They are those of which something is drawn, and of these runs the scalars.
     """
     found: dict[str, Member] = {}
     for name in study.experiments:
-        shown = figure_files(study, name)
-        for figure in drawn_figures(study, name):
+        shown, drawn = figure_files(study, name), list(drawn_figures(study, name))
+        if drawn:
+            found = derived_files(study, FIGURES[OF_EVERY_RUN], name) | found
+        for figure in drawn:
             if figure in READ or figure in shown:
                 found = derived_files(study, FIGURES[figure], name) | found
     return found

@@ -192,6 +192,9 @@ class Claim(Model):
     seeds: Annotated[int, Field(ge=1)] = FEWEST_SEEDS
     """With how many seeds it is tested at least."""
 
+    seen: bool = False
+    """Whether its number was known when it was written."""
+
     @model_validator(mode="after")
     def _one_subject(self) -> "Claim":
         if sum(one is not None for one in (self.value, self.effect, self.variable)) != 1:
