@@ -96,8 +96,8 @@ def _name(contrast: xr.Dataset) -> str:
 
 
 def _nothing_changed(data: xr.Dataset) -> list[int]:
-    """Return the effects that are zero in every outcome of every seed, in its last digit."""
-    differences = data["difference"].values
+    """Return the effects that are zero in every seed and outcome shown, in its last digit."""
+    differences = data["difference"].sel(outcome=list(SHOWN)).values
     same = ((differences == 0) | np.isnan(differences)).all(axis=(1, 2))
     has_loss = np.isfinite(data["difference"].sel(outcome="loss").values).all(axis=1)
     return np.flatnonzero(same & has_loss & (data["kind"].values == EFFECT)).tolist()

@@ -18,8 +18,9 @@ PACKAGES = ("deadtokens", "torch", "numpy", "xarray", "scipy", "scikit-learn", "
 
 
 def trained_runs(results: Path, files: Iterable[str]) -> list[dict[str, Any]]:
-    """Return what the scalars of each run say of its training."""
-    return [read_derived(results / file).attrs for file in called("scalars.nc", files)]
+    """Return what the scalars of each run say of its training, the longest if there are several."""
+    said = [read_derived(results / file).attrs for file in called("scalars.nc", files)]
+    return list({one["run"]: one for one in sorted(said, key=lambda one: one["updates"])}.values())
 
 
 def makings(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
