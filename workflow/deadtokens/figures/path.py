@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
@@ -89,7 +90,9 @@ def draw(table: pd.DataFrame) -> Figure:
     limits = _limits(table)
     height = 0.5 + (style.FULL_WIDTH - 1.1) / columns * _aspect(limits)
     titles = [[rows["label"].iloc[0], *_about(rows)] for rows in runs]
-    drawing = titled_grid(titles, columns, height, margin=0.6, ylabel="component 2 (weight)")
+    drawing = titled_grid(titles, columns, height, margin=0.6, ylabel="")
+    # Once, as rows may be lower than it is long.
+    drawing.figure.supylabel("component 2 (weight)", fontsize=rcParams["axes.labelsize"])
     norm = LogNorm(1, max(2, table["state"].max()))
     for axes, rows in zip(drawing.panels, runs, strict=True):
         axes.set(xlim=limits[0], ylim=limits[1], aspect="equal")
