@@ -91,7 +91,7 @@ def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     with write_segment(path, 0, UPDATES, width, contents, census, about) as writer:
         for state in range(UPDATES + 1):
             if state:
-                writer.update(Outcome.of_gradient(tensors["grad"][state - 1]))
+                writer.update(vars(Outcome.of_gradient(tensors["grad"][state - 1])))
             states = layout.STATE_TENSORS & tensors.keys()
             writer.state({name: tensors[name][state] for name in states})
 

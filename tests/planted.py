@@ -52,7 +52,7 @@ def write_run(folder, tensors, boundaries, names=TENSORS, **attributes):
                     h_mean=torch.arange(width) + update,
                     probability=torch.full((tokens,), 1.0 / update),
                 )
-                writer.update(outcome)
+                writer.update(vars(outcome))
                 writer.state({name: tensors[name][update] for name in states_of})
         seal(path)
     assert boundaries[-1] == states - 1

@@ -106,7 +106,7 @@ def rewrite_segment(path: Path, name: str, steps: Tensor) -> None:
             if is_state:
                 writer.state({name: tensor})
             else:
-                writer.update(Outcome.of_gradient(tensor))
+                writer.update(vars(Outcome.of_gradient(tensor)))
 
 
 WRITERS = {"segment": rewrite_segment, "stepwise": rewrite_stepwise}

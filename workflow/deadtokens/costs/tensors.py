@@ -9,7 +9,6 @@ import logging
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -108,7 +107,7 @@ def write_choice(
             if step and "grad" in stored(spec):
                 grad = known["grad"][step - 1]
                 shared = mean_square(grad) if is_coupled(spec) else None
-                writer.update(replace(Outcome.of_gradient(grad), grad_sq_mean=shared))
+                writer.update(vars(Outcome.of_gradient(grad)) | {"grad_sq_mean": shared})
             writer.state({name: known[name][step] for name in layout.STATE_TENSORS & known.keys()})
     seal(path)
 

@@ -75,6 +75,12 @@ PER_UPDATE = {
     ),
     "probability": Variable(("token", "update"), "mean predicted probability over the batch"),
 }
+RULE = {
+    "beta1": Variable(("update",), "decay of the first moment; of SGD its momentum", "per update"),
+    "beta2": Variable(("update",), "decay of the second moment", "per update"),
+    "eps": Variable(("update",), "added to the root of the second moment"),
+    "weight_decay": Variable(("update",), "weight decay, as the optimizer was given it"),
+}
 COUPLING = {
     "grad_sq_mean": Variable(
         ("component", "update"), "mean over the vocabulary of `grad` squared, in v", "nat**2"
@@ -96,7 +102,7 @@ CHECKSUMS = {
     for name in STATE_TENSORS
 }
 TENSORS = {"W": STATE_TENSORS["W"]} | UPDATE_TENSORS | STATE_TENSORS  # in the order of a spec
-VARIABLES = TENSORS | PATHWAYS | PER_UPDATE | COUPLING
+VARIABLES = TENSORS | PATHWAYS | PER_UPDATE | RULE | COUPLING
 FOR_REPLAY = FIRST | CHECKSUMS
 AXES = {
     "state": Variable(("state",), "number of updates applied; 0 is the initial state"),

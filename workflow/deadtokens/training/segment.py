@@ -147,7 +147,7 @@ def record_segment(
         while trainer.diverged_at is None and trainer.update < last:
             outcome = trainer.advance()
             if outcome is not None:
-                writer.update(outcome)
+                writer.update(vars(outcome))
                 writer.state(trainer.state())
                 progress(trainer.update, outcome.loss)
         census["sampled"] = _sampled(trainer, first, census.sizes["token"])

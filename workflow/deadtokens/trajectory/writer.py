@@ -18,7 +18,6 @@ from deadtokens.files import complete_or_absent
 from deadtokens.hdf5 import SteadyFile, steady_file
 from deadtokens.run import layout
 from deadtokens.run.bits import bits_of, format_of, unsigned
-from deadtokens.run.outcome import Outcome
 from deadtokens.trajectory.chunks import DEFLATE_LEVEL, encode_chunk
 from deadtokens.trajectory.proof import Proof
 from deadtokens.trajectory.staging import HostStaging, stage
@@ -110,12 +109,16 @@ class SegmentWriter:
         """Record the next state: W and what is carried beside it, each (token, component)."""
         self._put("state", tensors)
 
-    def update(self, outcome: Outcome) -> None:
+    def update(self, given: Mapping[str, Tensor | float]) -> None:
         """Record the next update: its gradients, and what is known of it as a whole."""
         for name, values in self.per_update.items():
-            value = torch.as_tensor(getattr(outcome, name)).detach()
+            value = torch.as_tensor(given[name]).detach()
             values[..., self.recorded["update"]] = value.float().cpu().numpy()
-        self._put("update", vars(outcome))
+        self._put("update", given)
+
+    def drop_unfinished(self) -> None:
+        """Forget an update behind which no state was recorded."""
+        self.recorded["update"] = max(0, self.recorded["state"] - 1)
 
     def finish(self) -> None:
         """Wait until every block is in the file."""

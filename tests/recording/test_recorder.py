@@ -1,0 +1,352 @@
+"""The recorder in trainings that are not ours, against copies that their loops take themselves."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from recording.foreign import LIVE, TOKENS, WIDTH, Model, batch, loss_of, train
+
+from deadtokens.errors import UserError
+from deadtokens.recording.recorder import Recorder
+from deadtokens.trajectory.reader import open_run
+
+OPTIMIZERS = {
+    "AdamW": lambda of: torch.optim.AdamW(of, lr=0.01, foreach=False),
+    "AdamW foreach": lambda of: torch.optim.AdamW(of, lr=0.01, foreach=True),
+    "AdamW fused": lambda of: torch.optim.AdamW(of, lr=0.01, fused=True),
+    "Adam with decay": lambda of: torch.optim.Adam(of, lr=0.01, weight_decay=0.1),
+    "SGD": lambda of: torch.optim.SGD(of, lr=0.1),
+    "SGD with Nesterov's momentum": lambda of: torch.optim.SGD(
+        of, lr=0.1, momentum=0.9, nesterov=True, foreach=True
+    ),
+    "RMSprop": lambda of: torch.optim.RMSprop(of, lr=0.01),
+}
+
+
+def recorder(folder: Path, model: Model, optimizer, **options) -> Recorder:
+    return Recorder(folder, model.embedding.weight, optimizer, **{"segment": 4} | options)
+
+
+def matrices(folder: Path, name: str) -> np.ndarray:
+    return open_run(folder)[name].values
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_the_record_is_what_each_step_consumed_and_made(tmp_path, kind):
+    model = Model()
+    optimizer = OPTIMIZERS[kind](model.parameters())
+    with recorder(tmp_path / "mine", model, optimizer):
+        seen = train(model, optimizer, range(10))
+    run = open_run(tmp_path / "mine")
+    assert dict(run.sizes) == {"state": 11, "update": 10, "token": TOKENS, "component": WIDTH}
+    assert np.array_equal(run.W, seen.W)
+    assert np.array_equal(run.grad, seen.grad)
+    assert ("exp_avg_sq" in run) == kind.startswith("Adam")
+    assert ("exp_avg" in run) == (kind.startswith("Adam") or "momentum" in kind)
+    if "exp_avg" in run:
+        held = optimizer.state[model.embedding.weight]
+        last = held["exp_avg"] if "exp_avg" in held else held["momentum_buffer"]
+        assert np.array_equal(run.exp_avg[-1], last)
+        assert not run.exp_avg[0].any()
+
+
+def test_a_gradient_read_after_the_step_would_be_another():
+    """Negative control: torch's SGD adds the momentum to the gradient where it lies."""
+    model = Model()
+    optimizer = OPTIMIZERS["SGD with Nesterov's momentum"](model.parameters())
+    train(model, optimizer, range(1))
+    before = model.embedding.weight.grad.clone()
+    optimizer.step()
+    assert not torch.equal(model.embedding.weight.grad, before)
+
+
+def test_a_recorded_training_has_the_bits_of_one_that_is_not(tmp_path):
+    weights = []
+    for record in (True, False):
+        model = Model()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+        if record:
+            options = {"embedding": model.embedding, "unembedding": model.unembedding}
+            with recorder(tmp_path / "mine", model, optimizer, **options):
+                train(model, optimizer, range(10))
+        else:
+            train(model, optimizer, range(10))
+        weights.append([one.detach().clone() for one in model.parameters()])
+    assert all(torch.equal(*pair) for pair in zip(*weights, strict=True))
+
+
+def test_bfloat16_is_recorded_as_it_is(tmp_path):
+    model = Model().bfloat16()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    with recorder(tmp_path / "mine", model, optimizer):
+        seen = train(model, optimizer, range(5))
+    run = open_run(tmp_path / "mine")
+    assert np.array_equal(run.W, seen.W)
+    assert run.W.attrs["recorded_dtype"] == "bfloat16"
+
+
+def test_the_numbers_of_each_update_are_those_of_the_schedule(tmp_path):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.5, betas=(0.75, 0.875), eps=0.25)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    with recorder(tmp_path / "mine", model, optimizer):
+        for update in range(5):
+            train(model, optimizer, range(update, update + 1))
+            schedule.step()
+    run = open_run(tmp_path / "mine")
+    assert run.lr.values.tolist() == [0.5, 0.25, 0.125, 0.0625, 0.03125]
+    said = {name: set(run[name].values.tolist()) for name in ("beta1", "beta2", "eps")}
+    assert said == {"beta1": {0.75}, "beta2": {0.875}, "eps": {0.25}}
+
+
+def test_a_step_that_a_scaler_skips_is_no_update(tmp_path):
+    for fused in (False, True):
+        model = Model()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=fused)
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        seen = []
+        with recorder(tmp_path / f"{fused}", model, optimizer):
+            for update in range(6):
+                optimizer.zero_grad()
+                loss = loss_of(model, update) * (torch.inf if update == 2 else 1)
+                scaler.scale(loss).backward()
+                expected = model.embedding.weight.grad / scaler.get_scale()
+                scaler.step(optimizer)
+                if update != 2:
+                    seen.append(expected.numpy().copy())
+                scaler.update()
+        assert np.array_equal(matrices(tmp_path / f"{fused}", "grad"), seen)
+        assert len(matrices(tmp_path / f"{fused}", "W")) == 6
+
+
+def test_a_closures_gradient_is_the_one_that_it_computes(tmp_path):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    seen = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_of(model, len(seen))
+        loss.backward()
+        seen.append(model.embedding.weight.grad.numpy().copy())
+        return loss
+
+    with recorder(tmp_path / "mine", model, optimizer):
+        for _ in range(3):
+            optimizer.step(closure)
+    assert np.array_equal(matrices(tmp_path / "mine", "grad"), seen)
+
+
+def test_what_the_training_meets_is_counted_and_the_rest_is_dead(tmp_path):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    with recorder(tmp_path / "mine", model, optimizer, embedding=model.embedding) as recording:
+        train(model, optimizer, range(6))
+        model.eval()
+        model(torch.full((1, 3), TOKENS - 1))  # an evaluation is no training
+        recording.count(torch.tensor([LIVE, -100]))  # a label, and one that the loss ignores
+    expected = np.zeros(TOKENS, int)
+    for update in range(12):
+        expected += np.bincount(batch(update)[0].flatten(), minlength=TOKENS)
+    expected[LIVE] += 1
+    assert np.array_equal(open_run(tmp_path / "mine").sampled, expected)
+
+
+def test_the_means_of_the_forward_pass_are_those_over_all_positions(tmp_path):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    expected = []
+    with recorder(tmp_path / "mine", model, optimizer, unembedding=model.unembedding):
+        for update in range(5):
+            ids = torch.cat([batch(2 * update + part)[0] for part in (0, 1)])
+            with torch.no_grad():
+                model.eval()
+                probability = model(ids).double().softmax(-1).flatten(0, 1)
+                entropy = -(probability * probability.log()).sum(-1).mean()
+                expected.append((probability.mean(0).numpy(), entropy))
+                model.train()
+            train(model, optimizer, range(update, update + 1))
+    run = open_run(tmp_path / "mine")
+    for found, (probability, entropy) in zip(range(5), expected, strict=True):
+        assert run.probability[found].values == pytest.approx(probability, rel=1e-5)
+        assert float(run.entropy[found]) == pytest.approx(float(entropy), rel=1e-5)
+
+
+def test_only_the_dead_rows(tmp_path):
+    counts = np.bincount(np.arange(LIVE), minlength=TOKENS)
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    with recorder(tmp_path / "mine", model, optimizer, rows="dead", counts=counts):
+        seen = train(model, optimizer, range(5))
+    run = open_run(tmp_path / "mine")
+    assert run.token.values.tolist() == list(range(LIVE, TOKENS))
+    assert np.array_equal(run.W, np.array(seen.W)[:, LIVE:])
+    assert np.array_equal(run.grad, np.array(seen.grad)[:, LIVE:])
+    assert run.dead.all()
+    assert run.attrs["vocabulary_size"] == TOKENS
+
+
+def restarted(folder: Path, checkpoints: dict[int, tuple], at: int, to: int, **options) -> Model:
+    """Go on from a checkpoint of the training, recording."""
+    model = Model(seed=99)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    weights, state = checkpoints[at]
+    model.load_state_dict(weights)
+    optimizer.load_state_dict(state)
+    with recorder(folder, model, optimizer, **options):
+        train(model, optimizer, range(at, to))
+    return model
+
+
+def copied(model: Model, optimizer) -> tuple:
+    weights = {name: one.clone() for name, one in model.state_dict().items()}
+    state = optimizer.state_dict()
+    state["state"] = {
+        place: {name: one.clone() for name, one in held.items()}
+        for place, held in state["state"].items()
+    }
+    return weights, state
+
+
+@pytest.mark.parametrize("at", [0, 2, 4, 6, 8, 10])
+def test_a_training_that_is_started_again_goes_on_where_its_checkpoint_is(tmp_path, at):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    checkpoints = {}
+    with recorder(tmp_path / "mine", model, optimizer):
+        for update in range(10):
+            checkpoints[update] = copied(model, optimizer)
+            seen = train(model, optimizer, range(update, update + 1))
+        checkpoints[10] = copied(model, optimizer)
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    seen = train(model, optimizer, range(14))
+    restarted(tmp_path / "mine", checkpoints, at, 14)
+    run = open_run(tmp_path / "mine")
+    assert np.array_equal(run.W, seen.W)
+    assert np.array_equal(run.grad, seen.grad)
+    aside = list((tmp_path / "mine" / "set-aside").glob("*"))
+    assert len(aside) == {0: 3, 2: 3, 4: 2, 6: 2, 8: 1, 10: 0}[at]
+
+
+def test_another_training_is_not_recorded_into_the_folder(tmp_path):
+    for seed in (0, 1):
+        model = Model(seed)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+        if seed == 0:
+            with recorder(tmp_path / "mine", model, optimizer):
+                seen = train(model, optimizer, range(5))
+        else:
+            with (
+                recorder(tmp_path / "mine", model, optimizer, on_failure="raise"),
+                pytest.raises(UserError, match="holds 5 updates of a training, and what"),
+            ):
+                train(model, optimizer, range(5))
+    assert np.array_equal(matrices(tmp_path / "mine", "W"), seen.W)
+
+
+def test_a_folder_has_one_recorder_at_a_time(tmp_path):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    with (
+        recorder(tmp_path / "mine", model, optimizer),
+        pytest.raises(UserError, match="another recorder writes there"),
+    ):
+        recorder(tmp_path / "mine", model, optimizer)
+    recorder(tmp_path / "mine", model, optimizer).close()
+
+
+def test_a_failure_ends_the_record_and_not_the_training(tmp_path, monkeypatch):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    with recorder(tmp_path / "mine", model, optimizer) as recording:
+        seen = train(model, optimizer, range(6))
+        model.embedding.weight.data = torch.zeros(TOKENS + 1, WIDTH)
+        model.embedding.weight.grad = torch.zeros(TOKENS + 1, WIDTH)
+        optimizer.state.clear()
+        with pytest.warns(UserWarning, match="the record ends here, the training goes on") as told:
+            for _ in range(3):
+                optimizer.step()
+        assert len(told) == 1
+        assert isinstance(recording.failure, UserError)
+    assert np.array_equal(matrices(tmp_path / "mine", "W"), seen.W)
+    assert np.array_equal(matrices(tmp_path / "mine", "grad"), seen.grad)
+
+
+KILLED = """
+import os, sys, torch
+from recording.foreign import Model, train
+from deadtokens.recording.recorder import Recorder
+model = Model()
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+Recorder(sys.argv[1], model.embedding.weight, optimizer, segment=4)
+train(model, optimizer, range(10))
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_kill_loses_the_present_segment_and_no_more(tmp_path):
+    folder = tmp_path / "it's $HOME; mine"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-P", "-c", KILLED, str(folder)]
+    assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
+    model = Model()
+    seen = train(model, torch.optim.AdamW(model.parameters(), lr=0.01), range(8))
+    assert np.array_equal(matrices(folder, "W"), seen.W)
+
+
+def mistaken(**changes):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    return {"weight": model.embedding.weight, "optimizer": optimizer} | changes
+
+
+MISTAKES = [
+    ({"weight": torch.nn.Parameter(torch.zeros(3))}, "weight: must be a matrix"),
+    ({"weight": torch.nn.Parameter(torch.zeros(3, 2))}, "none of the optimizer's parameters"),
+    (
+        {"weight": torch.nn.Parameter(torch.zeros(3, 2, dtype=torch.float16))},
+        "weight: is float16, and float32 and bfloat16 are what is recorded",
+    ),
+    ({"counts": [1, 2]}, r"counts: has the shape \(2,\), and the vocabulary has 40 tokens"),
+    ({"counts": [0.5] * TOKENS}, "counts: must be whole numbers"),
+    ({"rows": "dead"}, "which tokens are dead must be known beforehand"),
+    ({"rows": "dead", "counts": [1] * TOKENS}, "no token is dead by `counts`"),
+    ({"rows": "live"}, "'live' is neither 'all' nor 'dead'"),
+    ({"rows": [TOKENS]}, "must be numbers from 0 to 39"),
+    ({"tokenizer": 7}, "tokenizer: a int gives no tokens"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), MISTAKES)
+def test_a_mistake_is_one_sentence_before_the_training(tmp_path, change, sentence):
+    given = mistaken(**change)
+    with pytest.raises(UserError, match=sentence):
+        Recorder(tmp_path / "mine", given.pop("weight"), given.pop("optimizer"), **given)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_sparse_gradients_are_refused_in_one_sentence(tmp_path):
+    embedding = torch.nn.Embedding(5, 2, sparse=True)
+    optimizer = torch.optim.SGD(embedding.parameters(), lr=0.1)
+    with Recorder(tmp_path / "mine", embedding.weight, optimizer, on_failure="raise"):
+        embedding(torch.tensor([1])).sum().backward()
+        with pytest.raises(UserError, match="sparse=False"):
+            optimizer.step()
+
+
+def test_tokens_are_spelt_on_one_printable_line(tmp_path):
+    hostile = ["\x1b[31m", "=1+1", "a\nb", "\u202e", "ก"]
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    with recorder(tmp_path / "mine", model, optimizer, tokenizer=hostile):
+        train(model, optimizer, range(1))
+    spelt = open_run(tmp_path / "mine").token_string.values.tolist()
+    assert spelt[:5] == ["\\x1b[31m", "=1+1", "a\\nb", "\\u202e", "ก"]
+    assert spelt[5:] == [""] * (TOKENS - 5)
+    assert all(one.isprintable() for one in spelt)

@@ -1,0 +1,6 @@
+"""Recording the training of somebody else: a weight, its gradient and its moments.
+
+`recorder` is what a training uses. `steps` hooks the optimizer's steps, `rule` says how the
+optimizer moves a weight; `tokens` counts what the training meets, `forward` takes what it predicts.
+`folder` is where the record goes, and where it goes on after a restart (`cut`); `checks` refuses.
+"""

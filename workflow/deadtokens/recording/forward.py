@@ -1,0 +1,51 @@
+"""Mean hidden state and mean prediction of the batches, by a hook on the unembedding."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Forward:
+    """Takes the means over the positions of all batches since the last update.
+
+    Parameters
+    ----------
+    unembedding : Module
+        Takes hidden states (..., width) and gives logits (..., vocabulary).
+    """
+
+    def __init__(self, unembedding: nn.Module):
+        self.handle = unembedding.register_forward_hook(self._add)
+        self._clear()
+
+    def remove(self) -> None:
+        """Stop listening."""
+        self.handle.remove()
+
+    def take(self, rows: Tensor | slice) -> dict[str, Tensor]:
+        """Return the means since the last time by the names of a record, of some tokens.
+
+        Returns
+        -------
+        dict of str to Tensor
+            `h_mean` (width,), `probability` (rows,), `entropy` (); NaN where there was no batch.
+        """
+        means = [one / self.positions for one in self.sums]
+        self._clear()
+        hidden, probability, entropy = means
+        return {"h_mean": hidden, "probability": probability[rows], "entropy": entropy}
+
+    def _clear(self) -> None:
+        self.positions, self.sums = 0, None
+
+    @torch.no_grad()
+    def _add(self, module: nn.Module, arguments: tuple, logits: Tensor) -> None:
+        if not module.training:
+            return
+        hidden = arguments[0].detach().flatten(0, -2).float()
+        logs = logits.detach().flatten(0, -2).float().log_softmax(-1)
+        probability = logs.exp()
+        sums = [hidden.sum(0), probability.sum(0), -(probability * logs).sum()]
+        self.positions += len(hidden)
+        self.sums = (
+            sums if self.sums is None else [a + b for a, b in zip(self.sums, sums, strict=True)]
+        )

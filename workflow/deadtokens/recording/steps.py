@@ -1,0 +1,91 @@
+"""What each step of an optimizer consumes, and when it has moved one of its weights.
+
+Hooks on the optimizer see the gradient as the step takes it: after accumulation, clipping and
+unscaling, whoever did these. A step that does not reach the weight is none: a `GradScaler` that
+met an infinity does not call the optimizer, or has it do nothing; a weight without a gradient is
+passed over.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+Group = Mapping[str, Any]
+
+
+class Listener(Protocol):
+    """What is told of the steps; called in this order, the last two only if the weight moves."""
+
+    def begins(self) -> None:
+        """Take note of the weight as it is before the step."""
+
+    def consumes(self, grad: Tensor, group: Group) -> None:
+        """Take note of the gradient that the step consumes, and of the options of its group."""
+
+    def moved(self) -> None:
+        """Take note of the weight as it is after the step."""
+
+
+class Steps:
+    """Tells a listener of an optimizer's steps.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    weight : Parameter
+        One of the optimizer's.
+    listener : Listener
+    """
+
+    def __init__(self, optimizer: Optimizer, weight: Parameter, listener: Listener):
+        self.weight, self.listener = weight, listener
+        self.handles = [
+            optimizer.register_step_pre_hook(self._before),
+            optimizer.register_step_post_hook(self._after),
+        ]
+        self._late = self._reached = False
+
+    def remove(self) -> None:
+        """Stop listening."""
+        for handle in self.handles:
+            handle.remove()
+
+    def _before(self, optimizer: Optimizer, args: tuple, options: dict[str, Any]) -> None:
+        self.listener.begins()
+        self._late = _takes_gradient_later(optimizer, args, options)
+        self._reached = not self._late and self.weight.grad is not None
+        if self._reached:
+            # Not after the step: torch's SGD adds Nesterov's momentum to the gradient in place.
+            self.listener.consumes(self.weight.grad, group_of(optimizer, self.weight))
+
+    def _after(self, optimizer: Optimizer, args: tuple, options: dict[str, Any]) -> None:
+        if self._late and self.weight.grad is not None and not _found_infinity(optimizer):
+            self.listener.consumes(self.weight.grad, group_of(optimizer, self.weight))
+            self._reached = True
+        if self._reached:
+            self.listener.moved()
+
+
+def group_of(optimizer: Optimizer, weight: Tensor) -> Group | None:
+    """Return the group of an optimizer's parameters that a weight is in, None if it is in none."""
+    groups = optimizer.param_groups
+    return next((group for group in groups if any(one is weight for one in group["params"])), None)
+
+
+def _takes_gradient_later(optimizer: Optimizer, args: tuple, options: Mapping[str, Any]) -> bool:
+    """Return whether the gradient is only there, or only itself, after the step.
+
+    A closure computes it within the step. Fused kernels unscale it there: a `GradScaler` sets
+    `grad_scale` for them, and `found_inf`, by which they do nothing.
+    """
+    closure = options.get("closure", args[1] if len(args) > 1 else None)
+    scaled = (getattr(optimizer, name, None) for name in ("grad_scale", "found_inf"))
+    return closure is not None or any(one is not None for one in scaled)
+
+
+def _found_infinity(optimizer: Optimizer) -> bool:
+    found = getattr(optimizer, "found_inf", None)
+    return found is not None and bool(found)

@@ -1,0 +1,105 @@
+"""Which tokens a training meets, and what they spell."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from deadtokens.errors import UserError
+from deadtokens.labels import label
+from deadtokens.text.census import readable
+
+# Name: axis, long name, and the unit of what is a number.
+CENSUS = {
+    "token_string": (("token",), "token, readable: what cannot be printed is escaped"),
+    "count": (("token",), "occurrences in the training text, as they were given", "1"),
+    "dead": (("token",), "whether the token never occurs in the training text", "1"),
+}
+
+
+def census_of(
+    rows: np.ndarray, counts: np.ndarray | None, strings: Sequence[str] | None
+) -> xr.Dataset:
+    """Return what is known beforehand of the recorded tokens.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+    counts : ndarray of int, shape (vocabulary,), or None
+    strings : sequence of str, length (vocabulary,), or None
+    """
+    columns = {"token": rows}
+    if counts is not None:
+        columns |= {"count": counts[rows], "dead": counts[rows] == 0}
+    if strings is not None:
+        columns["token_string"] = np.array([strings[row] for row in rows], dtype=str)
+    known = {name: about for name, about in CENSUS.items() if name in columns}
+    return label(columns, known, {"token": ("row of the vocabulary", "1")})
+
+
+class Counts:
+    """How often each token stood in the training's batches, counted on their device.
+
+    Parameters
+    ----------
+    tokens : int
+        Size of the vocabulary.
+    """
+
+    def __init__(self, tokens: int):
+        self.tokens, self._counted = tokens, torch.zeros(tokens, dtype=torch.int64)
+
+    def add(self, ids: Tensor) -> None:
+        """Count ids; negative ones, which a loss ignores, are none."""
+        ids = ids.detach().flatten()
+        counted = torch.bincount(ids[ids >= 0], minlength=self.tokens)
+        if self._counted.device != counted.device:
+            self._counted = self._counted.to(counted.device)
+        self._counted += counted
+
+    def take(self) -> np.ndarray:
+        """Return what was counted since the last time."""
+        taken, self._counted = self._counted.cpu().numpy(), torch.zeros_like(self._counted)
+        return taken
+
+    def watch(self, embedding: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        """Count what an input embedding reads while it is in training."""
+
+        def count(module: nn.Module, arguments: tuple) -> None:
+            if module.training and arguments:
+                self.add(arguments[0])
+
+        return embedding.register_forward_pre_hook(count)
+
+
+def strings_of(tokenizer: Any, tokens: int) -> list[str]:
+    """Return the tokens of a vocabulary as printable text, each on one line.
+
+    Parameters
+    ----------
+    tokenizer : tokenizers.Tokenizer, a tokenizer of transformers, or sequence of str
+    tokens : int
+        Size of the vocabulary; rows that the tokenizer has no token for are empty.
+
+    Raises
+    ------
+    UserError
+        If it is none of these.
+    """
+    if hasattr(tokenizer, "id_to_token"):
+        found = [tokenizer.id_to_token(number) for number in range(tokens)]
+    elif hasattr(tokenizer, "convert_ids_to_tokens"):
+        known = min(tokens, len(tokenizer))
+        found = tokenizer.convert_ids_to_tokens(list(range(known)))
+    elif isinstance(tokenizer, Sequence) and not isinstance(tokenizer, str):
+        found = list(tokenizer[:tokens])
+    else:
+        raise UserError(
+            f"tokenizer: a {type(tokenizer).__name__} gives no tokens; give a Tokenizer of "
+            "tokenizers, a tokenizer of transformers, or a list of strings"
+        )
+    found += [None] * (tokens - len(found))
+    return [readable(str(one or "").encode("utf-8", "surrogatepass")) for one in found]
