@@ -211,35 +211,22 @@ class Recorder:
         }
         if self.update is None:
             self.update = self.folder.place_of(before, self._done)
-        about = self._about(before)
-        per_update = [name for name in self._first if name != "grad"]
-        writer = self._segment.enter_context(
-            write_segment(
-                self.folder.next,
-                self.update,
-                self.update + self.segment,
-                self.shape[1],
-                layout.Contents(
-                    ["W", "grad", *(name for name in before if name != "W")], (), per_update
-                ),
-                self.census,
-                about,
-            )
-        )
+        tensors = ["W", "grad", *(name for name in before if name != "W")]
+        contents = layout.Contents(tensors, (), [name for name in self._first if name != "grad"])
+        first, last = self.update, self.update + self.segment
+        inside = first, last, self.shape[1], contents, self.census, self._about()
+        writer = self._segment.enter_context(write_segment(self.folder.next, *inside))
         writer.state(before)
         return writer
 
-    def _about(self, state: State) -> dict[str, Any]:
+    def _about(self) -> dict[str, Any]:
         """Return the attributes of a segment."""
         machine = describe_machine(self.weight.device)
-        group = group_of(self.optimizer, self.weight)
-        rule = {"rows": len(self.rows), "vocabulary": self.shape[0]} | vars(
-            rule_of(self.optimizer, group)
-        )
+        rule = rule_of(self.optimizer, group_of(self.optimizer, self.weight))
         return {
             "title": "Recorded embedding matrix of a training and its optimizer, one segment",
             "run": self.folder.path.name,
-            "recorded": canonical_json(rule),
+            "recorded": canonical_json(vars(rule)),
             "status": "complete",
             "vocabulary_size": self.shape[0],
             "updates_before": self._updates_before(),
