@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recording.foreign import LIVE, TOKENS, WIDTH, Model, batch, loss_of, train
+from foreign import LIVE, TOKENS, WIDTH, Model, batch, loss_of, train
 
 from deadtokens.errors import UserError
 from deadtokens.recording.recorder import Recorder
@@ -280,7 +280,7 @@ def test_a_failure_ends_the_record_and_not_the_training(tmp_path, monkeypatch):
 
 KILLED = """
 import os, sys, torch
-from recording.foreign import Model, train
+from foreign import Model, train
 from deadtokens.recording.recorder import Recorder
 model = Model()
 optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
