@@ -177,6 +177,17 @@ def test_the_means_of_the_forward_pass_are_those_over_all_positions(tmp_path):
         assert float(run.entropy[found]) == pytest.approx(float(entropy), rel=1e-5)
 
 
+def test_an_unembedding_that_the_training_does_not_call_is_told(tmp_path):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    options = {"unembedding": torch.nn.Linear(WIDTH, TOKENS), "on_failure": "raise"}
+    with (
+        recorder(tmp_path / "mine", model, optimizer, **options),
+        pytest.raises(UserError, match="unembedding: made no logits in training since"),
+    ):
+        train(model, optimizer, range(1))
+
+
 def test_only_the_dead_rows(tmp_path):
     counts = np.bincount(np.arange(LIVE), minlength=TOKENS)
     model = Model()

@@ -8,7 +8,6 @@ import xarray as xr
 from deadtokens.claims.sample import Entry, NotTested, Sample
 from deadtokens.study.claims import Effect, listed, same
 
-SIDES = "before", "after"
 NO_PAIR = "a run or its outcome is missing"
 
 
@@ -26,8 +25,12 @@ def of_effect(data: xr.Dataset, effect: Effect) -> Sample:
     NotTested
         If the experiment has no such contrast, or several.
     """
-    places = range(data.sizes["contrast"])
-    signs = [_sign(data.isel(contrast=place), effect) for place in places]
+    keys = data["key"].values.tolist()
+    sides = zip(data["before"].values.tolist(), data["after"].values.tolist(), strict=True)
+    signs = [
+        _sign(dict(zip(keys, before, strict=True)), dict(zip(keys, after, strict=True)), effect)
+        for before, after in sides
+    ]
     found = np.flatnonzero(signs)
     if found.size == 0:
         raise NotTested("the experiment has no such contrast")
@@ -42,15 +45,20 @@ def of_effect(data: xr.Dataset, effect: Effect) -> Sample:
     return Sample(entries, len(entries) * _cells(data, effect))
 
 
-def _sign(contrast: xr.Dataset, effect: Effect) -> int:
-    """Return 1 for the contrast that is meant, -1 for its reverse, 0 for another one."""
-    keys = contrast["key"].values.tolist()
-    before, after = (dict(zip(keys, contrast[name].values, strict=True)) for name in SIDES)
-    changed = {key for key in keys if before[key] != after[key]}
-    averaged = {key for key in keys if not after[key]}
+def _sign(before: dict[str, str], after: dict[str, str], effect: Effect) -> int:
+    """Return 1 for the contrast that is meant, -1 for its reverse, 0 for another one.
+
+    Parameters
+    ----------
+    before, after : dict of str to str
+        The contrast's settings by key.
+    effect : Effect
+    """
+    changed = {key for key in after if before[key] != after[key]}
+    averaged = {key for key in after if not after[key]}
     if changed != set(effect.keys) or averaged != {effect.over} - {None}:
         return 0
-    if not all(key in keys and same(after[key], value) for key, value in effect.context.items()):
+    if not all(key in after and same(after[key], value) for key, value in effect.context.items()):
         return 0
     wanted = zip(effect.keys, listed(effect.from_), listed(effect.to), strict=True)
     return math.prod(_direction(before[key], after[key], *values) for key, *values in wanted)

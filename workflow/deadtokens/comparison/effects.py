@@ -57,28 +57,24 @@ class Contrast:
     @property
     def changed_key(self) -> str:
         """What is changed; of an interaction both keys."""
-        return BETWEEN.join(self.keys[place] for place in self._changed())
+        return BETWEEN.join(self.keys[place] for place in self._places(changed=True))
 
     @property
     def changed_to(self) -> str:
         """To which value, or both keys' values."""
-        return ", ".join(self.after[place] for place in self._changed())
+        return ", ".join(self.after[place] for place in self._places(changed=True))
 
     @property
     def changed_from(self) -> str:
         """From which baseline, or both keys' baselines."""
-        return ", ".join(self.before[place] for place in self._changed())
+        return ", ".join(self.before[place] for place in self._places(changed=True))
 
     @property
     def context(self) -> str:
         """The other settings that differ within the experiment, as they are here."""
-        others = [place for place in range(len(self.keys)) if place not in self._changed()]
-        averaged = [f"over {short(self.keys[place])}" for place in others if not self.after[place]]
-        held = [
-            named_value(self.keys[place], self.after[place])
-            for place in others
-            if self.after[place]
-        ]
+        others = [(self.keys[place], self.after[place]) for place in self._places(changed=False)]
+        averaged = [f"over {short(key)}" for key, value in others if not value]
+        held = [named_value(key, value) for key, value in others if value]
         return ", ".join(averaged + held)
 
     @property
@@ -92,9 +88,10 @@ class Contrast:
         }[self.kind]
         return f"{about} ({self.context})" if self.context else about
 
-    def _changed(self) -> list[int]:
+    def _places(self, changed: bool) -> list[int]:
+        """Return the places of the keys that are changed, or those of the others."""
         values = zip(self.before, self.after, strict=True)
-        return [place for place, (before, after) in enumerate(values) if before != after]
+        return [place for place, pair in enumerate(values) if (pair[0] != pair[1]) == changed]
 
 
 class Design:

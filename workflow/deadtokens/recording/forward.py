@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from deadtokens.errors import UserError
+
 
 class Forward:
     """Takes the means over the positions of all batches since the last update.
@@ -27,8 +29,18 @@ class Forward:
         Returns
         -------
         dict of str to Tensor
-            `h_mean` (width,), `probability` (rows,), `entropy` (); NaN where there was no batch.
+            `h_mean` (width,), `probability` (rows,), `entropy` ().
+
+        Raises
+        ------
+        UserError
+            If there was no batch.
         """
+        if self.sums is None:
+            raise UserError(
+                "unembedding: made no logits in training since the last update; give the module "
+                "that the training calls, in its training mode"
+            )
         means = [one / self.positions for one in self.sums]
         self._clear()
         hidden, probability, entropy = means

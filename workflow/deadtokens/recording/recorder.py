@@ -1,11 +1,9 @@
 """Record a weight of somebody's training: W, its gradient and its moments at every update."""
 
-import platform
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from functools import wraps
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -28,7 +26,7 @@ from deadtokens.recording.rule import moments_of, numbers_of, rule_of, updates_d
 from deadtokens.recording.steps import Group, Steps, group_of
 from deadtokens.recording.tokens import Counts, census_of, strings_of
 from deadtokens.run import layout
-from deadtokens.run.machine import DEVICE, as_attribute, describe_machine
+from deadtokens.run.machine import describe_machine, describe_making
 from deadtokens.seal import seal
 from deadtokens.trajectory.writer import SegmentWriter, write_segment
 
@@ -118,7 +116,8 @@ class Recorder:
         self.rows = checked_rows(rows, known, tokens)
         all_rows = len(self.rows) == tokens
         self._index = slice(None) if all_rows else torch.as_tensor(self.rows, device=weight.device)
-        self.census = census_of(self.rows, known, tokenizer and strings_of(tokenizer, tokens))
+        spelt = None if tokenizer is None else strings_of(tokenizer, tokens)
+        self.census = census_of(self.rows, known, spelt)
         self.folder = Folder(Path(folder))
         self.counted, self.forward = Counts(tokens), None
         self.update: int | None = None  # at which the present segment begins
@@ -221,7 +220,6 @@ class Recorder:
 
     def _about(self) -> dict[str, Any]:
         """Return the attributes of a segment."""
-        machine = describe_machine(self.weight.device)
         rule = rule_of(self.optimizer, group_of(self.optimizer, self.weight))
         return {
             "title": "Recorded embedding matrix of a training and its optimizer, one segment",
@@ -230,10 +228,7 @@ class Recorder:
             "status": "complete",
             "vocabulary_size": self.shape[0],
             "updates_before": self._updates_before(),
-            "device": machine[DEVICE],
-            "machine": as_attribute(machine),
-            "python": platform.python_version(),
-            "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+            **describe_making(describe_machine(self.weight.device), PACKAGES),
         }
 
     def _updates_before(self) -> int:

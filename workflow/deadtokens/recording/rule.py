@@ -11,6 +11,7 @@ from deadtokens.recording.steps import Group
 
 # By the names of a record, those of torch.
 MOMENTS = {"exp_avg": ("exp_avg", "momentum_buffer"), "exp_avg_sq": ("exp_avg_sq",)}
+KNOWN = (Adam, AdamW, SGD)  # whose update is known
 IMPLEMENTATIONS = ("single", "foreach", "fused")
 
 
@@ -42,7 +43,7 @@ def rule_of(optimizer: Optimizer, group: Group) -> Rule:
     return Rule(
         _kind_of(kind, group),
         f"{kind.__module__}.{kind.__qualname__}",
-        _implementation_of(group) if _is_known(kind) else "",
+        _implementation_of(group) if kind in KNOWN else "",
         {name: value for name, value in options.items() if name not in IMPLEMENTATIONS},
     )
 
@@ -78,19 +79,15 @@ def updates_done(optimizer: Optimizer, weight: Tensor) -> int | None:
     """Return how many updates of a weight an optimizer has counted, None if it counts none."""
     held = optimizer.state.get(weight)
     if not held:
-        return 0 if _is_known(type(optimizer)) else None
+        return 0 if type(optimizer) in KNOWN else None
     return int(held["step"]) if "step" in held else None
 
 
-def _is_known(kind: type[Optimizer]) -> bool:
-    return kind in (Adam, AdamW, SGD)
-
-
 def _kind_of(kind: type[Optimizer], group: Group) -> str:
+    if kind not in KNOWN:
+        return ""
     if kind is SGD:
         return "sgd"
-    if kind not in (Adam, AdamW):
-        return ""
     return "adamw" if group.get("decoupled_weight_decay", kind is AdamW) else "adam"
 
 
@@ -99,7 +96,7 @@ def _implementation_of(group: Group) -> str:
     for name in ("fused", "foreach"):
         if group.get(name):
             return name
-    if group.get("foreach") is None and not group.get("fused"):
+    if group.get("foreach") is None:
         parameters = group["params"]
         if all(one.is_cuda and type(one) in (Tensor, torch.nn.Parameter) for one in parameters):
             return "foreach"  # torch's default

@@ -10,10 +10,12 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
+from deadtokens.commit import git_commit
 from deadtokens.errors import UserError
 from deadtokens.run.device import describe_device
 
@@ -79,6 +81,24 @@ def describe_machine(device: torch.device) -> dict[str, str]:
 def as_attribute(machine: Machine) -> str:
     """Return what a file says of the machine beside its device: one line for people."""
     return "; ".join(f"{part}: {value}" for part, value in machine.items() if part != DEVICE)
+
+
+def describe_making(machine: Machine, packages: Sequence[str]) -> dict[str, str]:
+    """Return the attributes that say where, and by what, a segment is made.
+
+    Parameters
+    ----------
+    machine : mapping of str to str
+    packages : sequence of str
+        Those whose versions are named.
+    """
+    return {
+        "device": machine[DEVICE],
+        "machine": as_attribute(machine),
+        "python": platform.python_version(),
+        "packages": ", ".join(f"{package} {version(package)}" for package in packages),
+        "git_commit": git_commit(),
+    }
 
 
 def check_same_machine(there: Machine, here: Machine, path: Path) -> None:

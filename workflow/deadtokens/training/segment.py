@@ -1,14 +1,11 @@
 """Train and record one segment of a run, from the checkpoint before it."""
 
 import logging
-import platform
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 import xarray as xr
 
-from deadtokens.commit import git_commit
 from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable
 from deadtokens.run import layout
@@ -16,9 +13,9 @@ from deadtokens.run.device import choose_device, keep_freed_memory, make_determi
 from deadtokens.run.machine import (
     DEVICE,
     Machine,
-    as_attribute,
     check_same_machine,
     describe_machine,
+    describe_making,
 )
 from deadtokens.run.rounding import ATTRIBUTE, Rounding, ask_rounding
 from deadtokens.run.spec import RunSpec, batch_seed
@@ -185,17 +182,12 @@ def describe_run(
     name: str, spec: RunSpec, origin: dict[str, str], machine: Machine, rounding: Rounding
 ) -> dict[str, str | int]:
     """Return the attributes that make a segment's origin known."""
-    packages = [f"{package} {version(package)}" for package in RECORDED_PACKAGES]
     return {
         "title": "Trajectory of an embedding matrix and its optimizer, one segment",
         "run": name,
         "spec": spec.json_text(),
         "stream_sha256": origin["text"],
-        "device": machine[DEVICE],
         ATTRIBUTE: rounding.as_attribute(),
         "products": describe_products(torch.device(machine[DEVICE].split()[0])),
-        "machine": as_attribute(machine),
-        "python": platform.python_version(),
-        "packages": ", ".join(packages),
-        "git_commit": git_commit(),
+        **describe_making(machine, RECORDED_PACKAGES),
     }
