@@ -154,7 +154,9 @@ def test_what_the_training_meets_is_counted_and_the_rest_is_dead(tmp_path):
     for update in range(12):
         expected += np.bincount(batch(update)[0].flatten(), minlength=TOKENS)
     expected[LIVE] += 1
-    assert np.array_equal(open_run(tmp_path / "mine").sampled, expected)
+    run = open_run(tmp_path / "mine")
+    assert np.array_equal(run.sampled, expected)
+    assert all(run[name].attrs["long_name"] for name in run.variables)
 
 
 def test_the_means_of_the_forward_pass_are_those_over_all_positions(tmp_path):

@@ -152,7 +152,8 @@ class Recorder:
         self._writer.drop_unfinished()
         self.update += self._writer.recorded["update"]
         path, self._writer = self.folder.next, None
-        self.census["sampled"] = ("token",), self.counted.take()[self.rows]
+        counts = self.counted.take()[self.rows]
+        self.census["sampled"] = layout.PER_SEGMENT["sampled"].labelled(counts)
         self._segment.close()
         seal(path)
         self.folder.segments.append(path)

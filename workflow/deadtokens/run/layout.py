@@ -14,7 +14,7 @@ The gradient of a tied W has two parts; where they are recorded, the gradient is
 import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 STEPS_PER_CHUNK = 64
 CHUNK_BYTES = 2**20  # of float32: what HDF5's chunk cache holds by default, and a core's L2
@@ -32,6 +32,10 @@ class Variable:
     def attributes(self) -> dict[str, str]:
         """What a file says of it."""
         return {"long_name": self.long_name, "units": self.units}
+
+    def labelled(self, values: Any) -> tuple[tuple[str, ...], Any, dict[str, str]]:
+        """Return values with their axes and what a file says of them, as xarray takes them."""
+        return self.dims, values, self.attributes
 
 
 STATE_TENSORS = {

@@ -161,11 +161,10 @@ def record_segment(
 def _sampled(trainer: Trainer, first: int, tokens: int) -> tuple:
     """Return how often each token stood in the batches of the updates after `first`, labelled."""
     spec, updates = trainer.spec, range(first + 1, trainer.update + 1)
-    variable = layout.PER_SEGMENT["sampled"]
     counts = count_sampled(
         trainer.stream, spec.batch, spec.context, batch_seed(spec), updates, tokens
     )
-    return variable.dims, counts, variable.attributes
+    return layout.PER_SEGMENT["sampled"].labelled(counts)
 
 
 def ensure_replayable(spec: RunSpec, rounding: Rounding) -> None:
