@@ -63,7 +63,7 @@ def checked_rows(rows: str | Iterable[int], counts: np.ndarray | None, tokens: i
     return chosen
 
 
-def check_gradient(grad: Tensor, weight: Tensor, shape: torch.Size) -> None:
+def check_gradient(grad: Tensor, weight: Tensor, shape: torch.Size, dtype: torch.dtype) -> None:
     """Refuse a gradient that is no matrix like the weight, or a weight that is another one."""
     if grad.is_sparse:
         raise UserError(
@@ -74,4 +74,9 @@ def check_gradient(grad: Tensor, weight: Tensor, shape: torch.Size) -> None:
         raise UserError(
             f"the weight was {tuple(shape)} and is {tuple(weight.shape)}; a vocabulary that grows "
             "takes a record of its own for each size"
+        )
+    if weight.dtype != dtype:
+        raise UserError(
+            f"the weight was {format_of(dtype)} and is {format_of(weight.dtype)}; a record is of "
+            "one format"
         )

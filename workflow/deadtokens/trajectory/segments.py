@@ -27,8 +27,8 @@ class Header:
     ----------
     common : tuple of str
         Its attributes of the names in `CARRIED`, '' for those that it lacks.
-    first : int or None
-        State at which it starts; None behind a divergence, where there is none.
+    first, last : int or None
+        States at which it starts and ends; None behind a divergence, where there is none.
     states, updates : int
         How many are recorded.
     status : str
@@ -41,11 +41,17 @@ class Header:
 
     common: tuple[str, ...]
     first: int | None
+    last: int | None
     states: int
     updates: int
     status: str
     diverged_at: int | None
     made: tuple[str, ...]
+
+    @property
+    def every_update(self) -> bool:
+        """Whether no update between its first state and its last is left out."""
+        return self.first is None or self.last - self.first == self.updates
 
     @property
     def run(self) -> str:
@@ -146,9 +152,7 @@ def check_sequence(paths: Sequence[Path]) -> None:
 
 def _end(header: Header) -> int | None:
     """Return the state at which the segment behind one begins, None if the run has ended."""
-    if header.status == "diverged" or header.first is None:
-        return None
-    return header.first + header.states - 1
+    return None if header.status == "diverged" else header.last
 
 
 def read_header(path: Path) -> Header:
@@ -176,6 +180,7 @@ def _known_header(path: Path, _size: int, _changed: int) -> Header:
         return Header(
             tuple(str(attributes.get(name, "")) for name in CARRIED),
             int(file["state"][0]) if states else None,
+            int(file["state"][-1]) if states else None,
             states,
             file["update"].shape[0],
             str(attributes.get("status", "")),
