@@ -44,8 +44,15 @@ def checked_counts(counts: Any, tokens: int) -> np.ndarray:
     return counts.astype(np.int64)
 
 
-def checked_rows(rows: str | Iterable[int], counts: np.ndarray | None, tokens: int) -> np.ndarray:
-    """Return the rows that are recorded, ascending, each once."""
+def checked_rows(
+    rows: str | Iterable[int], live: int, counts: np.ndarray | None, tokens: int
+) -> np.ndarray:
+    """Return the rows that are recorded, ascending, each once.
+
+    Of the live ones beside the dead so many are drawn, the same of the same counts every time.
+    """
+    if live and not (isinstance(rows, str) and rows == DEAD):
+        raise UserError("live: goes with rows='dead', as so many live rows beside all dead ones")
     if isinstance(rows, str) and rows == ALL:
         return np.arange(tokens)
     if isinstance(rows, str) and rows == DEAD:
@@ -54,13 +61,19 @@ def checked_rows(rows: str | Iterable[int], counts: np.ndarray | None, tokens: i
         chosen = np.flatnonzero(counts == 0)
         if not len(chosen):
             raise UserError("rows: no token is dead by `counts`; record all rows, or some")
-        return chosen
+        return np.union1d(chosen, _drawn(np.flatnonzero(counts), live))
     if isinstance(rows, str):
         raise UserError(f"rows: {rows!r} is neither 'all' nor 'dead'; or give row numbers")
     chosen = np.unique(np.asarray(list(rows), dtype=np.int64))
     if not len(chosen) or chosen[0] < 0 or chosen[-1] >= tokens:
         raise UserError(f"rows: must be numbers from 0 to {tokens - 1}, one at least")
     return chosen
+
+
+def _drawn(tokens: np.ndarray, number: int) -> np.ndarray:
+    if type(number) is not int or number < 0:
+        raise UserError("live: must be a whole number from 0 on")
+    return np.random.default_rng(0).permutation(tokens)[:number]
 
 
 def check_gradient(grad: Tensor, weight: Tensor, shape: torch.Size, dtype: torch.dtype) -> None:

@@ -79,6 +79,8 @@ class Recorder:
         What the tokens spell.
     rows : {'all', 'dead'} or iterable of int
         Which rows of the weight are recorded.
+    live : int
+        With rows='dead', how many live rows beside them: a sample drawn by a fixed seed.
     counts : array of int or bool, shape (vocabulary,), optional
         How often each token occurs in the training text, or whether it does. Without it the tokens
         count that `embedding` reads and `count` is given.
@@ -117,6 +119,7 @@ class Recorder:
         *,
         tokenizer: Any = None,
         rows: Literal["all", "dead"] | Iterable[int] = ALL,
+        live: int = 0,
         counts: Any = None,
         embedding: nn.Module | None = None,
         unembedding: nn.Module | None = None,
@@ -132,7 +135,8 @@ class Recorder:
         self.on_failure, self._process = on_failure, os.getpid()
         self.failure: Exception | None = None
         self.schedule = Schedule(every)
-        self.rows = checked_rows(rows, known, tokens)
+        self.rows = checked_rows(rows, live, known, tokens)
+        self._asked = {"rows": rows if isinstance(rows, str) else "chosen", "live": live}
         all_rows = len(self.rows) == tokens
         self._index = slice(None) if all_rows else torch.as_tensor(self.rows, device=weight.device)
         spelt = None if tokenizer is None else strings_of(tokenizer, tokens)
@@ -287,6 +291,7 @@ class Recorder:
             "recorded": canonical_json(vars(rule)),
             "status": "complete",
             "vocabulary_size": self.shape[0],
+            "rows": canonical_json(self._asked),
             "every": str(self.schedule),
             "updates_before": self._counted_before,
             "continues": series.continues,

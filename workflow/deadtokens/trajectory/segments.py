@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
 from deadtokens.errors import UserError
 from deadtokens.identity import check_run, claim_of, segment_number, updates_per_segment
 from deadtokens.seal import check_seal
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Segments = Path | str | Sequence[Path | str]
 CARRIED = ("run", "spec", "stream_sha256")  # what all segments of a run have in common
@@ -148,6 +152,29 @@ def check_sequence(paths: Sequence[Path]) -> None:
             raise UserError(f"{path}: belongs to another run than the segment before it")
         if header.first != _end(before):
             raise UserError(f"{path}: does not begin where the segment before it ends")
+
+
+def check_every_update(run: "xr.Dataset", what: str) -> None:
+    """Refuse a run of which updates were not recorded, where each one is needed.
+
+    Parameters
+    ----------
+    run : Dataset
+        As `deadtokens.trajectory.reader.open_run` gives it.
+    what : str
+        What needs them: "the audit".
+
+    Raises
+    ------
+    UserError
+        If one is missing.
+    """
+    states = run["state"].values
+    if len(states) and states[-1] - states[0] > len(states) - 1:
+        raise UserError(
+            f"run {run.attrs['run']}: not every update is recorded ({len(states) - 1:,} of "
+            f"{states[-1] - states[0]:,}), and {what} takes each one; record it with every=1"
+        )
 
 
 def _end(header: Header) -> int | None:
