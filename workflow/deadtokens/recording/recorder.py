@@ -34,6 +34,7 @@ from deadtokens.recording.series import Series
 from deadtokens.recording.steps import Group, Steps, group_of
 from deadtokens.recording.tokens import Counts, census_of, strings_of
 from deadtokens.run.machine import describe_machine, describe_making
+from deadtokens.run.rounding import ATTRIBUTE, ask_rounding
 
 SEGMENT = 512  # updates in a file
 PATIENCE = 100  # steps that do not reach the weight before that is told
@@ -300,7 +301,9 @@ class Recorder:
 
     @cached_property
     def _made(self) -> dict[str, str]:
-        return describe_making(describe_machine(self.weight.device), PACKAGES)
+        device = self.weight.device
+        rounding = ask_rounding(device).as_attribute()
+        return {ATTRIBUTE: rounding, **describe_making(describe_machine(device), PACKAGES)}
 
     def _fail(self, error: Exception) -> None:
         """End the record with what is complete, and tell it; end the training, if asked to."""
