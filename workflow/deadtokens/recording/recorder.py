@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -155,17 +156,17 @@ class Recorder:
         if unembedding is not None:
             self.forward = Forward(unembedding)
             self._watching.append(self.forward)
-        self._at_exit = _closing(self)
+        # Not what refers to the optimizer, whose hooks refer to the recorder: all end together.
+        inside = self.record, self.counted, self.rows, self._process
+        self._unclosed = weakref.finalize(self, _end, *inside)
+        self._unclosed.atexit = False  # which comes after HDF5's own end
+        atexit.register(self._unclosed)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
         self.close()
-
-    def __del__(self):
-        with suppress(Exception):  # of one that was not made, too
-            self.close()
 
     def close(self) -> None:
         """Stop recording, and finish the last file."""
@@ -288,7 +289,7 @@ class Recorder:
         rule = rule_of(self.optimizer, group_of(self.optimizer, self.weight))
         return {
             "title": "Recorded embedding matrix of a training and its optimizer, one segment",
-            "run": series.current.path.name,
+            "run": series.current.attribute("run") or series.current.path.name,
             "recorded": canonical_json(vars(rule)),
             "status": "complete",
             "vocabulary_size": self.shape[0],
@@ -320,20 +321,20 @@ class Recorder:
             one.remove()
         self._watching.clear()
         self.record.release()
-        atexit.unregister(self._at_exit)
+        self._unclosed.detach()
+        atexit.unregister(self._unclosed)
 
 
 def _copied(state: State) -> State:
     return {name: one.clone() for name, one in state.items()}
 
 
-def _closing(recorder: Recorder) -> Callable[[], None]:
-    """Close a recorder at the process's end, if nobody has; return what does it."""
-    reference = weakref.ref(recorder)
-
-    def close() -> None:
-        known = reference()
-        if known is not None:
-            known.close()
-
-    return atexit.register(close)
+def _end(record: Record, counted: Counts, rows: np.ndarray, process: int) -> None:
+    """Finish the last file of a recorder that nobody has closed, at the process's end say."""
+    if os.getpid() != process:
+        return
+    try:
+        record.finish(counted.take()[rows], wait=True)
+        record.release()
+    except Exception as error:
+        log.warning(f"the record ends before its last file: {error}")
