@@ -32,6 +32,7 @@ from deadtokens.recording.record import Record, State
 from deadtokens.recording.rule import moments_of, numbers_of, rule_of, updates_done
 from deadtokens.recording.schedule import Schedule
 from deadtokens.recording.series import Series
+from deadtokens.recording.size import size_of, tell_size
 from deadtokens.recording.steps import Group, Steps, group_of
 from deadtokens.recording.tokens import Counts, census_of, strings_of
 from deadtokens.run.machine import describe_machine, describe_making
@@ -95,6 +96,8 @@ class Recorder:
         Every how manieth update is recorded; {0: 1, 1000: 10}: each one up to 1,000, then every
         tenth. Updates are counted from the record's start. What is a mean or a count of batches is
         that of all since the recorded update before.
+    updates : int, optional
+        How many the training will make: whether the disk has room for them is found out now.
     segment : int
         Recorded updates in a file: so many are lost at most if the training is killed, or up to
         twice as many while a full file is being finished.
@@ -103,6 +106,8 @@ class Recorder:
 
     Attributes
     ----------
+    size : Size
+        Bytes of a recorded update, as they are in the training and about as they are on disk.
     failure : Exception or None
         What ended the record before the training's end.
 
@@ -110,7 +115,7 @@ class Recorder:
     ------
     UserError
         If the weight is none of the optimizer's or cannot be recorded, or the folder is in use or
-        cannot be written.
+        cannot be written, or its disk has no room.
     """
 
     def __init__(
@@ -126,6 +131,7 @@ class Recorder:
         embedding: nn.Module | None = None,
         unembedding: nn.Module | None = None,
         every: int | Mapping[int, int] = 1,
+        updates: int | None = None,
         segment: int = SEGMENT,
         on_failure: Literal["warn", "raise"] = "warn",
     ):
@@ -141,6 +147,10 @@ class Recorder:
         self._asked = {"rows": rows if isinstance(rows, str) else "chosen", "live": live}
         all_rows = len(self.rows) == tokens
         self._index = slice(None) if all_rows else torch.as_tensor(self.rows, device=weight.device)
+        self.size = size_of(weight, optimizer, len(self.rows), unembedding is not None)
+        tell_size(
+            Path(folder), self.size, None if updates is None else self.schedule.count(updates)
+        )
         spelt = None if tokenizer is None else strings_of(tokenizer, tokens)
         census = census_of(self.rows, known, spelt)
         self.record = Record(Series(Path(folder)), census, segment)
