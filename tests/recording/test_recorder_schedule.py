@@ -218,6 +218,6 @@ def test_the_size_is_told_before_the_first_update(tmp_path, caplog):
 
 def test_a_record_for_which_there_is_no_room_is_refused(tmp_path):
     model, optimizer = new()
-    with pytest.raises(UserError, match="recorded updates need about .* are free on its disk"):
+    with pytest.raises(UserError, match=r"recorded updates need about .* are free on its disk"):
         Recorder(tmp_path / "mine", model.embedding.weight, optimizer, updates=10**13)
     assert not (tmp_path / "mine").exists()
