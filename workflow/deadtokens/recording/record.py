@@ -39,6 +39,7 @@ class Record:
         self.series, self.census, self.length = series, census, length
         self.start, self._last = 0, {}
         self.writer: SegmentWriter | None = None
+        self._spent: SegmentWriter | None = None
         self._open, self._path, self._census = ExitStack(), Path(), census
         self._finishing: Future | None = None
         self._torn = False
@@ -81,8 +82,10 @@ class Record:
         self.writer = self._open.enter_context(
             write_segment(self._path, *inside, self._census, about)
         )
+        if self._spent is not None:
+            self.writer.go_on_with(self._spent)
         self.writer.state(before)
-        self._last = {}
+        self._last, self._spent = {}, None
 
     def finish(self, sampled: np.ndarray, wait: bool) -> None:
         """Finish the present segment, if there is one.
@@ -107,6 +110,8 @@ class Record:
             return
         self._last = {name: one.clone() for name, one in writer.last_state().items()}
         self.start = writer.states[-1]
+        writer.hand_over()
+        self._spent = writer
         self._census["sampled"] = layout.PER_SEGMENT["sampled"].labelled(sampled)
         self.series.current.segments.append(self._path)
         arguments = self._open.pop_all(), self._path

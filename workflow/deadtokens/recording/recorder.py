@@ -146,7 +146,7 @@ class Recorder:
         self.rows = checked_rows(rows, live, known, tokens)
         self._asked = {"rows": rows if isinstance(rows, str) else "chosen", "live": live}
         all_rows = len(self.rows) == tokens
-        self._index = slice(None) if all_rows else torch.as_tensor(self.rows, device=weight.device)
+        self._index = None if all_rows else torch.as_tensor(self.rows, device=weight.device)
         self.size = size_of(weight, optimizer, len(self.rows), unembedding is not None)
         tell_size(
             Path(folder), self.size, None if updates is None else self.schedule.count(updates)
@@ -286,7 +286,8 @@ class Recorder:
         self.record.finish(self.counted.take()[self.rows], wait)
 
     def _of_rows(self, tensor: Tensor) -> Tensor:
-        return tensor.detach()[self._index]
+        tensor = tensor.detach()
+        return tensor if self._index is None else tensor.index_select(0, self._index)
 
     def _state(self) -> State:
         """Return the recorded rows of W, and of what the optimizer carries beside it."""
