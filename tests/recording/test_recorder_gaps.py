@@ -252,3 +252,8 @@ def test_a_copied_folder_goes_on_like_its_original(tmp_path):
     shutil.copytree(tmp_path / "mine", tmp_path / "copy")
     seen = recorded(tmp_path / "copy", 6, 9)
     assert np.array_equal(open_run(tmp_path / "copy").W[6:], seen)
+
+
+def test_a_folder_that_is_named_like_a_run_of_the_workflow_is_a_folder(tmp_path):
+    seen = recorded(tmp_path / "mine_1a2b3c4d", 0, 6)
+    assert np.array_equal(open_run(tmp_path / "mine_1a2b3c4d").W, seen)

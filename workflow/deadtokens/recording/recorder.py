@@ -148,9 +148,8 @@ class Recorder:
         all_rows = len(self.rows) == tokens
         self._index = None if all_rows else torch.as_tensor(self.rows, device=weight.device)
         self.size = size_of(weight, optimizer, len(self.rows), unembedding is not None)
-        tell_size(
-            Path(folder), self.size, None if updates is None else self.schedule.count(updates)
-        )
+        recorded = None if updates is None else self.schedule.count(updates)
+        tell_size(Path(folder), self.size, segment, recorded)
         spelt = None if tokenizer is None else strings_of(tokenizer, tokens)
         census = census_of(self.rows, known, spelt)
         self.record = Record(Series(Path(folder)), census, segment)

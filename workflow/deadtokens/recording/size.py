@@ -12,6 +12,7 @@ from deadtokens.errors import UserError
 from deadtokens.files import folder_of
 from deadtokens.recording.rule import moments_of
 from deadtokens.recording.steps import group_of
+from deadtokens.run import layout
 from deadtokens.run.bits import format_of
 from deadtokens.training.size import KEPT, KEPT_OF_SCALARS
 
@@ -60,13 +61,15 @@ def _moments(optimizer: Optimizer, weight: Tensor) -> list[str]:
     return list(moments_of(optimizer, weight))
 
 
-def tell_size(path: Path, size: Size, updates: int | None) -> None:
+def tell_size(path: Path, size: Size, segment: int, updates: int | None) -> None:
     """Log how large a record will be, and refuse one for which there is no room.
 
     Parameters
     ----------
     path : Path
     size : Size
+    segment : int
+        Recorded updates in a file.
     updates : int or None
         Those to be recorded, if that is known.
 
@@ -76,6 +79,7 @@ def tell_size(path: Path, size: Size, updates: int | None) -> None:
         If it will not fit on its disk.
     """
     free = shutil.disk_usage(folder_of(path / "segment")).free
+    memory = 2 * layout.steps_per_chunk(segment) * size.recorded  # two blocks of a chunk's steps
     said = f"{size.recorded:,} bytes a recorded update, about {size.kept:,} of them on disk"
     if updates is not None:
         total = updates * size.kept
@@ -86,4 +90,6 @@ def tell_size(path: Path, size: Size, updates: int | None) -> None:
                 "room"
             )
         said += f", about {total / 1e6:,.0f} MB in all"
-    logging.getLogger(__name__).info(f"{path}: {said}; {free / 1e6:,.0f} MB are free")
+    logging.getLogger(__name__).info(
+        f"{path}: {said}; {free / 1e6:,.0f} MB are free; takes {memory / 1e6:,.0f} MB of memory"
+    )
