@@ -124,9 +124,11 @@ def test_a_step_that_a_scaler_skips_is_no_update(tmp_path):
         assert len(matrices(tmp_path / f"{fused}", "W")) == 6
 
 
-def test_a_closures_gradient_is_the_one_that_it_computes(tmp_path):
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_closures_gradient_is_the_one_that_it_computes(tmp_path, kind, named):
     model = Model()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    optimizer = OPTIMIZERS[kind](model.parameters())
     seen = []
 
     def closure():
@@ -138,7 +140,30 @@ def test_a_closures_gradient_is_the_one_that_it_computes(tmp_path):
 
     with recorder(tmp_path / "mine", model, optimizer):
         for _ in range(3):
+            loss = optimizer.step(closure=closure) if named else optimizer.step(closure)
+            assert loss.requires_grad
+    assert np.array_equal(matrices(tmp_path / "mine", "grad"), seen)
+
+
+def test_of_a_closure_that_is_called_again_the_first_gradient_is_taken(tmp_path):
+    """L-BFGS searches along a line: its later gradients are of weights on the way."""
+    model = Model()
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=4)
+    calls, seen = [], []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_of(model, len(seen))
+        loss.backward()
+        calls.append(model.embedding.weight.grad.numpy().copy())
+        return loss
+
+    with recorder(tmp_path / "mine", model, optimizer):
+        for _ in range(3):
+            first = len(calls)
             optimizer.step(closure)
+            assert len(calls) > first + 1
+            seen.append(calls[first])
     assert np.array_equal(matrices(tmp_path / "mine", "grad"), seen)
 
 
