@@ -24,7 +24,10 @@ def check_weight(weight: nn.Parameter, optimizer: Optimizer) -> None:
     if hasattr(weight, "device_mesh") or hasattr(weight, "ds_id"):  # a DTensor; DeepSpeed's mark
         raise UserError(f"weight: {SHARDED}")
     if not isinstance(weight, Tensor) or weight.ndim != 2:
-        raise UserError("weight: must be a matrix, (vocabulary, width): an embedding's `weight`")
+        raise UserError(
+            "weight: must be a matrix, (vocabulary, width): an embedding's `weight`, and whole, "
+            "which FSDP and DeepSpeed do not leave it"
+        )
     if weight.dtype not in INTEGERS:
         raise UserError(
             f"weight: is {format_of(weight.dtype)}, and float32 and bfloat16 are what is recorded; "

@@ -60,6 +60,12 @@ class Counts:
             self._counted = self._counted.to(counted.device)
         self._counted += counted
 
+    def gather(self) -> None:
+        """Move the counts of all processes to the first one; each of them has to call this."""
+        torch.distributed.reduce(self._counted, dst=0)
+        if torch.distributed.get_rank() > 0:
+            self._counted.zero_()
+
     def take(self) -> np.ndarray:
         """Return what was counted since the last time."""
         taken, self._counted = self._counted.cpu().numpy(), torch.zeros_like(self._counted)
