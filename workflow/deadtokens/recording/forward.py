@@ -39,7 +39,8 @@ class Forward:
         if self.sums is None:
             raise UserError(
                 "unembedding: made no logits in training since the last update; give the module "
-                "that the training calls, in its training mode"
+                "that the training calls, in its training mode, and where the model is compiled, "
+                "before its first batch"
             )
         means = [one / self.positions for one in self.sums]
         self._clear()

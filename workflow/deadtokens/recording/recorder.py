@@ -186,6 +186,7 @@ class Recorder:
     def consumes(self, grad: Tensor, group: Group) -> None:
         """Record what a step takes; at a segment's first keep it until the segment has begun."""
         check_gradient(grad, self.weight, self.shape)
+        self.counted.check()
         consumed = {"grad": self._of_rows(grad), **numbers_of(group)}
         if self._loss is not None:
             consumed["loss"], self._loss = self._loss, None

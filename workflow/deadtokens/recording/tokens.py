@@ -51,6 +51,7 @@ class Counts:
 
     def __init__(self, tokens: int):
         self.tokens, self._counted = tokens, torch.zeros(tokens, dtype=torch.int64)
+        self._silent = False  # an embedding is watched that has read nothing
 
     def add(self, ids: Tensor) -> None:
         """Count ids; negative ones, which a loss ignores, are none."""
@@ -59,6 +60,19 @@ class Counts:
         if self._counted.device != counted.device:
             self._counted = self._counted.to(counted.device)
         self._counted += counted
+
+    def check(self) -> None:
+        """Refuse an embedding that has read nothing when the training makes its first update.
+
+        Raises
+        ------
+        UserError
+        """
+        if self._silent:
+            raise UserError(
+                "embedding: has read no tokens; give the module that the training calls, in its "
+                "training mode, and where the model is compiled, before its first batch"
+            )
 
     def gather(self) -> None:
         """Move the counts of all processes to the first one; each of them has to call this."""
@@ -76,8 +90,10 @@ class Counts:
 
         def count(module: nn.Module, arguments: tuple) -> None:
             if module.training and arguments:
+                self._silent = False
                 self.add(arguments[0])
 
+        self._silent = True
         return embedding.register_forward_pre_hook(count)
 
 
