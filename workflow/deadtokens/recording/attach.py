@@ -6,8 +6,10 @@ weight, the module that reads tokens and the optimizer that moves the weight are
 
 import atexit
 import importlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from os import PathLike
 from types import ModuleType
 from typing import Any, NamedTuple, Self
@@ -126,6 +128,7 @@ class Attached:
     def _begin(self, model: nn.Module, optimizers: Iterable[Any]) -> Parts:
         """Begin to record, or in a process that does not write to count; return what is watched."""
         self.close()
+        self.recorder = None
         parts = parts_of(model, self._weight)
         self._several = _processes() > 1
         self._optimizer = stepping(optimizers, parts.weight)
@@ -137,9 +140,11 @@ class Attached:
         else:
             self._counted = Counts(len(parts.weight))
             if options["embedding"] is not None:
-                self._open.callback(self._counted.watch(options["embedding"]).remove)
+                hook = self._counted.watch(options["embedding"], self._guard)
+                self._open.callback(hook.remove)
         if parts.language is not None:
-            hook = parts.language.register_forward_pre_hook(self._count_labels, with_kwargs=True)
+            count = partial(self._guard, self._count_labels)
+            hook = parts.language.register_forward_pre_hook(count, with_kwargs=True)
             self._open.callback(hook.remove)
         atexit.register(self.close)
         self._open.callback(atexit.unregister, self.close)
@@ -182,10 +187,16 @@ class Attached:
             return
         if isinstance(ids, Tensor) and ids.shape == labels.shape:
             labels = labels[labels != ids]
-        if self._several:
-            self._counted.add(labels)
-        else:
-            self.recorder.count(labels)
+        self._counted.add(labels)
+
+    def _guard(self, task: Callable, *given: Any) -> Any:
+        """Do what may fail without ending the training; a failure ends the record, or is told."""
+        if self.recorder is not None:
+            return self.recorder.guard(task, *given)
+        try:
+            return task(*given)
+        except Exception as error:
+            warnings.warn(f"tokens are missing in a record's counts: {error}", stacklevel=2)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -127,9 +127,9 @@ class Recorder:
         self._loss: Tensor | float | None = None  # since the last update
         self._watching: list[Any] = [Steps(optimizer, weight, self)]
         if embedding is not None:
-            self._watching.append(self.counted.watch(embedding))
+            self._watching.append(self.counted.watch(embedding, self.guard))
         if unembedding is not None:
-            self.forward = Forward(unembedding)
+            self.forward = Forward(unembedding, self.guard)
             self._watching.append(self.forward)
 
     def __enter__(self) -> Self:
@@ -176,6 +176,11 @@ class Recorder:
         self._loss = value if self._loss is None else self._loss + value
 
     @_contained
+    def guard(self, task: Callable, *given: Any) -> Any:
+        """Do what may fail without ending the training."""
+        return task(*given)
+
+    @_contained
     def begins(self) -> None:
         """Take note of the weight before a step, where a segment is to begin with it."""
         if self._writer is None:
@@ -186,7 +191,8 @@ class Recorder:
     def consumes(self, grad: Tensor, group: Group) -> None:
         """Record what a step takes; at a segment's first keep it until the segment has begun."""
         check_gradient(grad, self.weight, self.shape)
-        self.counted.check()
+        if self.update is None:
+            self.counted.check()
         consumed = {"grad": self._of_rows(grad), **numbers_of(group)}
         if self._loss is not None:
             consumed["loss"], self._loss = self._loss, None

@@ -1,5 +1,6 @@
 """The recorder as a callback of HuggingFace's `Trainer`."""
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,7 +36,8 @@ class TrainerRecorder(Attached, transformers.TrainerCallback):
         self._weighed = False
         parts = self._begin(given["model"], [given["optimizer"]])
         if parts.language is not None and not self._several:
-            hook = parts.language.register_forward_hook(self._add_loss, with_kwargs=True)
+            keep = partial(self._guard, self._add_loss)
+            hook = parts.language.register_forward_hook(keep, with_kwargs=True)
             self._open.callback(hook.remove)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
