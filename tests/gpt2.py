@@ -20,7 +20,6 @@ def tiny_gpt2(tied: bool = True, dropout: float = 0.1):
             n_head=2,
             bos_token_id=0,
             eos_token_id=0,
-            loss_type="ForCausalLM",
             tie_word_embeddings=tied,
         )
     )

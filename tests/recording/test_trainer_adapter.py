@@ -1,15 +1,13 @@
 """The recorder in trainings of the real `transformers.Trainer`."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from gpt2 import LENGTH, LIVE, TOKENS, WIDTH, texts, tiny_gpt2
+from processes import started
 from spy import spying
 
 from deadtokens.errors import UserError
@@ -210,17 +208,6 @@ training.train()
 """
 
 
-def started(script: str, *arguments: object, **environment: str) -> subprocess.Popen:
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", script, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": path} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def test_the_end_of_the_program_finishes_the_record(tmp_path):
     process = started(SCRIPT, tmp_path)
     said, _ = process.communicate()
@@ -283,6 +270,7 @@ import json, os, sys
 import numpy as np
 import torch
 from gpt2 import LENGTH, tiny_gpt2
+from processes import started
 from spy import spying
 from test_trainer_adapter import TrainerRecorder, trainer
 torch.set_num_threads(1)
