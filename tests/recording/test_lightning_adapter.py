@@ -1,6 +1,5 @@
 """The recorder in trainings of the real Lightning."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,15 @@ from torch import nn
 from deadtokens.errors import UserError
 from deadtokens.trajectory.reader import open_run
 
-pytest.importorskip("lightning", reason="lightning is not installed")
+pl = pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
-with warnings.catch_warnings():  # of its own dependencies
-    warnings.simplefilter("ignore")
-    import lightning.pytorch as pl
+from deadtokens.recording.lightning import LightningRecorder  # noqa: E402
 
-    from deadtokens.recording.lightning import LightningRecorder
-
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:lightning"),  # advice on loaders
+]
 BATCH, ACCUMULATED, UPDATES = 2, 3, 8
 TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
 
