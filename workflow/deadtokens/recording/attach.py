@@ -39,7 +39,7 @@ def library(*names: str) -> ModuleType:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if error.name != name.partition(".")[0]:
+            if error.name not in (name, name.partition(".")[0]):
                 raise
     raise UserError(
         f"{names[0].partition('.')[0]} is not installed; `pip install 'deadtokens[adapters]'` "

@@ -72,7 +72,8 @@ class Recorder:
         How often each token occurs in the training text, or whether it does. Without it the tokens
         count that `embedding` reads and `count` is given.
     embedding : Module, optional
-        The input embedding: the tokens that it reads in training are counted.
+        The input embedding: the tokens that it reads in training are counted, those of this process
+        where several share the batches.
     unembedding : Module, optional
         What makes logits of hidden states: mean hidden state, mean probability and entropy of the
         batches are recorded, at the cost of a softmax of the logits.
