@@ -13,7 +13,7 @@ def tiny_gpt2(tied: bool = True, dropout: float = 0.1):
     torch.manual_seed(0)
     rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
     sizes = {"vocab_size": TOKENS, "n_positions": LENGTH, "n_embd": WIDTH, "n_layer": 1}
-    return GPT2LMHeadModel(
+    model = GPT2LMHeadModel(
         GPT2Config(
             **sizes,
             **rates,
@@ -23,6 +23,8 @@ def tiny_gpt2(tied: bool = True, dropout: float = 0.1):
             tie_word_embeddings=tied,
         )
     )
+    model.loss_type = "ForCausalLM"  # what it takes by default, but with a warning
+    return model
 
 
 def texts(number: int) -> list[dict[str, Tensor]]:

@@ -227,8 +227,22 @@ def test_the_parts_of_a_model_are_found_through_what_wraps_it():
         parts_of(model)
 
 
-class Wrapper:
+class Wrapper(torch.optim.Optimizer):
+    """As Accelerate and Lightning wrap one: it has no groups and no hooks itself."""
+
     def __init__(self, optimizer):
+        self.optimizer = optimizer
+
+    @property
+    def param_groups(self):
+        return self.optimizer.param_groups
+
+
+class Lookahead(torch.optim.SGD):
+    """Steps another optimizer, and is one: its steps are those to record."""
+
+    def __init__(self, optimizer):
+        super().__init__(optimizer.param_groups[0]["params"])
         self.optimizer = optimizer
 
 
@@ -237,6 +251,8 @@ def test_of_several_optimizers_the_one_that_moves_the_weight_is_found():
     first = torch.optim.SGD(model.inner.parameters())
     second = torch.optim.SGD([*model.embedding.parameters(), *model.unembedding.parameters()])
     assert stepping([Wrapper(first), Wrapper(Wrapper(second))], model.embedding.weight) is second
+    outer = Lookahead(second)
+    assert stepping([first, Wrapper(outer)], model.embedding.weight) is outer
     assert stepping([first], model.embedding.weight) is first  # for a recorder to refuse
     with pytest.raises(UserError, match="the training has no optimizer"):
         stepping([], model.embedding.weight)

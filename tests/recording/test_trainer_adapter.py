@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 from gpt2 import LENGTH, LIVE, TOKENS, WIDTH, texts, tiny_gpt2
 from processes import started
@@ -20,6 +21,7 @@ from accelerate import Accelerator  # noqa: E402
 from accelerate.optimizer import AcceleratedOptimizer  # noqa: E402
 from accelerate.state import AcceleratorState  # noqa: E402
 
+from deadtokens.recording.recorder import Recorder  # noqa: E402
 from deadtokens.recording.trainer import TrainerRecorder  # noqa: E402
 
 BATCH, ACCUMULATED, UPDATES = 2, 3, 8
@@ -143,6 +145,36 @@ def test_the_weight_may_be_chosen(tmp_path, expected, options):
     assert_recorded(tmp_path / "mine", spy)
 
 
+def test_a_compiled_training_is_recorded(tmp_path):
+    compiled = {"torch_compile": True, "torch_compile_backend": "eager"}
+    weights = []
+    for callbacks in ([TrainerRecorder(tmp_path / "mine", on_failure="raise")], []):
+        torch.compiler.reset()
+        training = trainer(tmp_path, *callbacks, max_steps=3, **compiled)
+        with spying(training.model.lm_head.weight) as spy:
+            training.train()
+        weights.append(spy["W"])
+    torch.compiler.reset()
+    assert np.array_equal(*weights)
+    assert_recorded(tmp_path / "mine", spy)
+    run = open_run(tmp_path / "mine")
+    assert run.sampled.sum() == 3 * ACCUMULATED * BATCH * LENGTH
+    logged = [entry["loss"] for entry in training.state.log_history if "loss" in entry]
+    assert run.loss.values == pytest.approx(logged, rel=1e-6)
+
+
+def test_the_trainer_s_tokenizer_spells_the_tokens(tmp_path):
+    tokens = {f"t{number}": number for number in range(TOKENS)}
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizers.Tokenizer(tokenizers.models.WordLevel(tokens, unk_token="t0"))
+    )
+    training = trainer(tmp_path, max_steps=1)
+    training.callback_handler.processing_class = tokenizer
+    training.add_callback(TrainerRecorder(tmp_path / "mine"))
+    training.train()
+    assert open_run(tmp_path / "mine").token_string.values.tolist() == list(tokens)
+
+
 def test_labels_that_are_not_read_are_counted(tmp_path):
     """An epoch whose last update has fewer batches: its loss is the mean over those."""
     training = trainer(tmp_path, max_steps=-1, num_train_epochs=1, gradient_accumulation_steps=3)
@@ -214,6 +246,32 @@ def test_the_end_of_the_program_finishes_the_record(tmp_path):
     assert process.returncode == 1
     assert "Ended" in said.splitlines()[-1]
     assert open_run(tmp_path / "mine").sizes["update"] == 7
+
+
+def test_a_loop_of_accelerate_s_hands_its_own_optimizer_over(tmp_path):
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
+    model = tiny_gpt2()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    loader = torch.utils.data.DataLoader(texts(12), batch_size=2)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    options = {"embedding": model.transformer.wte, "on_failure": "raise"}
+    with (
+        spying(model.lm_head.weight) as spy,
+        Recorder(tmp_path / "mine", model.lm_head.weight, optimizer, **options) as recording,
+    ):
+        for given in loader:
+            with accelerator.accumulate(model):
+                loss = model(**given).loss
+                recording.loss(loss / 2)
+                accelerator.backward(loss)
+                accelerator.clip_grad_norm_(model.parameters(), 0.1)
+                optimizer.step()
+                optimizer.zero_grad()
+    assert_recorded(tmp_path / "mine", spy)
+    run = open_run(tmp_path / "mine")
+    assert run.sizes["update"] == 3
+    assert run.sampled.sum() == 12 * LENGTH
+    assert run.loss.values == pytest.approx(np.full(3, np.log(TOKENS)), abs=0.5)
 
 
 def test_steps_that_accelerate_skips_are_no_updates(tmp_path):

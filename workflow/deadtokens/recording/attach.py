@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from deadtokens.errors import UserError
 from deadtokens.recording.recorder import Recorder
-from deadtokens.recording.steps import group_of
+from deadtokens.recording.steps import bare, group_of
 from deadtokens.recording.tokens import Counts
 
 ChoiceOfWeight = str | Callable[[nn.Module], nn.Parameter] | None
@@ -186,7 +186,7 @@ class Attached:
         if not (module.training and isinstance(labels, Tensor)):
             return
         if isinstance(ids, Tensor) and ids.shape == labels.shape:
-            labels = labels[labels != ids]
+            labels = labels.masked_fill(labels == ids, -1)
         self._counted.add(labels)
 
     def _guard(self, task: Callable, *given: Any) -> Any:
@@ -208,13 +208,6 @@ def unwrapped(model: nn.Module) -> nn.Module:
             model = model._orig_mod
         else:
             return model
-
-
-def bare(optimizer: Any) -> Optimizer:
-    """Return an optimizer without what a library wraps it in."""
-    while hasattr(optimizer, "optimizer"):
-        optimizer = optimizer.optimizer
-    return optimizer
 
 
 def stepping(optimizers: Iterable[Any], weight: Tensor) -> Optimizer:
@@ -270,7 +263,7 @@ def _asked(language: nn.Module | None, question: str) -> nn.Module | None:
 def _chosen(model: nn.Module, choice: ChoiceOfWeight, owner: nn.Module | None) -> nn.Parameter:
     if callable(choice):
         return choice(model)
-    if choice is None and owner is not None:
+    if choice is None and hasattr(owner, "weight"):
         return owner.weight
     parameters = model.named_parameters(remove_duplicate=False)
     named = {name.replace("_orig_mod.", ""): one for name, one in parameters}

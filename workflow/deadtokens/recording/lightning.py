@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from deadtokens.recording.attach import Attached, bare, library
+from deadtokens.recording.attach import Attached, library
+from deadtokens.recording.steps import bare
 
 NAMES = ("lightning.pytorch", "pytorch_lightning")  # of one library; that in use, if one is
 pytorch = library(*sorted(NAMES, key=lambda name: name not in sys.modules))

@@ -23,7 +23,7 @@ from deadtokens.recording.checks import (
 from deadtokens.recording.folder import Folder
 from deadtokens.recording.forward import Forward
 from deadtokens.recording.rule import moments_of, numbers_of, rule_of, updates_done
-from deadtokens.recording.steps import Group, Steps, group_of
+from deadtokens.recording.steps import Group, Steps, bare, group_of
 from deadtokens.recording.tokens import Counts, census_of, strings_of
 from deadtokens.run import layout
 from deadtokens.run.machine import describe_machine, describe_making
@@ -108,6 +108,7 @@ class Recorder:
         segment: int = SEGMENT,
         on_failure: Literal["warn", "raise"] = "warn",
     ):
+        optimizer = bare(optimizer)
         check_weight(weight, optimizer)
         tokens = weight.shape[0]
         known = None if counts is None else checked_counts(counts, tokens)

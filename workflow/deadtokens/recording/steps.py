@@ -91,6 +91,13 @@ class Steps:
             self.listener.consumes(self.weight.grad, group_of(optimizer, self.weight))
 
 
+def bare(optimizer: Any) -> Optimizer:
+    """Return an optimizer without what a library wraps it in, which passes on what it has."""
+    while "param_groups" not in vars(optimizer) and hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer
+
+
 def group_of(optimizer: Optimizer, weight: Tensor) -> Group | None:
     """Return the group of an optimizer's parameters that a weight is in, None if it is in none."""
     groups = optimizer.param_groups

@@ -54,17 +54,17 @@ class Counts:
 
     def __init__(self, tokens: int):
         self.tokens = tokens
-        self._counted = torch.zeros(tokens + 1, dtype=torch.int64)  # the last: behind the end
+        # Before the vocabulary a place for what is ignored, behind it one for what has no row.
+        self._counted = torch.zeros(tokens + 2, dtype=torch.int64)
         self._silent = False  # an embedding is watched that has read nothing
 
     def add(self, ids: Tensor) -> None:
         """Count ids; negative ones, which a loss ignores, are none."""
-        ids = ids.detach().flatten()
-        ids = ids[ids >= 0].clamp(max=self.tokens)  # no branch: a compiler traces this
-        counted = torch.bincount(ids, minlength=self.tokens + 1)
-        if self._counted.device != counted.device:
-            self._counted = self._counted.to(counted.device)
-        self._counted += counted
+        # No branch and no shape that depends on a value: where a model is compiled, so is this.
+        places = ids.detach().flatten().long().clamp(-1, self.tokens) + 1
+        if self._counted.device != places.device:
+            self._counted = self._counted.to(places.device)
+        self._counted.scatter_add_(0, places, torch.ones_like(places))
 
     def check(self) -> None:
         """Refuse what the training's first update shows to be wrong.
@@ -79,7 +79,7 @@ class Counts:
                 "embedding: has read no tokens; give the module that the training calls, in its "
                 "training mode, and where the model is compiled, before its first batch"
             )
-        if self._counted[self.tokens]:
+        if self._counted[-1]:
             raise UserError(
                 f"tokens were met that the weight has no row for, which has {self.tokens:,}; it is "
                 "not that of this vocabulary"
@@ -94,7 +94,7 @@ class Counts:
     def take(self) -> np.ndarray:
         """Return what was counted since the last time."""
         taken, self._counted = self._counted.cpu().numpy(), torch.zeros_like(self._counted)
-        return taken[: self.tokens]
+        return taken[1:-1]
 
     def watch(self, embedding: nn.Module, guard: Guard) -> torch.utils.hooks.RemovableHandle:
         """Count what an input embedding reads while it is in training."""

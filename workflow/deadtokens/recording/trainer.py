@@ -21,7 +21,8 @@ class TrainerRecorder(Attached, transformers.TrainerCallback):
     Parameters
     ----------
     folder, weight, forward, **options
-        As `Attached` takes them.
+        As `Attached` takes them. Without `tokenizer` the trainer's `processing_class` spells the
+        tokens, if it is one.
     """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
@@ -32,6 +33,9 @@ class TrainerRecorder(Attached, transformers.TrainerCallback):
                 "(DataParallel), and that cannot be recorded; start it with torchrun, or show it "
                 "one GPU"
             )
+        tokenizer = given.get("processing_class")
+        if hasattr(tokenizer, "convert_ids_to_tokens"):
+            self._options = {"tokenizer": tokenizer} | self._options
         self._losses: list[Tensor] = []
         self._weighed = False
         parts = self._begin(given["model"], [given["optimizer"]])
