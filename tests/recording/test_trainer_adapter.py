@@ -145,6 +145,7 @@ def test_the_weight_may_be_chosen(tmp_path, expected, options):
     assert_recorded(tmp_path / "mine", spy)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch hides it
 def test_a_compiled_training_is_recorded(tmp_path):
     compiled = {"torch_compile": True, "torch_compile_backend": "eager"}
     weights = []
