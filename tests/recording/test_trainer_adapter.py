@@ -224,6 +224,7 @@ def test_an_error_of_the_user_leaves_what_is_complete(tmp_path):
     training.add_callback(recording)
     with spying(training.model.lm_head.weight) as spy, pytest.raises(Ended):
         training.train()
+    recording.recorder.record.wait()
     assert open_run(tmp_path / "mine").sizes["update"] == 6  # two files, complete and sealed
     recording.close()
     assert_recorded(tmp_path / "mine", spy)

@@ -31,18 +31,25 @@ from deadtokens.drift.hindcast import HINDCASTS, describe_hindcasts, hindcast_pa
 from deadtokens.drift.plane import describe_plane
 from deadtokens.drift.record import Record, dead_probabilities, plan, read_record
 from deadtokens.drift.walk import describe_walks
+from deadtokens.errors import UserError
 from deadtokens.labels import label
 from deadtokens.netcdf import write
-from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.run.spec import read_spec
 from deadtokens.trajectory.blocks import read_blocks
+from deadtokens.trajectory.optional import left_out
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.populations import LIVE, POPULATIONS, describe_members
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.rule import rule_of_run
 from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.spans import describe_spans, equal_span
 
 
 def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the hindcasts of the dead centroid by name, NaN of another's training."""
+    if "spec" not in record.run.attrs:
+        return dict.fromkeys(HINDCASTS, np.full_like(centroid, np.nan))
     recorded = getattr(torch, record.run["W"].attrs["recorded_dtype"])
     W = torch.from_numpy(found.W[0][record.dead]).to(recorded)
     probabilities = dead_probabilities(record)
@@ -53,18 +60,25 @@ def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[st
         record.h_mean,
         record.lr,
         record.grad_norm,
-        _spec(record),
+        read_spec(record.run.attrs["spec"]),
         record.shared,
     )
 
 
-def _spec(record: Record) -> RunSpec:
-    return read_spec(record.run.attrs["spec"])
+def _memory_of_steps(record: Record) -> float:
+    """Return how alike neighbours are: beta1, by its power if they are several updates apart.
+
+    NaN if the optimizer is not known, or has no beta1 or distance that stays.
+    """
+    try:
+        return rule_of_run(record.run).fixed.beta1 ** (equal_span(record.spans) or np.nan)
+    except UserError:
+        return np.nan
 
 
 def candidate_directions(record: Record, found: Followed) -> dict[str, np.ndarray]:
     """Return the directions to which the drift's directions are compared, by name."""
-    first, last = found.W[0], found.W[len(record.update)]
+    first, last = found.W[0], found.W[record.last]
     dead, live = record.dead, record.members[LIVE]
     count = record.run["count"].values[live] if "count" in record.run else None
     return {
@@ -75,10 +89,15 @@ def candidate_directions(record: Record, found: Followed) -> dict[str, np.ndarra
     }
 
 
-def describe_hidden(h_mean: np.ndarray) -> dict[str, np.ndarray]:
-    """Return how alike mean hidden states are that lie so many updates apart as `lags` says."""
-    wanted = lags(len(h_mean)).tolist()
-    found = np.array([persistence(h_mean, lag) for lag in wanted]).reshape(-1, 2)
+def _places_apart(record: Record) -> np.ndarray:
+    """Return `lags` in recorded updates; none where these are not equally far apart."""
+    return lags(0 if equal_span(record.spans) is None else len(record.update))
+
+
+def describe_hidden(record: Record) -> dict[str, np.ndarray]:
+    """Return how alike mean hidden states are that lie so many updates apart as `lag` says."""
+    wanted = _places_apart(record).tolist()
+    found = np.array([persistence(record.h_mean, lag) for lag in wanted]).reshape(-1, 2)
     return {"hidden_cosine": found[:, 0], "hidden_autocorrelation": found[:, 1]}
 
 
@@ -116,7 +135,18 @@ def measure_drift(segments: Segments) -> xr.Dataset:
         values = _values(record, watch, found, candidates, generator)
     values |= _coordinates(record, watch, first.shape[1], names) | describe_members(record.members)
     about = {"chance_cosine": chance_cosine(first.shape[1]), **run_attributes(run)}
-    return label(values, labels.VARIABLES, labels.COORDINATES).assign_attrs(about)
+    about |= _left_out(run)
+    drift = label(values, labels.VARIABLES, labels.COORDINATES)
+    return drift.assign(describe_spans(run)).assign_attrs(about)
+
+
+def _left_out(run: xr.Dataset) -> dict[str, str]:
+    """Return the attribute that says what a recording of another's training does not allow."""
+    if "recorded" not in run.attrs:
+        return {}
+    directions = "directions against hidden states, forecasts by them"
+    said = left_out(run, h_mean=directions, probability="hindcasts", grad_norm="hindcasts")
+    return {"left_out": said}
 
 
 def _generator(run: str, first: np.ndarray) -> np.random.Generator:
@@ -144,15 +174,26 @@ def _values(
         **component_sets.describe_directions(
             sources, components["principal_direction"], candidates
         ),
-        **describe_hidden(record.h_mean),
+        **describe_hidden(record),
         **_tokens(record, found, generator),
         **describe_hindcasts(centroid["dead"], _hindcasts(record, found, centroid["dead"])),
-        **describe_endpoint(centroid["dead"], record.h_mean, record.lr),
+        **_endpoint(record, centroid["dead"]),
         **plane,
         "source_state": np.array([-1, -1, *_source_states(found)]),
         "member_dead": record.dead[watch.members],
-        **describe_walks(centroid, plane["path_share"], _spec(record).beta1, generator),
+        **describe_walks(centroid, plane["path_share"], _memory_of_steps(record), generator),
     }
+
+
+def _endpoint(record: Record, centroid: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what was to be foreseen of the end; NaN where the updates are not equally far apart.
+
+    A step of k updates counts as one with the sum of their learning rates.
+    """
+    found = describe_endpoint(centroid, record.h_mean, record.lr * record.spans)
+    if len(record.spans) and equal_span(record.spans) is None:
+        return {name: np.full_like(values, np.nan) for name, values in found.items()}
+    return found | {"end_arrival": found["end_arrival"] * (equal_span(record.spans) or 1)}
 
 
 def _tokens(
@@ -161,7 +202,7 @@ def _tokens(
     early = next((chosen for _, chosen in decades(record.update)), record.update > 0)
     return tokens.describe_tokens(
         found.W[0],
-        found.W[len(record.update)],
+        found.W[record.last],
         record.members,
         record.run,
         record.h_mean[early].sum(axis=0),
@@ -171,9 +212,9 @@ def _tokens(
 
 def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]) -> dict:
     return {
-        "state": np.arange(len(record.update) + 1),
+        "state": record.state,
         "update": record.update,
-        "token": np.arange(len(record.dead)),
+        "token": record.run["token"].values,
         "component": np.arange(width),
         "rank": np.arange(1, width + 1),
         "leading": np.arange(1, component_sets.LEADING + 1),
@@ -183,7 +224,7 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
         "bound": list(BAND),
         "null_quantile": list(component_sets.NULL_QUANTILES),
         "candidate": candidates,
-        "lag": lags(len(record.update)),
+        "lag": _places_apart(record) * (equal_span(record.spans) or 1),
         "property": list(tokens.PROPERTIES),
         "response": list(tokens.RESPONSES),
         "number": list(tokens.NUMBERS),
@@ -195,7 +236,7 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
         "clue": list(CLUES),
         "walk": list(labels.WALKS),
         "frame": sorted(watch.frames),
-        "member": watch.members,
+        "member": record.run["token"].values[watch.members],
     }
 
 

@@ -4,12 +4,10 @@ A library's model is wrapped, its optimizer too, and one of its processes alone 
 weight, the module that reads tokens and the optimizer that moves the weight are found.
 """
 
-import atexit
 import importlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from functools import partial
 from os import PathLike
 from types import ModuleType
 from typing import Any, NamedTuple, Self
@@ -23,6 +21,7 @@ from deadtokens.errors import UserError
 from deadtokens.recording.recorder import Recorder
 from deadtokens.recording.steps import bare, group_of
 from deadtokens.recording.tokens import Counts
+from deadtokens.recording.watching import Watching
 
 ChoiceOfWeight = str | Callable[[nn.Module], nn.Parameter] | None
 
@@ -143,11 +142,9 @@ class Attached:
                 hook = self._counted.watch(options["embedding"], self._guard)
                 self._open.callback(hook.remove)
         if parts.language is not None:
-            count = partial(self._guard, self._count_labels)
+            count = Watching(self._count_labels, self._guard)
             hook = parts.language.register_forward_pre_hook(count, with_kwargs=True)
             self._open.callback(hook.remove)
-        atexit.register(self.close)
-        self._open.callback(atexit.unregister, self.close)
         return parts
 
     def _watched(self, parts: Parts) -> dict[str, nn.Module | None]:

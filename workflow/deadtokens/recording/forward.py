@@ -1,12 +1,10 @@
 """Mean hidden state and mean prediction of the batches, by a hook on the unembedding."""
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
 from deadtokens.errors import UserError
-from deadtokens.recording.tokens import Guard
+from deadtokens.recording.watching import Guard, Watching
 
 
 class Forward:
@@ -20,7 +18,7 @@ class Forward:
     """
 
     def __init__(self, unembedding: nn.Module, guard: Guard):
-        self.handle = unembedding.register_forward_hook(partial(guard, self._add))
+        self.handle = unembedding.register_forward_hook(Watching(self._add, guard))
         self._clear()
 
     def remove(self) -> None:

@@ -1,7 +1,6 @@
 """Which tokens a training meets, and what they spell."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ from torch import Tensor, nn
 
 from deadtokens.errors import UserError
 from deadtokens.labels import label
+from deadtokens.recording.watching import Guard, Watching
 from deadtokens.text.census import readable
-
-Guard = Callable[..., Any]  # calls what it is given with the rest, and lets no failure out
 
 # Name: axis, long name, and the unit of what is a number.
 CENSUS = {
@@ -105,7 +103,7 @@ class Counts:
                 self.add(arguments[0])
 
         self._silent = True
-        return embedding.register_forward_pre_hook(partial(guard, count))
+        return embedding.register_forward_pre_hook(Watching(count, guard))
 
 
 def strings_of(tokenizer: Any, tokens: int) -> list[str]:

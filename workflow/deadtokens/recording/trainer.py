@@ -1,12 +1,12 @@
 """The recorder as a callback of HuggingFace's `Trainer`."""
 
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from deadtokens.errors import UserError
 from deadtokens.recording.attach import Attached, library
+from deadtokens.recording.watching import Watching
 
 transformers = library("transformers")
 
@@ -40,7 +40,7 @@ class TrainerRecorder(Attached, transformers.TrainerCallback):
         self._weighed = False
         parts = self._begin(given["model"], [given["optimizer"]])
         if parts.language is not None and not self._several:
-            keep = partial(self._guard, self._add_loss)
+            keep = Watching(self._add_loss, self._guard)
             hook = parts.language.register_forward_hook(keep, with_kwargs=True)
             self._open.callback(hook.remove)
 

@@ -4,6 +4,10 @@ A segment covers the updates (a, b] and holds the states a..b, so that it explai
 disk the step axis is the last, fastest one: a weight that hardly changes then is a run of equal
 values, which deflate shrinks several times better than the other order.
 
+A record of others' trainings may leave updates out: its axes then hold the numbers of those that it
+has. State u is the one after update u, and the gradient at u is what update u consumed; what is the
+mean or the count of batches is that of all since the recorded update before.
+
 A segment with gradients may lack state tensors: a replay of the optimizer gives them back. It then
 holds them at state a, and checksums of every state by which the replay is proven. Which of the
 tensors named here a run has, its spec says (`run.tensors`).
@@ -20,13 +24,20 @@ STEPS_PER_CHUNK = 64
 CHUNK_BYTES = 2**20  # of float32: what HDF5's chunk cache holds by default, and a core's L2
 
 
+SINGLE, DOUBLE, PATTERN = "<f4", "<f8", "<u4"
+
+
 @dataclass(frozen=True)
 class Variable:
-    """A recorded quantity: its axes on disk, its meaning and its unit."""
+    """A recorded quantity: its axes on disk, its meaning, its unit and its kind of number.
+
+    What an optimizer is given are a program's float64 numbers: a replay needs all their bits.
+    """
 
     dims: tuple[str, ...]
     long_name: str
     units: str = "1"
+    kind: str = SINGLE
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -69,7 +80,7 @@ PATHWAYS = {
 }
 PER_UPDATE = {
     "loss": Variable(("update",), "cross-entropy of the batch before the update", "nat"),
-    "lr": Variable(("update",), "learning rate", "weight per update"),
+    "lr": Variable(("update",), "learning rate", "weight per update", DOUBLE),
     "grad_norm": Variable(("update",), "norm of the whole gradient before clipping", "nat"),
     "entropy": Variable(("update",), "entropy of the prediction, mean over positions", "nat"),
     "h_mean": Variable(
@@ -80,10 +91,14 @@ PER_UPDATE = {
     "probability": Variable(("token", "update"), "mean predicted probability over the batch"),
 }
 RULE = {
-    "beta1": Variable(("update",), "decay of the first moment; of SGD its momentum", "per update"),
-    "beta2": Variable(("update",), "decay of the second moment", "per update"),
-    "eps": Variable(("update",), "added to the root of the second moment"),
-    "weight_decay": Variable(("update",), "weight decay, as the optimizer was given it"),
+    "beta1": Variable(
+        ("update",), "decay of the first moment; of SGD its momentum", "per update", DOUBLE
+    ),
+    "beta2": Variable(("update",), "decay of the second moment", "per update", DOUBLE),
+    "eps": Variable(("update",), "added to the root of the second moment", "1", DOUBLE),
+    "weight_decay": Variable(
+        ("update",), "weight decay, as the optimizer was given it", "1", DOUBLE
+    ),
 }
 COUPLING = {
     "grad_sq_mean": Variable(
@@ -101,7 +116,9 @@ FIRST = {
 }
 CHECKSUMS = {
     f"checksum_{name}": Variable(
-        ("row_group", "state"), f"checksum of the bits of a group of rows of `{name}`"
+        ("row_group", "state"),
+        f"checksum of the bits of a group of rows of `{name}`",
+        kind=PATTERN,
     )
     for name in STATE_TENSORS
 }
