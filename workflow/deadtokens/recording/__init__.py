@@ -6,4 +6,6 @@ taken. `tokens` counts what the training meets, `forward` takes what it predicts
 no copy of the model keeps (`watching`). `record` fills one segment while it finishes the one
 before; `folder` is where they go, and where they go on after a restart (`cut`), `series` where
 behind a gap. `size` tells beforehand how much it will be; `checks` refuses.
+Where a library owns the loop, `attach` finds these in its training: `trainer` for HuggingFace's,
+`lightning` for Lightning's; each is imported only with its library.
 """
