@@ -29,12 +29,12 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
         If there is no such module below `root`.
     """
     digest = hashlib.sha256()
-    for name in sorted(_closure(module, root)):
+    for name in sorted(modules_behind(module, root)):
         digest.update(f"{name}\n{_code(_file_of(name, root))}\n".encode())
     return digest.hexdigest()[:12]
 
 
-def _closure(module: str, root: Path) -> set[str]:
+def modules_behind(module: str, root: Path = ROOT) -> set[str]:
     """Return the module and all project modules that it imports, directly or not."""
     if _file_of(module, root) is None:
         raise FileNotFoundError(f"there is no module {module} below {root}")
@@ -47,16 +47,18 @@ def _closure(module: str, root: Path) -> set[str]:
     return found
 
 
-def _imports(module: str, root: Path) -> Iterator[str]:
-    """Yield the project modules that importing `module` runs: its packages, what it names."""
-    yield from _packages_of(module)
+@cache
+def _imports(module: str, root: Path) -> frozenset[str]:
+    """Return the project modules that importing `module` runs: its packages, what it names."""
+    found = set(_packages_of(module))
     for node in ast.walk(_tree(_file_of(module, root))):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        yield from (name for name in names if "." in name and _file_of(name, root) is not None)
+        found |= {name for name in names if "." in name and _file_of(name, root) is not None}
+    return frozenset(found)
 
 
 def _packages_of(module: str) -> Iterator[str]:
