@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from deadtokens.errors import UserError
+from deadtokens.recording.watching import Watching
 
 
 class Forward:
@@ -16,7 +17,7 @@ class Forward:
     """
 
     def __init__(self, unembedding: nn.Module):
-        self.handle = unembedding.register_forward_hook(self._add)
+        self.handle = unembedding.register_forward_hook(Watching(self._add))
         self._clear()
 
     def remove(self) -> None:

@@ -17,16 +17,19 @@ Group = Mapping[str, Any]
 
 
 class Listener(Protocol):
-    """What is told of the steps; called in this order, the last two only if the weight moves."""
+    """What is told of the steps, in this order."""
 
     def begins(self) -> None:
         """Take note of the weight as it is before the step."""
 
-    def consumes(self, grad: Tensor, group: Group) -> None:
+    def consumes(self, grad: Tensor, group: Group | None) -> None:
         """Take note of the gradient that the step consumes, and of the options of its group."""
 
     def moved(self) -> None:
         """Take note of the weight as it is after the step."""
+
+    def passed_over(self) -> None:
+        """Take note of a step that did not reach the weight, instead of the last two."""
 
 
 class Steps:
@@ -67,6 +70,8 @@ class Steps:
             self._reached = True
         if self._reached:
             self.listener.moved()
+        else:
+            self.listener.passed_over()
 
 
 def group_of(optimizer: Optimizer, weight: Tensor) -> Group | None:

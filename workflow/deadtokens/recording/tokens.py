@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from deadtokens.errors import UserError
 from deadtokens.labels import label
+from deadtokens.recording.watching import Watching
 from deadtokens.text.readable import readable
 
 # Name: axis, long name, and the unit of what is a number.
@@ -72,7 +73,7 @@ class Counts:
             if module.training and arguments:
                 self.add(arguments[0])
 
-        return embedding.register_forward_pre_hook(count)
+        return embedding.register_forward_pre_hook(Watching(count))
 
 
 def strings_of(tokenizer: Any, tokens: int) -> list[str]:
