@@ -20,7 +20,7 @@ from deadtokens.trajectory.optional import left_out
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.rule import rule_of_run
-from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.segments import Segments, check_every_update
 from deadtokens.trajectory.tiles import read_tiles
 
 
@@ -53,6 +53,7 @@ def attribute_motion(segments: Segments) -> xr.Dataset:
     >>> motion.centroid_share.sel(population="dead", term="momentum")  # (update,)
     """
     run = open_run(segments)
+    check_every_update(run, "the attribution")
     rule = rule_of_run(run)
     missing = [name for name in rule.tensors if name not in run]
     if missing:

@@ -40,7 +40,7 @@ from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.rule import rule_of_recording, rule_of_run
-from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.segments import Segments, check_every_update
 from deadtokens.trajectory.tiles import Tile, read_tiles
 
 
@@ -73,6 +73,7 @@ def audit_run(segments: Segments) -> dict[str, Any]:
     >>> audit["identical"], audit["reproduced_by"]
     """
     run = open_run(segments)
+    check_every_update(run, "the audit")
     if "grad" not in run:
         raise UserError(
             f"run {run.attrs['run']}: without recorded gradients nothing can be replayed"

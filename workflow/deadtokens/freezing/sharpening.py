@@ -38,7 +38,7 @@ from deadtokens.trajectory.pieces import Piece, read_pieces
 from deadtokens.trajectory.populations import dead_of
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.rule import rule_of_run
-from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.segments import Segments, check_every_update
 
 TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
 SAMPLE = 256  # dead tokens, at least, if there are so many
@@ -224,6 +224,7 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
     >>> sharpening.gradient_median, sharpening.attrs["left_out"]
     """
     run = open_run(segments)
+    check_every_update(run, "the analysis of forces")
     rule, unknown = _rule_of(run)
     dead, updates = dead_of(run), run["update"].values
     names = [name for name in TENSORS if name in run and (rule or name in ("W", "grad"))]

@@ -29,7 +29,7 @@ from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.populations import dead_of
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.rule import rule_of_run
-from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.segments import Segments, check_every_update
 from deadtokens.trajectory.updates import Update, read_updates
 
 AHEAD = 8  # updates being explained at a time
@@ -129,6 +129,7 @@ def explain_stillness(segments: Segments) -> xr.Dataset:
     >>> stillness.cause_total.to_series() / stillness.cause_total.sum().item()
     """
     run = open_run(segments)
+    check_every_update(run, "the search for causes")
     rule = rule_of_run(run)
     missing = [name for name in rule.tensors if name not in run]
     if missing:
