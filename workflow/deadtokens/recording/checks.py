@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from deadtokens.errors import UserError
@@ -15,7 +15,7 @@ from deadtokens.run.bits import INTEGERS, format_of
 ALL, DEAD = "all", "dead"
 
 
-def check_weight(weight: nn.Parameter, optimizer: Optimizer) -> None:
+def check_weight(weight: Tensor, optimizer: Optimizer) -> None:
     """Refuse a weight that cannot be recorded."""
     if not isinstance(weight, Tensor) or weight.ndim != 2:
         raise UserError("weight: must be a matrix, (vocabulary, width): an embedding's `weight`")

@@ -121,7 +121,7 @@ class Recorder:
     def __init__(
         self,
         folder: str | PathLike,
-        weight: nn.Parameter,
+        weight: Tensor,  # as torch declares an embedding's
         optimizer: Optimizer,
         *,
         tokenizer: Any = None,
