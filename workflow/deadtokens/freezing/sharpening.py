@@ -83,10 +83,8 @@ VARIABLES = {
     "entropy": (("update",), layout.PER_UPDATE["entropy"].long_name, "nat"),
     "eps": ((), "eps of Adam; NaN of another optimizer", "nat"),
 }
-TEMPERATURE = (
-    "temperature of the predictions: the record does not have their logits; gradients.nc has it at "
-    "the probed updates"
-)
+TEMPERATURE = "temperature of the predictions: the record does not have their logits"
+PROBED = "; gradients.nc has it at the probed updates"
 NO_OPTIMIZER = Hyperparameters(0.0, 0.0, 0.0, 0.0)
 Medians = dict[str, np.ndarray]  # by name, each of shape (updates,)
 
@@ -198,9 +196,32 @@ def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) ->
 
 
 def measure_sharpening(segments: Segments) -> xr.Dataset:
-    """Return forces and motion of a run's dead tokens over its updates, labelled.
+    """Return forces and motion of a run's dead tokens over its updates.
 
     What the record does not allow is left out and named in the attribute ``left_out``.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+        The folder of a recording, or its segments in order.
+
+    Returns
+    -------
+    Dataset
+        Over ``update``, medians over a sample of the dead tokens: ``gradient_median``,
+        ``root_second_moment_median``, ``gradient_decay`` against ``fastest_decay`` and more; with
+        recorded predictions ``probability_median`` and ``entropy``. The table is `VARIABLES` and
+        `deadtokens.freezing.forces`.
+
+    Raises
+    ------
+    UserError
+        If the segments cannot be read, or which tokens are dead is not known.
+
+    Examples
+    --------
+    >>> sharpening = measure_sharpening("recorded/mine")
+    >>> sharpening.gradient_median, sharpening.attrs["left_out"]
     """
     run = open_run(segments)
     check_every_update(run, "the analysis of forces")
@@ -221,10 +242,11 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
         values["fastest_decay"] = fastest_decay(updates + before, hyper.beta2)
     missing = unknown or _missing_forces(names, rule)
     prediction = left_out(run, probability="predictions")
+    temperature = TEMPERATURE if "recorded" in run.attrs else TEMPERATURE + PROBED
     about = {
         "dead_tokens": np.count_nonzero(dead),
         "sampled_tokens": np.count_nonzero(chosen),
-        "left_out": "; ".join(filter(None, (TEMPERATURE, missing, prediction))),
+        "left_out": "; ".join(filter(None, (temperature, missing, prediction))),
     }
     known = {"update": updates, **values, "eps": hyper.eps or np.nan}
     variables = {name: VARIABLES[name] for name in known if name != "update"}

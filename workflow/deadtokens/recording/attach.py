@@ -4,12 +4,10 @@ A library's model is wrapped, its optimizer too, and one of its processes alone 
 weight, the module that reads tokens and the optimizer that moves the weight are found.
 """
 
-import importlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from os import PathLike
-from types import ModuleType
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -24,26 +22,6 @@ from deadtokens.recording.tokens import Counts
 from deadtokens.recording.watching import Watching
 
 ChoiceOfWeight = str | Callable[[nn.Module], nn.Parameter] | None
-
-
-def library(*names: str) -> ModuleType:
-    """Return the first library that is installed.
-
-    Raises
-    ------
-    UserError
-        If none is.
-    """
-    for name in names:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name not in (name, name.partition(".")[0]):
-                raise
-    raise UserError(
-        f"{names[0].partition('.')[0]} is not installed; `pip install 'deadtokens[adapters]'` "
-        "brings it"
-    )
 
 
 class Parts(NamedTuple):

@@ -111,12 +111,18 @@ class Recorder:
     UserError
         If the weight is none of the optimizer's or cannot be recorded, or the folder is in use or
         cannot be written.
+
+    Examples
+    --------
+    >>> weight = model.transformer.wte.weight
+    >>> with Recorder("recorded/mine", weight, optimizer, tokenizer=tokenizer) as recorder:
+    ...     train(model, optimizer)  # unchanged: its steps are seen by hooks
     """
 
     def __init__(
         self,
         folder: str | PathLike,
-        weight: nn.Parameter,
+        weight: Tensor,  # as torch declares an embedding's
         optimizer: Optimizer,
         *,
         tokenizer: Any = None,

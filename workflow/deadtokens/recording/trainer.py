@@ -5,13 +5,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from deadtokens.errors import UserError
-from deadtokens.recording.attach import Attached, library
+from deadtokens.extras import told_by_name
+from deadtokens.recording.attach import Attached
 from deadtokens.recording.watching import Watching
 
-transformers = library("transformers")
+with told_by_name():
+    from transformers import TrainerCallback
 
 
-class TrainerRecorder(Attached, transformers.TrainerCallback):
+class TrainerRecorder(Attached, TrainerCallback):
     """Records a training of `transformers.Trainer`: give it to `trainer.add_callback`.
 
     The loss is what the model returns, as its gradient is computed: the sum over an update's
