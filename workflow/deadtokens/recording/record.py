@@ -41,6 +41,7 @@ class Record:
         self.writer: SegmentWriter | None = None
         self._open, self._path, self._census = ExitStack(), Path(), census
         self._finishing: Future | None = None
+        self._torn = False
         self._thread = ThreadPoolExecutor(1, "finishing a segment")
 
     @property
@@ -96,6 +97,9 @@ class Record:
         self.wait()
         if self.writer is None:
             return
+        if self._torn:  # what is behind a segment that is not there is no use
+            self._abandon()
+            return
         writer, self.writer = self.writer, None
         writer.drop_unfinished()
         if not writer.recorded["update"]:
@@ -115,7 +119,9 @@ class Record:
         """Wait until the segment before is sealed; raises what kept it from that."""
         finishing, self._finishing = self._finishing, None
         if finishing is not None:
+            self._torn = True
             finishing.result()
+            self._torn = False
 
     def release(self) -> None:
         """Leave the folders to others."""
