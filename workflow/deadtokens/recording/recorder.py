@@ -31,7 +31,7 @@ from deadtokens.recording.record import Record, State
 from deadtokens.recording.rule import moments_of, numbers_of, rule_of, updates_done
 from deadtokens.recording.schedule import Schedule
 from deadtokens.recording.series import Series
-from deadtokens.recording.steps import Group, Steps, group_of
+from deadtokens.recording.steps import Group, Steps, bare, group_of
 from deadtokens.recording.tokens import Counts, census_of, strings_of
 from deadtokens.run.machine import describe_machine, describe_making
 from deadtokens.run.rounding import ATTRIBUTE, ask_rounding
@@ -86,7 +86,8 @@ class Recorder:
         How often each token occurs in the training text, or whether it does. Without it the tokens
         count that `embedding` reads and `count` is given.
     embedding : Module, optional
-        The input embedding: the tokens that it reads in training are counted.
+        The input embedding: the tokens that it reads in training are counted, those of this process
+        where several share the batches.
     unembedding : Module, optional
         What makes logits of hidden states: mean hidden state, mean probability and entropy of the
         batches are recorded, at the cost of a softmax of the logits.
@@ -134,6 +135,7 @@ class Recorder:
         segment: int = SEGMENT,
         on_failure: Literal["warn", "raise"] = "warn",
     ):
+        optimizer = bare(optimizer)
         check_weight(weight, optimizer)
         tokens = weight.shape[0]
         known = None if counts is None else checked_counts(counts, tokens)
@@ -155,11 +157,15 @@ class Recorder:
         self._counted_before = 0  # the optimizer's count at state 0, as far as it is known
         self._marks, self._since, self._missed = None, 0, 0
         self._due, self._first = False, {}
+        self._missing: dict[
+            str, float
+        ] = {}  # what a record says of each update, where it is not told
+        self._loss: Tensor | float | None = None  # since the last update
         self._watching: list[Any] = [Steps(optimizer, weight, self)]
         if embedding is not None:
-            self._watching.append(self.counted.watch(embedding))
+            self._watching.append(self.counted.watch(embedding, self.guard))
         if unembedding is not None:
-            self.forward = Forward(unembedding)
+            self.forward = Forward(unembedding, self.guard)
             self._watching.append(self.forward)
         self._at_exit = _closing(self)
 
@@ -190,6 +196,25 @@ class Recorder:
         self.counted.add(ids)
 
     @_contained
+    def loss(self, value: Tensor | float) -> None:
+        """Note a loss whose gradient is computed.
+
+        An update's is the sum of those since the one before, as its gradient is: give what
+        `backward` is called on. Told from the first update on, it is recorded.
+        """
+        value = value.detach().clone() if isinstance(value, Tensor) else value
+        self._loss = value if self._loss is None else self._loss + value
+
+    def guard(self, task: Callable, *given: Any) -> Any:
+        """Do what may fail without ending the training, and may be compiled with its model."""
+        if self.failure is not None:
+            return None
+        try:
+            return task(*given)
+        except Exception as error:
+            return self._fail(error)
+
+    @_contained
     def begins(self) -> None:
         """Take note of the weight before a step, where it is not known as recorded."""
         if self.number is not None and not self._marks.hold():
@@ -208,16 +233,20 @@ class Recorder:
             )
         if self.number is None:
             check_gradient(grad, self.weight, self.shape, self.dtype)
+            self.counted.check()
             self._settle()
+        loss, self._loss = self._loss, None
         self._due = self.schedule.takes(self.number + 1)
         if not self._due:
             return
         check_gradient(grad, self.weight, self.shape, self.dtype)
         consumed = {"grad": self._of_rows(grad), **numbers_of(group)}
+        if loss is not None:
+            consumed["loss"] = loss
         if self.forward is not None:
             consumed |= self.forward.take(self._index)
         if self.record.writer is not None:
-            self.record.writer.update(consumed, self.number + 1)
+            self.record.writer.update(self._missing | consumed, self.number + 1)
         else:  # the step may write to the gradient
             self._first = consumed | {"grad": consumed["grad"].clone()}
 
@@ -245,9 +274,11 @@ class Recorder:
     def _put(self, state: State) -> None:
         record = self.record
         if record.writer is None:
-            per_update = [name for name in self._first if name != "grad"]
-            record.begin(state, per_update, self._about())
-            record.writer.update(self._first, self.number)
+            if not self._missing:
+                said = [name for name in self._first if name != "grad"]
+                self._missing = dict.fromkeys(said, torch.nan)
+            record.begin(state, list(self._missing), self._about())
+            record.writer.update(self._missing | self._first, self.number)
             self._first = {}
         record.writer.state(state)
         if record.full:
@@ -258,6 +289,8 @@ class Recorder:
         series = self.record.series
         self.number = series.place_of(self._before, self._done, self._known)
         self.record.go_on_at(self.number, self._before)
+        # A record says from its beginning to its end the same of each update.
+        self._missing = dict.fromkeys(series.current.per_update(), torch.nan)
         recorded = series.current.segments
         self._counted_before = series.current.updates_before if recorded else self._done or 0
         self._before, self._known, self._since = {}, True, 0
