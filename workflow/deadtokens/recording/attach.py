@@ -18,6 +18,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 
 from deadtokens.errors import UserError
+from deadtokens.extras import missing
 from deadtokens.recording.recorder import Recorder
 from deadtokens.recording.steps import bare, group_of
 from deadtokens.recording.tokens import Counts
@@ -40,10 +41,7 @@ def library(*names: str) -> ModuleType:
         except ModuleNotFoundError as error:
             if error.name not in (name, name.partition(".")[0]):
                 raise
-    raise UserError(
-        f"{names[0].partition('.')[0]} is not installed; `pip install 'deadtokens[adapters]'` "
-        "brings it"
-    )
+    raise next(filter(None, map(missing, names)))
 
 
 class Parts(NamedTuple):
