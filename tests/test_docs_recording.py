@@ -153,11 +153,17 @@ def check_strings(names: Names) -> None:
     assert names["recorder"].failure is None
 
 
+def loss_at_the_start() -> Tensor:
+    inputs, labels = batches()[0]
+    return cross_entropy(Model()(inputs).flatten(0, 1), labels.flatten())
+
+
 def check_loop(names: Names) -> None:
     whole_run("mine")(names)
     run = open_run("recorded/mine")
     assert run.lr.values[:10] == pytest.approx(1e-3 * np.linspace(1 / 3, 1, 11)[:10])
     assert run.lr.values[10:] == pytest.approx(1e-3)
+    assert run.loss.values[0] == pytest.approx(float(loss_at_the_start().detach()), rel=1e-4)
 
 
 def check_rows_and_updates(names: Names) -> None:

@@ -291,7 +291,7 @@ def test_steps_that_accelerate_skips_are_no_updates(tmp_path):
     rows = torch.stack([one["input_ids"] for one in texts(6)])
     given = {"model": model, "optimizer": optimizer}
     recording = TrainerRecorder(tmp_path / "mine", on_failure="raise")
-    recording.on_train_begin(arguments, None, None, **given)
+    recording.on_train_begin(arguments, transformers.TrainerState(max_steps=6), None, **given)
     skipped = []
     with spying(model.lm_head.weight) as spy:
         for update in range(6):
@@ -313,6 +313,14 @@ def test_a_weight_of_another_vocabulary_ends_the_record_and_not_the_training(tmp
     with pytest.warns(UserWarning, match=r"the record ends here.* no row for, which has 9;"):
         training.train()
     assert training.state.global_step == UPDATES
+
+
+def test_a_record_for_which_there_is_no_room_is_refused_before_the_training(tmp_path):
+    training = trainer(tmp_path, max_steps=10**15)
+    training.add_callback(TrainerRecorder(tmp_path / "mine"))
+    with pytest.raises(UserError, match="1,000,000,000,000,000 recorded updates need about"):
+        training.train()
+    assert training.state.global_step == 0
 
 
 def test_what_the_model_does_not_say_is_asked_for(tmp_path):

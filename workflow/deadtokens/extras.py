@@ -10,7 +10,7 @@ from deadtokens.errors import UserError
 class Extra(NamedTuple):
     """An extra of the package: who needs it, and the modules by which it is missed."""
 
-    of: str
+    who_needs: str
     modules: tuple[str, ...]
 
 
@@ -35,11 +35,15 @@ def told_by_name() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        for name, extra in EXTRAS.items():
-            if missing in extra.modules:
-                raise UserError(
-                    f"{extra.of} {missing}, which is not installed: "
-                    f"pip install 'deadtokens[{name}]'"
-                ) from None
-        raise
+        raise missing(error.name or "") or error from None
+
+
+def missing(module: str) -> UserError | None:
+    """Return what says that a module is not installed, None if it is of no extra."""
+    name = module.partition(".")[0]
+    for extra, (who_needs, modules) in EXTRAS.items():
+        if name in modules:
+            return UserError(
+                f"{who_needs} {name}, which is not installed: pip install 'deadtokens[{extra}]'"
+            )
+    return None

@@ -102,14 +102,19 @@ class Attached:
         """Stop recording, and finish the last file."""
         self._open.close()
 
-    def _begin(self, model: nn.Module, optimizers: Iterable[Any]) -> Parts:
-        """Begin to record, or in a process that does not write to count; return what is watched."""
+    def _begin(
+        self, model: nn.Module, optimizers: Iterable[Any], updates: int | None = None
+    ) -> Parts:
+        """Begin to record, or in a process that does not write to count; return what is watched.
+
+        How many `updates` there will be is told, if that is known.
+        """
         self.close()
         self.recorder = None
         parts = parts_of(model, self._weight)
         self._several = _processes() > 1
         self._optimizer = stepping(optimizers, parts.weight)
-        options = self._watched(parts) | self._options
+        options = self._watched(parts) | {"updates": updates} | self._options
         if not self._several or torch.distributed.get_rank() == 0:
             self.recorder = Recorder(self._folder, parts.weight, self._optimizer, **options)
             self._counted = self.recorder.counted

@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from math import isfinite
 from types import ModuleType
 from typing import Any
 
@@ -39,7 +40,11 @@ class LightningRecorder(Attached, _in_use().Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to record."""
-        self._begin(pl_module, trainer.optimizers)
+        total = trainer.estimated_stepping_batches  # may be infinite
+        known = pl_module.automatic_optimization and isfinite(total)
+        self._begin(
+            pl_module, trainer.optimizers, int(total) - trainer.global_step if known else None
+        )
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor) -> None:
         """Note the loss of a batch, which is divided by how many an update has."""

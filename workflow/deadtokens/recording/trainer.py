@@ -40,7 +40,8 @@ class TrainerRecorder(Attached, TrainerCallback):
             self._options = {"tokenizer": tokenizer} | self._options
         self._losses: list[Tensor] = []
         self._weighed = False
-        parts = self._begin(given["model"], [given["optimizer"]])
+        to_come = state.max_steps - state.global_step
+        parts = self._begin(given["model"], [given["optimizer"]], to_come)
         if parts.language is not None and not self._several:
             keep = Watching(self._add_loss, self._guard)
             hook = parts.language.register_forward_hook(keep, with_kwargs=True)
