@@ -117,12 +117,18 @@ class Recorder:
     UserError
         If the weight is none of the optimizer's or cannot be recorded, or the folder is in use or
         cannot be written, or its disk has no room.
+
+    Examples
+    --------
+    >>> weight = model.transformer.wte.weight
+    >>> with Recorder("recorded/mine", weight, optimizer, tokenizer=tokenizer) as recorder:
+    ...     train(model, optimizer)  # unchanged: its steps are seen by hooks
     """
 
     def __init__(
         self,
         folder: str | PathLike,
-        weight: nn.Parameter,
+        weight: Tensor,  # as torch declares an embedding's
         optimizer: Optimizer,
         *,
         tokenizer: Any = None,
@@ -161,8 +167,7 @@ class Recorder:
         self._counted_before = 0  # the optimizer's count at state 0, as far as it is known
         self._marks, self._since, self._missed = None, 0, 0
         self._due, self._first = False, {}
-        # What a record says of each update, where it is not told.
-        self._missing: dict[str, float] = {}
+        self._missing: dict[str, float] = {}  # what is said of an update, as no numbers
         self._loss: Tensor | float | None = None  # since the last update
         self._watching: list[Any] = [Steps(optimizer, weight, self)]
         if embedding is not None:
