@@ -13,12 +13,21 @@ from deadtokens.recording.steps import group_of
 from deadtokens.run.bits import INTEGERS, format_of
 
 ALL, DEAD = "all", "dead"
+SHARDED = (
+    "is cut to pieces, one a process (FSDP, DeepSpeed, tensor parallelism), and a record is of "
+    "whole matrices; train with DDP, or on one device"
+)
 
 
 def check_weight(weight: nn.Parameter, optimizer: Optimizer) -> None:
     """Refuse a weight that cannot be recorded."""
+    if hasattr(weight, "device_mesh") or hasattr(weight, "ds_id"):  # a DTensor; DeepSpeed's mark
+        raise UserError(f"weight: {SHARDED}")
     if not isinstance(weight, Tensor) or weight.ndim != 2:
-        raise UserError("weight: must be a matrix, (vocabulary, width): an embedding's `weight`")
+        raise UserError(
+            "weight: must be a matrix, (vocabulary, width): an embedding's `weight`, and whole, "
+            "which FSDP and DeepSpeed do not leave it"
+        )
     if weight.dtype not in INTEGERS:
         raise UserError(
             f"weight: is {format_of(weight.dtype)}, and float32 and bfloat16 are what is recorded; "
@@ -27,7 +36,8 @@ def check_weight(weight: nn.Parameter, optimizer: Optimizer) -> None:
     if group_of(optimizer, weight) is None:
         raise UserError(
             "weight: is none of the optimizer's parameters; give the very parameter that the "
-            "optimizer was made with (a model moved or wrapped afterwards may have another)"
+            "optimizer was made with (a model moved or wrapped afterwards may have another; FSDP "
+            "and DeepSpeed cut it to pieces)"
         )
 
 

@@ -69,6 +69,14 @@ class Folder:
         with h5netcdf.File(self.segments[0], "r") as file:
             return file.attrs[name]
 
+    def per_update(self) -> list[str]:
+        """Return what the first segment says of each update, nothing if there is none."""
+        if not self.segments:
+            return []
+        known = layout.VARIABLES.keys() - layout.TENSORS.keys()
+        with h5py.File(self.segments[0], "r") as file:
+            return [name for name in file if name in known]
+
     def state(self, number: int) -> dict[str, np.ndarray] | None:
         """Return the tensors at a state, float32 (rows, components); None: it is not recorded."""
         for path in self.segments:

@@ -1,9 +1,12 @@
 """Mean hidden state and mean prediction of the batches, by a hook on the unembedding."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from deadtokens.errors import UserError
+from deadtokens.recording.tokens import Guard
 
 
 class Forward:
@@ -13,10 +16,11 @@ class Forward:
     ----------
     unembedding : Module
         Takes hidden states (..., width) and gives logits (..., vocabulary).
+    guard : callable
     """
 
-    def __init__(self, unembedding: nn.Module):
-        self.handle = unembedding.register_forward_hook(self._add)
+    def __init__(self, unembedding: nn.Module, guard: Guard):
+        self.handle = unembedding.register_forward_hook(partial(guard, self._add))
         self._clear()
 
     def remove(self) -> None:
@@ -39,7 +43,8 @@ class Forward:
         if self.sums is None:
             raise UserError(
                 "unembedding: made no logits in training since the last update; give the module "
-                "that the training calls, in its training mode"
+                "that the training calls, in its training mode, and where the model is compiled, "
+                "before its first batch"
             )
         means = [one / self.positions for one in self.sums]
         self._clear()

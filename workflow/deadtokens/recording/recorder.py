@@ -124,11 +124,13 @@ class Recorder:
         self.update: int | None = None  # at which the present segment begins
         self._segment, self._writer = ExitStack(), None
         self._before, self._done, self._first = {}, None, {}
+        self._missing: dict[str, float] = {}
+        self._loss: Tensor | float | None = None  # since the last update
         self._watching: list[Any] = [Steps(optimizer, weight, self)]
         if embedding is not None:
-            self._watching.append(self.counted.watch(embedding))
+            self._watching.append(self.counted.watch(embedding, self.guard))
         if unembedding is not None:
-            self.forward = Forward(unembedding)
+            self.forward = Forward(unembedding, self.guard)
             self._watching.append(self.forward)
 
     def __enter__(self) -> Self:
@@ -165,6 +167,21 @@ class Recorder:
         self.counted.add(ids)
 
     @_contained
+    def loss(self, value: Tensor | float) -> None:
+        """Note a loss whose gradient is computed.
+
+        An update's is the sum of those since the one before, as its gradient is: give what
+        `backward` is called on. Told from the first update on, it is recorded.
+        """
+        value = value.detach().clone() if isinstance(value, Tensor) else value
+        self._loss = value if self._loss is None else self._loss + value
+
+    @_contained
+    def guard(self, task: Callable, *given: Any) -> Any:
+        """Do what may fail without ending the training."""
+        return task(*given)
+
+    @_contained
     def begins(self) -> None:
         """Take note of the weight before a step, where a segment is to begin with it."""
         if self._writer is None:
@@ -175,11 +192,15 @@ class Recorder:
     def consumes(self, grad: Tensor, group: Group) -> None:
         """Record what a step takes; at a segment's first keep it until the segment has begun."""
         check_gradient(grad, self.weight, self.shape)
+        if self.update is None:
+            self.counted.check()
         consumed = {"grad": self._of_rows(grad), **numbers_of(group)}
+        if self._loss is not None:
+            consumed["loss"], self._loss = self._loss, None
         if self.forward is not None:
             consumed |= self.forward.take(self._index)
         if self._writer is not None:
-            self._writer.update(consumed)
+            self._writer.update(self._missing | consumed)
         else:  # the step may write to the gradient
             self._first = consumed | {"grad": consumed["grad"].clone()}
 
@@ -189,7 +210,7 @@ class Recorder:
         state = self._state()
         if self._writer is None:
             self._writer = self._begin(state)
-            self._writer.update(self._first)
+            self._writer.update(self._missing | self._first)
         self._writer.state(state)
         if self._writer.recorded["update"] == self.segment:
             self._finish()
@@ -213,7 +234,10 @@ class Recorder:
         if self.update is None:
             self.update = self.folder.place_of(before, self._done)
         tensors = ["W", "grad", *(name for name in before if name != "W")]
-        contents = layout.Contents(tensors, (), [name for name in self._first if name != "grad"])
+        # A record says from its beginning to its end the same of each update.
+        said = self.folder.per_update() or [name for name in self._first if name != "grad"]
+        self._missing = dict.fromkeys(said, torch.nan)
+        contents = layout.Contents(tensors, (), said)
         first, last = self.update, self.update + self.segment
         inside = first, last, self.shape[1], contents, self.census, self._about()
         writer = self._segment.enter_context(write_segment(self.folder.next, *inside))

@@ -240,7 +240,7 @@ class _Blocks:
         block, arrive = self.staging.take(index % 2)
         rows = range(0, len(block), self.dataset.chunks[0])
         self.pending[index % 2] = [
-            self.pool.submit(self._store, index, block, row, arrive) for row in rows
+            _started(self.pool, self._store, index, block, row, arrive) for row in rows
         ]
 
     def _store(self, index: int, block: np.ndarray, row: int, arrive: Callable[[], None]) -> None:
@@ -248,6 +248,16 @@ class _Blocks:
         arrive()
         rows = block[row : row + self.dataset.chunks[0]]
         _store_chunk(self.dataset, (row, 0, index * self.steps), rows)
+
+
+def _started(pool: ThreadPoolExecutor, task: Callable, *given: Any) -> Future:
+    """Start a task on a thread; do it here if the program is at its end, where no thread starts."""
+    try:
+        return pool.submit(task, *given)
+    except RuntimeError:
+        done = Future()
+        done.set_result(task(*given))
+        return done
 
 
 def _wait(futures: list[Future]) -> None:
