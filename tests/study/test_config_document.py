@@ -26,6 +26,7 @@ SECTIONS = (
     "defaults.record",
     "machines",
     "experiments",
+    "recorded",
     "study",
 )
 

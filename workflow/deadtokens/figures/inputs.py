@@ -10,6 +10,9 @@ from deadtokens.comparison import settings
 from deadtokens.errors import UserError
 from deadtokens.netcdf import read_derived
 
+RECORDED = "recorded"  # the attribute of what is derived from a recording
+LACKING = "lacking"
+
 
 def open_dataset(path: Path, variables: Sequence[str], attributes: Sequence[str]) -> xr.Dataset:
     """Read a NetCDF file into memory and check that it holds what a figure needs.
@@ -24,6 +27,26 @@ def open_dataset(path: Path, variables: Sequence[str], attributes: Sequence[str]
     _check(path, "variable", variables, dataset.variables)
     _check(path, "attribute", attributes, dataset.attrs)
     return dataset
+
+
+def open_of_run(path: Path, variables: Sequence[str], attributes: Sequence[str]) -> xr.Dataset:
+    """Read what is derived from a run of a study, or from a recording, as `open_dataset` does.
+
+    A recording has no spec. It may lack variables, as what they are made from was not recorded:
+    `LACKING` names them then.
+    """
+    dataset = open_dataset(path, (), attributes)
+    if RECORDED not in dataset.attrs:
+        _check(path, "variable", variables, dataset.variables)
+        _check(path, "attribute", ("spec",), dataset.attrs)
+        return dataset
+    lacking = [name for name in variables if name not in dataset.variables]
+    return dataset.assign_attrs({LACKING: lacking}) if lacking else dataset
+
+
+def not_recorded(datasets: Sequence[xr.Dataset]) -> list[str]:
+    """Return the names of the recordings of which a figure cannot be drawn."""
+    return [str(data.attrs["run"]) for data in datasets if LACKING in data.attrs]
 
 
 def as_called(datasets: Sequence[xr.Dataset], called: Mapping[str, str]) -> list[xr.Dataset]:

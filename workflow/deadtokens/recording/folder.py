@@ -18,12 +18,13 @@ from torch import Tensor
 
 from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable
+from deadtokens.recording.contents import LOCK
 from deadtokens.recording.cut import cut_behind
+from deadtokens.recording.listing import write_contents
 from deadtokens.run import layout
 from deadtokens.seal import seal, seal_path
 from deadtokens.trajectory.segments import Header, list_segments, read_header
 
-LOCK = ".lock"
 ASIDE = "set-aside"
 
 
@@ -56,6 +57,12 @@ class Folder:
     def next(self) -> Path:
         """Where the next segment goes."""
         return self.path / layout.segment_name(len(self.segments))
+
+    def keep(self, path: Path) -> None:
+        """Seal a finished segment, the next one, and say what the recording holds with it."""
+        seal(path)
+        self.segments.append(path)
+        write_contents(path)
 
     @property
     def end(self) -> int:
@@ -116,6 +123,7 @@ class Folder:
             path = self.segments[-1]
             cut_behind(self._set_aside(path), state, path)
             seal(path)
+            write_contents(path)
 
     def _is(self, place: int, state: Mapping[str, Tensor]) -> bool:
         """Return whether a recorded state has the bits of another."""

@@ -27,7 +27,6 @@ from deadtokens.recording.steps import Group, Steps, group_of
 from deadtokens.recording.tokens import Counts, census_of, strings_of
 from deadtokens.run import layout
 from deadtokens.run.machine import describe_machine, describe_making
-from deadtokens.seal import seal
 from deadtokens.trajectory.writer import SegmentWriter, write_segment
 
 SEGMENT = 512  # updates in a file
@@ -155,8 +154,7 @@ class Recorder:
         counts = self.counted.take()[self.rows]
         self.census["sampled"] = layout.PER_SEGMENT["sampled"].labelled(counts)
         self._segment.close()
-        seal(path)
-        self.folder.segments.append(path)
+        self.folder.keep(path)
 
     @_contained
     def count(self, ids: Tensor) -> None:
