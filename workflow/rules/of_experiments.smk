@@ -5,7 +5,12 @@ import hashlib
 import json
 
 from deadtokens.models import short_digest
-from deadtokens.paper.sources import figure_files, paper_figures, paper_sources
+from deadtokens.paper.sources import (
+    figure_files,
+    paper_figures,
+    paper_sources,
+    recording_sources,
+)
 from deadtokens.study.claims import claimed_files
 from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, QUESTIONS
 from deadtokens.study.wanted import (
@@ -107,7 +112,8 @@ def claims_digest():
 
 def paper_inputs(wildcards):
     """Return the derived files that the paper reads, and those behind the figures that it shows."""
-    return [f"results/{file}" for file in paper_sources(study)]
+    sources = [*paper_sources(study), *recording_sources(study)]
+    return [f"results/{file}" for file in sources]
 
 
 def paper_pictures():

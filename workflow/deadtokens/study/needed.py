@@ -37,14 +37,17 @@ def _with_outcomes(
 
 
 def needed_of_recordings(study: Study, experiment: str) -> dict[str, tuple[Source, str]]:
-    """Return the derived files of an experiment's recordings that its figures need.
+    """Return the derived files of an experiment's recordings that its figures and the paper need.
+
+    The paper says how each replays.
 
     Returns
     -------
     dict of str to (Source, str)
         By path, the source and the recording's name.
     """
-    sources = [FIGURES[figure] for figure in drawn_figures(study, experiment)]
+    figures = ("audit", *drawn_figures(study, experiment))
+    sources = [FIGURES[figure] for figure in figures]
     if study.experiments[experiment].draws(ANIMATION):
         sources.append(FIGURES["path"])
     return {
