@@ -21,7 +21,7 @@ from deadtokens.figures.style import REGIMES
 from deadtokens.run.spec import LATER
 
 ATTRIBUTES = ("run", "status")
-OF_RECORDINGS = "recorded"  # the folder of what is derived from them
+OF_RECORDINGS = ("results", "recorded")  # the folder of what is derived from them
 POINTS_PER_LINE = 2000
 DIVERGED = "diverged"
 STATUSES = ("complete", DIVERGED)
@@ -134,7 +134,7 @@ def from_file(dataset: xr.Dataset, path: Path) -> xr.Dataset:
     """Note which file it is, and of how many updates of the run if its folder says so."""
     folder = re.fullmatch(r"steps-(\d+)", path.resolve().parent.name)
     named = dataset.assign_attrs({STEPS: int(folder[1])}) if folder else dataset.copy()
-    if RECORDED in named.attrs and path.resolve().parents[1].name == OF_RECORDINGS:
+    if RECORDED in named.attrs and path.resolve().parts[-4:-2] == OF_RECORDINGS:
         named.attrs["run"] = path.resolve().parent.name  # as the configuration calls it
     named.encoding = dataset.encoding | {SOURCE: str(path)}
     return named

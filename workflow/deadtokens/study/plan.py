@@ -190,7 +190,7 @@ def _records(part: Part) -> Iterator[str]:
 def _recordings(study: Study) -> Iterator[str]:
     """Yield what each recording of another training holds, and what of it is not read."""
     for name, one in study.recordings.items():
-        held = f"{one.contents.updates:,} updates, {one.bytes / 1e9:.2f} GB; it is read, not made"
+        held = f"{one.contents.updates:,} updates, {one.bytes / 1e6:,.0f} MB; it is read, not made"
         if one.is_elsewhere:
             held = f"{one.contents.updates:,} updates, which are not here"
         elif one.being_written:
