@@ -18,6 +18,7 @@ from deadtokens.run import layout
 from deadtokens.run.compiled_update import update_W
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.rounding import ON_CPU
+from deadtokens.run.rule import rule_of
 from deadtokens.run.spec import RunSpec
 from deadtokens.seal import seal
 from deadtokens.trajectory import tiles
@@ -220,7 +221,7 @@ class TestPlantedCauses:
         states = {name: [tensor.clone()] for name, tensor in state.items()}
         grads = grads.to(W.dtype)
         for t, grad in enumerate(grads, start=1):
-            update_W(spec, state, grad, t, 0, ON_CPU)
+            update_W(rule_of(spec), state, grad, t, 0, ON_CPU)
             for name, tensor in state.items():
                 states[name].append(tensor.clone())
         tensors = {name: torch.stack(list_) for name, list_ in states.items()} | {"grad": grads}

@@ -72,7 +72,7 @@ def test_no_bit_differs_in_any_regime(precision, optimizer, tmp_path):
     values |= {"grad_sq_mean": 8} if optimizer == "coupled-adam" else {}
     assert result["checksums"] == {}
     assert result["tensors"] == {
-        name: {"compared": 70 * segments * count, "differing": 0, "first": None}
+        name: {"compared": 70 * segments * count, "differing": 0, "largest_ulps": 0, "first": None}
         for name, count in values.items()
     }
     assert ("compensation" in values) == (precision == "bf16-kahan")
@@ -222,8 +222,8 @@ def test_each_segment_is_replayed_as_its_own_processor_rounds(tmp_path, monkeypa
     first, second = (Rounding(**one) for one in result["update_rounding"])
     assert (first.lerp, second.lerp) == ("fma(w, g - m, m)", "m + w (g - m)")
 
-    rule_of = audit.rule_of  # negative control: one way for both segments
-    monkeypatch.setattr(audit, "rule_of", lambda spec, _: rule_of(spec, first))
+    own_move = audit.own_move  # negative control: one way for both segments
+    monkeypatch.setattr(audit, "own_move", lambda rule, _: own_move(rule, first))
     alike = audit_run(paths)
     assert alike["tensors"]["exp_avg"]["differing"] > 0
     assert alike["tensors"]["exp_avg"]["first"]["update"] == 5

@@ -203,7 +203,6 @@ def test_every_optimizer_is_explained(optimizer, precision, tmp_path):
     W = open_run(run).W.values[:, LIVE:].view(np.uint32)
     still = W[1:] == W[:-1]
     assert result.cause_total.sum() == still.sum()
-    assert result.attrs["optimizer"] == OPTIMIZERS[optimizer]["optimizer"]
     if REGIMES[precision].moments == "float32":
         assert result.attrs["replayed_moments_differing"] == 0
     of_second = result[["second_moment_decreased", "second_moment_ratio"]].to_array()

@@ -1,6 +1,6 @@
 """The sums of the attribution over a whole run, added to tile by tile."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import NoReturn
 
@@ -15,10 +15,10 @@ from deadtokens.attribution.sums import VECTORS, Numbers, OfTokens, OverTokens, 
 from deadtokens.attribution.terms import ROUNDING, TERMS, coefficients
 from deadtokens.attribution.tokens import STATISTICS, closure_of, rest_of, statistics_of
 from deadtokens.errors import UserError
-from deadtokens.run.hyperparameters import correction, hyperparameters, learning_rate
-from deadtokens.run.precision import REGIMES
-from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.run.hyperparameters import correction, gradient_weight
+from deadtokens.run.rule import Rule
 from deadtokens.statistics.quantiles import quantiles_of_finite
+from deadtokens.trajectory.optional import values_or_nan
 from deadtokens.trajectory.populations import members_of
 from deadtokens.trajectory.tiles import Tile
 
@@ -36,11 +36,16 @@ class Accumulator:
     ----------
     run : Dataset
         Opened.
+    rule : Rule
+        How it was moved.
 
     Attributes
     ----------
+    tokens : ndarray of int, shape (tokens,)
+        Rows of the vocabulary.
     members : ndarray of bool, shape (populations, tokens)
     h_mean : float64 ndarray of shape (updates, components)
+        NaN if it was not recorded.
     numbers : Numbers
     over_tokens : OverTokens
     closure : float64 ndarray of shape (updates,)
@@ -51,12 +56,13 @@ class Accumulator:
     net_displacement : float64 ndarray of shape (tokens, components)
     """
 
-    def __init__(self, run: xr.Dataset):
-        self.name, self.spec = run.attrs["run"], read_spec(run.attrs["spec"])
+    def __init__(self, run: xr.Dataset, rule: Rule):
+        self.name, self.tokens = run.attrs["run"], run["token"].values
         self.members = members_of(run)
-        self.h_mean = run["h_mean"].values.astype(np.float64)
+        self.h_mean = values_or_nan(run, "h_mean", ("update", "component"))
         (populations, tokens), (updates, components) = self.members.shape, self.h_mean.shape
-        self.numbers = numbers_of(self.spec, updates)
+        self.numbers = numbers_of(rule, updates)
+        self._of_average = (1 - rule.fixed.beta1) / gradient_weight(rule.fixed)
         self.over_tokens = OverTokens(
             vectors=np.zeros((updates, len(VECTORS), populations, components)),
             bound_ratio=np.zeros(updates),
@@ -71,7 +77,7 @@ class Accumulator:
         self._start, self.net_displacement = np.zeros((2, tokens, components))
         self._net = np.zeros((ROUNDING, tokens, components))
         self._averages = np.zeros((len(BORDERS), tokens, components))
-        as_recorded = getattr(torch, REGIMES[self.spec.precision].parameters)
+        as_recorded = getattr(torch, rule.gradients)
         self._memory = torch.zeros((MEMORY, tokens, components), dtype=as_recorded)
 
     @property
@@ -99,6 +105,8 @@ class Accumulator:
     def _add_block(self, tile: Tile, rows: slice) -> None:
         """Add the rows of a tile, of which what is computed fits into a core's cache."""
         updates, tokens = _positions(tile), _slice(tile.tokens[rows])
+        if tile.updates.start == 1:
+            self._begin(tile.states, rows, tokens)
         record = self._record_of(tile, rows)
         over_tokens = OverTokens(*(sums[updates] for sums in self.over_tokens))
         of_tokens = OfTokens.zeros(len(tile.updates), *self._start[tokens].shape)
@@ -109,10 +117,17 @@ class Accumulator:
         self._averages[:, tokens] = averages.reshape(self._averages[:, tokens].shape)
         self._net[:, tokens] += of_tokens.net.reshape(self._net[:, tokens].shape)
         self._add_tokens(of_tokens, updates, tokens)
-        ends = tile.states["W"][[0, -1], rows].double().numpy()
-        if tile.updates.start == 1:
-            self._start[tokens] = ends[0]
-        self.net_displacement[tokens] = ends[1] - self._start[tokens]
+        end = tile.states["W"][-1, rows].double().numpy()
+        self.net_displacement[tokens] = end - self._start[tokens]
+
+    def _begin(self, states: Mapping[str, Tensor], rows: slice, tokens: slice) -> None:
+        """Take note of the first state; what is remembered there counts as the oldest gradients."""
+        self._start[tokens] = states["W"][0, rows].double().numpy()
+        beta1 = self.numbers.beta1
+        if "exp_avg" in states and beta1:
+            average = states["exp_avg"][0, rows].double().numpy() * self._of_average
+            for place, border in enumerate(BORDERS):
+                self._averages[place, tokens] = average / beta1**border
 
     def _record_of(self, tile: Tile, rows: slice) -> Record:
         updates, tokens = _positions(tile), _slice(tile.tokens[rows])
@@ -145,7 +160,8 @@ class Accumulator:
 
     def place_of(self, update: int) -> tuple[int, int]:
         """Return token and component of the largest ratio of an update, by its place."""
-        return divmod(int(self.over_tokens.place[update]), self.h_mean.shape[1])
+        row, component = divmod(int(self.over_tokens.place[update]), self.h_mean.shape[1])
+        return int(self.tokens[row]), component
 
     def _add_tokens(self, sums: OfTokens, updates: slice, tokens: slice) -> None:
         """Take in what concerns single tokens."""
@@ -176,18 +192,23 @@ def absent(W: np.ndarray) -> dict[str, np.ndarray]:
     return {"exp_avg": np.zeros_like(W), "exp_avg_sq": np.ones_like(W), "compensation": none}
 
 
-def numbers_of(spec: RunSpec, updates: int) -> Numbers:
-    """Return the numbers that all weights share, of so many updates."""
-    hyper, units = hyperparameters(spec), roundings(spec)
-    times = range(1, updates + 1)
-    factors = [coefficients(t, learning_rate(spec, t), hyper) for t in times]
+def numbers_of(rule: Rule, updates: int) -> Numbers:
+    """Return the numbers that all weights share, of so many updates.
+
+    Raises
+    ------
+    UserError
+        If beta1 or eps changes.
+    """
+    units, steps = roundings(rule), [rule.step(update) for update in range(1, updates + 1)]
+    factors = [coefficients(*step) for step in steps]
     bounds = [bound_factors(of_update, units) for of_update in factors]
     return Numbers(
         np.reshape(factors, (-1, len(TERMS))),
         np.reshape(bounds, (-1, 4)),
-        np.array([correction(t, hyper) for t in times]),
-        hyper.beta1,
-        hyper.eps,
+        np.array([correction(step.t, step.hyper) for step in steps]),
+        rule.fixed.beta1,
+        rule.fixed.eps,
     )
 
 

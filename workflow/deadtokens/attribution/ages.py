@@ -2,7 +2,8 @@
 
 Without rounding the moment would be E[t] = beta1 E[t - 1] + (1 - beta1) g[t], from E[0] = 0, and
 what gradients of age k and more contribute to E[t] is beta1 ** k E[t - k], which is an average too:
-of the gradients as they were k updates ago.
+of the gradients as they were k updates ago. A record that begins in the midst of a training has an
+E[0] that is not 0: its gradients count as the oldest, whatever their age.
 """
 
 import numpy as np

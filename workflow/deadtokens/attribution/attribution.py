@@ -15,10 +15,11 @@ from deadtokens.attribution.accumulator import Accumulator
 from deadtokens.attribution.summary import summarise
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
-from deadtokens.run.spec import RunSpec, read_spec
-from deadtokens.run.tensors import of_update, state_formats
+from deadtokens.run.rule import Rule
+from deadtokens.trajectory.optional import left_out
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.rule import rule_of_run
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.tiles import read_tiles
 
@@ -32,30 +33,32 @@ def attribute_motion(segments: Segments) -> xr.Dataset:
         If one of the tensors was not recorded, or a rounding term exceeds its bound.
     """
     run = open_run(segments)
-    spec = read_spec(run.attrs["spec"])
-    missing = [name for name in of_update(spec) if name not in run]
+    rule = rule_of_run(run)
+    missing = [name for name in rule.tensors if name not in run]
     if missing:
         raise UserError(
             f"run {run.attrs['run']}: without recorded {', '.join(missing)} its motion cannot "
-            f"be attributed; record {', '.join(of_update(spec))}"
+            f"be attributed; record {', '.join(rule.tensors)}"
         )
-    accumulator = Accumulator(run)
+    accumulator = Accumulator(run, rule)
     for tile in read_tiles(segments):
         accumulator.add(tile)
         del tile  # before the one after the next is read
-    about = run_attributes(run) | checks(accumulator) | cautions(spec)
+    about = run_attributes(run) | checks(accumulator) | cautions(run, rule)
     return summarise(accumulator).assign_attrs(about)
 
 
-def cautions(spec: RunSpec) -> dict[str, str]:
+def cautions(run: xr.Dataset, rule: Rule) -> dict[str, str]:
     """Return the attributes that say what of the terms is otherwise in a run than in most."""
     said = {}
-    if "compensation" in state_formats(spec):
+    if missing := left_out(run, h_mean="cosines against h_mean"):
+        said["left_out"] = missing
+    if "compensation" in rule.states:
         said["rounding_includes"] = (
             "c[t - 1] - c[t], what the update took out of the compensation of W less what it left "
             "there; the bound is of the rest"
         )
-    if "exp_avg" not in state_formats(spec):
+    if "exp_avg" not in rule.states:
         said["momentum"] = "none: the run's optimizer remembers no gradient"
     return said
 

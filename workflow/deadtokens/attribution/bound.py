@@ -10,9 +10,7 @@ import numpy as np
 from deadtokens.attribution.terms import DECAY, MOMENTUM, PRESENT
 from deadtokens.loops import regrouped
 from deadtokens.run.formats import EXPONENT, UNIT_ROUNDOFF
-from deadtokens.run.precision import REGIMES
-from deadtokens.run.spec import RunSpec
-from deadtokens.run.tensors import moments
+from deadtokens.run.rule import Rule
 
 # bfloat16 operations compute in float32 inside; scalars are float32
 SINGLE = UNIT_ROUNDOFF["float32"]
@@ -45,19 +43,19 @@ class Roundings:
     compensated: bool = False
 
 
-def roundings(spec: RunSpec) -> Roundings:
-    """Return what the update of a run rounds."""
-    regime = REGIMES[spec.precision]
-    operations = 4 if "exp_avg_sq" in moments(spec) else 2
-    into_weights = UNIT_ROUNDOFF[regime.weights]
-    if regime.weights == "bfloat16":
+def roundings(rule: Rule) -> Roundings:
+    """Return what an update by a rule rounds."""
+    operations = 4 if "exp_avg_sq" in rule.states else 2
+    into_weights = UNIT_ROUNDOFF[rule.states["W"]]
+    if rule.states["W"] == "bfloat16":
         into_weights += 4 * SINGLE  # the sum was a float32 before
-    match regime.update:
+    match rule.arithmetic:
         case "torch":
-            operation, compensated = UNIT_ROUNDOFF[regime.weights], bool(regime.compensation)
+            operation, compensated = UNIT_ROUNDOFF[rule.states["W"]], "compensation" in rule.states
             return Roundings(operation, into_weights, operations, compensated=compensated)
         case "rounded":
-            afterwards = UNIT_ROUNDOFF[regime.moments] if regime.moments == "bfloat16" else 0.0
+            narrow = rule.states.get("exp_avg_sq") == "bfloat16"
+            afterwards = UNIT_ROUNDOFF["bfloat16"] if narrow else 0.0
             return Roundings(SINGLE, into_weights, operations, afterwards)
         case "stochastic":
             return Roundings(SINGLE, 2 * into_weights, operations)

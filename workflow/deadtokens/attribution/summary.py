@@ -37,15 +37,14 @@ def summarise(sums: Accumulator) -> xr.Dataset:
 
 
 def _coordinates(sums: Accumulator) -> dict[str, np.ndarray]:
-    tokens, components = sums.net_displacement.shape
     return {
         "update": np.arange(1, len(sums.closure) + 1),
         "term": list(TERMS),
         "age": list(AGES),
         "against": list(AGAINST),
         "quantile": list(QUANTILES),
-        "token": np.arange(tokens),
-        "component": np.arange(components),
+        "token": sums.tokens,
+        "component": np.arange(sums.net_displacement.shape[1]),
     }
 
 

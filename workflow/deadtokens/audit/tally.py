@@ -22,10 +22,11 @@ class Difference:
 
 @dataclass
 class Tally:
-    """How many values of a tensor were compared, and how many bit patterns differ."""
+    """How many values of a tensor were compared, how many bit patterns differ, and by how much."""
 
     compared: int = 0
     differing: int = 0
+    largest_ulps: int = 0
     first: Difference | None = None
 
     def compare(self, replayed: Tensor, recorded: Tensor, update: int, first_token: int) -> None:
@@ -38,10 +39,19 @@ class Tally:
         if not differs.any():
             return
         self.differing += int(differs.sum())
+        furthest = (_ordered(replayed) - _ordered(recorded))[differs].abs().max()
+        self.largest_ulps = max(self.largest_ulps, int(furthest))
         row, component = (int(index) for index in differs.nonzero()[0])
         if self.first is None or update < self.first.update:  # tokens come in order
             values = (float(recorded[row, component]), float(replayed[row, component]))
             self.first = Difference(update, first_token + row, component, *values)
+
+
+def _ordered(numbers: Tensor) -> Tensor:
+    """Return the places of numbers among all of their format, int64; both zeros have one."""
+    bits = bits_of(numbers)
+    magnitudes = (bits & torch.iinfo(bits.dtype).max).long()
+    return torch.where(bits < 0, -magnitudes, magnitudes)
 
 
 @dataclass(frozen=True)

@@ -31,18 +31,24 @@ from deadtokens.drift.hindcast import HINDCASTS, describe_hindcasts, hindcast_pa
 from deadtokens.drift.plane import describe_plane
 from deadtokens.drift.record import Record, dead_probabilities, plan, read_record
 from deadtokens.drift.walk import describe_walks
+from deadtokens.errors import UserError
 from deadtokens.labels import label
 from deadtokens.netcdf import write
-from deadtokens.run.spec import RunSpec, read_spec
+from deadtokens.run.spec import read_spec
 from deadtokens.trajectory.blocks import read_blocks
+from deadtokens.trajectory.optional import left_out
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.populations import LIVE, POPULATIONS, describe_members
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.rule import rule_of_run
 from deadtokens.trajectory.segments import Segments
 
 
 def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the hindcasts of the dead centroid by name, NaN of another's training."""
+    if "spec" not in record.run.attrs:
+        return dict.fromkeys(HINDCASTS, np.full_like(centroid, np.nan))
     recorded = getattr(torch, record.run["W"].attrs["recorded_dtype"])
     W = torch.from_numpy(found.W[0][record.dead]).to(recorded)
     probabilities = dead_probabilities(record)
@@ -53,13 +59,17 @@ def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[st
         record.h_mean,
         record.lr,
         record.grad_norm,
-        _spec(record),
+        read_spec(record.run.attrs["spec"]),
         record.shared,
     )
 
 
-def _spec(record: Record) -> RunSpec:
-    return read_spec(record.run.attrs["spec"])
+def _memory_of_steps(run: xr.Dataset) -> float:
+    """Return beta1, NaN if the optimizer is not known or has none that stays."""
+    try:
+        return rule_of_run(run).fixed.beta1
+    except UserError:
+        return np.nan
 
 
 def candidate_directions(record: Record, found: Followed) -> dict[str, np.ndarray]:
@@ -116,7 +126,17 @@ def measure_drift(segments: Segments) -> xr.Dataset:
         values = _values(record, watch, found, candidates, generator)
     values |= _coordinates(record, watch, first.shape[1], names) | describe_members(record.members)
     about = {"chance_cosine": chance_cosine(first.shape[1]), **run_attributes(run)}
+    about |= _left_out(run)
     return label(values, labels.VARIABLES, labels.COORDINATES).assign_attrs(about)
+
+
+def _left_out(run: xr.Dataset) -> dict[str, str]:
+    """Return the attribute that says what a recording of another's training does not allow."""
+    if "recorded" not in run.attrs:
+        return {}
+    directions = "directions against hidden states, forecasts by them"
+    said = left_out(run, h_mean=directions, probability="hindcasts", grad_norm="hindcasts")
+    return {"left_out": said}
 
 
 def _generator(run: str, first: np.ndarray) -> np.random.Generator:
@@ -151,7 +171,7 @@ def _values(
         **plane,
         "source_state": np.array([-1, -1, *_source_states(found)]),
         "member_dead": record.dead[watch.members],
-        **describe_walks(centroid, plane["path_share"], _spec(record).beta1, generator),
+        **describe_walks(centroid, plane["path_share"], _memory_of_steps(record.run), generator),
     }
 
 
@@ -173,7 +193,7 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
     return {
         "state": np.arange(len(record.update) + 1),
         "update": record.update,
-        "token": np.arange(len(record.dead)),
+        "token": record.run["token"].values,
         "component": np.arange(width),
         "rank": np.arange(1, width + 1),
         "leading": np.arange(1, component_sets.LEADING + 1),
@@ -195,7 +215,7 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
         "clue": list(CLUES),
         "walk": list(labels.WALKS),
         "frame": sorted(watch.frames),
-        "member": watch.members,
+        "member": record.run["token"].values[watch.members],
     }
 
 

@@ -7,7 +7,8 @@ that, the run's own optimizer is played forward in the run's number formats, eac
 dead token from its own start with its own p; once more in float64, for one token that starts at the
 centroid and has the mean p; and last there is the sum of -lr x (mean h), clipped, with one free
 length, which knows nothing of the optimizer. What all rows share under Coupled Adam is recorded
-too, and taken as it is.
+too, and taken as it is. A recording of another training has no hindcast: it does not hold by what
+clipping multiplied a gradient.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,10 +19,10 @@ import torch
 from deadtokens.run.clipping import clip_scale
 from deadtokens.run.compiled_update import update_W
 from deadtokens.run.hyperparameters import hyperparameters
-from deadtokens.run.precision import REGIMES
 from deadtokens.run.rounding import ON_CPU
+from deadtokens.run.rule import rule_of
 from deadtokens.run.spec import RunSpec
-from deadtokens.run.tensors import carried_formats, moments
+from deadtokens.run.tensors import moments
 from deadtokens.run.update import update_
 
 IN_FORMAT = "optimizer on p h, in the run's formats"
@@ -92,19 +93,20 @@ def replay_tokens(
     -------
     float64 ndarray, shape (updates + 1, components)
     """
+    rule = rule_of(spec)
     state = {"W": W.clone()} | {
         name: torch.zeros_like(W, dtype=getattr(torch, format))
-        for name, format in carried_formats(spec).items()
+        for name, format in rule.carried.items()
     }
     # In place: memory that comes and goes at every update costs more than the arithmetic.
     product = torch.empty(W.shape, dtype=torch.float64)
     path = np.empty((len(h_mean) + 1, W.shape[1]))
     path[0] = _centroid(W)
-    gradient = torch.empty_like(W, dtype=getattr(torch, REGIMES[spec.precision].parameters))
+    gradient = torch.empty_like(W, dtype=getattr(torch, rule.gradients))
     for index, p in enumerate(probability):
         np.multiply(p[:, None], h_mean[index], out=product.numpy())
         gradient.copy_(product).mul_(scale[index].to(gradient.dtype))
-        update_W(spec, state, gradient, index + 1, 0, ON_CPU, shared[index])
+        update_W(rule, state, gradient, index + 1, 0, ON_CPU, shared[index])
         path[index + 1] = _centroid(state["W"])
     return path
 

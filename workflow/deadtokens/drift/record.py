@@ -8,6 +8,7 @@ import xarray as xr
 
 from deadtokens.drift.components import resampling_weights
 from deadtokens.drift.follow import Watch
+from deadtokens.trajectory.optional import values_or_nan
 from deadtokens.trajectory.populations import DEAD, POPULATIONS, members_of
 
 MARKED = 7
@@ -27,7 +28,9 @@ class Record:
     members : ndarray of bool, shape (populations, tokens)
     update : ndarray of int64, shape (updates,)
     h_mean : float64 ndarray, shape (updates, components)
+        NaN if it was not recorded.
     lr, grad_norm : float64 and float32 ndarray, shape (updates,)
+        The norm NaN if it was not recorded.
     shared : sequence of float32 ndarray, shape (components,), or of None
         Mean over the vocabulary of the squares of each update's gradients, where rows share it.
     """
@@ -52,9 +55,9 @@ def read_record(run: xr.Dataset) -> Record:
         run,
         members_of(run),
         run["update"].values,
-        run["h_mean"].values.astype(np.float64),
+        values_or_nan(run, "h_mean", ("update", "component")),
         run["lr"].values.astype(np.float64),
-        run["grad_norm"].values,
+        values_or_nan(run, "grad_norm", ["update"]).astype(np.float32),
         run["grad_sq_mean"].values if "grad_sq_mean" in run else [None] * run.sizes["update"],
     )
 

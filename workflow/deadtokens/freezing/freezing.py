@@ -58,28 +58,28 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
     with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
         moves = measure_moves(pieces, members, run.sizes["component"], sampled, cuts(updates))
     first = load_tensor(segments, "W", steps=slice(0, 1))[:, :, 0]
-    groups, numbers = token_groups(run), token_numbers(run, first)
+    groups, numbers = token_groups(run, dead), token_numbers(run, dead, first)
     values = {
         **moves.rows,
-        **describe_tokens(moves.lives),
+        **describe_tokens(moves.lives, run["token"].values),
         **describe_members(members),
         **estimate_survival(moves, members),
         **measure_transitions(moves.lives, dead),
         **find_onsets(moves, dead),
         **describe_forecasts(moves.judged, moves.lives, dead, QUANTILES),
         **compare_tokens(moves.lives, dead, groups, numbers),
-        **draw_strata(moves, dead, sampled),
+        **draw_strata(moves, dead, sampled, run["token"].values),
         **COORDINATES,
     }
     dataset = label(values, labels.VARIABLES, labels.COORDINATES)
     return dataset.assign_attrs(run_attributes(run))
 
 
-def describe_tokens(lives: Lives) -> dict[str, np.ndarray]:
+def describe_tokens(lives: Lives, tokens: np.ndarray) -> dict[str, np.ndarray]:
     """Return each token's last motion, phases, thaws and stretches of stillness."""
     after_phases = ("last_jitter", "thaws", "longest_still", "longest_broken", "hops")
     return {
-        "token": np.arange(lives.last_motion.shape[-1]),
+        "token": tokens,
         "last_change": lives.last_motion[RECORDED],
         "censored": lives.moving[RECORDED],
         "last_motion": lives.last_motion.T,
@@ -174,13 +174,15 @@ def compare_tokens(
     }
 
 
-def draw_strata(moves: Moves, dead: np.ndarray, sampled: np.ndarray) -> dict[str, np.ndarray]:
+def draw_strata(
+    moves: Moves, dead: np.ndarray, sampled: np.ndarray, tokens: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return the phases of sampled dead tokens at sampled updates."""
     chosen = sampled_tokens(moves.lives.last_motion[BFLOAT16, dead])
     return {
         "strata": moves.phases[:, chosen].T,
         "strata_update": sampled,
-        "strata_token": np.flatnonzero(dead)[chosen],
+        "strata_token": tokens[dead][chosen],
     }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from deadtokens.arguments import add_output, add_run
+from deadtokens.errors import UserError
 from deadtokens.freezing.forces import (
     FORCES,
     TREND,
@@ -28,13 +29,15 @@ from deadtokens.freezing.steps import values_of
 from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run import layout
-from deadtokens.run.hyperparameters import hyperparameters
-from deadtokens.run.spec import RunSpec, read_spec
-from deadtokens.run.tensors import of_update
+from deadtokens.run.hyperparameters import Hyperparameters
+from deadtokens.run.rule import Rule
 from deadtokens.statistics.entropy import entropy
+from deadtokens.trajectory.optional import left_out
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.pieces import Piece, read_pieces
+from deadtokens.trajectory.populations import dead_of
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.rule import rule_of_run
 from deadtokens.trajectory.segments import Segments
 
 TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
@@ -80,6 +83,11 @@ VARIABLES = {
     "entropy": (("update",), layout.PER_UPDATE["entropy"].long_name, "nat"),
     "eps": ((), "eps of Adam; NaN of another optimizer", "nat"),
 }
+TEMPERATURE = (
+    "temperature of the predictions: the record does not have their logits; gradients.nc has it at "
+    "the probed updates"
+)
+NO_OPTIMIZER = Hyperparameters(0.0, 0.0, 0.0, 0.0)
 Medians = dict[str, np.ndarray]  # by name, each of shape (updates,)
 
 
@@ -101,7 +109,11 @@ def sampled_tokens(dead: np.ndarray, rows: int) -> np.ndarray:
 
 
 def measure_forces(
-    pieces: Iterable[Piece], chosen: np.ndarray, lr: np.ndarray, spec: RunSpec
+    pieces: Iterable[Piece],
+    chosen: np.ndarray,
+    lr: np.ndarray,
+    hyper: Hyperparameters,
+    before: int = 0,
 ) -> Medians:
     """Return each update's medians over all components of the chosen tokens.
 
@@ -113,7 +125,9 @@ def measure_forces(
     chosen : ndarray of bool, shape (tokens,)
     lr : ndarray of float, shape (updates,)
         Of the whole run.
-    spec : RunSpec
+    hyper : Hyperparameters
+    before : int
+        Updates of W before the run's first.
     """
     parts: list[Medians] = []
     for _, group in groupby(pieces, key=lambda piece: piece.updates[0]):
@@ -121,8 +135,8 @@ def measure_forces(
         for start in range(0, len(updates), UPDATES_AT_A_TIME):
             part = slice(start, start + UPDATES_AT_A_TIME)
             values, rates = _values(bits, part), lr[updates[part] - 1]
-            forces = forces_of(values, updates[part], rates, hyperparameters(spec))
-            parts.append(_medians(forces, spec.eps))
+            forces = forces_of(values, updates[part] + before, rates, hyper)
+            parts.append(_medians(forces, hyper.eps))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -163,9 +177,11 @@ def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) ->
     """Return what the mean predicted probabilities say of each update, some updates at a time.
 
     Entropy is concave: that of the mean prediction is no less than the mean entropy of the
-    predictions themselves, ``entropy``.
+    predictions themselves, ``entropy``. Nothing is known of them where they were not recorded.
     """
     parts = []
+    if "probability" not in run:
+        return {}
     for start in range(0, max(1, run.sizes["update"]), length):
         probability = run["probability"].isel(update=slice(start, start + length)).values
         of_dead = probability[:, dead]
@@ -187,9 +203,10 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
     What the record does not allow is left out and named in the attribute ``left_out``.
     """
     run = open_run(segments)
-    spec, dead = read_spec(run.attrs["spec"]), run["dead"].values.astype(bool)
-    names, hyper = [name for name in TENSORS if name in run], hyperparameters(spec)
-    updates = run["update"].values
+    rule, unknown = _rule_of(run)
+    dead, updates = dead_of(run), run["update"].values
+    names = [name for name in TENSORS if name in run and (rule or name in ("W", "grad"))]
+    hyper, before = (rule.fixed, rule.before) if rule else (NO_OPTIMIZER, 0)
     values = measure_predictions(run, dead)
     chosen = sampled_tokens(dead, run["W"].chunksizes["token"][0])
     if dead.any() and len(updates):
@@ -197,31 +214,38 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
         chunks = int(np.clip(WINDOW_BYTES // (row * np.count_nonzero(chosen)), 1, 8))
         pieces = read_pieces(segments, names, chosen, chunks)
         with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
-            values |= measure_forces(pieces, chosen, run["lr"].values, spec)
+            values |= measure_forces(pieces, chosen, run["lr"].values, hyper, before)
     if "gradient_median" in values:
         values["gradient_decay"] = gradient_decay(values["gradient_median"])
-        values["fastest_decay"] = fastest_decay(updates, hyper.beta2)
+        values["fastest_decay"] = fastest_decay(updates + before, hyper.beta2)
+    missing = unknown or _missing_forces(names, rule)
+    prediction = left_out(run, probability="predictions")
     about = {
         "dead_tokens": np.count_nonzero(dead),
         "sampled_tokens": np.count_nonzero(chosen),
-        "left_out": _left_out(names, spec),
+        "left_out": "; ".join(filter(None, (TEMPERATURE, missing, prediction))),
     }
     known = {"update": updates, **values, "eps": hyper.eps or np.nan}
     variables = {name: VARIABLES[name] for name in known if name != "update"}
     return label(known, variables).assign_attrs(run_attributes(run) | about)
 
 
-def _left_out(names: Sequence[str], spec: RunSpec) -> str:
-    missing = [name for name in FORCES if name not in available(names, hyperparameters(spec))]
-    own = [
-        "temperature of the predictions: the record does not have their logits; gradients.nc has "
-        "it at the probed updates"
-    ]
-    tensors = [name for name in TENSORS if name in of_update(spec) and name not in names]
-    if missing:
-        why = f"{', '.join(tensors)} not recorded" if tensors else "sgd has no second moment"
-        own.append(f"{', '.join(missing)}: {why}")
-    return "; ".join(own)
+def _rule_of(run: xr.Dataset) -> tuple[Rule | None, str]:
+    """Return how W was moved, None if that is not known or changes, and why it is not."""
+    try:
+        rule = rule_of_run(run)
+        _ = rule.fixed
+    except UserError as error:
+        return None, f"forces of the optimizer: {error}"
+    return rule, ""
+
+
+def _missing_forces(names: Sequence[str], rule: Rule) -> str:
+    """Return which forces cannot be had, and why, '' if all can."""
+    missing = [name for name in FORCES if name not in available(names, rule.fixed)]
+    tensors = [name for name in TENSORS if name in rule.tensors and name not in names]
+    why = f"{', '.join(tensors)} not recorded" if tensors else "sgd has no second moment"
+    return f"{', '.join(missing)}: {why}" if missing else ""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -26,20 +26,22 @@ class Rule:
     name : str
         The optimizer's class.
     implementation : {'single', 'foreach', 'fused', ''}
-    options : dict of str to bool
-        Those that are set: 'amsgrad', 'maximize', 'capturable', 'nesterov', ...
+    options : dict of str to bool or float
+        Those that are set: 'amsgrad', 'maximize', 'capturable', 'nesterov', 'dampening', ...
     """
 
     optimizer: str
     name: str
     implementation: str
-    options: Mapping[str, bool]
+    options: Mapping[str, bool | float]
 
 
 def rule_of(optimizer: Optimizer, group: Group) -> Rule:
     """Return how an optimizer moves the weights of one of its groups."""
     kind = type(optimizer)
     options = {name: value for name, value in group.items() if value is True}
+    if dampening := group.get("dampening"):
+        options["dampening"] = float(dampening)
     return Rule(
         _kind_of(kind, group),
         f"{kind.__module__}.{kind.__qualname__}",

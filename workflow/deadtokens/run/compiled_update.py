@@ -16,17 +16,10 @@ from torch import Tensor
 
 from deadtokens.loops import compiled
 from deadtokens.run.bits import bits_of, unsigned
-from deadtokens.run.hyperparameters import (
-    Hyperparameters,
-    correction,
-    hyperparameters,
-    learning_rate,
-    step_size,
-)
+from deadtokens.run.hyperparameters import Hyperparameters, correction, step_size
 from deadtokens.run.noise import Noise
-from deadtokens.run.precision import REGIMES
 from deadtokens.run.rounding import WAYS, Rounding
-from deadtokens.run.spec import RunSpec, w_name
+from deadtokens.run.rule import Rule
 from deadtokens.run.update import State, round_into_
 
 STRETCH = 1024  # weights that are taken through all operations together: they stay in L1
@@ -93,23 +86,23 @@ def fma(context, x, y, z):
 
 
 def update_W(
-    spec: RunSpec,
+    rule: Rule,
     state: State,
     grad: Tensor,
-    t: int,
+    update: int,
     first: int,
     rounding: Rounding,
     grad_sq_mean: np.ndarray | None = None,
 ) -> None:
-    """Take W and what is carried beside it from t - 1 to t in place, as a run's optimizer did.
+    """Take W and what is carried beside it through an update in place, as its optimizer did.
 
     Parameters
     ----------
-    spec : RunSpec
+    rule : Rule
     state : mapping of str to Tensor of shape (tokens, width)
-        What `tensors.state_formats` names: all rows of W, or some that follow each other.
+        What `rule.states` names: all rows of W, or some that follow each other.
     grad : Tensor of shape (tokens, width)
-    t : int
+    update : int
     first : int
         Row of W with which the tensors begin.
     rounding : Rounding
@@ -117,15 +110,21 @@ def update_W(
     grad_sq_mean : float32 ndarray of shape (width,), optional
         Of all rows of W under Coupled Adam.
     """
-    rule = t, learning_rate(spec, t), hyperparameters(spec), rounding, grad_sq_mean
-    update = REGIMES[spec.precision].update
-    if update == "torch":
-        replay_(state, grad, *rule)
+    step = rule.step(update)
+    if rule.arithmetic == "torch":
+        replay_(state, grad, *step, rounding, grad_sq_mean)
         return
     exact = {name: tensor.float() for name, tensor in state.items()}
-    replay_(exact, grad.float(), *rule)
-    noise = Noise(spec.seed, w_name(spec), first * spec.width) if update == "stochastic" else None
-    round_into_(state, exact, t, noise)
+    replay_(exact, grad.float(), *step, rounding, grad_sq_mean)
+    round_into_(state, exact, step.t, _noise(rule, first))
+
+
+def _noise(rule: Rule, first: int) -> Noise | None:
+    """Return the noise of the rows of W from one on, if they are rounded stochastically."""
+    if rule.arithmetic != "stochastic":
+        return None
+    seed, name, width = rule.noise
+    return Noise(seed, name, first * width)
 
 
 def replay_(

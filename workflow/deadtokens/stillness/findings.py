@@ -9,9 +9,7 @@ from torch import Tensor
 
 from deadtokens.loops import compiled
 from deadtokens.run.bits import bits_of
-from deadtokens.run.hyperparameters import hyperparameters, learning_rate
-from deadtokens.run.precision import REGIMES
-from deadtokens.run.spec import RunSpec
+from deadtokens.run.rule import Rule
 from deadtokens.statistics.quantiles import observed_quantiles
 from deadtokens.stillness.causes import (
     CAUSES,
@@ -86,7 +84,7 @@ class Measured(NamedTuple):
     ratio: np.ndarray
 
 
-def explain_update(update: Update, exact: dict[str, Tensor], spec: RunSpec) -> Finding:
+def explain_update(update: Update, exact: dict[str, Tensor], rule: Rule) -> Finding:
     """Explain one update.
 
     Parameters
@@ -95,10 +93,9 @@ def explain_update(update: Update, exact: dict[str, Tensor], spec: RunSpec) -> F
         Of at least one token.
     exact : dict of str to float32 Tensor of shape (tokens, components)
         The moments after the update, those that the run has, replayed from the gradients.
-    spec : RunSpec
+    rule : Rule
     """
-    t, regime = update.number, REGIMES[spec.precision]
-    numbers = numbers_of(t, learning_rate(spec, t), hyperparameters(spec), regime.weights)
+    numbers = numbers_of(*rule.step(update.number), rule.states["W"])
     grad = update.grad.float().numpy()
     before, after = _state(update.before, np.zeros_like(grad)), _state(update.after, grad)
     kinds = (np.empty(grad.shape, np.int8) for _ in range(2))

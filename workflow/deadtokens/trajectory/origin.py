@@ -6,7 +6,7 @@ import xarray as xr
 
 from deadtokens.trajectory.segments import MADE
 
-CARRIED = ("run", "spec", "status", "diverged_at", *MADE)
+CARRIED = ("run", "spec", "recorded", "status", "diverged_at", *MADE)
 
 
 def run_attributes(run: xr.Dataset) -> dict[str, Any]:
@@ -14,4 +14,5 @@ def run_attributes(run: xr.Dataset) -> dict[str, Any]:
     own = {name: run.attrs[name] for name in CARRIED if name in run.attrs}
     if "diverged_at" in own:
         own["diverged_at"] = int(own["diverged_at"])  # HDF5 gives a numpy scalar
-    return own | {"vocabulary_size": run.sizes["token"], "updates": run.sizes["update"]}
+    size = int(run.attrs.get("vocabulary_size", run.sizes["token"]))  # some rows are recorded
+    return own | {"vocabulary_size": size, "updates": run.sizes["update"]}

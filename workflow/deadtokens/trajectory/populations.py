@@ -2,7 +2,8 @@
 
 *Dead* tokens never occur in the training text. Of those that occur, the *live* ones stood in a
 batch of the run, as input or as label; the others were *never sampled*: no update has met them,
-and the run cannot tell them from dead ones.
+and the run cannot tell them from dead ones. A recording of another training may lack a census: the
+tokens that stood in no batch then are its dead ones.
 """
 
 import numpy as np
@@ -35,14 +36,34 @@ def members_of(run: xr.Dataset) -> np.ndarray:
     Raises
     ------
     UserError
-        If the record does not say which tokens stood in its batches.
+        If the record does not say which tokens are dead, or which stood in its batches.
     """
     if "sampled" not in run:
         raise UserError(
             f"run {run.attrs['run']}: its segments do not say which tokens stood in their batches "
             "(variable `sampled`); they are of an older version: train the run again"
         )
-    return partition(run["dead"].values.astype(bool), run["sampled"].values > 0)
+    dead, sampled = dead_of(run), run["sampled"].values > 0
+    nobody_counted = "recorded" in run.attrs and not sampled.any()
+    return partition(dead, ~dead if nobody_counted else sampled)
+
+
+def dead_of(run: xr.Dataset) -> np.ndarray:
+    """Return which tokens of an opened run are dead, bool of shape (tokens,).
+
+    Raises
+    ------
+    UserError
+        If neither a census says so nor was anything counted.
+    """
+    if "dead" in run:
+        return run["dead"].values.astype(bool)
+    if "sampled" in run and run["sampled"].any():
+        return run["sampled"].values == 0
+    raise UserError(
+        f"run {run.attrs['run']}: which of its tokens are dead is not known; give the recorder "
+        "`counts`, or the input `embedding`, whose tokens it counts"
+    )
 
 
 def partition(dead: np.ndarray, sampled: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ from deadtokens.run.compiled_update import update_W
 from deadtokens.run.device import describe_device
 from deadtokens.run.formats import UNSIGNED, signed
 from deadtokens.run.rounding import rounding_of
+from deadtokens.run.rule import rule_of
 from deadtokens.run.spec import read_spec
-from deadtokens.run.tensors import state_formats
 from deadtokens.trajectory.chunks import place
 from deadtokens.trajectory.inflate import Rows, inflate_now, overlap
 from deadtokens.trajectory.proof import checksums_differ
@@ -54,7 +54,7 @@ class Replay:
         grad: Tensor | None = None,
         pending: Sequence[Future] = (),
     ):
-        self.file, self.spec = file, read_spec(file.attrs["spec"])
+        self.file, self.rule = file, rule_of(read_spec(file.attrs["spec"]))
         self.grad, self.pending = grad, tuple(pending)
         self.rounding = rounding_of(file.attrs)
         self.tokens, self.components = file["grad"].shape[:2]
@@ -65,7 +65,7 @@ class Replay:
             name: torch.from_numpy(signed(file[f"checksum_{name}"][...]))
             for name in layout.replayed(file)
         }
-        self.states = list(state_formats(self.spec))
+        self.states = list(self.rule.states)
         self.mean_squares = mean_squares(file)
         wanted = range(self.tokens) if tokens is None else tokens
         size = self.group * max(1, TOGETHER // (self.group * self.components))
@@ -184,9 +184,9 @@ class ReplayedRows:
     def _go_to(self, position: int) -> None:
         """Take the next update, unless the state is there already."""
         if position > self.position:
-            grad, t = self._gradient(self.position), self.replay.before + position
-            rule = t, self.rows.start, self.replay.rounding, self.replay.mean_squares[self.position]
-            update_W(self.replay.spec, self.state, grad, *rule)
+            grad, update = self._gradient(self.position), self.replay.before + position
+            shared = self.replay.rounding, self.replay.mean_squares[self.position]
+            update_W(self.replay.rule, self.state, grad, update, self.rows.start, *shared)
             self.position = position
 
     def _gradient(self, index: int) -> Tensor:
