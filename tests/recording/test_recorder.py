@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import torch
@@ -102,6 +103,28 @@ def test_the_numbers_of_each_update_are_those_of_the_schedule(tmp_path):
     assert run.lr.values.tolist() == [0.5, 0.25, 0.125, 0.0625, 0.03125]
     said = {name: set(run[name].values.tolist()) for name in ("beta1", "beta2", "eps")}
     assert said == {"beta1": {0.75}, "beta2": {0.875}, "eps": {0.25}}
+
+
+def test_the_numbers_of_an_update_keep_every_bit(tmp_path):
+    model = Model()
+    numbers = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, **numbers)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 7)
+    rates = []
+    with recorder(tmp_path / "mine", model, optimizer):
+        for update in range(6):
+            rates.append(schedule.get_last_lr()[0])
+            train(model, optimizer, range(update, update + 1))
+            schedule.step()
+    run = open_run(tmp_path / "mine")
+    assert run.lr.values.tolist() == rates
+    assert np.any(np.float32(rates) != rates)  # in float32 they would be others
+    given = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.1}
+    assert {name: set(run[name].values.tolist()) for name in given} == {
+        name: {value} for name, value in given.items()
+    }
+    with netCDF4.Dataset(tmp_path / "mine" / "segment-000.nc") as file:
+        assert file["lr"][:].tolist() == rates[:4]  # whatever reads it
 
 
 def test_a_step_that_a_scaler_skips_is_no_update(tmp_path):

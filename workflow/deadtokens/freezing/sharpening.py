@@ -83,10 +83,8 @@ VARIABLES = {
     "entropy": (("update",), layout.PER_UPDATE["entropy"].long_name, "nat"),
     "eps": ((), "eps of Adam; NaN of another optimizer", "nat"),
 }
-TEMPERATURE = (
-    "temperature of the predictions: the record does not have their logits; gradients.nc has it at "
-    "the probed updates"
-)
+TEMPERATURE = "temperature of the predictions: the record does not have their logits"
+PROBED = "; gradients.nc has it at the probed updates"
 NO_OPTIMIZER = Hyperparameters(0.0, 0.0, 0.0, 0.0)
 Medians = dict[str, np.ndarray]  # by name, each of shape (updates,)
 
@@ -220,10 +218,11 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
         values["fastest_decay"] = fastest_decay(updates + before, hyper.beta2)
     missing = unknown or _missing_forces(names, rule)
     prediction = left_out(run, probability="predictions")
+    temperature = TEMPERATURE if "recorded" in run.attrs else TEMPERATURE + PROBED
     about = {
         "dead_tokens": np.count_nonzero(dead),
         "sampled_tokens": np.count_nonzero(chosen),
-        "left_out": "; ".join(filter(None, (TEMPERATURE, missing, prediction))),
+        "left_out": "; ".join(filter(None, (temperature, missing, prediction))),
     }
     known = {"update": updates, **values, "eps": hyper.eps or np.nan}
     variables = {name: VARIABLES[name] for name in known if name != "update"}

@@ -27,6 +27,7 @@ from deadtokens.recording.steps import Group, Steps, group_of
 from deadtokens.recording.tokens import Counts, census_of, strings_of
 from deadtokens.run import layout
 from deadtokens.run.machine import describe_machine, describe_making
+from deadtokens.run.rounding import ATTRIBUTE, ask_rounding
 from deadtokens.trajectory.writer import SegmentWriter, write_segment
 
 SEGMENT = 512  # updates in a file
@@ -227,6 +228,7 @@ class Recorder:
             "status": "complete",
             "vocabulary_size": self.shape[0],
             "updates_before": self._updates_before(),
+            ATTRIBUTE: ask_rounding(self.weight.device).as_attribute(),
             **describe_making(describe_machine(self.weight.device), PACKAGES),
         }
 

@@ -20,13 +20,20 @@ STEPS_PER_CHUNK = 64
 CHUNK_BYTES = 2**20  # of float32: what HDF5's chunk cache holds by default, and a core's L2
 
 
+SINGLE, DOUBLE, PATTERN = "<f4", "<f8", "<u4"
+
+
 @dataclass(frozen=True)
 class Variable:
-    """A recorded quantity: its axes on disk, its meaning and its unit."""
+    """A recorded quantity: its axes on disk, its meaning, its unit and its kind of number.
+
+    What an optimizer is given are a program's float64 numbers: a replay needs all their bits.
+    """
 
     dims: tuple[str, ...]
     long_name: str
     units: str = "1"
+    kind: str = SINGLE
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -69,7 +76,7 @@ PATHWAYS = {
 }
 PER_UPDATE = {
     "loss": Variable(("update",), "cross-entropy of the batch before the update", "nat"),
-    "lr": Variable(("update",), "learning rate", "weight per update"),
+    "lr": Variable(("update",), "learning rate", "weight per update", DOUBLE),
     "grad_norm": Variable(("update",), "norm of the whole gradient before clipping", "nat"),
     "entropy": Variable(("update",), "entropy of the prediction, mean over positions", "nat"),
     "h_mean": Variable(
@@ -80,10 +87,14 @@ PER_UPDATE = {
     "probability": Variable(("token", "update"), "mean predicted probability over the batch"),
 }
 RULE = {
-    "beta1": Variable(("update",), "decay of the first moment; of SGD its momentum", "per update"),
-    "beta2": Variable(("update",), "decay of the second moment", "per update"),
-    "eps": Variable(("update",), "added to the root of the second moment"),
-    "weight_decay": Variable(("update",), "weight decay, as the optimizer was given it"),
+    "beta1": Variable(
+        ("update",), "decay of the first moment; of SGD its momentum", "per update", DOUBLE
+    ),
+    "beta2": Variable(("update",), "decay of the second moment", "per update", DOUBLE),
+    "eps": Variable(("update",), "added to the root of the second moment", "1", DOUBLE),
+    "weight_decay": Variable(
+        ("update",), "weight decay, as the optimizer was given it", "1", DOUBLE
+    ),
 }
 COUPLING = {
     "grad_sq_mean": Variable(
@@ -101,7 +112,9 @@ FIRST = {
 }
 CHECKSUMS = {
     f"checksum_{name}": Variable(
-        ("row_group", "state"), f"checksum of the bits of a group of rows of `{name}`"
+        ("row_group", "state"),
+        f"checksum of the bits of a group of rows of `{name}`",
+        kind=PATTERN,
     )
     for name in STATE_TENSORS
 }

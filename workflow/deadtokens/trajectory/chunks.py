@@ -1,6 +1,7 @@
 """A chunk as HDF5's filters, shuffle and deflate, leave it; made outside HDF5's lock.
 
-The shuffle writes the lowest byte of every value first, then the next ones: four planes. bfloat16
+The shuffle writes the lowest byte of every value first, then the next ones: four planes, of a
+float64 eight. bfloat16
 values are the high halves of their float32, so their two low planes are zeros. The planes are
 deflated one by one into a single zlib stream (RFC 1950, 1951), because they differ: the zeros are
 the same in every chunk and deflated once; the mantissas of gradients do not shrink and are stored
@@ -24,17 +25,17 @@ STORED_BLOCK = 65535  # bytes at most in one stored block of deflate
 
 
 def encode_chunk(bits: np.ndarray) -> bytes:
-    """Return the filtered bytes of one chunk of float32 values.
+    """Return the filtered bytes of one chunk of float32 or float64 values.
 
     Parameters
     ----------
-    bits : ndarray of uint16 or uint32
-        Bit patterns, of bfloat16 or of float32 values; of any memory layout.
+    bits : ndarray of uint16, uint32 or uint64
+        Bit patterns, of bfloat16, float32 or float64 values; of any memory layout.
 
     Returns
     -------
     bytes
-        zlib stream of the four planes of bytes.
+        zlib stream of the planes of bytes.
     """
     values = np.ascontiguousarray(bits).reshape(-1)
     planes = np.empty((values.itemsize, values.size), np.uint8)
@@ -42,7 +43,7 @@ def encode_chunk(bits: np.ndarray) -> bytes:
     np.copyto(planes[0], values, casting="unsafe")
     for index in range(1, values.itemsize):
         np.right_shift(values, 8 * index, out=planes[index], casting="unsafe")
-    zeros = (4 - values.itemsize) * values.size
+    zeros = max(0, 4 - values.itemsize) * values.size
     *first, last = planes
     parts = [ZLIB_HEADER, _deflated_zeros(zeros), *map(_deflate, first)]
     parts.append(isal_zlib.compress(last, DEFLATE_LEVEL, RAW))

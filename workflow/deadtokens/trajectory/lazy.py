@@ -1,7 +1,7 @@
 """Variables of a whole run as lazy arrays: a block is read, or replayed, when it is computed."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from dask.base import tokenize
 from deadtokens.trajectory.inflate import inflate_now
 from deadtokens.trajectory.source import Source
 
+SINGLE = np.dtype(np.float32)
 PART_BYTES = 48 << 20  # of a replayed part, float32: some are in memory at a time
 
 
@@ -65,7 +66,11 @@ class Blocks:
 
 
 def recorded_array(
-    name: str, shape: Sequence[int], chunk: Sequence[int], stretches: Sequence[Stretch]
+    name: str,
+    shape: Sequence[int],
+    chunk: Sequence[int],
+    kind: np.dtype,
+    stretches: Sequence[Stretch],
 ) -> da.Array:
     """Return a recorded variable over a whole run, its blocks those of the disk.
 
@@ -74,12 +79,14 @@ def recorded_array(
     name : str
     shape, chunk : sequence of int
         Of the variable and of its chunks in the first segment; the steps are the last axis.
+    kind : dtype
+        Of its numbers there.
     stretches : sequence of Stretch
         Of each segment that has steps.
     """
     cuts = tuple(_cut(range(n), length) for n, length in zip(shape[:-1], chunk[:-1], strict=True))
     blocks = Blocks((name,), cuts, _cut_stretches(stretches, chunk[-1]))
-    return _array(_read, blocks, blocks.chunks)
+    return _array(_read, blocks, blocks.chunks, kind)
 
 
 def replayed_arrays(
@@ -105,16 +112,21 @@ def replayed_arrays(
     return {name: stacked[index] for index, name in enumerate(names)}
 
 
-def _array(read, blocks: Blocks, chunks: tuple[tuple[int, ...], ...]) -> da.Array:
+def _array(
+    read: Callable[..., np.ndarray],
+    blocks: Blocks,
+    chunks: tuple[tuple[int, ...], ...],
+    kind: np.dtype = SINGLE,
+) -> da.Array:
     if not blocks.stretches:
-        return da.zeros([sum(lengths) for lengths in chunks], dtype=np.float32)
+        return da.zeros([sum(lengths) for lengths in chunks], dtype=kind)
     return da.map_blocks(
         read,
         blocks,
         name=f"{'-'.join(blocks.names)}-{tokenize(blocks)}",
         chunks=chunks,
-        dtype=np.float32,
-        meta=np.empty((0,) * len(chunks), np.float32),
+        dtype=kind,
+        meta=np.empty((0,) * len(chunks), kind),
     )
 
 

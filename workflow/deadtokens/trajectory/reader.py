@@ -101,7 +101,11 @@ def _recorded(file: h5py.File, steps: dict[str, list[Stretch]]) -> dict[str, da.
     """Return what the segments hold, by the first one."""
     return {
         name: recorded_array(
-            name, file[name].shape, file[name].chunks, steps[layout.VARIABLES[name].dims[-1]]
+            name,
+            file[name].shape,
+            file[name].chunks,
+            file[name].dtype,
+            steps[layout.VARIABLES[name].dims[-1]],
         )
         for name in layout.VARIABLES
         if name in file

@@ -101,7 +101,7 @@ class SegmentWriter:
         self.recorded = {"state": 0, "update": 0}
         # Whole arrays from the start: many small tensors kept would fragment the heap.
         self.per_update = {
-            name: np.empty(file[name].shape, np.float32) for name in contents.per_update
+            name: np.empty(file[name].shape, file[name].dtype) for name in contents.per_update
         }
         self.blocks = {name: _Blocks(file[name], pool) for name in contents.tensors}
 
@@ -112,8 +112,7 @@ class SegmentWriter:
     def update(self, given: Mapping[str, Tensor | float]) -> None:
         """Record the next update: its gradients, and what is known of it as a whole."""
         for name, values in self.per_update.items():
-            value = torch.as_tensor(given[name]).detach()
-            values[..., self.recorded["update"]] = value.float().cpu().numpy()
+            values[..., self.recorded["update"]] = _on_host(given[name])
         self._put("update", given)
 
     def drop_unfinished(self) -> None:
@@ -125,7 +124,7 @@ class SegmentWriter:
         for blocks in self.blocks.values():
             blocks.finish()
         for name, values in self.per_update.items():
-            _store_all(self.file[name], values[..., : self.recorded["update"]].view(np.uint32))
+            _store_all(self.file[name], _patterns(values[..., : self.recorded["update"]]))
         if self.recorded["state"]:
             for name, proof in self.proofs.items():
                 _store_all(self.file[f"first_{name}"], unsigned(bits_of(proof.first)))
@@ -139,6 +138,14 @@ class SegmentWriter:
         self.recorded[axis] += 1
 
 
+def _on_host(value: Tensor | float) -> np.ndarray | float:
+    """Return what numpy takes, every bit of it; it knows no bfloat16."""
+    if not isinstance(value, Tensor):
+        return value
+    value = value.detach()
+    return (value if value.dtype == torch.float64 else value.float()).cpu().numpy()
+
+
 def _declare(disk: SteadyFile, sizes: Mapping[str, int], contents: layout.Contents) -> None:
     """Create the file with every axis and variable; the tensors' chunks come later, filtered."""
     with h5netcdf.File(disk, "w") as file:
@@ -149,17 +156,17 @@ def _declare(disk: SteadyFile, sizes: Mapping[str, int], contents: layout.Conten
         first = [f"first_{name}" for name in contents.replayed]
         for name in (*contents.tensors, *contents.per_update, *first):
             filters = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL, "shuffle": True}
-            _declare_variable(file, name, sizes, "<f4", **filters)
+            _declare_variable(file, name, sizes, **filters)
         for name in contents.replayed:
-            _declare_variable(file, f"checksum_{name}", sizes, "<u4")  # no filter shrinks these
+            _declare_variable(file, f"checksum_{name}", sizes)  # no filter shrinks these
 
 
 def _declare_variable(
-    file: h5netcdf.File, name: str, sizes: Mapping[str, int], kind: str, **filters: Any
+    file: h5netcdf.File, name: str, sizes: Mapping[str, int], **filters: Any
 ) -> None:
     variable = (layout.VARIABLES | layout.FOR_REPLAY)[name]
     chunks = layout.chunk_shape(variable.dims, sizes)
-    created = file.create_variable(name, variable.dims, kind, chunks=chunks, **filters)
+    created = file.create_variable(name, variable.dims, variable.kind, chunks=chunks, **filters)
     created.attrs.update(variable.attributes)
 
 
@@ -247,6 +254,11 @@ def _wait(futures: list[Future]) -> None:
     for future in futures:
         future.result()
     futures.clear()
+
+
+def _patterns(values: np.ndarray) -> np.ndarray:
+    """Return the bit patterns of floating-point numbers, in place."""
+    return values.view(f"u{values.itemsize}")
 
 
 def _store_all(dataset: h5py.Dataset, bits: np.ndarray) -> None:
