@@ -117,7 +117,7 @@ def recipe_of_runs(
     """
 
     def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-        parts = list(rows(experiment(datasets)))
+        parts = list(rows(experiment(datasets))) if datasets else []
         return typed(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), types)
 
     return Recipe(

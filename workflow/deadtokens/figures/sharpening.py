@@ -111,5 +111,5 @@ FIGURE = PanelFigure(
     sharey=False,
 )
 RECIPE = FIGURE.recipe(
-    "sharpening", "From the softmax to the wall", "sharpening.nc", ["probability_median", "eps"]
+    "sharpening", "From the softmax to the wall", "sharpening.nc", ["displacement_mean"]
 )

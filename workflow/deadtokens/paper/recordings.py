@@ -66,6 +66,8 @@ def replay_in_words(audit: Mapping[str, Any]) -> str:
     audit : mapping
         Of a recording, as `deadtokens audit` writes it.
     """
+    if "tensors" not in audit:
+        return str(audit.get("left_out", "nothing was replayed"))
     compared, differing = (
         sum(tally[count] for tally in audit["tensors"].values())
         for count in ("compared", "differing")

@@ -58,7 +58,8 @@ def read_contents(folder: Path) -> Contents:
     path = folder / FILE
     try:
         contents = Contents(**json.loads(path.read_text(encoding="utf-8")))
-        if all(isinstance(getattr(contents, name), kind) for name, kind in KINDS.items()):
+        sound = all(isinstance(getattr(contents, name), kind) for name, kind in KINDS.items())
+        if sound and contents.rule.keys() >= RULE:
             return contents
         reason = "it lacks something"
     except OSError as error:
@@ -71,6 +72,7 @@ def read_contents(folder: Path) -> Contents:
     )
 
 
+RULE = {"optimizer", "name", "implementation", "options"}
 KINDS = {
     **dict.fromkeys(("vocabulary_size", "rows", "width", "updates"), int),
     **dict.fromkeys(("tensors", "per_update", "changing"), list),

@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deadtokens.audit.reading import read_audit
 from deadtokens.cli import call
 from deadtokens.errors import UserError
+from deadtokens.netcdf import read_derived
 from deadtokens.seal import seal_path
 from deadtokens.study.figures import ANIMATION, FIGURES, Scope
+from deadtokens.trajectory.refusal import LEFT_OUT, NOTHING
 
 ANALYSES = {
     "scalars": "scalars.nc",
@@ -85,9 +88,23 @@ def _attempt(name: str, path: Path, command: Sequence[str]) -> Attempt:
     why_not = _refusal(lambda: call(command[0], arguments))
     if why_not:
         log.info("%s: %s", name, why_not)
+    else:
+        why_not = _said_instead(path)
+    if why_not:
         for stale in _files_of(path):
             stale.unlink(missing_ok=True)
     return Attempt(name, path, why_not)
+
+
+def _said_instead(path: Path) -> str:
+    """Return the sentence that a derived file holds in place of what it should, '' if none."""
+    if path.name == ANALYSES["audit"]:
+        about = read_audit(path)
+    elif path.suffix == ".nc":
+        about = read_derived(path).attrs
+    else:
+        return ""
+    return str(about[LEFT_OUT]) if NOTHING in about else ""
 
 
 def _refusal(work: Callable[[], None]) -> str:

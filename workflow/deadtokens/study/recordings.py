@@ -8,6 +8,7 @@ from pathlib import Path
 from deadtokens.errors import UserError
 from deadtokens.identity import claim_of, segment_number
 from deadtokens.recording.contents import FILE, Contents, is_being_written, read_contents
+from deadtokens.run.known import why_not_replayed, why_unknown
 from deadtokens.study.config import Recorded
 
 SEAL = ".seal.json"  # of deadtokens.seal, which needs more than Snakemake's environment has
@@ -55,7 +56,11 @@ class Recording:
             return "it takes the whole model, and a recording has one weight of it"
         if "grad" not in self.contents.tensors:
             return "it takes the gradients, which are not recorded"
-        return ""
+        rule, numbers = self.contents.rule, self.contents.numbers
+        if file == "audit.json":
+            return why_not_replayed(rule)
+        decays = bool(numbers.get("weight_decay")) or "weight_decay" in self.contents.changing
+        return why_unknown(rule, decays)
 
 
 def resolve(where: str, entry: Recorded, name: str) -> Recording:
