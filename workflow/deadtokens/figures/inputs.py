@@ -49,6 +49,18 @@ def not_recorded(datasets: Sequence[xr.Dataset]) -> list[str]:
     return [str(data.attrs["run"]) for data in datasets if LACKING in data.attrs]
 
 
+def some_rows(datasets: Sequence[xr.Dataset]) -> list[str]:
+    """Say of how many rows the recordings are of which some alone are recorded."""
+    return [
+        f"{data.attrs['run']}: {data.sizes['token']:,} of {data.attrs['vocabulary_size']:,} rows "
+        "are recorded"
+        for data in datasets
+        if RECORDED in data.attrs
+        and "token" in data.get("dead", xr.DataArray()).dims
+        and data.sizes["token"] < data.attrs["vocabulary_size"]
+    ]
+
+
 def as_called(datasets: Sequence[xr.Dataset], called: Mapping[str, str]) -> list[xr.Dataset]:
     """Return datasets whose specs have the vocabulary as the configuration calls it.
 

@@ -74,7 +74,10 @@ def draw(files: Mapping[str, Path], output: Path, title: str) -> Iterator[Attemp
         What stands small above each figure.
     """
     for name, file in DRAWN_FROM.items():
-        if file in files:
+        quantity = FIGURES[name].quantity
+        if file in files and quantity and quantity not in read_derived(files[file]):
+            yield Attempt(name, output / PICTURES[name], f"the {quantity} is not recorded")
+        elif file in files:
             command = ["figure", name, str(files[file].absolute()), f"--title={title}"]
             yield _attempt(name, output / PICTURES[name], command)
     if (drift := FIGURES["path"].file) in files:

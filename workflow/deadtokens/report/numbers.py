@@ -67,8 +67,8 @@ def _number(name: str, opened: Mapping[str, xr.Dataset]) -> Number:
     data = opened[outcome.file]
     try:
         value, why_not = measure_one(outcome, data)
-    except KeyError as error:
-        value, why_not = None, f"{error} is not recorded"
+    except KeyError:
+        return Number(name, number(None), meaning, "what it takes is not recorded")
     if why_not and data.attrs.get("left_out"):
         why_not += ", or what it takes is not recorded (see below)"
     return Number(name, number(value), meaning, why_not)
