@@ -206,7 +206,8 @@ def _left_out(
     yield from (f"{one.name}: {one.why_not}" for one in analyses if one.why_not)
     for path in files.values():
         said = read_derived(path).attrs.get("left_out") if path.suffix == ".nc" else ""
-        yield from (f"{path.stem}: {one}" for one in str(said or "").split("; ") if one)
+        if said:
+            yield f"{path.stem}: {said}"
     yield from (f"figure {one.name}: {one.why_not}" for one in pictures if one.why_not)
     missing = [name for name, file in DRAWN_FROM.items() if file not in files]
     if missing:
