@@ -6,5 +6,5 @@ record, `tensors` says which of them a run has, `outcome` is what an update give
 has the two number formats, and `bits` the same for torch's tensors. The update of a weight:
 `clipping`, `update` (in torch), `noise` (of stochastic rounding), and `compiled_update`, the same
 on any processor, rounded as the device says that it rounds (`rounding`). `device` chooses it,
-`machine` describes it.
+`machine` describes it. `known` says which optimizers of others move a weight in the same way.
 """
