@@ -27,18 +27,20 @@ docs: .venv/ready
 .venv/ready: envs/requirements.txt envs/torch.txt pyproject.toml
 	@echo "Installing the locked requirements into .venv (once; a few minutes)"
 	@python3 -I -m venv .venv
-	@$(PYTHON) -m pip install --quiet --require-hashes --requirement envs/requirements.txt
+	@$(PYTHON) -m pip install --quiet --no-deps --require-hashes --requirement envs/requirements.txt
 	@$(PYTHON) -m pip install --quiet --requirement envs/torch.txt
 	@$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Resolve envs/requirements.in anew, for every platform and every Python from 3.11 on, with the
-# hashes of all files. The conda environment lists the same versions: Snakemake copies it alone.
+# hashes of all files: complete but for torch, so nothing else is looked for when they are installed.
+# The conda environment lists the same versions: Snakemake copies it alone.
 lock:
 	@python3 -I -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install --quiet uv==0.13.9
 	@.venv-lock/bin/python -m uv pip compile --quiet --no-config --universal --python-version 3.11 \
 		--fork-strategy fewest --upgrade --generate-hashes --no-annotate --no-emit-index-url \
+		--override envs/overrides.txt --no-emit-package torch \
 		--custom-compile-command "make lock" --output-file envs/requirements.txt envs/requirements.in
 	@cat envs/torch.txt envs/requirements.txt | sed -n 's/^\([a-z].*==[^\\]*[^\\ ]\).*/      - \1/p' > envs/pins
 	@sed -e '/^      - /d' -e '/^  - pip:$$/r envs/pins' envs/environment.yaml > envs/environment.new

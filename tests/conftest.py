@@ -1,5 +1,7 @@
 """What holds for all tests."""
 
+import socket
+
 import pytest
 
 from deadtokens.run.device import make_deterministic
@@ -13,3 +15,11 @@ def _one_thread():
 def pytest_collection_modifyitems(items):
     """Begin with what takes longest: workers share whole files, in this order."""
     items.sort(key=lambda item: item.path.parent.name != "workflow")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine at which processes of a test may meet."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]

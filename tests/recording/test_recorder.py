@@ -147,9 +147,11 @@ def test_a_step_that_a_scaler_skips_is_no_update(tmp_path):
         assert len(matrices(tmp_path / f"{fused}", "W")) == 6
 
 
-def test_a_closures_gradient_is_the_one_that_it_computes(tmp_path):
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_closures_gradient_is_the_one_that_it_computes(tmp_path, kind, named):
     model = Model()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    optimizer = OPTIMIZERS[kind](model.parameters())
     seen = []
 
     def closure():
@@ -161,7 +163,30 @@ def test_a_closures_gradient_is_the_one_that_it_computes(tmp_path):
 
     with recorder(tmp_path / "mine", model, optimizer):
         for _ in range(3):
+            loss = optimizer.step(closure=closure) if named else optimizer.step(closure)
+            assert loss.requires_grad
+    assert np.array_equal(matrices(tmp_path / "mine", "grad"), seen)
+
+
+def test_of_a_closure_that_is_called_again_the_first_gradient_is_taken(tmp_path):
+    """L-BFGS searches along a line: its later gradients are of weights on the way."""
+    model = Model()
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=4)
+    calls, seen = [], []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_of(model, len(seen))
+        loss.backward()
+        calls.append(model.embedding.weight.grad.numpy().copy())
+        return loss
+
+    with recorder(tmp_path / "mine", model, optimizer):
+        for _ in range(3):
+            first = len(calls)
             optimizer.step(closure)
+            assert len(calls) > first + 1
+            seen.append(calls[first])
     assert np.array_equal(matrices(tmp_path / "mine", "grad"), seen)
 
 
@@ -200,6 +225,34 @@ def test_the_means_of_the_forward_pass_are_those_over_all_positions(tmp_path):
     for found, (probability, entropy) in zip(range(5), expected, strict=True):
         assert run.probability[found].values == pytest.approx(probability, rel=1e-5)
         assert float(run.entropy[found]) == pytest.approx(float(entropy), rel=1e-5)
+
+
+def told(folder: Path, losses: list[list[float]], start: int = 0, **options) -> None:
+    """Record updates, each with what its loop says of its losses."""
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    train(model, optimizer, range(start))
+    with recorder(folder, model, optimizer, **options) as recording:
+        for update, parts in enumerate(losses, start):
+            for part in parts:
+                recording.loss(torch.tensor(part, requires_grad=True))
+            train(model, optimizer, range(update, update + 1))
+
+
+def test_the_loss_of_an_update_is_the_sum_of_those_whose_gradients_it_has(tmp_path):
+    told(tmp_path / "mine", [[1.5, 0.25], [2.0], [0.5, 0.5]])
+    assert open_run(tmp_path / "mine").loss.values.tolist() == [1.75, 2.0, 1.0]
+    told(tmp_path / "none", [[]] * 3)
+    assert "loss" not in open_run(tmp_path / "none")
+
+
+def test_what_is_no_longer_told_is_no_number_and_ends_nothing(tmp_path):
+    told(tmp_path / "mine", [[1.0], [2.0], [], [4.0], [], []])  # segments of 4
+    told(tmp_path / "mine", [[]] * 3, start=6)
+    loss = open_run(tmp_path / "mine").loss.values
+    assert loss == pytest.approx([1, 2, np.nan, 4, *[np.nan] * 5], nan_ok=True)
+    told(tmp_path / "late", [[], [1.0], [2.0], [3.0], [4.0]])
+    assert "loss" not in open_run(tmp_path / "late")
 
 
 def test_an_unembedding_that_the_training_does_not_call_is_told(tmp_path):

@@ -54,6 +54,7 @@ def study(records, *names: str, **experiment) -> Study:
 
 def contents(**fields) -> dict:
     plain = {"vocabulary_size": 9, "rows": 9, "width": 2, "updates": 3, "changing": []}
+    plain["every_update"] = True
     rule = {"optimizer": "adamw", "name": "AdamW", "implementation": "single", "options": {}}
     held = {"tensors": ["W", "grad"], "per_update": [], "numbers": {"weight_decay": 0.0}}
     return plain | held | {"rule": rule} | fields
@@ -66,6 +67,7 @@ def test_what_a_recording_holds_stands_beside_it(records):
     assert {"lr", "h_mean", "probability", "weight_decay"} <= set(found.per_update)
     assert found.rule["name"] == "torch.optim.adamw.AdamW"
     assert (found.numbers["beta2"], found.numbers["weight_decay"]) == (0.999, 0.01)
+    assert found.every_update
     assert found.changing == []
     assert read_contents(records / "sgd").numbers["eps"] is None
 
@@ -168,6 +170,10 @@ def test_gradients_decay_and_options_decide(tmp_path):
     assert why_not("stillness.nc", rule=adam, changing=["weight_decay"]) == part
     assert why_not("audit.json", rule=adam, numbers={"weight_decay": 0.1}) == ""
     assert why_not("freezing.nc", tensors=["W"]) == ""
+    some = "it takes every update, and not each is recorded"
+    assert why_not("sharpening.nc", every_update=False) == some
+    assert why_not("audit.json", every_update=False) == some
+    assert why_not("drift.nc", every_update=False) == ""
 
 
 MISTAKES = {

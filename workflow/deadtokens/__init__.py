@@ -7,5 +7,6 @@ run's numbers), ``trajectory`` (its record, and how that is read back), ``traini
 ``statistics`` that they share; the ``comparison`` of runs, and what recording ``costs``;
 ``figures``; last what is said of a whole study, ``claims`` and ``paper``. What the variables of
 their files are is said in tables, and written by `labels`. ``report`` says all of one record on a
-page. ``study`` holds the configuration, which only claims and paper read besides. Each folder's ``__init__`` is a map of it.
+page. ``study`` holds the configuration, which only claims and paper read besides. Each folder's
+``__init__`` is a map of it.
 """

@@ -63,7 +63,7 @@ def complete_or_absent(path: str | os.PathLike, needed: int | None = None) -> It
     path = Path(path)
     ensure_writable(path)
     _remove_leftovers(path)
-    temporary = _temporary(path)
+    temporary, process = _temporary(path), os.getpid()
     try:
         yield temporary
         _put_on_disk(temporary)
@@ -77,8 +77,9 @@ def complete_or_absent(path: str | os.PathLike, needed: int | None = None) -> It
         temporary.unlink(missing_ok=True)
         raise UserError(_sentence(path, number, needed, written)) from None
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        if os.getpid() == process:  # it is not a forked one's, which ends in the midst of it
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def ensure_writable(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Files that HDF5 can write on a disk that fills up."""
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ class SteadyFile(io.RawIOBase):
     not told. From the first failure on, what it writes is kept in memory, and it reads that again;
     its file has the length that HDF5 gave it, whatever the disk's has.
 
+    A process that is forked while the file is open must not write what HDF5 holds back until it
+    ends; there too HDF5 is not told.
+
     Parameters
     ----------
     file : FileIO
@@ -26,6 +30,7 @@ class SteadyFile(io.RawIOBase):
         self._at = self._length = 0
         self._refused: list[tuple[int, bytes]] = []
         self._problem: OSError | None = None
+        self._process = os.getpid()
 
     def check(self) -> None:
         """Raise the first OSError, if there was one."""
@@ -36,6 +41,7 @@ class SteadyFile(io.RawIOBase):
         content, start = memoryview(data).cast("B"), self._at
         if self._problem is None:
             with self._noticing():
+                self._ensure_own()
                 self._file.seek(start)
                 done = 0
                 while done < len(content):
@@ -64,6 +70,7 @@ class SteadyFile(io.RawIOBase):
     def truncate(self, size: int | None = None) -> int:
         self._length = self._at if size is None else size
         with self._noticing():
+            self._ensure_own()
             self._file.truncate(self._length)
         return self._length
 
@@ -74,6 +81,10 @@ class SteadyFile(io.RawIOBase):
 
     def tell(self) -> int:
         return self._at
+
+    def _ensure_own(self) -> None:
+        if os.getpid() != self._process:
+            raise OSError(errno.EPERM, "the file is another process's")
 
     @contextmanager
     def _noticing(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.refusal import NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.rule import rule_of_run
-from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.segments import Segments, check_every_update
 from deadtokens.trajectory.tiles import read_tiles
 
 
@@ -34,6 +34,7 @@ def attribute_motion(segments: Segments) -> xr.Dataset:
         If one of the tensors was not recorded, or a rounding term exceeds its bound.
     """
     run = open_run(segments)
+    check_every_update(run, "the attribution")
     rule = rule_of_run(run)
     missing = [name for name in rule.tensors if name not in run]
     if missing:

@@ -41,7 +41,7 @@ from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.refusal import NOTHING, or_why_not
 from deadtokens.trajectory.rule import rule_of_recording, rule_of_run
-from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.segments import Segments, check_every_update
 from deadtokens.trajectory.tiles import Tile, read_tiles
 
 
@@ -56,6 +56,7 @@ def audit_run(segments: Segments) -> dict[str, Any]:
         If the gradients were not recorded, or the optimizer of a recording cannot be replayed.
     """
     run = open_run(segments)
+    check_every_update(run, "the audit")
     if "grad" not in run:
         raise NotInRecord(
             f"run {run.attrs['run']}: without recorded gradients nothing can be replayed"

@@ -50,16 +50,17 @@ def oriented(directions: np.ndarray, along: np.ndarray) -> np.ndarray:
 def decades(updates: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yield windows of updates, 1 to 10, 11 to 100, ...: their names, and which updates they hold.
 
+    Those of which no update is recorded are passed over.
+
     Parameters
     ----------
     updates : ndarray of int, shape (updates,)
     """
     first, last = 1, 10
     while len(updates) and first <= updates[-1]:
-        yield (
-            f"updates {first:,} to {min(last, int(updates[-1])):,}",
-            (first <= updates) & (updates <= last),
-        )
+        chosen = (first <= updates) & (updates <= last)
+        if chosen.any():
+            yield f"updates {first:,} to {min(last, int(updates[-1])):,}", chosen
         first, last = last + 1, 10 * last
 
 

@@ -44,6 +44,7 @@ from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.refusal import NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.rule import rule_of_run
 from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.spans import describe_spans, equal_span
 
 
 def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[str, np.ndarray]:
@@ -65,17 +66,20 @@ def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[st
     )
 
 
-def _memory_of_steps(run: xr.Dataset) -> float:
-    """Return beta1, NaN if the optimizer is not known or has none that stays."""
+def _memory_of_steps(record: Record) -> float:
+    """Return how alike neighbours are: beta1, by its power if they are several updates apart.
+
+    NaN if the optimizer is not known, or has no beta1 or distance that stays.
+    """
     try:
-        return rule_of_run(run).fixed.beta1
+        return rule_of_run(record.run).fixed.beta1 ** (equal_span(record.spans) or np.nan)
     except UserError:
         return np.nan
 
 
 def candidate_directions(record: Record, found: Followed) -> dict[str, np.ndarray]:
     """Return the directions to which the drift's directions are compared, by name."""
-    first, last = found.W[0], found.W[len(record.update)]
+    first, last = found.W[0], found.W[record.last]
     dead, live = record.dead, record.members[LIVE]
     count = record.run["count"].values[live] if "count" in record.run else None
     return {
@@ -86,10 +90,15 @@ def candidate_directions(record: Record, found: Followed) -> dict[str, np.ndarra
     }
 
 
-def describe_hidden(h_mean: np.ndarray) -> dict[str, np.ndarray]:
-    """Return how alike mean hidden states are that lie so many updates apart as `lags` says."""
-    wanted = lags(len(h_mean)).tolist()
-    found = np.array([persistence(h_mean, lag) for lag in wanted]).reshape(-1, 2)
+def _places_apart(record: Record) -> np.ndarray:
+    """Return `lags` in recorded updates; none where these are not equally far apart."""
+    return lags(0 if equal_span(record.spans) is None else len(record.update))
+
+
+def describe_hidden(record: Record) -> dict[str, np.ndarray]:
+    """Return how alike mean hidden states are that lie so many updates apart as `lag` says."""
+    wanted = _places_apart(record).tolist()
+    found = np.array([persistence(record.h_mean, lag) for lag in wanted]).reshape(-1, 2)
     return {"hidden_cosine": found[:, 0], "hidden_autocorrelation": found[:, 1]}
 
 
@@ -128,7 +137,8 @@ def measure_drift(segments: Segments) -> xr.Dataset:
     values |= _coordinates(record, watch, first.shape[1], names) | describe_members(record.members)
     about = {"chance_cosine": chance_cosine(first.shape[1]), **run_attributes(run)}
     about |= _left_out(run)
-    return label(values, labels.VARIABLES, labels.COORDINATES).assign_attrs(about)
+    drift = label(values, labels.VARIABLES, labels.COORDINATES)
+    return drift.assign(describe_spans(run)).assign_attrs(about)
 
 
 def _left_out(run: xr.Dataset) -> dict[str, str]:
@@ -165,15 +175,26 @@ def _values(
         **component_sets.describe_directions(
             sources, components["principal_direction"], candidates
         ),
-        **describe_hidden(record.h_mean),
+        **describe_hidden(record),
         **_tokens(record, found, generator),
         **describe_hindcasts(centroid["dead"], _hindcasts(record, found, centroid["dead"])),
-        **describe_endpoint(centroid["dead"], record.h_mean, record.lr),
+        **_endpoint(record, centroid["dead"]),
         **plane,
         "source_state": np.array([-1, -1, *_source_states(found)]),
         "member_dead": record.dead[watch.members],
-        **describe_walks(centroid, plane["path_share"], _memory_of_steps(record.run), generator),
+        **describe_walks(centroid, plane["path_share"], _memory_of_steps(record), generator),
     }
+
+
+def _endpoint(record: Record, centroid: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what was to be foreseen of the end; NaN where the updates are not equally far apart.
+
+    A step of k updates counts as one with the sum of their learning rates.
+    """
+    found = describe_endpoint(centroid, record.h_mean, record.lr * record.spans)
+    if len(record.spans) and equal_span(record.spans) is None:
+        return {name: np.full_like(values, np.nan) for name, values in found.items()}
+    return found | {"end_arrival": found["end_arrival"] * (equal_span(record.spans) or 1)}
 
 
 def _tokens(
@@ -182,7 +203,7 @@ def _tokens(
     early = next((chosen for _, chosen in decades(record.update)), record.update > 0)
     return tokens.describe_tokens(
         found.W[0],
-        found.W[len(record.update)],
+        found.W[record.last],
         record.members,
         record.run,
         record.h_mean[early].sum(axis=0),
@@ -192,7 +213,7 @@ def _tokens(
 
 def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]) -> dict:
     return {
-        "state": np.arange(len(record.update) + 1),
+        "state": record.state,
         "update": record.update,
         "token": record.run["token"].values,
         "component": np.arange(width),
@@ -204,7 +225,7 @@ def _coordinates(record: Record, watch: Watch, width: int, candidates: list[str]
         "bound": list(BAND),
         "null_quantile": list(component_sets.NULL_QUANTILES),
         "candidate": candidates,
-        "lag": lags(len(record.update)),
+        "lag": _places_apart(record) * (equal_span(record.spans) or 1),
         "property": list(tokens.PROPERTIES),
         "response": list(tokens.RESPONSES),
         "number": list(tokens.NUMBERS),

@@ -10,6 +10,7 @@ from deadtokens.drift.components import resampling_weights
 from deadtokens.drift.follow import Watch
 from deadtokens.trajectory.optional import values_or_nan
 from deadtokens.trajectory.populations import DEAD, POPULATIONS, members_of
+from deadtokens.trajectory.spans import recorded_from, spans_of
 
 MARKED = 7
 FRAMES = 60
@@ -44,6 +45,21 @@ class Record:
     shared: Sequence[np.ndarray | None]
 
     @property
+    def state(self) -> np.ndarray:
+        """The recorded states, int64 of shape (states,)."""
+        return self.run["state"].values
+
+    @property
+    def last(self) -> int:
+        """The last one."""
+        return int(self.state[-1])
+
+    @property
+    def spans(self) -> np.ndarray:
+        """How many updates each recorded one stands for, int64 of shape (updates,)."""
+        return spans_of(self.run)
+
+    @property
     def dead(self) -> np.ndarray:
         """Who is dead, bool of shape (tokens,)."""
         return self.members[DEAD]
@@ -71,13 +87,12 @@ def dead_probabilities(record: Record) -> Iterator[np.ndarray]:
 
 def plan(record: Record, generator: np.random.Generator) -> Watch:
     """Return what to keep on the way."""
-    last = len(record.update)
-    marked = early_states(last, MARKED)
+    marked = recorded_from(early_states(record.last, MARKED), record.state).tolist()
     return Watch(
         populations=record.members,
-        whole={0, marked[len(marked) // 2], last},
+        whole={0, marked[len(marked) // 2], record.last},
         marked=set(marked),
-        frames=set(early_states(last, FRAMES)),
+        frames=set(recorded_from(early_states(record.last, FRAMES), record.state).tolist()),
         members=choose_members(record.members, DRAWN, generator),
         weights=resampling_weights(int(record.dead.sum()), generator),
     )

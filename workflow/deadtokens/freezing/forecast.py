@@ -52,14 +52,18 @@ def cuts(updates: int) -> list[int]:
 
 
 def follow(
-    lives: Lives, phase: np.ndarray, hop: np.ndarray, at: Sequence[int]
+    lives: Lives,
+    phase: np.ndarray,
+    hop: np.ndarray,
+    at: Sequence[int],
+    updates: np.ndarray | None = None,
 ) -> dict[int, Judgement]:
     """Follow the tokens through the next updates, and judge them after some of them.
 
     Parameters
     ----------
     lives : Lives
-    phase, hop
+    phase, hop, updates
         As `Lives.follow` takes them.
     at : sequence of int
         Updates after which to judge.
@@ -69,11 +73,12 @@ def follow(
     dict of int to Judgement
         By update; of those among `at` that were followed now.
     """
-    first, last = lives.updates, lives.updates + phase.shape[-1]
-    reached = sorted({update for update in at if first < update <= last})
-    ends = [update - first for update in reached]
+    if updates is None:
+        updates = np.arange(lives.updates + 1, lives.updates + 1 + phase.shape[-1])
+    reached = sorted(set(at) & set(updates.tolist()))
+    ends = np.searchsorted(updates, reached, side="right")
     found = {}
-    for part in zip(np.split(phase, ends, axis=-1), np.split(hop, ends, axis=-1), strict=True):
+    for part in zip(*(np.split(one, ends, axis=-1) for one in (phase, hop, updates)), strict=True):
         lives.follow(*part)
         if lives.updates in reached:
             found[lives.updates] = Judgement.of(lives)
@@ -81,7 +86,11 @@ def follow(
 
 
 def describe_forecasts(
-    judged: Mapping[int, Judgement], lives: Lives, dead: np.ndarray, quantiles: Sequence[float]
+    judged: Mapping[int, Judgement],
+    lives: Lives,
+    dead: np.ndarray,
+    quantiles: Sequence[float],
+    at: Sequence[int] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return how many dead tokens were judged to be what, and what became of them.
 
@@ -90,14 +99,16 @@ def describe_forecasts(
     Parameters
     ----------
     judged : mapping of int to Judgement
-        By update; those of `cuts`.
+        By update.
     lives : Lives
         At the end of the record.
     dead : ndarray of bool, shape (tokens,)
     quantiles : sequence of float
         Over the tokens that moved again, of by how much their last motion is later.
+    at : sequence of int, optional
+        The updates of `judged` that are wanted; by default those of `cuts`.
     """
-    at = cuts(lives.updates)
+    at = cuts(lives.updates) if at is None else at
     chosen = np.stack([list(judged[update].members().values()) for update in at]) & dead
     shift = np.stack([lives.last_motion - judged[update].last_motion for update in at])[:, None]
     moved = chosen & (shift > 0)

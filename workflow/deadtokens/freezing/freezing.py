@@ -15,7 +15,14 @@ from deadtokens.freezing import labels
 from deadtokens.freezing.forecast import cuts, describe_forecasts
 from deadtokens.freezing.lasting import FRACTIONS, JUDGEMENTS
 from deadtokens.freezing.lives import Lives
-from deadtokens.freezing.moves import BFLOAT16, QUANTILES, RECORDED, Moves, measure_moves
+from deadtokens.freezing.moves import (
+    BFLOAT16,
+    QUANTILES,
+    RECORDED,
+    Moves,
+    Rows,
+    measure_moves,
+)
 from deadtokens.freezing.onset import conditions, onset_of
 from deadtokens.freezing.order import effects, tied_times
 from deadtokens.freezing.properties import token_groups, token_numbers
@@ -31,6 +38,7 @@ from deadtokens.trajectory.populations import DEAD, describe_members, members_of
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.refusal import NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.spans import describe_spans, recorded_from, spans_of
 
 CRITERIA = ("last motion", "settled")
 TRANSITIONS = ("jitter to hops", "hops to stillness", "hops to settled stillness")
@@ -53,11 +61,14 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
     run = open_run(segments)
     members = members_of(run)
     dead = members[DEAD]
-    updates = run.sizes["update"]
-    sampled = sampled_updates(updates)
+    states, spans = run["state"].values, spans_of(run)
+    last = int(states.max(initial=0))
+    sampled = np.unique(recorded_from(sampled_updates(last), states))
+    judged = recorded_from(cuts(last), states).tolist() if len(states) else cuts(last)
     pieces = read_pieces(segments, ["W"])
     with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
-        moves = measure_moves(pieces, members, run.sizes["component"], sampled, cuts(updates))
+        moves = measure_moves(pieces, members, run.sizes["component"], sampled, judged)
+    _say_per_update(moves.rows, spans)
     first = load_tensor(segments, "W", steps=slice(0, 1))[:, :, 0]
     groups, numbers = token_groups(run, dead), token_numbers(run, dead, first)
     values = {
@@ -67,13 +78,21 @@ def measure_freezing(segments: Segments) -> xr.Dataset:
         **estimate_survival(moves, members),
         **measure_transitions(moves.lives, dead),
         **find_onsets(moves, dead),
-        **describe_forecasts(moves.judged, moves.lives, dead, QUANTILES),
+        **describe_forecasts(moves.judged, moves.lives, dead, QUANTILES, judged),
         **compare_tokens(moves.lives, dead, groups, numbers),
         **draw_strata(moves, dead, sampled, run["token"].values),
         **COORDINATES,
     }
     dataset = label(values, labels.VARIABLES, labels.COORDINATES)
-    return dataset.assign_attrs(run_attributes(run))
+    return dataset.assign(describe_spans(run)).assign_attrs(run_attributes(run))
+
+
+def _say_per_update(rows: Rows, spans: np.ndarray) -> None:
+    """Say of a velocity what it is per update, of an acceleration where it is none: NaN."""
+    rows["radius_velocity"] = rows["radius_velocity"] / spans
+    uneven = np.diff(spans, prepend=spans[:1]) != 0
+    for name in ("acceleration_quantile", "centroid_acceleration"):
+        rows[name][uneven] = np.nan
 
 
 def describe_tokens(lives: Lives, tokens: np.ndarray) -> dict[str, np.ndarray]:

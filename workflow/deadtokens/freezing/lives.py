@@ -15,7 +15,7 @@ class Lives:
     Attributes
     ----------
     updates : int
-        How many updates were followed.
+        The last update that was followed.
     last_motion : ndarray, shape (grids, tokens)
         The last update that moved the token; 0: none did.
     last_in_phase : ndarray, shape (grids, tokens, phases)
@@ -42,21 +42,24 @@ class Lives:
         none = [np.zeros(shape, np.int64) for _ in range(4)]
         return cls(0, none[0], np.zeros((*shape, len(PHASES)), np.int64), *none[1:])
 
-    def follow(self, phase: np.ndarray, hop: np.ndarray) -> None:
+    def follow(self, phase: np.ndarray, hop: np.ndarray, updates: np.ndarray | None = None) -> None:
         """Follow the tokens through the next updates.
 
         Parameters
         ----------
         phase : ndarray of uint8, shape (grids, tokens, updates)
         hop : ndarray of bool, same shape
+        updates : ndarray of int, shape (updates,), optional
+            Their numbers, if some are left out: each then stands for those since the one before.
         """
-        length = phase.shape[-1]
-        updates = np.arange(self.updates + 1, self.updates + 1 + length)
+        if updates is None:
+            updates = np.arange(self.updates + 1, self.updates + 1 + phase.shape[-1])
+        before = np.concatenate([[self.updates], updates])[:-1]
         moved = phase != FROZEN
         last = np.maximum.accumulate(
             np.concatenate([self.last_motion[..., None], moved * updates], axis=-1), axis=-1
         )
-        broken = moved * (updates - 1 - last[..., :-1])
+        broken = moved * (before - last[..., :-1])
         self.thaws += np.count_nonzero(broken, axis=-1)
         self.longest_broken = np.maximum(self.longest_broken, broken.max(axis=-1, initial=0))
         for index in range(len(PHASES)):
@@ -64,7 +67,7 @@ class Lives:
             self.last_in_phase[..., index] = np.maximum(self.last_in_phase[..., index], latest)
         self.hops += np.count_nonzero(hop, axis=-1)
         self.last_motion = last[..., -1]
-        self.updates += length
+        self.updates = int(max(self.updates, updates.max(initial=0)))
 
     @property
     def final_still(self) -> np.ndarray:

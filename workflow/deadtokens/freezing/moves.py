@@ -112,7 +112,7 @@ def measure_moves(
         window = _gather(group, members, before)
         rows, velocity = summarise(window, members, velocity)
         phase = window.steps.phases(components)
-        judgements |= follow(lives, phase, window.steps.l1 == 1, judged)
+        judgements |= follow(lives, phase, window.steps.l1 == 1, judged, window.updates)
         parts.append(rows)
         columns.append(phase[BFLOAT16][np.ix_(dead, np.isin(window.updates, sampled))].T)
     whole = {name: np.concatenate([part[name] for part in parts]) for name in rows}

@@ -61,11 +61,13 @@ def onset_of(condition: np.ndarray, updates: np.ndarray) -> Onset:
     ----------
     condition : ndarray of bool, shape (updates,)
     updates : ndarray of int, shape (updates,)
+        The recorded ones, ascending, from state 0 on; each stands for those since the one before.
     """
     starts, lengths = stretches(condition)
     if not len(starts):
         return Onset(np.nan, 0, False, 0, 0, np.nan)
     holds = bool(condition[-1])
+    lengths = updates[starts + lengths - 1] - _before(updates)[starts]
     return Onset(
         first=float(updates[starts[0]]),
         duration=int(lengths[0]),
@@ -96,7 +98,7 @@ def conditions(
     """
     found = {
         f"more than {MOSTLY:.0%} frozen": frozen_fraction > MOSTLY,
-        f"radius velocity below {SLOW:.0%} of its peak for good": _slow(radius_velocity),
+        f"radius velocity below {SLOW:.0%} of its peak for good": _slow(radius_velocity, updates),
         "global stillness": frozen_fraction == 1,
     }
     for_good = np.sort(last_motion[updates.max(initial=0) - last_motion >= LASTING])
@@ -107,7 +109,12 @@ def conditions(
     return found
 
 
-def _slow(velocity: np.ndarray) -> np.ndarray:
+def _before(updates: np.ndarray) -> np.ndarray:
+    """Return the recorded state before each update."""
+    return np.concatenate([[0], updates])[:-1]
+
+
+def _slow(velocity: np.ndarray, updates: np.ndarray) -> np.ndarray:
     """Return where the speed is below SLOW of its peak for good; nowhere without motion.
 
     A velocity that changes its sign is below for a moment each time.
@@ -117,4 +124,5 @@ def _slow(velocity: np.ndarray) -> np.ndarray:
     fast = np.flatnonzero(~(speed < SLOW * peak))
     begin = fast[-1] + 1 if len(fast) else 0
     last = np.arange(len(speed)) >= begin
-    return last & (len(speed) - begin >= LASTING) & (peak > 0)
+    lasted = last.any() and updates[-1] - _before(updates)[begin] >= LASTING
+    return last & lasted & (peak > 0)

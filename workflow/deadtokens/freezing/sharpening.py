@@ -39,7 +39,7 @@ from deadtokens.trajectory.populations import dead_of
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.refusal import NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.rule import rule_of_run
-from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.segments import Segments, check_every_update
 
 TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
 SAMPLE = 256  # dead tokens, at least, if there are so many
@@ -202,6 +202,7 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
     What the record does not allow is left out and named in the attribute ``left_out``.
     """
     run = open_run(segments)
+    check_every_update(run, "the analysis of forces")
     rule, unknown = _rule_of(run)
     dead, updates = dead_of(run), run["update"].values
     names = [name for name in TENSORS if name in run and (rule or name in ("W", "grad"))]

@@ -25,7 +25,9 @@ class Contents:
     vocabulary_size, rows, width : int
         Rows of the weight, those of them that are recorded, and its components.
     updates : int
-        Recorded updates, to the last finished segment.
+        Of the training, to the last finished segment.
+    every_update : bool
+        Whether each of them is recorded.
     tensors, per_update : list of str
         Recorded variables by the names of a record: those of W, and those of each update.
     rule : mapping
@@ -40,6 +42,7 @@ class Contents:
     rows: int
     width: int
     updates: int
+    every_update: bool
     tensors: list[str]
     per_update: list[str]
     rule: Mapping[str, Any]
@@ -75,6 +78,7 @@ def read_contents(folder: Path) -> Contents:
 RULE = {"optimizer", "name", "implementation", "options"}
 KINDS = {
     **dict.fromkeys(("vocabulary_size", "rows", "width", "updates"), int),
+    "every_update": bool,
     **dict.fromkeys(("tensors", "per_update", "changing"), list),
     **dict.fromkeys(("rule", "numbers"), dict),
 }

@@ -1,5 +1,6 @@
 """A segment without its last updates."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def cut_behind(path: Path, state: int, target: Path) -> None:
     path : Path
         A segment of which all tensors are recorded.
     state : int
-        Between its first and its last.
+        One of its states, not the first.
     target : Path
     """
     with h5py.File(path, "r") as file, xr.open_dataset(path, engine="h5netcdf") as opened:
@@ -30,25 +31,27 @@ def cut_behind(path: Path, state: int, target: Path) -> None:
         known = layout.VARIABLES.keys() - layout.TENSORS.keys()
         per_update = [name for name in layout.VARIABLES if name in known and name in file]
         about = [name for name in opened.variables if opened[name].dims == ("token",)]
-        first, width = int(file["state"][0]), file["component"].shape[0]
+        numbers, width = file["state"][...].tolist(), file["component"].shape[0]
+        updates = numbers.index(state)
         contents = layout.Contents(tensors, (), per_update)
         census = opened[about].load().drop_attrs(deep=False).drop_encoding()
         attributes = dict(opened.attrs)
-        with write_segment(target, first, state, width, contents, census, attributes) as writer:
-            _copy(file, tensors, per_update, state - first, writer)
+        first, last = numbers[0], numbers[0] + updates
+        with write_segment(target, first, last, width, contents, census, attributes) as writer:
+            _copy(file, tensors, per_update, numbers[1 : updates + 1], writer)
 
 
 def _copy(
     file: h5py.File,
     tensors: list[str],
     per_update: list[str],
-    updates: int,
+    updates: Sequence[int],
     writer: SegmentWriter,
 ) -> None:
     source = Source(file)
     tokens, formats = range(source.shape("W")[0]), source.formats(tensors)
     states = [name for name in tensors if name in layout.STATE_TENSORS]
-    numbers = {name: torch.from_numpy(np.asarray(file[name][...])) for name in per_update}
+    scalars = {name: torch.from_numpy(np.asarray(file[name][...])) for name in per_update}
     length = source.steps_per_chunk("W")
     with ThreadPoolExecutor() as pool:
 
@@ -57,11 +60,11 @@ def _copy(
             return as_tensors(read.finish(), formats)
 
         writer.state({name: one[0] for name, one in read(states, range(1)).items()})
-        for start in range(0, updates, length):
-            steps = range(start, min(start + length, updates))
+        for start in range(0, len(updates), length):
+            steps = range(start, min(start + length, len(updates)))
             grad = read(["grad"], steps)["grad"]
             after = read(states, range(steps.start + 1, steps.stop + 1))
-            for place, update in enumerate(steps):
-                said = {name: one[..., update] for name, one in numbers.items()}
-                writer.update({"grad": grad[place], **said})
+            for place, step in enumerate(steps):
+                said = {name: one[..., step] for name, one in scalars.items()}
+                writer.update({"grad": grad[place], **said}, updates[step])
                 writer.state({name: one[place] for name, one in after.items()})

@@ -6,10 +6,11 @@ last recorded update. The record goes on there too: what came after is set aside
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import h5netcdf
 import h5py
@@ -23,7 +24,7 @@ from deadtokens.recording.cut import cut_behind
 from deadtokens.recording.listing import write_contents
 from deadtokens.run import layout
 from deadtokens.seal import seal, seal_path
-from deadtokens.trajectory.segments import Header, list_segments, read_header
+from deadtokens.trajectory.segments import list_segments, read_header
 
 ASIDE = "set-aside"
 
@@ -47,6 +48,7 @@ class Folder:
         ensure_writable(path / layout.segment_name(0))
         self._held = ExitStack()
         self._hold()
+        _HELD.add(self)
         self.segments = self._found()
 
     def release(self) -> None:
@@ -58,37 +60,35 @@ class Folder:
         """Where the next segment goes."""
         return self.path / layout.segment_name(len(self.segments))
 
-    def keep(self, path: Path) -> None:
-        """Seal a finished segment, the next one, and say what the recording holds with it."""
-        seal(path)
-        self.segments.append(path)
-        write_contents(path)
-
     @property
     def end(self) -> int:
         """The last recorded state, -1 if there is none."""
-        return _last_state(read_header(self.segments[-1])) if self.segments else -1
+        return read_header(self.segments[-1]).last if self.segments else -1
 
     def attribute(self, name: str) -> Any:
         """Return what the first segment says of the recording, None if there is none."""
+        return attribute_of(self.segments[0], name) if self.segments else None
+
+    def per_update(self) -> list[str]:
+        """Return what the first segment says of each update, nothing if there is none."""
         if not self.segments:
-            return None
-        with h5netcdf.File(self.segments[0], "r") as file:
-            return file.attrs[name]
+            return []
+        known = layout.VARIABLES.keys() - layout.TENSORS.keys()
+        with h5py.File(self.segments[0], "r") as file:
+            return [name for name in file if name in known]
 
     def state(self, number: int) -> dict[str, np.ndarray] | None:
         """Return the tensors at a state, float32 (rows, components); None: it is not recorded."""
         for path in self.segments:
-            header = read_header(path)
-            if header.first is not None and header.first <= number <= _last_state(header):
+            if number in _states_of(path):
                 with h5py.File(path, "r") as file:
-                    place = number - header.first
+                    place = int(np.searchsorted(file["state"][...], number))
                     names = [name for name in layout.STATE_TENSORS if name in file]
                     return {name: file[name][:, :, place] for name in names}
         return None
 
-    def place_of(self, state: Mapping[str, Tensor], done: int | None) -> int:
-        """Return at which recorded state a training goes on, and set aside what lies behind it.
+    def find(self, state: Mapping[str, Tensor], done: int | None) -> int | None:
+        """Return which recorded state a training is at, None if it is none of them.
 
         Parameters
         ----------
@@ -96,24 +96,21 @@ class Folder:
             The weight and what is carried beside it before the next update.
         done : int or None
             Updates that the optimizer has counted.
-
-        Raises
-        ------
-        UserError
-            If it is none of them.
         """
         if not self.segments:
-            return 0
-        before = int(self.attribute("updates_before"))
-        places = range(self.end, -1, -1) if done is None else [done - before]
-        found = next((place for place in places if self._is(place, state)), None)
-        if found is None:
-            raise UserError(
-                f"{self.path}: holds {self.end:,} updates of a training, and what is to be "
-                "recorded now goes on from none of its states; choose another folder"
-            )
-        self.go_on_at(found)
-        return found
+            return None
+        places = self._states() if done is None else [done - self.updates_before]
+        return next((place for place in places if self._is(place, state)), None)
+
+    def leaves_out(self, done: int) -> bool:
+        """Return whether the record goes on until before, or passes over, a count of updates."""
+        place = done - self.updates_before
+        return place > self.end or (place > 0 and place not in self._states())
+
+    @property
+    def updates_before(self) -> int:
+        """How many updates the optimizer had counted at state 0, as far as that is known."""
+        return int(self.attribute("updates_before"))
 
     def go_on_at(self, state: int) -> None:
         """Set aside what is recorded behind a state."""
@@ -125,13 +122,29 @@ class Folder:
             seal(path)
             write_contents(path)
 
+    def set_aside_all(self) -> None:
+        """Set aside what is recorded."""
+        while self.segments:
+            self._set_aside(self.segments.pop())
+
+    def _states(self) -> list[int]:
+        """Return the recorded states, the last one first."""
+        found = set()
+        for path in self.segments:
+            found.update(_states_of(path))
+        return sorted(found, reverse=True)
+
     def _is(self, place: int, state: Mapping[str, Tensor]) -> bool:
-        """Return whether a recorded state has the bits of another."""
+        """Return whether a recorded state has the bits of another.
+
+        What is recorded, but was not made yet in the other, is zero.
+        """
         recorded = self.state(place)
         return recorded is not None and all(
-            name in recorded
-            and np.array_equal(_bits(recorded[name]), _bits(one.float().cpu().numpy()))
-            for name, one in state.items()
+            np.array_equal(_bits(one), _bits(state[name].float().cpu().numpy()))
+            if name in state
+            else not _bits(one).any()
+            for name, one in recorded.items()
         )
 
     def _set_aside(self, path: Path) -> Path:
@@ -164,9 +177,37 @@ class Folder:
         return list_segments(self.path)
 
 
-def _last_state(header: Header) -> int:
-    return header.first + header.states - 1
+def attribute_of(segment: Path, name: str) -> Any:
+    """Return an attribute of a segment, None if one of them is not there."""
+    if not segment.exists():
+        return None
+    with h5netcdf.File(segment, "r") as file:
+        return file.attrs.get(name)
+
+
+def _states_of(path: Path) -> Collection[int]:
+    """Return the numbers of a segment's states."""
+    header = read_header(path)
+    if header.first is None:
+        return ()
+    if header.every_update:
+        return range(header.first, header.last + 1)
+    with h5py.File(path, "r") as file:
+        return file["state"][...].tolist()
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, np.float32).view(np.uint32)
+
+
+_HELD: WeakSet[Folder] = WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """Let go of the locks in a forked process, which may outlive its parent."""
+    for folder in _HELD:
+        folder.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)

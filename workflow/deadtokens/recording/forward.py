@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from deadtokens.errors import UserError
+from deadtokens.recording.watching import Guard, Watching
 
 
 class Forward:
@@ -13,10 +14,11 @@ class Forward:
     ----------
     unembedding : Module
         Takes hidden states (..., width) and gives logits (..., vocabulary).
+    guard : callable
     """
 
-    def __init__(self, unembedding: nn.Module):
-        self.handle = unembedding.register_forward_hook(self._add)
+    def __init__(self, unembedding: nn.Module, guard: Guard):
+        self.handle = unembedding.register_forward_hook(Watching(self._add, guard))
         self._clear()
 
     def remove(self) -> None:
@@ -39,7 +41,8 @@ class Forward:
         if self.sums is None:
             raise UserError(
                 "unembedding: made no logits in training since the last update; give the module "
-                "that the training calls, in its training mode"
+                "that the training calls, in its training mode, and where the model is compiled, "
+                "before its first batch"
             )
         means = [one / self.positions for one in self.sums]
         self._clear()

@@ -37,7 +37,8 @@ def _known(folder: Path) -> Contents | None:
 
 def _described(segment: Path, known: Contents | None) -> Contents:
     with h5py.File(segment, "r") as file:
-        first = int(file["state"][0])
+        first, last = int(file["state"][0]), int(file["state"][-1])
+        each = last - first == len(file["update"])
         values = {name: file[name][...] for name in layout.RULE if name in file}
         numbers = {name: _first(found) for name, found in values.items()}
         numbers = dict(known.numbers) if known and first else numbers
@@ -47,7 +48,8 @@ def _described(segment: Path, known: Contents | None) -> Contents:
             vocabulary_size=np.asarray(file.attrs["vocabulary_size"]).item(),
             rows=file["W"].shape[0],
             width=file["W"].shape[1],
-            updates=int(file["update"][-1]) if len(file["update"]) else first,
+            updates=last,
+            every_update=each and (known is None or not first or known.every_update),
             tensors=[name for name in layout.TENSORS if name in file],
             per_update=[
                 name for name in layout.VARIABLES if name not in layout.TENSORS and name in file

@@ -1,9 +1,13 @@
-"""Record a weight of somebody's training: W, its gradient and its moments at every update."""
+"""Record a weight of somebody's training: W, its gradient and its moments."""
 
+import atexit
+import logging
+import os
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
-from functools import wraps
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property, wraps
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from deadtokens.errors import UserError
 from deadtokens.models import canonical_json
 from deadtokens.recording.checks import (
     ALL,
@@ -20,27 +25,32 @@ from deadtokens.recording.checks import (
     checked_counts,
     checked_rows,
 )
-from deadtokens.recording.folder import Folder
+from deadtokens.recording.continuity import Marks
 from deadtokens.recording.forward import Forward
+from deadtokens.recording.record import Record, State
 from deadtokens.recording.rule import moments_of, numbers_of, rule_of, updates_done
-from deadtokens.recording.steps import Group, Steps, group_of
+from deadtokens.recording.schedule import Schedule
+from deadtokens.recording.series import Series
+from deadtokens.recording.steps import Group, Steps, bare, group_of
 from deadtokens.recording.tokens import Counts, census_of, strings_of
-from deadtokens.run import layout
 from deadtokens.run.machine import describe_machine, describe_making
 from deadtokens.run.rounding import ATTRIBUTE, ask_rounding
-from deadtokens.trajectory.writer import SegmentWriter, write_segment
 
 SEGMENT = 512  # updates in a file
+PATIENCE = 100  # steps that do not reach the weight before that is told
 PACKAGES = ("torch", "numpy", "h5netcdf", "h5py", "isal")
-State = dict[str, Tensor]
+log = logging.getLogger(__name__)
 
 
 def _contained(method: Callable) -> Callable:
-    """Let a failure end the record and not the training, unless that is asked for."""
+    """Let a failure end the record and not the training, unless that is asked for.
+
+    A process forked from the training's (a worker that loads data) records nothing.
+    """
 
     @wraps(method)
     def within(self: "Recorder", *arguments: Any) -> Any:
-        if self.failure is not None:
+        if self.failure is not None or os.getpid() != self._process:
             return None
         try:
             return method(self, *arguments)
@@ -59,7 +69,9 @@ class Recorder:
     ----------
     folder : path
         Where the record goes, a folder of its own. That of a training which is started again from
-        a checkpoint is continued there.
+        a checkpoint is continued there. Where a training goes on at a state that is not recorded
+        (from a checkpoint between recorded updates, or behind the last finished file), the record
+        goes on in a folder beside it, ``mine-2`` beside ``mine``, and says so.
     weight : Parameter of shape (vocabulary, width)
         The embedding or unembedding, one of the optimizer's parameters; bfloat16 or float32.
     optimizer : Optimizer
@@ -68,16 +80,24 @@ class Recorder:
         What the tokens spell.
     rows : {'all', 'dead'} or iterable of int
         Which rows of the weight are recorded.
+    live : int
+        With rows='dead', how many live rows beside them: a sample drawn by a fixed seed.
     counts : array of int or bool, shape (vocabulary,), optional
         How often each token occurs in the training text, or whether it does. Without it the tokens
         count that `embedding` reads and `count` is given.
     embedding : Module, optional
-        The input embedding: the tokens that it reads in training are counted.
+        The input embedding: the tokens that it reads in training are counted, those of this process
+        where several share the batches.
     unembedding : Module, optional
         What makes logits of hidden states: mean hidden state, mean probability and entropy of the
         batches are recorded, at the cost of a softmax of the logits.
+    every : int or mapping of int to int
+        Every how manieth update is recorded; {0: 1, 1000: 10}: each one up to 1,000, then every
+        tenth. Updates are counted from the record's start. What is a mean or a count of batches is
+        that of all since the recorded update before.
     segment : int
-        Updates in a file: so many are lost at most if the training is killed.
+        Recorded updates in a file: so many are lost at most if the training is killed, or up to
+        twice as many while a full file is being finished.
     on_failure : {'warn', 'raise'}
         Whether a failure of the recorder (a full disk, say) is told once, or ends the training.
 
@@ -101,34 +121,47 @@ class Recorder:
         *,
         tokenizer: Any = None,
         rows: Literal["all", "dead"] | Iterable[int] = ALL,
+        live: int = 0,
         counts: Any = None,
         embedding: nn.Module | None = None,
         unembedding: nn.Module | None = None,
+        every: int | Mapping[int, int] = 1,
         segment: int = SEGMENT,
         on_failure: Literal["warn", "raise"] = "warn",
     ):
+        optimizer = bare(optimizer)
         check_weight(weight, optimizer)
         tokens = weight.shape[0]
         known = None if counts is None else checked_counts(counts, tokens)
-        self.weight, self.optimizer, self.shape = weight, optimizer, weight.shape
-        self.segment, self.on_failure = segment, on_failure
+        self.weight, self.optimizer = weight, optimizer
+        self.shape, self.dtype = weight.shape, weight.dtype
+        self.on_failure, self._process = on_failure, os.getpid()
         self.failure: Exception | None = None
-        self.rows = checked_rows(rows, known, tokens)
+        self.schedule = Schedule(every)
+        self.rows = checked_rows(rows, live, known, tokens)
+        self._asked = {"rows": rows if isinstance(rows, str) else "chosen", "live": live}
         all_rows = len(self.rows) == tokens
         self._index = slice(None) if all_rows else torch.as_tensor(self.rows, device=weight.device)
         spelt = None if tokenizer is None else strings_of(tokenizer, tokens)
-        self.census = census_of(self.rows, known, spelt)
-        self.folder = Folder(Path(folder))
+        census = census_of(self.rows, known, spelt)
+        self.record = Record(Series(Path(folder)), census, segment)
         self.counted, self.forward = Counts(tokens), None
-        self.update: int | None = None  # at which the present segment begins
-        self._segment, self._writer = ExitStack(), None
-        self._before, self._done, self._first = {}, None, {}
+        self.number: int | None = None  # of the present state; None: not known which it is
+        self._before, self._done, self._known = {}, None, False
+        self._counted_before = 0  # the optimizer's count at state 0, as far as it is known
+        self._marks, self._since, self._missed = None, 0, 0
+        self._due, self._first = False, {}
+        self._missing: dict[
+            str, float
+        ] = {}  # what a record says of each update, where it is not told
+        self._loss: Tensor | float | None = None  # since the last update
         self._watching: list[Any] = [Steps(optimizer, weight, self)]
         if embedding is not None:
-            self._watching.append(self.counted.watch(embedding))
+            self._watching.append(self.counted.watch(embedding, self.guard))
         if unembedding is not None:
-            self.forward = Forward(unembedding)
+            self.forward = Forward(unembedding, self.guard)
             self._watching.append(self.forward)
+        self._at_exit = _closing(self)
 
     def __enter__(self) -> Self:
         return self
@@ -136,26 +169,20 @@ class Recorder:
     def __exit__(self, *raised: object) -> None:
         self.close()
 
+    def __del__(self):
+        with suppress(Exception):  # of one that was not made, too
+            self.close()
+
     def close(self) -> None:
         """Stop recording, and finish the last file."""
         self.checkpoint()
-        self._let_go()
+        if os.getpid() == self._process:
+            self._let_go()
 
     @_contained
     def checkpoint(self) -> None:
         """Finish the present file: call it where the training saves what it can go on from."""
-        self._finish()
-
-    def _finish(self) -> None:
-        if self._writer is None:
-            return
-        self._writer.drop_unfinished()
-        self.update += self._writer.recorded["update"]
-        path, self._writer = self.folder.next, None
-        counts = self.counted.take()[self.rows]
-        self.census["sampled"] = layout.PER_SEGMENT["sampled"].labelled(counts)
-        self._segment.close()
-        self.folder.keep(path)
+        self._finish(wait=True)
 
     @_contained
     def count(self, ids: Tensor) -> None:
@@ -163,34 +190,122 @@ class Recorder:
         self.counted.add(ids)
 
     @_contained
+    def loss(self, value: Tensor | float) -> None:
+        """Note a loss whose gradient is computed.
+
+        An update's is the sum of those since the one before, as its gradient is: give what
+        `backward` is called on. Told from the first update on, it is recorded.
+        """
+        value = value.detach().clone() if isinstance(value, Tensor) else value
+        self._loss = value if self._loss is None else self._loss + value
+
+    def guard(self, task: Callable, *given: Any) -> Any:
+        """Do what may fail without ending the training, and may be compiled with its model."""
+        if self.failure is not None:
+            return None
+        try:
+            return task(*given)
+        except Exception as error:
+            return self._fail(error)
+
+    @_contained
     def begins(self) -> None:
-        """Take note of the weight before a step, where a segment is to begin with it."""
-        if self._writer is None:
-            self._before = {name: one.clone() for name, one in self._state().items()}
+        """Take note of the weight before a step, where it is not known as recorded."""
+        if self.number is not None and not self._marks.hold():
+            self._look_again()
+        if self.number is None:
+            self._before = _copied(self._state())
             self._done = updates_done(self.optimizer, self.weight)
 
     @_contained
-    def consumes(self, grad: Tensor, group: Group) -> None:
+    def consumes(self, grad: Tensor, group: Group | None) -> None:
         """Record what a step takes; at a segment's first keep it until the segment has begun."""
-        check_gradient(grad, self.weight, self.shape)
+        if group is None:
+            raise UserError(
+                "the weight is no more one of the optimizer's parameters; record the one that took "
+                "its place in a folder of its own"
+            )
+        if self.number is None:
+            check_gradient(grad, self.weight, self.shape, self.dtype)
+            self.counted.check()
+            self._settle()
+        loss, self._loss = self._loss, None
+        self._due = self.schedule.takes(self.number + 1)
+        if not self._due:
+            return
+        check_gradient(grad, self.weight, self.shape, self.dtype)
         consumed = {"grad": self._of_rows(grad), **numbers_of(group)}
+        if loss is not None:
+            consumed["loss"] = loss
         if self.forward is not None:
             consumed |= self.forward.take(self._index)
-        if self._writer is not None:
-            self._writer.update(consumed)
+        if self.record.writer is not None:
+            self.record.writer.update(self._missing | consumed, self.number + 1)
         else:  # the step may write to the gradient
             self._first = consumed | {"grad": consumed["grad"].clone()}
 
     @_contained
     def moved(self) -> None:
         """Record the state behind a step."""
-        state = self._state()
-        if self._writer is None:
-            self._writer = self._begin(state)
-            self._writer.update(self._first)
-        self._writer.state(state)
-        if self._writer.recorded["update"] == self.segment:
-            self._finish()
+        self.number += 1
+        self._since, self._missed = self._since + 1, 0
+        if self._due:
+            self._put(self._state())
+        self._marks = Marks(self.optimizer, self.weight)
+
+    @_contained
+    def passed_over(self) -> None:
+        """Take note of a step that did not reach the weight."""
+        self._missed += 1
+        if self._missed == PATIENCE:
+            warnings.warn(
+                f"{self.record.series.path}: {PATIENCE} steps of the optimizer have not reached "
+                "the weight, which had no gradient: if another one has taken its place, make a "
+                "recorder for that",
+                stacklevel=5,
+            )
+
+    def _put(self, state: State) -> None:
+        record = self.record
+        if record.writer is None:
+            if not self._missing:
+                said = [name for name in self._first if name != "grad"]
+                self._missing = dict.fromkeys(said, torch.nan)
+            record.begin(state, list(self._missing), self._about())
+            record.writer.update(self._missing | self._first, self.number)
+            self._first = {}
+        record.writer.state(state)
+        if record.full:
+            self._finish(wait=False)
+
+    def _settle(self) -> None:
+        """Find out which state the training is at, and let the record go on there."""
+        series = self.record.series
+        self.number = series.place_of(self._before, self._done, self._known)
+        self.record.go_on_at(self.number, self._before)
+        # A record says from its beginning to its end the same of each update.
+        self._missing = dict.fromkeys(series.current.per_update(), torch.nan)
+        recorded = series.current.segments
+        self._counted_before = series.current.updates_before if recorded else self._done or 0
+        self._before, self._known, self._since = {}, True, 0
+
+    def _look_again(self) -> None:
+        """Compare the state with the recorded one, as something else has written to it."""
+        counted = updates_done(self.optimizer, self.weight)
+        known = counted in (None, self._counted_before + self.number)
+        if known and self.record.last == self.number and self.record.holds(self._state()):
+            return
+        if self._since < 2:
+            raise UserError(
+                f"the weight is not what update {self.number:,} has left: something else than the "
+                "optimizer's steps changes it, or its moments (a maximal norm?), which a record "
+                "cannot say"
+            )
+        self._finish(wait=True)
+        self.number = None
+
+    def _finish(self, wait: bool) -> None:
+        self.record.finish(self.counted.take()[self.rows], wait)
 
     def _of_rows(self, tensor: Tensor) -> Tensor:
         return tensor.detach()[self._index]
@@ -200,56 +315,58 @@ class Recorder:
         held = {"W": self.weight} | moments_of(self.optimizer, self.weight)
         return {name: self._of_rows(tensor) for name, tensor in held.items()}
 
-    def _begin(self, state: State) -> SegmentWriter:
-        """Begin a segment with the state before the step, of the tensors that are there behind it.
-
-        What an optimizer makes in its first step was zero before.
-        """
-        before = {
-            name: self._before.get(name, torch.zeros_like(one)) for name, one in state.items()
-        }
-        if self.update is None:
-            self.update = self.folder.place_of(before, self._done)
-        tensors = ["W", "grad", *(name for name in before if name != "W")]
-        contents = layout.Contents(tensors, (), [name for name in self._first if name != "grad"])
-        first, last = self.update, self.update + self.segment
-        inside = first, last, self.shape[1], contents, self.census, self._about()
-        writer = self._segment.enter_context(write_segment(self.folder.next, *inside))
-        writer.state(before)
-        return writer
-
     def _about(self) -> dict[str, Any]:
         """Return the attributes of a segment."""
+        series = self.record.series
         rule = rule_of(self.optimizer, group_of(self.optimizer, self.weight))
         return {
             "title": "Recorded embedding matrix of a training and its optimizer, one segment",
-            "run": self.folder.path.name,
+            "run": series.current.path.name,
             "recorded": canonical_json(vars(rule)),
             "status": "complete",
             "vocabulary_size": self.shape[0],
-            "updates_before": self._updates_before(),
-            ATTRIBUTE: ask_rounding(self.weight.device).as_attribute(),
-            **describe_making(describe_machine(self.weight.device), PACKAGES),
+            "rows": canonical_json(self._asked),
+            "every": str(self.schedule),
+            "updates_before": self._counted_before,
+            "continues": series.continues,
+            **self._made,
         }
 
-    def _updates_before(self) -> int:
-        """Return how many updates the weight had before the record, as far as that is known."""
-        told = self.folder.attribute("updates_before")
-        return int(told) if told is not None else self._done or 0
+    @cached_property
+    def _made(self) -> dict[str, str]:
+        device = self.weight.device
+        rounding = ask_rounding(device).as_attribute()
+        return {ATTRIBUTE: rounding, **describe_making(describe_machine(device), PACKAGES)}
 
     def _fail(self, error: Exception) -> None:
         """End the record with what is complete, and tell it; end the training, if asked to."""
+        self.failure = error
+        with suppress(Exception):  # what fails once more has been told
+            self._finish(wait=True)
+        self._let_go()
         if self.on_failure == "raise":
             raise error
-        self.failure = error
-        if self._writer is not None:
-            with suppress(Exception):  # what fails once more has been told
-                self._finish()
-        self._let_go()
-        warnings.warn(f"the record ends here, the training goes on: {error}", stacklevel=3)
+        warnings.warn(f"the record ends here, the training goes on: {error}", stacklevel=4)
 
     def _let_go(self) -> None:
         for one in self._watching:
             one.remove()
         self._watching.clear()
-        self.folder.release()
+        self.record.release()
+        atexit.unregister(self._at_exit)
+
+
+def _copied(state: State) -> State:
+    return {name: one.clone() for name, one in state.items()}
+
+
+def _closing(recorder: Recorder) -> Callable[[], None]:
+    """Close a recorder at the process's end, if nobody has; return what does it."""
+    reference = weakref.ref(recorder)
+
+    def close() -> None:
+        known = reference()
+        if known is not None:
+            known.close()
+
+    return atexit.register(close)

@@ -6,7 +6,8 @@ met an infinity does not call the optimizer, or has it do nothing; a weight with
 passed over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -17,16 +18,19 @@ Group = Mapping[str, Any]
 
 
 class Listener(Protocol):
-    """What is told of the steps; called in this order, the last two only if the weight moves."""
+    """What is told of the steps, in this order."""
 
     def begins(self) -> None:
         """Take note of the weight as it is before the step."""
 
-    def consumes(self, grad: Tensor, group: Group) -> None:
+    def consumes(self, grad: Tensor, group: Group | None) -> None:
         """Take note of the gradient that the step consumes, and of the options of its group."""
 
     def moved(self) -> None:
         """Take note of the weight as it is after the step."""
+
+    def passed_over(self) -> None:
+        """Take note of a step that did not reach the weight, instead of the last two."""
 
 
 class Steps:
@@ -46,27 +50,57 @@ class Steps:
             optimizer.register_step_pre_hook(self._before),
             optimizer.register_step_post_hook(self._after),
         ]
-        self._late = self._reached = False
+        self._reached = False
 
     def remove(self) -> None:
         """Stop listening."""
         for handle in self.handles:
             handle.remove()
 
-    def _before(self, optimizer: Optimizer, args: tuple, options: dict[str, Any]) -> None:
+    def _before(
+        self, optimizer: Optimizer, args: tuple, options: dict[str, Any]
+    ) -> tuple[tuple, dict[str, Any]] | None:
         self.listener.begins()
-        self._late = _takes_gradient_later(optimizer, args, options)
-        self._reached = not self._late and self.weight.grad is not None
-        if self._reached:
+        self._reached = False
+        if options.get("closure") is not None:
+            return args, options | {"closure": self._told(optimizer, options["closure"])}
+        if len(args) > 1 and args[1] is not None:
+            return (args[0], self._told(optimizer, args[1]), *args[2:]), options
+        if not _unscales(optimizer):
             # Not after the step: torch's SGD adds Nesterov's momentum to the gradient in place.
-            self.listener.consumes(self.weight.grad, group_of(optimizer, self.weight))
+            self._reach(optimizer)
+        return None
+
+    def _told(self, optimizer: Optimizer, closure: Callable) -> Callable:
+        """Return a closure behind which the gradient is taken, where it is called first."""
+
+        @wraps(closure)
+        def computed() -> Any:
+            result = closure()
+            self._reach(optimizer)
+            return result
+
+        return computed
 
     def _after(self, optimizer: Optimizer, args: tuple, options: dict[str, Any]) -> None:
-        if self._late and self.weight.grad is not None and not _found_infinity(optimizer):
-            self.listener.consumes(self.weight.grad, group_of(optimizer, self.weight))
-            self._reached = True
+        if _unscales(optimizer) and not _found_infinity(optimizer):
+            self._reach(optimizer)
         if self._reached:
             self.listener.moved()
+        else:
+            self.listener.passed_over()
+
+    def _reach(self, optimizer: Optimizer) -> None:
+        if not self._reached and self.weight.grad is not None:
+            self._reached = True
+            self.listener.consumes(self.weight.grad, group_of(optimizer, self.weight))
+
+
+def bare(optimizer: Any) -> Optimizer:
+    """Return an optimizer without what a library wraps it in, which passes on what it has."""
+    while "param_groups" not in vars(optimizer) and hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer
 
 
 def group_of(optimizer: Optimizer, weight: Tensor) -> Group | None:
@@ -75,15 +109,14 @@ def group_of(optimizer: Optimizer, weight: Tensor) -> Group | None:
     return next((group for group in groups if any(one is weight for one in group["params"])), None)
 
 
-def _takes_gradient_later(optimizer: Optimizer, args: tuple, options: Mapping[str, Any]) -> bool:
-    """Return whether the gradient is only there, or only itself, after the step.
+def _unscales(optimizer: Optimizer) -> bool:
+    """Return whether the gradient is only itself after the step.
 
-    A closure computes it within the step. Fused kernels unscale it there: a `GradScaler` sets
-    `grad_scale` for them, and `found_inf`, by which they do nothing.
+    Fused kernels unscale it there: a `GradScaler` sets `grad_scale` for them, and `found_inf`, by
+    which they do nothing.
     """
-    closure = options.get("closure", args[1] if len(args) > 1 else None)
     scaled = (getattr(optimizer, name, None) for name in ("grad_scale", "found_inf"))
-    return closure is not None or any(one is not None for one in scaled)
+    return any(one is not None for one in scaled)
 
 
 def _found_infinity(optimizer: Optimizer) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from deadtokens.errors import UserError
 from deadtokens.labels import label
+from deadtokens.recording.watching import Guard, Watching
 from deadtokens.text.census import readable
 
 # Name: axis, long name, and the unit of what is a number.
@@ -50,29 +51,59 @@ class Counts:
     """
 
     def __init__(self, tokens: int):
-        self.tokens, self._counted = tokens, torch.zeros(tokens, dtype=torch.int64)
+        self.tokens = tokens
+        # Before the vocabulary a place for what is ignored, behind it one for what has no row.
+        self._counted = torch.zeros(tokens + 2, dtype=torch.int64)
+        self._silent = False  # an embedding is watched that has read nothing
 
     def add(self, ids: Tensor) -> None:
         """Count ids; negative ones, which a loss ignores, are none."""
-        ids = ids.detach().flatten()
-        counted = torch.bincount(ids[ids >= 0], minlength=self.tokens)
-        if self._counted.device != counted.device:
-            self._counted = self._counted.to(counted.device)
-        self._counted += counted
+        # No branch and no shape that depends on a value: where a model is compiled, so is this.
+        places = ids.detach().flatten().long().clamp(-1, self.tokens) + 1
+        if self._counted.device != places.device:
+            self._counted = self._counted.to(places.device)
+        self._counted.scatter_add_(0, places, torch.ones_like(places))
+
+    def check(self) -> None:
+        """Refuse what the training's first update shows to be wrong.
+
+        Raises
+        ------
+        UserError
+            If a watched embedding has read nothing, or a token was met that has no row.
+        """
+        if self._silent:
+            raise UserError(
+                "embedding: has read no tokens; give the module that the training calls, in its "
+                "training mode, and where the model is compiled, before its first batch"
+            )
+        if self._counted[-1]:
+            raise UserError(
+                f"tokens were met that the weight has no row for, which has {self.tokens:,}; it is "
+                "not that of this vocabulary"
+            )
+
+    def gather(self) -> None:
+        """Move the counts of all processes to the first one; each of them has to call this."""
+        torch.distributed.reduce(self._counted, dst=0)
+        if torch.distributed.get_rank() > 0:
+            self._counted.zero_()
 
     def take(self) -> np.ndarray:
         """Return what was counted since the last time."""
         taken, self._counted = self._counted.cpu().numpy(), torch.zeros_like(self._counted)
-        return taken
+        return taken[1:-1]
 
-    def watch(self, embedding: nn.Module) -> torch.utils.hooks.RemovableHandle:
+    def watch(self, embedding: nn.Module, guard: Guard) -> torch.utils.hooks.RemovableHandle:
         """Count what an input embedding reads while it is in training."""
 
         def count(module: nn.Module, arguments: tuple) -> None:
-            if module.training and arguments:
+            if module.training:
+                self._silent = False
                 self.add(arguments[0])
 
-        return embedding.register_forward_pre_hook(count)
+        self._silent = True
+        return embedding.register_forward_pre_hook(Watching(count, guard))
 
 
 def strings_of(tokenizer: Any, tokens: int) -> list[str]:

@@ -4,6 +4,10 @@ A segment covers the updates (a, b] and holds the states a..b, so that it explai
 disk the step axis is the last, fastest one: a weight that hardly changes then is a run of equal
 values, which deflate shrinks several times better than the other order.
 
+A record of others' trainings may leave updates out: its axes then hold the numbers of those that it
+has. State u is the one after update u, and the gradient at u is what update u consumed; what is the
+mean or the count of batches is that of all since the recorded update before.
+
 A segment with gradients may lack state tensors: a replay of the optimizer gives them back. It then
 holds them at state a, and checksums of every state by which the replay is proven. Which of the
 tensors named here a run has, its spec says (`run.tensors`).

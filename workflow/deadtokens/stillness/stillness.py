@@ -30,7 +30,7 @@ from deadtokens.trajectory.populations import dead_of
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.refusal import NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.rule import rule_of_run
-from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.segments import Segments, check_every_update
 from deadtokens.trajectory.updates import Update, read_updates
 
 AHEAD = 8  # updates being explained at a time
@@ -112,6 +112,7 @@ def explain_stillness(segments: Segments) -> xr.Dataset:
         If one of the tensors was not recorded.
     """
     run = open_run(segments)
+    check_every_update(run, "the search for causes")
     rule = rule_of_run(run)
     missing = [name for name in rule.tensors if name not in run]
     if missing:

@@ -12,7 +12,8 @@ from deadtokens.run.known import why_not_replayed, why_unknown
 from deadtokens.study.config import Recorded
 
 SEAL = ".seal.json"  # of deadtokens.seal, which needs more than Snakemake's environment has
-OF_EVERY_RECORD = ("scalars.nc", "freezing.nc", "sharpening.nc", "drift.nc")
+OF_EVERY_RECORD = ("scalars.nc", "freezing.nc", "drift.nc")
+OF_EVERY_UPDATE = ("sharpening.nc", "audit.json", "attribution.nc", "stillness.nc")
 OF_GRADIENTS = ("audit.json", "attribution.nc", "stillness.nc")
 
 
@@ -50,10 +51,12 @@ class Recording:
         """Say why a derived file cannot be had of it, with a quantity; nothing if it can."""
         if quantity and quantity not in self.contents.per_update:
             return f"its {quantity} is not recorded"
-        if file in OF_EVERY_RECORD:
-            return ""
-        if file not in OF_GRADIENTS:
+        if file not in (*OF_EVERY_RECORD, *OF_EVERY_UPDATE):
             return "it takes the whole model, and a recording has one weight of it"
+        if file in OF_EVERY_UPDATE and not self.contents.every_update:
+            return "it takes every update, and not each is recorded"
+        if file not in OF_GRADIENTS:
+            return ""
         if "grad" not in self.contents.tensors:
             return "it takes the gradients, which are not recorded"
         rule, numbers = self.contents.rule, self.contents.numbers

@@ -26,6 +26,6 @@ into either order while they are inflated. A labelled run is (step, token, compo
 
 Of an opened run: `origin` says what a derived file carries of it, `populations` which tokens are
 dead, live and never sampled, `scalars` (a command) loss and learning rate. `release` (a command)
-removes a record that was read. Of what a recording of another training does not say, `refusal` makes
-a result.
+removes a record that was read. Of what a recording of another training does not say, `refusal`
+makes a result.
 """

@@ -19,7 +19,7 @@ from deadtokens.trajectory.source import Source
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive steps of some tensors, in the order of the disk.
+    """Steps of some tensors that follow each other, in the order of the disk.
 
     Attributes
     ----------

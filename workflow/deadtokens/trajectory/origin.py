@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from deadtokens.trajectory.segments import MADE
 
-CARRIED = ("run", "spec", "recorded", "status", "diverged_at", *MADE)
+CARRIED = ("run", "spec", "recorded", "every", "status", "diverged_at", *MADE)
 
 
 def run_attributes(run: xr.Dataset) -> dict[str, Any]:
@@ -15,4 +16,9 @@ def run_attributes(run: xr.Dataset) -> dict[str, Any]:
     if "diverged_at" in own:
         own["diverged_at"] = int(own["diverged_at"])  # HDF5 gives a numpy scalar
     size = int(run.attrs.get("vocabulary_size", run.sizes["token"]))  # some rows are recorded
-    return own | {"vocabulary_size": size, "updates": run.sizes["update"]}
+    return own | {"vocabulary_size": size, "updates": _updates(run["state"].values)}
+
+
+def _updates(states: np.ndarray) -> int:
+    """Return how many updates lie between the first and the last state, recorded or not."""
+    return int(states[-1] - states[0]) if len(states) else 0

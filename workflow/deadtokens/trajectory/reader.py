@@ -62,7 +62,7 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
         arrays = _recorded(file, steps) | _replayed(file, steps["state"])
         about = {name: _describe(file, name) for name in arrays}
     run = first.drop_vars([*steps, "row_group"], errors="ignore")
-    run = run.assign_coords(_axes(headers, first))
+    run = run.assign_coords(_axes(paths, headers, first))
     for name, array in arrays.items():
         run[name] = layout.VARIABLES[name].dims, array, about[name]
     for name in run.keys() & layout.PER_SEGMENT.keys():
@@ -90,11 +90,23 @@ def _stretches(paths: Sequence[Path], headers: Sequence[Header], axis: str) -> l
     return stretches
 
 
-def _axes(headers: Sequence[Header], first: xr.Dataset) -> dict[str, xr.Variable]:
-    start, updates = headers[0].first or 0, sum(header.updates for header in headers)
-    states = updates + 1 if headers[0].states else 0
-    steps = {"state": np.arange(start, start + states), "update": start + 1 + np.arange(updates)}
+def _axes(
+    paths: Sequence[Path], headers: Sequence[Header], first: xr.Dataset
+) -> dict[str, xr.Variable]:
+    """Return the run's axes of steps; a segment's first state is the last of the one before it."""
+    update = np.concatenate([_updates(*one) for one in zip(paths, headers, strict=True)])
+    start = [headers[0].first] if headers[0].states else []
+    steps = {"state": np.concatenate([np.array(start, np.int64), update]), "update": update}
     return {axis: xr.Variable(axis, steps[axis], first[axis].attrs) for axis in steps}
+
+
+def _updates(path: Path, header: Header) -> np.ndarray:
+    """Return the numbers of a segment's updates, int64 (updates,)."""
+    if header.every_update:
+        start = header.first or 0
+        return start + 1 + np.arange(header.updates, dtype=np.int64)
+    with h5py.File(path, "r") as file:
+        return file["update"][...]
 
 
 def _recorded(file: h5py.File, steps: dict[str, list[Stretch]]) -> dict[str, da.Array]:

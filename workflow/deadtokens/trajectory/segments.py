@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
-from deadtokens.errors import UserError
+from deadtokens.errors import NotInRecord, UserError
 from deadtokens.identity import check_run, claim_of, segment_number, updates_per_segment
 from deadtokens.seal import check_seal
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Segments = Path | str | Sequence[Path | str]
 CARRIED = ("run", "spec", "stream_sha256")  # what all segments of a run have in common
@@ -27,8 +31,8 @@ class Header:
     ----------
     common : tuple of str
         Its attributes of the names in `CARRIED`, '' for those that it lacks.
-    first : int or None
-        State at which it starts; None behind a divergence, where there is none.
+    first, last : int or None
+        States at which it starts and ends; None behind a divergence, where there is none.
     states, updates : int
         How many are recorded.
     status : str
@@ -41,11 +45,17 @@ class Header:
 
     common: tuple[str, ...]
     first: int | None
+    last: int | None
     states: int
     updates: int
     status: str
     diverged_at: int | None
     made: tuple[str, ...]
+
+    @property
+    def every_update(self) -> bool:
+        """Whether no update between its first state and its last is left out."""
+        return self.first is None or self.last - self.first == self.updates
 
     @property
     def run(self) -> str:
@@ -144,11 +154,32 @@ def check_sequence(paths: Sequence[Path]) -> None:
             raise UserError(f"{path}: does not begin where the segment before it ends")
 
 
+def check_every_update(run: "xr.Dataset", what: str) -> None:
+    """Refuse a run of which updates were not recorded, where each one is needed.
+
+    Parameters
+    ----------
+    run : Dataset
+        As `deadtokens.trajectory.reader.open_run` gives it.
+    what : str
+        What needs them: "the audit".
+
+    Raises
+    ------
+    NotInRecord
+        If one is missing.
+    """
+    states = run["state"].values
+    if len(states) and states[-1] - states[0] > len(states) - 1:
+        raise NotInRecord(
+            f"run {run.attrs['run']}: not every update is recorded ({len(states) - 1:,} of "
+            f"{states[-1] - states[0]:,}), and {what} takes each one; record it with every=1"
+        )
+
+
 def _end(header: Header) -> int | None:
     """Return the state at which the segment behind one begins, None if the run has ended."""
-    if header.status == "diverged" or header.first is None:
-        return None
-    return header.first + header.states - 1
+    return None if header.status == "diverged" else header.last
 
 
 def read_header(path: Path) -> Header:
@@ -176,6 +207,7 @@ def _known_header(path: Path, _size: int, _changed: int) -> Header:
         return Header(
             tuple(str(attributes.get(name, "")) for name in CARRIED),
             int(file["state"][0]) if states else None,
+            int(file["state"][-1]) if states else None,
             states,
             file["update"].shape[0],
             str(attributes.get("status", "")),

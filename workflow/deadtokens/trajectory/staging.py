@@ -20,6 +20,7 @@ class HostStaging:
     """Two blocks in the host's memory."""
 
     def __init__(self, steps: int, like: Tensor):
+        self.dtype = like.dtype
         # Without the padding, equal places of all steps would share one set of the cache, and the
         # transposition would take twice as long.
         padded = torch.empty((2, steps, like.numel() + PADDING), dtype=INTEGERS[like.dtype])
@@ -28,6 +29,10 @@ class HostStaging:
     def put(self, slot: int, step: int, tensor: Tensor) -> None:
         """Copy the bits of a tensor, (tokens, components), to its place."""
         self.blocks[slot, step].copy_(bits_of(tensor.detach()))
+
+    def get(self, slot: int, step: int) -> Tensor:
+        """Return a step's tensor, (tokens, components), in place."""
+        return self.blocks[slot, step].view(self.dtype)
 
     def clear_from(self, slot: int, step: int) -> None:
         """Set the steps from `step` on to zero."""
@@ -46,6 +51,7 @@ class CudaStaging(HostStaging):
     """
 
     def __init__(self, steps: int, like: Tensor):
+        self.dtype = like.dtype
         self.blocks = torch.empty(
             (2, steps, *like.shape), dtype=INTEGERS[like.dtype], device=like.device
         )

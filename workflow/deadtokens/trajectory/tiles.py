@@ -55,7 +55,7 @@ class Tile:
     tokens : range
         Rows of the vocabulary.
     updates : range
-        The updates t of the segment.
+        The updates t of the segment, each of which is recorded.
     grad : Tensor of shape (updates, tokens, components)
         What each update consumed.
     states : dict of str to Tensor of shape (updates + 1, tokens, components)

@@ -1,6 +1,6 @@
 """Writing one segment of a trajectory: recorded steps in, a complete NetCDF-4 file out."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product, repeat
@@ -42,7 +42,8 @@ def write_segment(
     ----------
     path : Path
     first, last : int
-        State at which the segment starts, and its last update.
+        State at which the segment starts, and its last update if each one is recorded; if not, it
+        holds as many at most.
     width : int
         Components of an embedding.
     contents : layout.Contents
@@ -74,10 +75,10 @@ def write_segment(
                 name: Proof(sizes["state"], layout.rows_per_group(sizes))
                 for name in contents.replayed
             }
-            writer = SegmentWriter(file, pool, contents, proofs, disk.check)
+            writer = SegmentWriter(file, pool, first, contents, proofs, disk.check)
             yield writer
             writer.finish()
-        _complete(disk, writer, first, attributes)
+        _complete(disk, writer, attributes)
         census.to_netcdf(disk, mode="a", engine="h5netcdf")
 
 
@@ -93,12 +94,14 @@ class SegmentWriter:
         self,
         file: h5py.File,
         pool: ThreadPoolExecutor,
+        first: int,
         contents: layout.Contents,
         proofs: Mapping[str, Proof],
         check: Callable[[], None],
     ):
         self.file, self.proofs, self.check = file, proofs, check
         self.recorded = {"state": 0, "update": 0}
+        self.states = [first]  # their numbers: the first, and those of the updates
         # Whole arrays from the start: many small tensors kept would fragment the heap.
         self.per_update = {
             name: np.empty(file[name].shape, file[name].dtype) for name in contents.per_update
@@ -109,15 +112,28 @@ class SegmentWriter:
         """Record the next state: W and what is carried beside it, each (token, component)."""
         self._put("state", tensors)
 
-    def update(self, given: Mapping[str, Tensor | float]) -> None:
-        """Record the next update: its gradients, and what is known of it as a whole."""
+    def update(self, given: Mapping[str, Tensor | float], number: int | None = None) -> None:
+        """Record the next update: its gradients, and what is known of it as a whole.
+
+        Its number is that of the update before it and 1, if it is not given.
+        """
+        self.states.append(self.states[-1] + 1 if number is None else number)
         for name, values in self.per_update.items():
             values[..., self.recorded["update"]] = _on_host(given[name])
         self._put("update", given)
 
+    def last_state(self) -> dict[str, Tensor]:
+        """Return the tensors of the last state that were recorded, until two chunks later."""
+        return {
+            name: blocks.last()
+            for name, blocks in self.blocks.items()
+            if name in layout.STATE_TENSORS
+        }
+
     def drop_unfinished(self) -> None:
         """Forget an update behind which no state was recorded."""
         self.recorded["update"] = max(0, self.recorded["state"] - 1)
+        del self.states[1 + self.recorded["update"] :]
 
     def finish(self) -> None:
         """Wait until every block is in the file."""
@@ -170,9 +186,7 @@ def _declare_variable(
     created.attrs.update(variable.attributes)
 
 
-def _complete(
-    disk: SteadyFile, writer: SegmentWriter, first: int, attributes: Mapping[str, Any]
-) -> None:
+def _complete(disk: SteadyFile, writer: SegmentWriter, attributes: Mapping[str, Any]) -> None:
     """Cut the step axes to what was recorded; add scalars, axes and attributes."""
     with h5netcdf.File(disk, "r+") as file:
         for axis, length in writer.recorded.items():
@@ -181,20 +195,20 @@ def _complete(
             file[name].attrs["recorded_dtype"] = blocks.recorded_dtype
         for name, proof in writer.proofs.items():
             file[f"first_{name}"].attrs["recorded_dtype"] = proof.recorded_dtype
-        _write_axis(file, "state", first, writer.recorded["state"])
-        _write_axis(file, "update", first + 1, writer.recorded["update"])
-        _write_axis(file, "component", 0, file.dimensions["component"].size)
+        _write_axis(file, "state", writer.states[: writer.recorded["state"]])
+        _write_axis(file, "update", writer.states[1:])
+        _write_axis(file, "component", range(file.dimensions["component"].size))
         for proof in list(writer.proofs.values())[:1]:
             groups = file.dimensions["row_group"].size
-            _write_axis(file, "row_group", 0, groups, proof.rows)
+            _write_axis(file, "row_group", range(0, groups * proof.rows, proof.rows))
         for name, value in attributes.items():
             file.attrs[name] = value
 
 
-def _write_axis(file: h5netcdf.File, axis: str, start: int, length: int, step: int = 1) -> None:
+def _write_axis(file: h5netcdf.File, axis: str, numbers: Sequence[int]) -> None:
     variable = file.create_variable(axis, (axis,), "<i8")
     variable.attrs.update(layout.AXES[axis].attributes)
-    variable[...] = start + step * np.arange(length)
+    variable[...] = np.array(numbers, np.int64)
 
 
 class _Blocks:
@@ -227,6 +241,11 @@ class _Blocks:
         if offset == self.steps - 1:
             self._compress(index)
 
+    def last(self) -> Tensor:
+        """Return the last step's tensor, in place."""
+        index, offset = divmod(self.count - 1, self.steps)
+        return self.staging.get(index % 2, offset)
+
     def finish(self) -> None:
         """Compress what is left, and wait until everything is in the file."""
         index, offset = divmod(self.count, self.steps)
@@ -240,7 +259,7 @@ class _Blocks:
         block, arrive = self.staging.take(index % 2)
         rows = range(0, len(block), self.dataset.chunks[0])
         self.pending[index % 2] = [
-            self.pool.submit(self._store, index, block, row, arrive) for row in rows
+            _submit(self.pool, self._store, index, block, row, arrive) for row in rows
         ]
 
     def _store(self, index: int, block: np.ndarray, row: int, arrive: Callable[[], None]) -> None:
@@ -248,6 +267,16 @@ class _Blocks:
         arrive()
         rows = block[row : row + self.dataset.chunks[0]]
         _store_chunk(self.dataset, (row, 0, index * self.steps), rows)
+
+
+def _submit(pool: ThreadPoolExecutor, task: Callable[..., None], *arguments: Any) -> Future:
+    """Begin a task; where the interpreter is about to end, which begins no more, do it now."""
+    try:
+        return pool.submit(task, *arguments)
+    except RuntimeError:
+        done = Future()
+        done.set_result(task(*arguments))
+        return done
 
 
 def _wait(futures: list[Future]) -> None:

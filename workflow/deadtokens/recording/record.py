@@ -1,0 +1,140 @@
+"""The files of a record: the segment that is being filled, and the one that is being finished."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from deadtokens.recording.listing import write_contents
+from deadtokens.recording.series import Series
+from deadtokens.run import layout
+from deadtokens.run.bits import bits_of
+from deadtokens.seal import seal
+from deadtokens.trajectory.writer import SegmentWriter, write_segment
+
+State = dict[str, Tensor]
+
+
+class Record:
+    """Fills segments with updates.
+
+    A full one is finished and sealed by a thread, while the training goes on into the next: until
+    then a kill takes its updates too. What fails there is raised by the next call that waits.
+
+    Parameters
+    ----------
+    series : Series
+    census : Dataset
+        Of the recorded rows, along `token`.
+    length : int
+        Updates in a segment.
+    """
+
+    def __init__(self, series: Series, census: xr.Dataset, length: int):
+        self.series, self.census, self.length = series, census, length
+        self.start, self._last = 0, {}
+        self.writer: SegmentWriter | None = None
+        self._open, self._path, self._census = ExitStack(), Path(), census
+        self._finishing: Future | None = None
+        self._thread = ThreadPoolExecutor(1, "finishing a segment")
+
+    @property
+    def full(self) -> bool:
+        """Whether the present segment takes no further update."""
+        return self.writer is not None and self.writer.recorded["update"] == self.length
+
+    @property
+    def last(self) -> int:
+        """The last recorded state."""
+        return self.writer.states[-1] if self.writer is not None else self.start
+
+    def go_on_at(self, number: int, state: State) -> None:
+        """Let the next segment begin at a state."""
+        self.start, self._last = number, state
+
+    def holds(self, state: State) -> bool:
+        """Return whether the last recorded state has the bits of another."""
+        recorded = self._last if self.writer is None else self.writer.last_state()
+        return recorded.keys() == state.keys() and all(
+            one.shape == state[name].shape
+            and one.dtype == state[name].dtype
+            and torch.equal(bits_of(one), bits_of(state[name]))
+            for name, one in recorded.items()
+        )
+
+    def begin(self, state: State, per_update: list[str], about: Mapping[str, Any]) -> None:
+        """Begin a segment of the tensors of a state, the one behind its first update.
+
+        What an optimizer makes in its first step was zero before.
+        """
+        before = {name: self._last.get(name, torch.zeros_like(one)) for name, one in state.items()}
+        tensors = ["W", "grad", *(name for name in before if name != "W")]
+        contents = layout.Contents(tensors, (), per_update)
+        self._path, self._census = self.series.current.next, self.census.copy()
+        inside = self.start, self.start + self.length, before["W"].shape[1], contents
+        self.writer = self._open.enter_context(
+            write_segment(self._path, *inside, self._census, about)
+        )
+        self.writer.state(before)
+        self._last = {}
+
+    def finish(self, sampled: np.ndarray, wait: bool) -> None:
+        """Finish the present segment, if there is one.
+
+        Parameters
+        ----------
+        sampled : ndarray of int, shape (rows,)
+            How often each token stood in the batches.
+        wait : bool
+            Until it is sealed; else that is done by a thread.
+        """
+        self.wait()
+        if self.writer is None:
+            return
+        writer, self.writer = self.writer, None
+        writer.drop_unfinished()
+        if not writer.recorded["update"]:
+            self._abandon()
+            return
+        self._last = {name: one.clone() for name, one in writer.last_state().items()}
+        self.start = writer.states[-1]
+        self._census["sampled"] = layout.PER_SEGMENT["sampled"].labelled(sampled)
+        self.series.current.segments.append(self._path)
+        arguments = self._open.pop_all(), self._path
+        if wait:
+            _close(*arguments)
+        else:
+            self._finishing = self._thread.submit(_close, *arguments)
+
+    def wait(self) -> None:
+        """Wait until the segment before is sealed; raises what kept it from that."""
+        finishing, self._finishing = self._finishing, None
+        if finishing is not None:
+            finishing.result()
+
+    def release(self) -> None:
+        """Leave the folders to others."""
+        self._abandon()
+        self._thread.shutdown()
+        self.series.release()
+
+    def _abandon(self) -> None:
+        """Leave no file of a segment that has no complete update, or could not be finished."""
+        self.writer = None
+        self._open.__exit__(_Abandoned, _Abandoned(), None)
+
+
+class _Abandoned(Exception):
+    pass
+
+
+def _close(segment: ExitStack, path: Path) -> None:
+    segment.close()
+    seal(path)
+    write_contents(path)
