@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from deadtokens.errors import UserError
 from deadtokens.figures import style
-from deadtokens.figures.inputs import as_called, not_recorded, some_rows
+from deadtokens.figures.inputs import as_called, not_recorded, partly_recorded
 from deadtokens.figures.product import Product
 
 LONGEST_TITLE = 2000  # characters
@@ -67,7 +67,7 @@ def _below(title: str, opened: Sequence[xr.Dataset]) -> str:
     """Return what stands below a figure's title: whose it is, and what is not recorded of whom."""
     lacking = ", ".join(not_recorded(opened))
     absent = f"what it shows cannot be had of: {lacking}" if lacking else ""
-    return "; ".join(filter(None, (title, absent, *some_rows(opened))))
+    return "; ".join(filter(None, (title, absent, *partly_recorded(opened))))
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Open the small derived files that figures are drawn from."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from deadtokens.comparison import settings
@@ -49,16 +50,18 @@ def not_recorded(datasets: Sequence[xr.Dataset]) -> list[str]:
     return [str(data.attrs["run"]) for data in datasets if LACKING in data.attrs]
 
 
-def some_rows(datasets: Sequence[xr.Dataset]) -> list[str]:
-    """Say of how many rows the recordings are of which some alone are recorded."""
-    return [
-        f"{data.attrs['run']}: {data.sizes['token']:,} of {data.attrs['vocabulary_size']:,} rows "
-        "are recorded"
-        for data in datasets
-        if RECORDED in data.attrs
-        and "token" in data.get("dead", xr.DataArray()).dims
-        and data.sizes["token"] < data.attrs["vocabulary_size"]
-    ]
+def partly_recorded(datasets: Sequence[xr.Dataset]) -> list[str]:
+    """Say of which recordings some rows or some updates alone are recorded."""
+    recordings = [data for data in datasets if RECORDED in data.attrs]
+    return [f"{data.attrs['run']}: {said}" for data in recordings for said in _parts(data)]
+
+
+def _parts(data: xr.Dataset) -> Iterator[str]:
+    of_all = "token" in data["dead"].dims if "dead" in data else False
+    if of_all and data.sizes["token"] < data.attrs["vocabulary_size"]:
+        yield f"{data.sizes['token']:,} of {data.attrs['vocabulary_size']:,} rows are recorded"
+    if "update" in data.coords and (np.diff(data["update"].values) > 1).any():
+        yield "not each update is recorded, a step may be over several"
 
 
 def as_called(datasets: Sequence[xr.Dataset], called: Mapping[str, str]) -> list[xr.Dataset]:
