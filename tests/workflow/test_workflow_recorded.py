@@ -15,7 +15,7 @@ from house import NO_CLAIMS, TINY, House, build_house
 from deadtokens.cli import call
 from deadtokens.trajectory.reader import open_run
 
-TITLE = 'My <b>"training"</b> $\\frac{ #panic("x")'
+TITLE = 'My <b>"training" $\\frac{ #panic("x") ก'
 CONFIG = copy.deepcopy(TINY) | NO_CLAIMS | {"keep": "derived"}
 CONFIG["defaults"] |= {"precision": "fp32"}
 CONFIG["recorded"] = {

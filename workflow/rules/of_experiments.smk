@@ -18,6 +18,7 @@ from deadtokens.study.wanted import (
     drawn_figures,
     drawn_files,
     is_compared,
+    lacking_recordings,
 )
 
 TEMPLATE = Path(PACKAGE, "paper")
@@ -93,9 +94,18 @@ def question_of(figure):
     return f"{question}. {QUESTIONS[question]}"
 
 
-def experiment_title(wildcards):
-    """Return what stands small above an experiment's figures."""
-    return study.experiments[wildcards.experiment].title
+def experiment_title(figure):
+    """Return a function that gives what stands small above a figure of an experiment."""
+
+    def title(wildcards):
+        name = wildcards.experiment
+        lacking = lacking_recordings(study, FIGURES[figure], name)
+        absent = (
+            [f"what it shows cannot be had of: {', '.join(lacking)}"] if lacking else []
+        )
+        return "; ".join([study.experiments[name].title, *absent])
+
+    return title
 
 
 def claimed_results(wildcards):

@@ -28,7 +28,7 @@ REPLAY = "the run's own update"
 PROOF = "the same, by checksums"
 IMPLEMENTATION, CONTROL = "torch: ", "control: "
 COUNTS = ["compared", "differing"]
-CROWDED = 7  # checks: their names then stand on more lines
+CHARACTERS = 100  # that the names of all checks have side by side, on as many lines as they need
 ABOUT = ("run", "status")
 NEEDED = (*ABOUT, "tensors", "checksums", "controls")
 OPTIONAL = {"diverged_at": "diverged_at", "spec": "spec", RECORDED: RECORDED, STEPS: "updates"}
@@ -103,7 +103,7 @@ def draw(table: pd.DataFrame) -> Figure:
         positions = [checks.index(check) + shift for check in rows["check"]]
         axes.plot(positions, heights, linestyle="", marker=marks[run], color=color, clip_on=False)
     axes.set_xlim(-0.5, len(checks) - 0.5)
-    width = 20 if len(checks) < CROWDED else 13
+    width = min(20, CHARACTERS // len(checks))
     axes.set_xticks(range(len(checks)), [style.as_drawn(check, width) for check in checks])
     axes.set_ylabel("fraction of compared values\nthat differ in a bit")
     axes.set_title(style.as_drawn(_result(table), 100))

@@ -101,7 +101,7 @@ def _attempt(name: str, path: Path, command: Sequence[str]) -> Attempt:
 
 def _said_instead(path: Path) -> str:
     """Return the sentence that a derived file holds in place of what it should, '' if none."""
-    if path.name == ANALYSES["audit"]:
+    if path.name == FIGURES["audit"].file:
         about = read_audit(path)
     elif path.suffix == ".nc":
         about = read_derived(path).attrs

@@ -60,6 +60,13 @@ def recorded_files(study: Study, source: Source, experiment: str) -> dict[str, s
     }
 
 
+def lacking_recordings(study: Study, source: Source, experiment: str) -> list[str]:
+    """Return the recordings of an experiment that are not drawn where its runs are."""
+    recordings = study.experiments[experiment].recordings if source.scope is Scope.RUNS else ()
+    given = recorded_files(study, source, experiment).values()
+    return [name for name in recordings if name not in given]
+
+
 def drawn_files(study: Study, source: Source, experiment: str) -> list[str]:
     """Return what a figure of an experiment is drawn from: of its runs, then of its recordings."""
     places = derived_files, recorded_files
