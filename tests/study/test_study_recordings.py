@@ -187,6 +187,7 @@ MISTAKES = {
     "silent": ({"path": "silent"}, "`deadtokens analyse silent` writes it anew"),
     "damaged": ({"path": "damaged"}, "does not say what the recording holds"),
     "an option": ({"path": "-x"}, "recorded.mine.path: must be the path of a folder, which does"),
+    "a brace": ({"path": "{good}"}, "recorded.mine.path: has a brace, which Snakemake takes for a"),
     "a control character": ({"path": "a\nb"}, "cannot be printed; leave it out of the path"),
     "a long title": ({"path": "good", "title": "x" * 201}, "recorded.mine.title: 201 characters"),
     "an unknown key": ({"path": "good", "pth": 1}, "recorded.mine.pth: unknown key; did you mean"),

@@ -16,10 +16,11 @@ from deadtokens.cli import call
 from deadtokens.trajectory.reader import open_run
 
 TITLE = 'My <b>"training" $\\frac{ #panic("x") ก'
+MINE = "-$(mine) 'ก\""
 CONFIG = copy.deepcopy(TINY) | NO_CLAIMS | {"keep": "derived"}
 CONFIG["defaults"] |= {"precision": "fp32"}
 CONFIG["recorded"] = {
-    "mine": {"path": "my records/{mine}", "title": TITLE},
+    "mine": {"path": f"my records/{MINE}", "title": TITLE},
     "theirs": {"path": "my records/theirs"},
 }
 CONFIG["experiments"] = {
@@ -42,7 +43,7 @@ OF_MINE = {
 def built(tmp_path_factory):
     """Return a house in which the workflow has analysed recordings, and what goes on with one."""
     house = build_house(tmp_path_factory.mktemp("recorded") / "house")
-    go_on = make_record(house.work / "my records" / "{mine}", updates=8)
+    go_on = make_record(house.work / "my records" / MINE, updates=8)
     make_record(house.work / "my records" / "theirs", optimizer="rmsprop")
     answer = house.snakemake(config=CONFIG)
     assert answer.returncode == 0, answer.stdout
@@ -70,7 +71,7 @@ def test_derived_files_are_those_of_the_recording(built):
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.??*"))
     derived = ["mine/audit.json", "mine/drift.nc", "mine/freezing.nc", "theirs/freezing.nc"]
     assert found == sorted([*derived, *(f"{path}.seal.json" for path in derived)])
-    run = open_run(house.work / "my records" / "{mine}")
+    run = open_run(house.work / "my records" / MINE)
     W = run["W"].values
     frozen = (W[1:] == W[:-1]).all(axis=2)[:, run["dead"].values].mean(axis=1)
     freezing = xr.load_dataset(folder / "mine" / "freezing.nc", engine="h5netcdf")
@@ -124,7 +125,7 @@ def test_an_untouched_recording_is_not_analysed_again_and_none_is_removed(house)
 
 def test_one_that_grows_is_analysed_again_and_nothing_else(house, tmp_path):
     make_record(tmp_path / "longer", updates=12)
-    grown = house.work / "my records" / "{mine}"
+    grown = house.work / "my records" / MINE
     for path in (tmp_path / "longer").iterdir():
         if path.name.startswith("segment-002") or path.name == "recording.json":
             shutil.copy(path, grown / path.name)

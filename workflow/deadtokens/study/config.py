@@ -43,6 +43,8 @@ def _usable(path: str) -> str:
     _refuse_unprintable(path, "the path")
     if not path or path.startswith("-"):
         raise ValueError("must be the path of a folder, which does not begin with '-'")
+    if "{" in path or "}" in path:
+        raise ValueError("has a brace, which Snakemake takes for a wildcard; rename the folder")
     return path
 
 
