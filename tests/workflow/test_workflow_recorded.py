@@ -18,13 +18,17 @@ from deadtokens.trajectory.reader import open_run
 TITLE = 'My <b>"training" $\\frac{ #panic("x") ก'
 MINE = "-$(mine) 'ก\""
 CONFIG = copy.deepcopy(TINY) | NO_CLAIMS | {"keep": "derived"}
-CONFIG["defaults"] |= {"precision": "fp32"}
 CONFIG["recorded"] = {
     "mine": {"path": f"my records/{MINE}", "title": TITLE},
     "theirs": {"path": "my records/theirs"},
 }
 CONFIG["experiments"] = {
-    "regimes": {"seeds": [0], "figures": ["frozen", "loss"], "recorded": ["mine", "theirs"]},
+    "regimes": {
+        "vary": {"precision": ["fp32"]},
+        "seeds": [0],
+        "figures": ["frozen", "loss"],
+        "recorded": ["mine", "theirs"],
+    },
     "ours": {"recorded": ["mine"], "figures": ["path", "audit"]},
 }
 OF_MINE = {
@@ -99,16 +103,13 @@ def test_figures_show_them_beside_the_runs_and_alone(built):
 def test_the_paper_says_what_they_are(built):
     house, _ = built
     data = json.loads((house.work / "results" / "paper" / "paper.json").read_text())
-    beside, alone = data["recordings"]
-    assert (beside["name"], beside["alone"], alone["name"], alone["alone"]) == (
-        *("regimes", False),
-        *("ours", True),
-    )
-    (mine,) = alone["recordings"]
+    said = {one["name"]: one for one in data["recordings"]}
+    assert {name: one["alone"] for name, one in said.items()} == {"regimes": False, "ours": True}
+    (mine,) = said["ours"]["recordings"]
     assert mine["title"] == TITLE
     assert (mine["updates"], mine["rows"], mine["vocabulary_size"]) == ("8", "40", "40")
     assert mine["replayed"].startswith("all 5,760 recorded values are given back, bit for bit, by ")
-    assert "RMSprop is no optimizer of torch" in beside["recordings"][1]["unreplayed"]
+    assert "RMSprop is no optimizer of torch" in said["regimes"]["recordings"][1]["unreplayed"]
     assert [figure["name"] for figure in data["figures"]["ours"]] == ["ours-path"]
     assert [row["name"] for row in data["experiments_of"]] == ["regimes"]
 
