@@ -1,7 +1,7 @@
 """How dead tokens drift and freeze: the table of contents of the workflow.
 
-The data's way: corpus -> vocabulary and census -> trained and recorded runs -> freezing, drift, accounting,
-gradients -> comparison -> figures, claims -> paper.
+The data's way: corpus -> vocabulary and census -> trained and recorded runs, and recordings of other trainings ->
+freezing, drift, accounting, gradients -> comparison -> figures, claims -> paper.
 Each step is a file in workflow/rules; what it computes is in the package workflow/deadtokens.
 """
 
@@ -13,6 +13,7 @@ configfile: Path(workflow.basedir, "config/config.yaml")
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/of_runs.smk"
+include: "workflow/rules/of_recordings.smk"
 include: "workflow/rules/of_experiments.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/training.smk"
@@ -20,6 +21,7 @@ include: "workflow/rules/freezing.smk"
 include: "workflow/rules/drift.smk"
 include: "workflow/rules/accounting.smk"
 include: "workflow/rules/gradients.smk"
+include: "workflow/rules/recorded.smk"
 include: "workflow/rules/costs.smk"
 include: "workflow/rules/comparison.smk"
 include: "workflow/rules/figures.smk"

@@ -65,7 +65,7 @@ def test_lines_that_lie_on_each_other_at_zero_are_named():
 def test_a_vocabulary_without_dead_tokens():
     table = frozen.RECIPE.table([freezing([(np.nan, 0.0)] * 2, dead=[False, False])])
     assert table["population"].unique().tolist() == ["live"]
-    assert "no dead tokens" in shown_texts(frozen.RECIPE.draw(table))
+    assert "no dead tokens recorded" in shown_texts(frozen.RECIPE.draw(table))
 
 
 def test_a_diverged_run_is_marked_in_both_panels():

@@ -57,7 +57,7 @@ def test_runs_without_dead_tokens_or_updates_and_diverged_ones():
     table = phases.RECIPE.table(runs)
     figure = phases.RECIPE.draw(table)
     texts = shown_texts(figure)
-    assert "no dead tokens" in texts
+    assert "no dead tokens recorded" in texts
     assert "mixed: dead (n = 2), diverged at update 7" in texts
     assert "pure-bf16: live (n = 1), diverged at update 1" in texts
     assert pd.isna(table[table["run"] == "c"]["first"]).all()

@@ -6,8 +6,9 @@ run's numbers), ``trajectory`` (its record, and how that is read back), ``traini
 ``drift``, ``audit``, ``attribution``, ``stillness``, ``gradients``, ``backprop``, with the
 ``statistics`` that they share; the ``comparison`` of runs, and what recording ``costs``;
 ``figures``; last what is said of a whole study, ``claims`` and ``paper``. What the variables of
-their files are is said in tables, and written by `labels`. ``study`` holds the configuration, which
-only these two read besides. Each folder's ``__init__`` is a map of it.
+their files are is said in tables, and written by `labels`. ``report`` says all of one record on a
+page. ``study`` holds the configuration, which only claims and paper read besides. Each folder's
+``__init__`` is a map of it.
 
 Here is what a user's own code imports: ``from deadtokens import Recorder, open_run``, and the
 analyses as functions from a run to a dataset. Each is found when it is asked for, so that the

@@ -52,6 +52,7 @@ COMMANDS = {
     "tensors": Command("costs.tensors", "measure the choices of recorded tensors"),
     "figure": Command("figures.draw", "draw a figure: PNG, PDF, and its numbers as CSV"),
     "animation": Command("figures.animation", "draw the drifting cloud as GIF"),
+    "analyse": Command("report.analyse", "analyse one record: all of it, with figures and a page"),
     "verify": Command("verify", "check that results are what was written"),
     "plan": Command("study.plan", "say what a study takes; refuse what the disk cannot hold"),
     "archive": Command("study.archive", "pack what a finished study's figures are made from"),

@@ -1,7 +1,7 @@
 """What all rules share: the study behind the configuration, code fingerprints, seals.
 
-No rule stands here, nor in of_runs.smk and of_experiments.smk, which have what the rules of single
-runs and those of experiments take; the files of the rules have no functions.
+No rule stands here, nor in of_runs.smk, of_recordings.smk and of_experiments.smk, which have what the
+rules of single runs, of recordings and of experiments take; the files of the rules have no functions.
 """
 
 import re
@@ -40,6 +40,7 @@ wildcard_constraints:
     corpus="[^/]+",
     vocabulary="[^/]+",
     run="[^/]+",
+    recording="[^/]+",
     experiment="[^/]+",
     segment=r"\d+",
     steps=r"\d+",

@@ -38,7 +38,7 @@ for figure in FIGURES:
             ENVIRONMENT
         params:
             figure=figure,
-            title=experiment_title,
+            title=experiment_title(figure),
             called=called,
             caption=caption(figure),
             code=code(f"figures.{figure}"),

@@ -5,17 +5,28 @@ import hashlib
 import json
 
 from deadtokens.models import short_digest
-from deadtokens.paper.sources import figure_files, paper_figures, paper_sources
+from deadtokens.paper.sources import (
+    figure_files,
+    paper_figures,
+    paper_sources,
+    recording_sources,
+)
 from deadtokens.study.claims import claimed_files
 from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, QUESTIONS
-from deadtokens.study.wanted import derived_files, drawn_figures, is_compared
+from deadtokens.study.wanted import (
+    derived_files,
+    drawn_figures,
+    drawn_files,
+    is_compared,
+    lacking_recordings,
+)
 
 TEMPLATE = Path(PACKAGE, "paper")
 OF_RECORDS = ("keep", "train_again", "machines")  # keys of the configuration
 
 
 def files_of(source, experiment):
-    """Return the derived files of an experiment, of the runs whose records give the tensor."""
+    """Return the derived files of an experiment's own runs, of those whose records give the tensor."""
     return [f"results/{file}" for file in derived_files(study, source, experiment)]
 
 
@@ -56,11 +67,14 @@ def called(wildcards):
 
 def figure_inputs(figure):
     """Return a function that gives the files which a figure of an experiment draws."""
-    return lambda wildcards: files_of(FIGURES[figure], wildcards.experiment)
+    return lambda wildcards: [
+        f"results/{file}"
+        for file in drawn_files(study, FIGURES[figure], wildcards.experiment)
+    ]
 
 
 def first_drift(wildcards):
-    """Return the drift of an experiment's first run, which its animation shows."""
+    """Return the drift of an experiment's first run, or recording, which its animation shows."""
     return figure_inputs("path")(wildcards)[0]
 
 
@@ -80,9 +94,18 @@ def question_of(figure):
     return f"{question}. {QUESTIONS[question]}"
 
 
-def experiment_title(wildcards):
-    """Return what stands small above an experiment's figures."""
-    return study.experiments[wildcards.experiment].title
+def experiment_title(figure):
+    """Return a function that gives what stands small above a figure of an experiment."""
+
+    def title(wildcards):
+        name = wildcards.experiment
+        lacking = lacking_recordings(study, FIGURES[figure], name)
+        absent = (
+            [f"what it shows cannot be had of: {', '.join(lacking)}"] if lacking else []
+        )
+        return "; ".join([study.experiments[name].title, *absent])
+
+    return title
 
 
 def claimed_results(wildcards):
@@ -99,7 +122,8 @@ def claims_digest():
 
 def paper_inputs(wildcards):
     """Return the derived files that the paper reads, and those behind the figures that it shows."""
-    return [f"results/{file}" for file in paper_sources(study)]
+    sources = [*paper_sources(study), *recording_sources(study)]
+    return [f"results/{file}" for file in sources]
 
 
 def paper_pictures():

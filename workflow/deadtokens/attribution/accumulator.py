@@ -14,7 +14,7 @@ from deadtokens.attribution.bound import bound_factors, roundings
 from deadtokens.attribution.sums import VECTORS, Numbers, OfTokens, OverTokens, Record, sum_up
 from deadtokens.attribution.terms import ROUNDING, TERMS, coefficients
 from deadtokens.attribution.tokens import STATISTICS, closure_of, rest_of, statistics_of
-from deadtokens.errors import UserError
+from deadtokens.errors import NotInRecord
 from deadtokens.run.hyperparameters import correction, gradient_weight
 from deadtokens.run.rule import Rule
 from deadtokens.statistics.quantiles import quantiles_of_finite
@@ -151,7 +151,7 @@ class Accumulator:
         token, component = self.place_of(update)
         rounding = self.over_tokens.rounding[update]
         bound = abs(rounding) / self.over_tokens.bound_ratio[update]
-        raise UserError(
+        raise NotInRecord(
             f"run {self.name}: update {update + 1}, token {token}, component {component}: rounding "
             f"would have to explain {rounding:.6g}, but the update's operations cannot lose more "
             f"than {bound:.6g}: the record is not what this run's optimizer does "

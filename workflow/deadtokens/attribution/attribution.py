@@ -13,12 +13,13 @@ import xarray as xr
 from deadtokens.arguments import add_output, add_run
 from deadtokens.attribution.accumulator import Accumulator
 from deadtokens.attribution.summary import summarise
-from deadtokens.errors import UserError
+from deadtokens.errors import NotInRecord
 from deadtokens.netcdf import write
 from deadtokens.run.rule import Rule
 from deadtokens.trajectory.optional import left_out
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.refusal import NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.rule import rule_of_run
 from deadtokens.trajectory.segments import Segments, check_every_update
 from deadtokens.trajectory.tiles import read_tiles
@@ -57,7 +58,7 @@ def attribute_motion(segments: Segments) -> xr.Dataset:
     rule = rule_of_run(run)
     missing = [name for name in rule.tensors if name not in run]
     if missing:
-        raise UserError(
+        raise NotInRecord(
             f"run {run.attrs['run']}: without recorded {', '.join(missing)} its motion cannot "
             f"be attributed; record {', '.join(rule.tensors)}"
         )
@@ -66,6 +67,7 @@ def attribute_motion(segments: Segments) -> xr.Dataset:
         accumulator.add(tile)
         del tile  # before the one after the next is read
     about = run_attributes(run) | checks(accumulator) | cautions(run, rule)
+    about |= {"beta1": rule.fixed.beta1, "updates_before": rule.before}
     return summarise(accumulator).assign_attrs(about)
 
 
@@ -112,8 +114,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the command ``attribution``."""
     torch.set_num_threads(1)  # the other cores inflate what comes next
-    motion = attribute_motion(options.segments)
+    motion = or_why_not(attribute_motion, options.segments, without_variables)
     write(motion, options.output)
+    if NOTHING in motion.attrs:
+        return
     logging.getLogger(__name__).info(
         f"attribution {motion.attrs['run']}: {motion.attrs['values_checked']:,} displacements are "
         f"the sum of their terms; rounding reaches {motion.attrs['worst_bound_ratio']:.3f} of its "

@@ -30,7 +30,7 @@ from deadtokens.audit.replay import (
     stated,
 )
 from deadtokens.audit.tally import ProofTally, Tally
-from deadtokens.errors import UserError
+from deadtokens.errors import NotInRecord
 from deadtokens.run.device import describe_device
 from deadtokens.run.rounding import Rounding
 from deadtokens.run.rule import Rule
@@ -39,6 +39,7 @@ from deadtokens.seal import complete_and_sealed
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.refusal import NOTHING, or_why_not
 from deadtokens.trajectory.rule import rule_of_recording, rule_of_run
 from deadtokens.trajectory.segments import Segments, check_every_update
 from deadtokens.trajectory.tiles import Tile, read_tiles
@@ -75,7 +76,7 @@ def audit_run(segments: Segments) -> dict[str, Any]:
     run = open_run(segments)
     check_every_update(run, "the audit")
     if "grad" not in run:
-        raise UserError(
+        raise NotInRecord(
             f"run {run.attrs['run']}: without recorded gradients nothing can be replayed"
         )
     about = run_attributes(run)
@@ -140,10 +141,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the command ``audit``."""
     torch.set_num_threads(1)  # the other cores inflate what comes next
-    result = audit_run(options.segments)
+    result = or_why_not(audit_run, options.segments, dict)
     with complete_and_sealed(options.output) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    logging.getLogger(__name__).info(f"audit {result['run']}: {_summary(result)}")
+    if NOTHING not in result:
+        logging.getLogger(__name__).info(f"audit {result['run']}: {_summary(result)}")
 
 
 def _summary(result: dict[str, Any]) -> str:

@@ -16,8 +16,9 @@ import torch
 from deadtokens.audit.controls import run_controls
 from deadtokens.audit.moves import Move, own_move, torch_move
 from deadtokens.audit.replay import Tallies, new_tallies, recorded_state, replay_tile
-from deadtokens.errors import UserError
+from deadtokens.errors import NotInRecord
 from deadtokens.run.device import describe_device
+from deadtokens.run.known import why_not_replayed
 from deadtokens.run.rounding import Rounding
 from deadtokens.run.rule import Rule
 from deadtokens.trajectory.rule import RuleOfRecording, ensure_known, recorded_rule
@@ -26,7 +27,6 @@ from deadtokens.trajectory.tiles import Tile, read_tiles
 
 REPLAYED = "single, rounded as its device says"
 IMPLEMENTATIONS = ("single", "foreach", "fused")
-HIDDEN = {"amsgrad": "the largest second moments so far"}  # what is remembered and not recorded
 
 
 @dataclass
@@ -119,16 +119,8 @@ def audit_recording(segments: Segments, rule: RuleOfRecording, attributes: dict)
 
 
 def _ensure_torch_has_it(name: str, about: dict) -> None:
-    if about["optimizer"] not in ("adamw", "adam", "sgd"):
-        raise UserError(
-            f"run {name}: {about['name']} is no optimizer of torch whose update is known here, so "
-            "it cannot be replayed"
-        )
-    for option in HIDDEN.keys() & about["options"].keys():
-        raise UserError(
-            f"run {name}: {about['name']} with {option} remembers {HIDDEN[option]}, which are not "
-            "recorded, so it cannot be replayed"
-        )
+    if why := why_not_replayed(about):
+        raise NotInRecord(f"run {name}: {why}, so it cannot be replayed")
 
 
 def _trials(rule: RuleOfRecording, about: dict, attributes: dict) -> dict[str, Trial]:
@@ -145,7 +137,7 @@ def _trials(rule: RuleOfRecording, about: dict, attributes: dict) -> dict[str, T
     own = Trial(own_move, torch.device("cpu"))
     try:
         ensure_known(rule.name, about, rule.numbers)
-    except UserError as error:
+    except NotInRecord as error:
         own.refused = str(error)
     return trials | {REPLAYED: own}
 

@@ -478,13 +478,14 @@ def measure(file: str, data: xr.Dataset) -> dict[str, tuple[float, str]]:
         If the dataset lacks what such a file has.
     """
     return {
-        name: _with_reason(outcome, data)
+        name: measure_one(outcome, data)
         for name, outcome in OUTCOMES.items()
         if outcome.file == file
     }
 
 
-def _with_reason(outcome: Outcome, data: xr.Dataset) -> tuple[float, str]:
+def measure_one(outcome: Outcome, data: xr.Dataset) -> tuple[float, str]:
+    """Return an outcome from the derived file that says it, as `measure` does."""
     if _has_no_dead_tokens(data):
         return np.nan, "no dead tokens"
     value = outcome.of(data)

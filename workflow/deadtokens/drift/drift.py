@@ -41,6 +41,7 @@ from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.populations import LIVE, POPULATIONS, describe_members
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.refusal import NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.rule import rule_of_run
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.spans import describe_spans, equal_span
@@ -268,8 +269,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the command ``drift``."""
-    drift = measure_drift(options.segments)
+    drift = or_why_not(measure_drift, options.segments, without_variables)
     write(drift, options.output)
+    if NOTHING in drift.attrs:
+        return
     end = drift.isel(state=-1).sel(population="dead")
     first = drift["share"].sel(source=component_sets.NET, centring="raw", rank=1)
     logging.getLogger(__name__).info(

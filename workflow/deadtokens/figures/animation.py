@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from deadtokens.errors import UserError
 from deadtokens.figures import style
 from deadtokens.figures.inputs import open_dataset
-from deadtokens.figures.runs import ATTRIBUTES
+from deadtokens.figures.runs import ATTRIBUTES, from_file
 from deadtokens.files import complete_or_absent
 
 FRAMES_PER_SECOND = 10
@@ -45,7 +45,7 @@ def open_drift(path: Path) -> xr.Dataset:
     UserError
         If the file is missing, unreadable or no drift of a run.
     """
-    return open_dataset(path, NEEDED, ATTRIBUTES)
+    return from_file(open_dataset(path, NEEDED, ATTRIBUTES), path)
 
 
 def classes(drift: xr.Dataset, frame: int) -> dict[str, np.ndarray]:

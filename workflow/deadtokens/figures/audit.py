@@ -20,14 +20,19 @@ from deadtokens.errors import UserError
 from deadtokens.figures import style
 from deadtokens.figures.axes import LogScaleWithZero
 from deadtokens.figures.columns import NAMES, numbers, texts
+from deadtokens.figures.inputs import LACKING, RECORDED
 from deadtokens.figures.lines import MARKERS, strokes
 from deadtokens.figures.runs import STEPS, Run, described, from_file, recipe_of_runs
 
 REPLAY = "the run's own update"
 PROOF = "the same, by checksums"
+IMPLEMENTATION, CONTROL = "torch: ", "control: "
 COUNTS = ["compared", "differing"]
-NEEDED = ("run", "spec", "status", "tensors", "checksums", "controls")
-OPTIONAL = {"diverged_at": "diverged_at", STEPS: "updates"}
+CHARACTERS = 100  # that the names of all checks have side by side, on as many lines as they need
+ABOUT = ("run", "status")
+NEEDED = (*ABOUT, "tensors", "checksums", "controls")
+OPTIONAL = {"diverged_at": "diverged_at", "spec": "spec", RECORDED: RECORDED, STEPS: "updates"}
+TRIED = "implementations"  # of a recording: by which of torch's it is replayed
 TYPES = NAMES | texts("check") | dict.fromkeys(COUNTS, "int64") | numbers("fraction")
 
 
@@ -44,19 +49,23 @@ def open_audits(paths: Sequence[Path], needed: Sequence[str] = NEEDED) -> list[x
 
 def _open(path: Path, needed: Sequence[str]) -> xr.Dataset:
     audit = read_audit(path)
-    missing = [name for name in needed if name not in audit]
+    about = ABOUT if "left_out" in audit else needed
+    about = (*about, *(() if RECORDED in audit else ("spec",)))
+    missing = [name for name in about if name not in audit]
     if missing:
         raise UserError(f"{path} is no audit of a run: it has no {missing[0]}; make it again")
-    about = {name: audit[name] for name in needed}
-    about |= {name: audit[key] for name, key in OPTIONAL.items() if key in audit}
-    return from_file(xr.Dataset(attrs=about), path)
+    said = {name: audit[name] for name in (*about, TRIED) if name in audit}
+    said |= {name: audit[key] for name, key in OPTIONAL.items() if key in audit}
+    lacking = [name for name in needed if name not in audit]
+    said |= {LACKING: lacking} if lacking else {}
+    return from_file(xr.Dataset(attrs=said), path)
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
     """Yield each run's checks, and of each how many values or checksums were compared and differ.
 
-    They are the run's own update over all recorded tensors, the same over those known by checksums,
-    and the controls.
+    They are the run's own update over all recorded tensors, of a recording each implementation that
+    was tried, the same over those known by checksums, and the controls.
     """
     for run in runs:
         rows = pd.DataFrame(_checks(run.data.attrs), columns=["check", *COUNTS])
@@ -64,12 +73,18 @@ def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
 
 
 def _checks(audit: Mapping) -> Iterator[dict]:
+    for name, tried in audit.get(TRIED, {}).items():
+        if "refused" not in tried:
+            yield {"check": f"{IMPLEMENTATION}{name}"} | _sum(tried["tensors"])
     for check, kind in ((REPLAY, "tensors"), (PROOF, "checksums")):
-        if audit[kind]:
-            tallies = audit[kind].values()
-            yield {"check": check} | {n: sum(tally[n] for tally in tallies) for n in COUNTS}
+        if audit[kind] and not audit.get(TRIED):
+            yield {"check": check} | _sum(audit[kind])
     for name, control in audit["controls"].items():
-        yield {"check": f"control: {name}"} | {count: control[count] for count in COUNTS}
+        yield {"check": f"{CONTROL}{name}"} | {count: control[count] for count in COUNTS}
+
+
+def _sum(tallies: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    return {count: sum(tally[count] for tally in tallies.values()) for count in COUNTS}
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -78,7 +93,7 @@ def draw(table: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     scale = LogScaleWithZero.spanning(table["fraction"])
     scale.apply(axes)
-    checks = sorted(dict.fromkeys(table["check"]), key=lambda check: check not in (REPLAY, PROOF))
+    checks = sorted(dict.fromkeys(table["check"]), key=lambda check: check.startswith(CONTROL))
     by_group = strokes(table)
     marks = {run: MARKERS[place % len(MARKERS)] for place, run in enumerate(table["run"].unique())}
     for place, (run, rows) in enumerate(table.groupby("run", sort=False)):
@@ -88,9 +103,10 @@ def draw(table: pd.DataFrame) -> Figure:
         positions = [checks.index(check) + shift for check in rows["check"]]
         axes.plot(positions, heights, linestyle="", marker=marks[run], color=color, clip_on=False)
     axes.set_xlim(-0.5, len(checks) - 0.5)
-    axes.set_xticks(range(len(checks)), [style.as_drawn(check, 20) for check in checks])
+    width = min(20, CHARACTERS // len(checks))
+    axes.set_xticks(range(len(checks)), [style.as_drawn(check, width) for check in checks])
     axes.set_ylabel("fraction of compared values\nthat differ in a bit")
-    axes.set_title(_result(table))
+    axes.set_title(style.as_drawn(_result(table), 100))
     style.legend_below(figure, _legend(table, by_group, marks) + scale.entries())
     return figure
 
@@ -99,7 +115,20 @@ def _result(table: pd.DataFrame) -> str:
     kinds = ((REPLAY, "recorded values"), (PROOF, "checksums of values not recorded"))
     sums = ((table[table["check"] == check][COUNTS].sum(), what) for check, what in kinds)
     parts = [f"{s['differing']:,} of {s['compared']:,} {what}" for s, what in sums if s["compared"]]
-    return f"replays: {' and '.join(parts)} differ" if parts else "nothing was replayed"
+    own = [f"replays: {' and '.join(parts)} differ"] if parts else []
+    return "; ".join([*own, *_recordings(table)]) or "nothing was replayed"
+
+
+def _recordings(table: pd.DataFrame) -> Iterator[str]:
+    """Yield of each recording which implementations give its bits, or how near the best comes."""
+    tried = table[table["check"].str.startswith(IMPLEMENTATION)]
+    for _, rows in tried.groupby("run", sort=False):
+        names = rows["check"].str.removeprefix(IMPLEMENTATION)
+        best = rows.loc[rows["differing"].idxmin()]
+        found = f"bits given back by {', '.join(names[rows['differing'] == 0])}"
+        if best["differing"]:
+            found = f"at best {best['differing']:,} of {best['compared']:,} values differ"
+        yield f"{best['label']}: {found}"
 
 
 def _legend(

@@ -135,7 +135,8 @@ class Motion:
         of = run.data.sel(population=POPULATION)
         squared = of["centroid_displacement_norm"].values[:, None] ** 2
         shares = of[self.share].sel({self.axis: list(self.parts)}).transpose("update", self.axis)
-        steady = self._steady(_beta1(run), of["update"].values)
+        before = int(run.data.attrs.get("updates_before", 0))
+        steady = self._steady(_beta1(run), of["update"].values + before)
         values = np.hstack([squared, shares.values * squared, steady * squared])
         values[~np.isfinite(values)] = 0.0  # at rest, or the last state of a run that diverged
         updates = of["update"].values
@@ -171,6 +172,8 @@ def steady_share(beta1: float, youngest: int, beyond: float, updates: np.ndarray
 
 
 def _beta1(run: Run) -> float:
+    if "beta1" in run.data.attrs:
+        return float(run.data.attrs["beta1"])
     return json.loads(run.data.attrs["spec"]).get("beta1", DEFAULTS.beta1)
 
 

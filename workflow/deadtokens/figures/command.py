@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from deadtokens.errors import UserError
 from deadtokens.figures import style
-from deadtokens.figures.inputs import as_called
+from deadtokens.figures.inputs import as_called, not_recorded, partly_recorded
 from deadtokens.figures.product import Product
 
 LONGEST_TITLE = 2000  # characters
@@ -52,12 +52,22 @@ def make(recipe: Recipe, options: Namespace) -> None:
     product = Product(recipe.name, options.output.with_suffix(""))
     product.check_inputs(options.files)
     with _blaming(recipe, options.files):
-        table = recipe.table(as_called(recipe.open(options.files), dict(options.called)))
-        figure = recipe.draw(table)
-        style.set_title(figure, recipe.title, options.title)
+        opened = as_called(recipe.open(options.files), dict(options.called))
+        lacking = not_recorded(opened)
+        table = recipe.table([data for data in opened if not not_recorded([data])])
+        nothing = bool(lacking) and len(lacking) == len(opened)
+        figure = style.empty("not recorded") if nothing else recipe.draw(table)
+        style.set_title(figure, recipe.title, _below(options.title, opened))
         product.check_replaceable(table)
         product.write(figure, table)
     log.info("figure %s: %s numbers drawn in %s", recipe.name, f"{len(table):,}", options.output)
+
+
+def _below(title: str, opened: Sequence[xr.Dataset]) -> str:
+    """Return what stands below a figure's title: whose it is, and what is not recorded of whom."""
+    lacking = ", ".join(not_recorded(opened))
+    absent = f"what it shows cannot be had of: {lacking}" if lacking else ""
+    return "; ".join(filter(None, (title, absent, *partly_recorded(opened))))
 
 
 @contextmanager

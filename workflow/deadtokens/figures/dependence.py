@@ -194,7 +194,7 @@ def _columns(kind: str) -> list[tuple[str, str]]:
 
 def _title(table: pd.DataFrame, population: str, response: str) -> str:
     if not (table["population"] == population).any():
-        return f"no {population} tokens"
+        return f"no {population} tokens\nrecorded"
     return f"{population} tokens" + (f",\n{RESPONSES[response]}" if response else "")
 
 

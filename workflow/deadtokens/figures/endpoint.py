@@ -42,6 +42,7 @@ CLUES = {
     "mean hidden state, last tenth": "mean h,\nlast tenth",
 }
 NULL = {"color": "#d9d9d9", "linewidth": 0, "zorder": 0}
+NOT_DEFINED = {"ha": "center", "va": "center", "fontsize": 7, "color": style.NEUTRAL}
 NEEDED = (
     "end_forecast_cosine",
     "end_forecast_length",
@@ -100,6 +101,10 @@ def _draw_marks(
     places = places_of(rows["of"], names, rows["run"], runs)
     for group, marks in rows.groupby("group", sort=False):
         axes.plot(marks["value"], places[marks.index], **mark(looks[group]))
+    for place, name in enumerate(names):
+        if name not in set(rows["of"]):
+            at = axes.get_yaxis_transform()
+            axes.text(0.5, place, "not defined", transform=at, **NOT_DEFINED)
 
 
 def _scale(axes: Axes, quantity: str, by_chance: float) -> None:

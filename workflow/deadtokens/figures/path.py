@@ -69,7 +69,7 @@ def _states(data: xr.Dataset, every: int) -> pd.DataFrame:
     states, marked = data["state"].values, data["marked"].values
     shown = (states == 0) | drawn(states, every)
     centroid = pd.DataFrame({"series": CENTROID, "state": states, "x": path[:, 0], "y": path[:, 1]})
-    cloud = centroid.iloc[marked].assign(series=CLOUD)
+    cloud = centroid.iloc[np.searchsorted(states, marked)].assign(series=CLOUD)
     matrices = data["ellipse"].values.reshape(len(marked), 4)
     cloud[["xx", "xy", "yy"]] = matrices[:, [0, 1, 3]]
     known = np.isfinite(matrices).all(axis=1)  # squares overflow before the path does

@@ -62,7 +62,7 @@ def _panels(table: pd.DataFrame) -> stacks.Panels:
 
 def _title(rows: pd.DataFrame, population: str) -> list[str]:
     if rows.empty:
-        return [f"no {population} tokens"]
+        return [f"no {population} tokens recorded"]
     number = style.number_of(rows["tokens"])
     name = f"{rows['label'].iloc[0]}: {population} (n = {number})"
     return [", ".join(filter(None, [name, stacks.divergence(rows)]))]

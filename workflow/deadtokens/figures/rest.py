@@ -71,7 +71,7 @@ class Rest:
 def _title(population: str, rows: pd.DataFrame, width: int) -> str:
     """Name the population, and the groups whose lines lie on each other at zero."""
     if rows.empty:
-        return f"no {population} tokens"
+        return f"no {population} tokens recorded"
     title = f"{population} tokens (n = {style.number_of(rows['tokens'])})"
     highest = rows.groupby("group", sort=False)[HIGHEST].max()
     still = list(highest.index[highest == 0])

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from deadtokens.errors import UserError
 from deadtokens.figures import style
 from deadtokens.figures.columns import typed
 from deadtokens.figures.command import Recipe
-from deadtokens.figures.inputs import open_dataset
+from deadtokens.figures.inputs import RECORDED, open_of_run
 from deadtokens.figures.style import REGIMES
 from deadtokens.run.spec import LATER
 
-ATTRIBUTES = ("run", "spec", "status")
+ATTRIBUTES = ("run", "status")
+OF_RECORDINGS = ("results", "recorded")  # the folder of what is derived from them
 POINTS_PER_LINE = 2000
 DIVERGED = "diverged"
 STATUSES = ("complete", DIVERGED)
@@ -40,7 +41,8 @@ class Run:
     regime : str
         The precision regime, empty if the run does not say.
     group : str
-        What tells this run from the others of the experiment, the seeds left aside.
+        What tells this run from the others of the experiment, the seeds left aside; of a recording
+        of another training its name.
     label : str
         The same with the seeds that vary.
     """
@@ -70,7 +72,8 @@ def open_runs(
     paths : sequence of Path
         Where a folder is called ``steps-N``, what lies in it is said to be of N updates.
     variables : sequence of str
-        What each file must have, besides `axis` and the attributes that say which run it is.
+        What each file must have, besides `axis` and the attributes that say which run it is; a
+        recording may lack some, and is marked then.
     axis : str
         Along which the run goes.
     attributes : sequence of str
@@ -82,7 +85,7 @@ def open_runs(
         If a file is missing, unreadable or lacks something.
     """
     needed = (axis, *variables), (*ATTRIBUTES, *attributes)
-    return [from_file(open_dataset(path, *needed), path) for path in paths]
+    return [from_file(open_of_run(path, *needed), path) for path in paths]
 
 
 def recipe_of_runs(
@@ -114,7 +117,7 @@ def recipe_of_runs(
     """
 
     def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-        parts = list(rows(experiment(datasets)))
+        parts = list(rows(experiment(datasets))) if datasets else []
         return typed(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), types)
 
     return Recipe(
@@ -131,6 +134,8 @@ def from_file(dataset: xr.Dataset, path: Path) -> xr.Dataset:
     """Note which file it is, and of how many updates of the run if its folder says so."""
     folder = re.fullmatch(r"steps-(\d+)", path.resolve().parent.name)
     named = dataset.assign_attrs({STEPS: int(folder[1])}) if folder else dataset.copy()
+    if RECORDED in named.attrs and path.resolve().parts[-4:-2] == OF_RECORDINGS:
+        named.attrs["run"] = path.resolve().parent.name  # as the configuration calls it
     named.encoding = dataset.encoding | {SOURCE: str(path)}
     return named
 
@@ -145,6 +150,15 @@ def experiment(datasets: Sequence[xr.Dataset]) -> list[Run]:
     UserError
         If a run is given twice, or what a file says of its run cannot be read.
     """
+    own = [dataset for dataset in datasets if RECORDED not in dataset.attrs]
+    recordings = [dataset for dataset in datasets if RECORDED in dataset.attrs]
+    runs = _own_runs(own)
+    groups = {run.group for run in runs} | {run.label for run in runs}
+    return runs + [_recording(dataset, groups) for dataset in recordings]
+
+
+def _own_runs(datasets: Sequence[xr.Dataset]) -> list[Run]:
+    """Name the runs of a study, in the order in which they are drawn."""
     specs = [_spec(dataset) for dataset in datasets]
     identities = [dataset.attrs["run"] for dataset in datasets]
     if len(set(identities)) < len(identities):
@@ -179,7 +193,7 @@ def _spec(dataset: xr.Dataset) -> dict:
     file = dataset.encoding.get(SOURCE, f"run {run}")
     try:
         spec = json.loads(dataset.attrs["spec"])
-    except (json.JSONDecodeError, TypeError):
+    except (KeyError, json.JSONDecodeError, TypeError):
         spec = None
     if not isinstance(spec, dict) or not isinstance(run, str):
         raise UserError(f"{file}: the spec of its run {run} is no JSON object; make it again")
@@ -200,6 +214,13 @@ def _run(dataset: xr.Dataset, spec: dict, keys: list[str]) -> Run:
     label = ", ".join(filter(None, (group, named_seeds(spec, keys))))
     identity = f"{name}, steps {spec[STEPS]}" if STEPS in spec else name
     return Run(dataset, identity, regime, group, label)
+
+
+def _recording(dataset: xr.Dataset, groups: Collection[str]) -> Run:
+    """Name a recording: as it is called, unless a run of the study is called so."""
+    name = str(dataset.attrs["run"])
+    label = f"{name} (recorded)" if name in groups else name
+    return Run(dataset, f"{RECORDED}/{name}", "", label, label)
 
 
 def _rank(spec: dict, keys: list[str]) -> list[tuple]:

@@ -43,7 +43,7 @@ PANELS = {
     "root_second_moment_median": ("sqrt(v), v the corrected second moment; red: Adam's eps", "eps"),
     "gradient_ratio_median": ("|gradient| / (sqrt(v) + eps)", None),
     "intended_in_walls_median": (
-        "Adam's update over half an ulp of bfloat16; red: the wall of rounding",
+        "intended update over half an ulp of bfloat16; red: the wall of rounding",
         "wall",
     ),
     "displacement_mean": ("|displacement|, mean", None),
@@ -111,5 +111,5 @@ FIGURE = PanelFigure(
     sharey=False,
 )
 RECIPE = FIGURE.recipe(
-    "sharpening", "From the softmax to the wall", "sharpening.nc", ["probability_median", "eps"]
+    "sharpening", "From the softmax to the wall", "sharpening.nc", ["displacement_mean"]
 )

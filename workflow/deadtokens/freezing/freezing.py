@@ -36,6 +36,7 @@ from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.pieces import read_pieces
 from deadtokens.trajectory.populations import DEAD, describe_members, members_of
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.refusal import NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.spans import describe_spans, recorded_from, spans_of
 
@@ -240,8 +241,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the command ``freezing``."""
-    freezing = measure_freezing(options.segments)
+    freezing = or_why_not(measure_freezing, options.segments, without_variables)
     write(freezing, options.output)
+    if NOTHING in freezing.attrs:
+        return
     if freezing.sizes["update"]:
         frozen = float(freezing.frozen_fraction.sel(population="dead")[-1])
         logging.getLogger(__name__).info(

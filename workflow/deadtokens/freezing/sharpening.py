@@ -37,6 +37,7 @@ from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.pieces import Piece, read_pieces
 from deadtokens.trajectory.populations import dead_of
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.refusal import NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.rule import rule_of_run
 from deadtokens.trajectory.segments import Segments, check_every_update
 
@@ -279,8 +280,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Run the command ``sharpening``."""
-    sharpening = measure_sharpening(options.segments)
+    sharpening = or_why_not(measure_sharpening, options.segments, without_variables)
     write(sharpening, options.output)
+    if NOTHING in sharpening.attrs:
+        return
     logging.getLogger(__name__).info(
         f"sharpening {sharpening.attrs['run']}: {len(sharpening.data_vars)} quantities over "
         f"{sharpening.sizes['update']:,} updates"

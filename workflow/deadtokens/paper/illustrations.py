@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from deadtokens.paper.sources import figure_files
+from deadtokens.paper.sources import figure_files, is_of_recordings
 from deadtokens.study.figures import FIGURES, QUESTIONS, Scope
 from deadtokens.study.study import Study
 
@@ -15,6 +15,8 @@ TALLEST = 1.65  # height over width: a taller figure would be too small on a pag
 
 def illustrations(study: Study, results: Path) -> dict[str, list[dict[str, str]]]:
     """Return the figures that the paper shows: by question those of runs, by experiment the others.
+
+    By experiment, too, are those of recordings alone.
 
     A figure so tall that nobody could read it on a page is left out. Each has a name, and that of
     the first of its kind: the caption is the same.
@@ -26,6 +28,7 @@ def illustrations(study: Study, results: Path) -> dict[str, list[dict[str, str]]
         for figure, file in figure_files(study, experiment).items():
             if _is_legible((results / file).with_suffix(".png")):
                 of_all = FIGURES[figure].scope is Scope.EXPERIMENT
+                of_all |= is_of_recordings(study, experiment)
                 place = experiment if of_all else str(FIGURES[figure].question)
                 name = f"{experiment}-{figure}"
                 about = {"file": file, "title": resolved.title, "caption": caption(figure)}

@@ -9,6 +9,7 @@ import numpy as np
 
 from deadtokens.comparison.settings import varying, written
 from deadtokens.paper.facts import Facts
+from deadtokens.paper.sources import first_experiment
 from deadtokens.paper.words import exact, listing, number
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec, flat
@@ -22,11 +23,6 @@ REFERENCE = (
 )  # settings of the first run that the text names
 LEFT_OUT = ("vocabulary", "seed", "batch_seed", "device", "threads")
 CONFIGURATION = "the configuration"
-
-
-def first_experiment(study: Study) -> str:
-    """Return the experiment whose figures the paper shows."""
-    return next(iter(study.experiments))
 
 
 def add_settings(facts: Facts, study: Study) -> None:

@@ -34,7 +34,8 @@ from deadtokens.paper.provenance import (
     trained_runs,
     versions,
 )
-from deadtokens.paper.sources import paper_sources
+from deadtokens.paper.recordings import recorded_experiments
+from deadtokens.paper.sources import paper_sources, recording_sources
 from deadtokens.paper.typeset import typeset
 from deadtokens.paper.words import interval, number
 from deadtokens.seal import complete_and_sealed
@@ -75,6 +76,7 @@ def gather(study: Study, results: Path, claims: Mapping[str, Any]) -> dict[str, 
         "figures": illustrations(study, results),
         "outcomes": outcomes_shown(),
         "experiments": experiment_tables(study, results, files),
+        "recordings": recorded_experiments(study, results, recording_sources(study)),
         "experiments_of": experiments_of(study),
         "makings": makings(runs),
         "diverged": diverged(runs),

@@ -38,10 +38,12 @@ def diverged(runs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def experiments_of(study: Study) -> list[dict[str, str]]:
-    """Return each experiment's runs, seeds and updates."""
+    """Return the runs, seeds and updates of each experiment that has runs."""
     rows = []
     for name, experiment in study.experiments.items():
         members = experiment.members
+        if not members:
+            continue
         seeds = {study.runs[member.run].seed for member in members}
         updates = sum(member.steps for member in members)
         numbers = {"runs": len(members), "seeds": len(seeds), "updates": updates}

@@ -19,12 +19,13 @@ from torch import Tensor
 
 from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable
+from deadtokens.recording.contents import LOCK
 from deadtokens.recording.cut import cut_behind
+from deadtokens.recording.listing import write_contents
 from deadtokens.run import layout
 from deadtokens.seal import seal, seal_path
 from deadtokens.trajectory.segments import list_segments, read_header
 
-LOCK = ".lock"
 ASIDE = "set-aside"
 
 
@@ -119,6 +120,7 @@ class Folder:
             path = self.segments[-1]
             cut_behind(self._set_aside(path), state, path)
             seal(path)
+            write_contents(path)
 
     def set_aside_all(self) -> None:
         """Set aside what is recorded."""

@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from deadtokens.recording.listing import write_contents
 from deadtokens.recording.series import Series
 from deadtokens.run import layout
 from deadtokens.run.bits import bits_of
@@ -147,3 +148,4 @@ class _Abandoned(Exception):
 def _close(segment: ExitStack, path: Path) -> None:
     segment.close()
     seal(path)
+    write_contents(path)

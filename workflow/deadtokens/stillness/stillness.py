@@ -16,7 +16,7 @@ import xarray as xr
 from torch import Tensor
 
 from deadtokens.arguments import add_output, add_run
-from deadtokens.errors import UserError
+from deadtokens.errors import NotInRecord
 from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.compiled_update import replay_moments_
@@ -28,6 +28,7 @@ from deadtokens.trajectory.ahead import ahead
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.populations import dead_of
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.refusal import NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.rule import rule_of_run
 from deadtokens.trajectory.segments import Segments, check_every_update
 from deadtokens.trajectory.updates import Update, read_updates
@@ -133,7 +134,7 @@ def explain_stillness(segments: Segments) -> xr.Dataset:
     rule = rule_of_run(run)
     missing = [name for name in rule.tensors if name not in run]
     if missing:
-        raise UserError(
+        raise NotInRecord(
             f"run {run.attrs['run']}: why a component stood still takes "
             f"{', '.join(rule.tensors)}, but {', '.join(missing)} was not recorded; add it to "
             "`record: tensors:` and train again"
@@ -239,8 +240,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the command ``stillness``."""
     torch.set_num_threads(1)  # the other cores inflate what comes next
-    stillness = explain_stillness(options.segments)
+    stillness = or_why_not(explain_stillness, options.segments, without_variables)
     write(stillness, options.output)
+    if NOTHING in stillness.attrs:
+        return
     totals = stillness.cause_total.to_series().sort_values(ascending=False)
     shares = totals[totals > 0] / totals.sum()
     words = ", ".join(f"{cause} {share:.1%}" for cause, share in shares.items())

@@ -1,5 +1,8 @@
 """Pack what a finished study's figures are made from into one file, with checksums.
 
+Of a recording it has what was derived from it, and `FILE`, which says what it held: where that lies
+alone, a study draws of the recording and reads it no more.
+
 The file is a zip of a bag as RFC 8493 (BagIt) has it: ``data/`` holds the configuration and the
 derived files with their seals, ``manifest-sha256.txt`` the checksum of each. It is not compressed,
 since NetCDF files are, and has no times: the same content gives the same bytes.
@@ -18,6 +21,7 @@ import yaml
 from deadtokens.arguments import add_output
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent, sha256_of
+from deadtokens.recording.contents import FILE
 from deadtokens.seal import check_seal, seal_path
 from deadtokens.study.arguments import add_configuration, add_results
 from deadtokens.study.claims import claims_of
@@ -81,6 +85,13 @@ def archive(values: Mapping[str, Any], results: Path, output: Path) -> int:
     if study.claims is not None:
         changed["claims"] = f"results/{CLAIMS}"
         files[_name(Path(CLAIMS))] = Path(study.claims)
+    if study.recordings:
+        changed["recorded"] = {
+            name: {**entry, "path": f"results/recorded/{name}"}
+            for name, entry in values["recorded"].items()
+        }
+    for name, recording in study.recordings.items():
+        files[_name(Path("recorded", name, FILE))] = Path(recording.path, FILE)
     configuration = yaml.safe_dump(
         {**values, **changed}, allow_unicode=True, sort_keys=False
     ).encode()

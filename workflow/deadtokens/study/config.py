@@ -5,7 +5,7 @@ from itertools import product
 from typing import Annotated, Any, Literal, NamedTuple
 from unicodedata import category
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from deadtokens.models import Model
 from deadtokens.run.factors import FACTORS
@@ -21,6 +21,40 @@ NAMED = {"additionalProperties": False}  # the schema then refuses names of anot
 LONGEST_TITLE = 200  # characters
 CONTROL_OR_HALF = {"Cc", "Cs"}  # Unicode categories: control characters, halves of a pair
 BYTES = 256  # the base alphabet of a byte-level vocabulary
+
+
+def _fitting(title: str) -> str:
+    """Return a title that fits into a command and a report."""
+    title = title.strip()
+    if len(title) > LONGEST_TITLE:
+        raise ValueError(
+            f"{len(title):,} characters are too many for a title; take at most {LONGEST_TITLE}"
+        )
+    _refuse_unprintable(title, "the title")
+    if "</" in title or "<!--" in title:
+        raise ValueError(
+            "'</' and '<!--' would end a part of the HTML report; leave them out of the title"
+        )
+    return title
+
+
+def _usable(path: str) -> str:
+    """Return the path of a folder that commands can be given."""
+    _refuse_unprintable(path, "the path")
+    if not path or path.startswith("-"):
+        raise ValueError("must be the path of a folder, which does not begin with '-'")
+    if "{" in path or "}" in path:
+        raise ValueError("has a brace, which Snakemake takes for a wildcard; rename the folder")
+    return path
+
+
+def _refuse_unprintable(text: str, where: str) -> None:
+    unprintable = [sign for sign in text if category(sign) in CONTROL_OR_HALF]
+    if unprintable:
+        raise ValueError(f"{unprintable[0]!r} cannot be printed; leave it out of {where}")
+
+
+Title = Annotated[str, AfterValidator(_fitting)]
 
 
 class Corpus(Model):
@@ -124,10 +158,20 @@ class Setting(NamedTuple):
     place: str
 
 
+class Recorded(Model):
+    """A training of somebody else, recorded by `deadtokens.Recorder`."""
+
+    path: Annotated[str, AfterValidator(_usable)]
+    """The recording's folder; relative to where Snakemake runs (`--directory`)."""
+
+    title: Title = ""
+    """What the paper calls it; empty: its name."""
+
+
 class Experiment(Model):
     """A set of runs: every combination of `vary`, and those listed in `runs`, for each seed."""
 
-    title: str = ""
+    title: Title = ""
     """Shown above the figures; empty: the experiment's name."""
 
     set: dict[str, Any] = {}
@@ -142,28 +186,20 @@ class Experiment(Model):
     seeds: list[Seed] = []
     """Each run is made with each of these seeds; empty: with those of all experiments."""
 
+    recorded: list[str] = []
+    """Entries of `recorded` that are drawn beside its runs; without `set`, `vary`, `runs` and
+    `seeds` it has none of its own."""
+
     factors: list[Literal[*FACTORS]] = []
     """Fields of the precision regime by which its runs are compared, in place of `precision`."""
 
     figures: list[Literal[*FIGURES, ANIMATION]] | None = None
     """What to draw; `null`: everything that its records and what it varies give."""
 
-    @field_validator("title")
-    @classmethod
-    def _fits_into_a_command_and_a_report(cls, title: str) -> str:
-        title = title.strip()
-        if len(title) > LONGEST_TITLE:
-            raise ValueError(
-                f"{len(title):,} characters are too many for a title; take at most {LONGEST_TITLE}"
-            )
-        unprintable = [sign for sign in title if category(sign) in CONTROL_OR_HALF]
-        if unprintable:
-            raise ValueError(f"{unprintable[0]!r} cannot be printed; leave it out of the title")
-        if "</" in title or "<!--" in title:
-            raise ValueError(
-                "'</' and '<!--' would end a part of the HTML report; leave them out of the title"
-            )
-        return title
+    @property
+    def has_runs(self) -> bool:
+        """Whether it has runs of its own; beside recordings, if it says anything of them."""
+        return not self.recorded or bool(self.set or self.vary or self.runs or self.seeds)
 
     def settings(self, seeds: Sequence[int] = ()) -> Iterator[dict[str, Setting]]:
         """Yield what each run of the experiment sets, by dotted key.
@@ -173,6 +209,8 @@ class Experiment(Model):
         seeds : sequence of int
             For an experiment that names none.
         """
+        if not self.has_runs:
+            return
         combinations = product(*self.vary.values()) if self.vary or not self.runs else ()
         runs = [
             *(
@@ -211,6 +249,9 @@ class Config(Model):
 
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1, json_schema_extra=NAMED)]
     """Sets of runs that are compared, by name."""
+
+    recorded: Annotated[dict[Name, Recorded], Field(json_schema_extra=NAMED)] = {}
+    """Recordings of other trainings, by name."""
 
     seeds: list[Seed] = []
     """Seeds of every experiment that names none; empty: the seed of `defaults`."""

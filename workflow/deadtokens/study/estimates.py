@@ -7,6 +7,7 @@ a typical core they hold to a factor of about two.
 import math
 from typing import NamedTuple
 
+from deadtokens.recording.contents import Contents
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.tensors import replayed
 
@@ -138,8 +139,23 @@ def analysis_bytes(analysis: str, spec: RunSpec, tokens: int, updates: int) -> i
 
     The parameters are those of `analysis_seconds`.
     """
+    return _bytes(analysis, spec.width, tokens, updates)
+
+
+def seconds_of_recording(analysis: str, contents: Contents) -> float:
+    """Return the CPU time of an analysis of a recording on a typical core."""
+    cost, values = ANALYSES[analysis], contents.rows * contents.width * contents.updates
+    return cost.start + 1e-9 * cost.value * values
+
+
+def bytes_of_recording(analysis: str, contents: Contents) -> int:
+    """Return how large the file of an analysis of a recording will be, roughly."""
+    return _bytes(analysis, contents.width, contents.rows, contents.updates)
+
+
+def _bytes(analysis: str, width: int, tokens: int, updates: int) -> int:
     if analysis == "attribution":
-        return ATTRIBUTION_BYTES * spec.width * updates
+        return ATTRIBUTION_BYTES * width * updates
     return DERIVED_BYTES * tokens + SCALAR_BYTES * updates
 
 

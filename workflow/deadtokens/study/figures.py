@@ -45,6 +45,8 @@ class Source(NamedTuple):
         Of a figure: what the experiment must vary.
     question : int
         Of a figure: the question that it answers.
+    quantity : str
+        What a recording must say of each update for it, if anything; a run says everything.
     """
 
     file: str
@@ -52,11 +54,12 @@ class Source(NamedTuple):
     tensor: str = "W"
     shape: Shape = ANY
     question: int = INTERVENTIONS
+    quantity: str = ""
 
 
 OUTCOMES = Source("outcomes.nc", Scope.EXPERIMENT)
 FIGURES = {
-    "loss": Source("scalars.nc"),
+    "loss": Source("scalars.nc", quantity="loss"),
     "frozen": Source("freezing.nc", question=FREEZE),
     "still": Source("freezing.nc", question=FREEZE),
     "displacement": Source("freezing.nc", question=FREEZE),

@@ -13,12 +13,14 @@ from deadtokens.study.estimates import (
     FIGURE_SECONDS,
     analysis_bytes,
     analysis_seconds,
+    bytes_of_recording,
     encoding_seconds,
+    seconds_of_recording,
     training_seconds,
     vocabulary_bytes,
 )
 from deadtokens.study.figures import ANIMATION, Scope
-from deadtokens.study.needed import needed_files
+from deadtokens.study.needed import needed_files, needed_of_recordings
 from deadtokens.study.study import Member, Study
 from deadtokens.study.wanted import drawn_figures
 from deadtokens.training.size import checkpoint_bytes, predicted_bytes
@@ -63,6 +65,7 @@ def files_of(
             *_texts(study, study.experiments[name].members),
             *_records(study, study.experiments[name].members),
             *_analyses(study, name, claims),
+            *_of_recordings(study, name),
             *_figures(study, name),
         )
     ]
@@ -115,6 +118,14 @@ def _analyses(study: Study, experiment: str, claims: Collection[Claim]) -> Itera
             run = "" if source.scope is Scope.EXPERIMENT else member.run
             sizes = stage, spec, study.tokens(member.run), updates
             yield File(path, stage, analysis_bytes(*sizes), analysis_seconds(*sizes), run)
+
+
+def _of_recordings(study: Study, experiment: str) -> Iterator[File]:
+    """Yield the derived files of recordings that the experiment's figures are drawn from."""
+    for path, (source, name) in needed_of_recordings(study, experiment).items():
+        stage, contents = source.file.partition(".")[0], study.recordings[name].contents
+        size, seconds = (of(stage, contents) for of in (bytes_of_recording, seconds_of_recording))
+        yield File(path, stage, size, seconds)
 
 
 def _figures(study: Study, experiment: str) -> Iterator[File]:

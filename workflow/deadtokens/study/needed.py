@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from deadtokens.study.claims import Claim, claimed_files
 from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, Scope, Source
 from deadtokens.study.study import Member, Study
-from deadtokens.study.wanted import derived_files, drawn_figures
+from deadtokens.study.wanted import derived_files, drawn_figures, recorded_files
 
 FROM_RECORDS = {Scope.RUNS, Scope.FIRST_BENCHMARK}
 
@@ -34,6 +34,27 @@ def _with_outcomes(
         yield source, derived_files(study, source, experiment)
     else:
         yield source, claimed_files(study, [claim])
+
+
+def needed_of_recordings(study: Study, experiment: str) -> dict[str, tuple[Source, str]]:
+    """Return the derived files of an experiment's recordings that its figures and the paper need.
+
+    The paper says how each replays.
+
+    Returns
+    -------
+    dict of str to (Source, str)
+        By path, the source and the recording's name.
+    """
+    figures = ("audit", *drawn_figures(study, experiment))
+    sources = [FIGURES[figure] for figure in figures]
+    if study.experiments[experiment].draws(ANIMATION):
+        sources.append(FIGURES["path"])
+    return {
+        path: (source, name)
+        for source in sources
+        for path, name in recorded_files(study, source, experiment).items()
+    }
 
 
 def read_from_records(study: Study, claims: Collection[Claim] = ()) -> dict[str, list[str]]:

@@ -156,7 +156,9 @@ def report(study: Study, parts: Mapping[str, Part], cores: int) -> Iterator[str]
     """Yield the lines for people."""
     whole = parts[""]
     yield from _records(whole)
-    yield f"all records: {size_in_words(file for file in whole.files if file.updates)}\n"
+    yield f"all records: {size_in_words(file for file in whole.files if file.updates)}"
+    yield from _recordings(study)
+    yield ""
     yield from _aligned((*FIRST, *TIMES), (_experiment(*part) for part in parts.items()))
     yield ""
     yield from _aligned(("stage", "files", "bytes", "CPU time"), _stages(whole))
@@ -183,6 +185,17 @@ def _records(part: Part) -> Iterator[str]:
         named = ((f"{number} runs, each", *record) for record, number in alike.items())
     for name, segments, size in named:
         yield f"{name}: {segments} segments of {size / 1e6:,.0f} MB, {segments * size / 1e9:.2f} GB"
+
+
+def _recordings(study: Study) -> Iterator[str]:
+    """Yield what each recording of another training holds, and what of it is not read."""
+    for name, one in study.recordings.items():
+        held = f"{one.contents.updates:,} updates, {one.bytes / 1e6:,.0f} MB; it is read, not made"
+        if one.is_elsewhere:
+            held = f"{one.contents.updates:,} updates, which are not here"
+        elif one.being_written:
+            held += "; a recorder writes there now: what is finished of it counts"
+        yield f"recorded.{name}: {one.path}, {held}"
 
 
 def _experiment(name: str, part: Part) -> list[str]:

@@ -23,6 +23,7 @@ from deadtokens.study.config import (
     Vocabulary,
     nest,
 )
+from deadtokens.study.recordings import Recording, resolve
 from deadtokens.study.validation import Place, build, suggestion
 from deadtokens.text.sources import PINNED
 
@@ -76,11 +77,13 @@ class Member:
 class ResolvedExperiment:
     """An experiment's title and runs, and what is drawn of them: everything, if None.
 
-    Its runs are told apart by `factors` of their precision regime, if it has any.
+    Its runs are told apart by `factors` of their precision regime, if it has any. Beside them it
+    has `recordings`, by name.
     """
 
     title: str
     members: tuple[Member, ...]
+    recordings: tuple[str, ...]
     factors: tuple[str, ...]
     figures: tuple[str, ...] | None
 
@@ -105,6 +108,8 @@ class Study:
         All by identity; a spec's `vocabulary` is an identity too.
     called : dict of str to str
         The names of vocabularies in the configuration, by identity.
+    recordings : dict of str to Recording
+        By name.
     experiments : dict of str to ResolvedExperiment
         By name.
     releases : bool
@@ -138,6 +143,7 @@ class Study:
         self.called = {entry.identity: name for name, entry in vocabularies.items()}
         self.runs: dict[str, RunSpec] = {}
         self._resolve_run(config.defaults, vocabularies, Place("defaults"))
+        self.recordings = _resolve_recordings(config)
         self.experiments = {
             name: self._resolve_experiment(name, experiment, config, vocabularies)
             for name, experiment in config.experiments.items()
@@ -160,12 +166,14 @@ class Study:
             spec = self._resolve_run(run, vocabularies, place)
             self.runs[spec.identity()] = spec
             members.append(Member(spec.identity(), run.steps))
+        recordings = _checked_recordings(f"experiments.{name}", experiment, self.recordings)
         if experiment.factors:
             self._check_factors(name, experiment.factors, members)
         figures = None if experiment.figures is None else tuple(experiment.figures)
         return ResolvedExperiment(
             experiment.title or name,
             tuple(dict.fromkeys(members)),
+            recordings,
             tuple(experiment.factors),
             figures,
         )
@@ -223,6 +231,29 @@ def _resolve_corpus(name: str, corpus: Corpus) -> CorpusText:
             "check its permissions"
         ) from None
     return CorpusText(None, corpus.path, digest, size)
+
+
+def _resolve_recordings(config: Config) -> dict[str, Recording]:
+    folders: dict[Path, str] = {}
+    for name, entry in config.recorded.items():
+        before = folders.setdefault(Path(entry.path).resolve(), name)
+        if before != name:
+            raise UserError(
+                f"recorded.{name}.path: is the folder of recorded.{before} too; keep one of them"
+            )
+    return {
+        name: resolve(f"recorded.{name}", entry, name) for name, entry in config.recorded.items()
+    }
+
+
+def _checked_recordings(
+    where: str, experiment: Experiment, known: Mapping[str, Recording]
+) -> tuple[str, ...]:
+    for name in experiment.recorded:
+        _require(known, name, f"{where}.recorded", "recorded")
+        if experiment.recorded.count(name) > 1:
+            raise UserError(f"{where}.recorded: names {name!r} twice; name it once")
+    return tuple(experiment.recorded)
 
 
 def _resolve_vocabulary(

@@ -1,6 +1,6 @@
 """Which files an experiment's figures are drawn from: paths below the folder of the results."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from deadtokens.comparison.shapes import Varied
 from deadtokens.errors import UserError
@@ -43,6 +43,36 @@ def derived_files(
     return files
 
 
+def recorded_files(study: Study, source: Source, experiment: str) -> dict[str, str]:
+    """Return the derived files of an experiment's recordings, of those that can give them.
+
+    Returns
+    -------
+    dict of str to str
+        Each path, and the recording's name.
+    """
+    if source.scope is not Scope.RUNS:
+        return {}
+    return {
+        f"recorded/{name}/{source.file}": name
+        for name in study.experiments[experiment].recordings
+        if not study.recordings[name].why_not(source.file, source.quantity)
+    }
+
+
+def lacking_recordings(study: Study, source: Source, experiment: str) -> list[str]:
+    """Return the recordings of an experiment that are not drawn where its runs are."""
+    recordings = study.experiments[experiment].recordings if source.scope is Scope.RUNS else ()
+    given = recorded_files(study, source, experiment).values()
+    return [name for name in recordings if name not in given]
+
+
+def drawn_files(study: Study, source: Source, experiment: str) -> list[str]:
+    """Return what a figure of an experiment is drawn from: of its runs, then of its recordings."""
+    places = derived_files, recorded_files
+    return [path for files in places for path in files(study, source, experiment)]
+
+
 def varied(study: Study, experiment: str) -> Varied:
     """Return what an experiment varies, as its outcomes will have it."""
     asked = study.experiments[experiment]
@@ -65,8 +95,10 @@ def is_compared(study: Study, experiment: str) -> bool:
 
 def why_not(study: Study, experiment: str, figure: str) -> str:
     """Say why an experiment cannot have a figure; nothing if it can."""
-    source = FIGURES[figure]
-    if not derived_files(study, source, experiment):
+    source, asked = FIGURES[figure], study.experiments[experiment]
+    if not drawn_files(study, source, experiment):
+        if asked.recordings and not asked.members:
+            return f"{figure!r} cannot be drawn: {_lacking(study, source, asked.recordings)}"
         return (
             f"{figure!r} is drawn from the gradients, which no run of the experiment records; add "
             "'grad' to record.tensors"
@@ -74,6 +106,14 @@ def why_not(study: Study, experiment: str, figure: str) -> str:
     if not source.shape.fits(varied(study, experiment)):
         return f"{figure!r} needs an experiment that varies {source.shape.needs}"
     return ""
+
+
+def _lacking(study: Study, source: Source, recordings: Sequence[str]) -> str:
+    """Say why none of an experiment's recordings gives a figure."""
+    if source.scope is not Scope.RUNS:
+        return "it is of runs of the study, and the experiment has recordings alone"
+    needed = source.file, source.quantity
+    return "; ".join(f"{name}: {study.recordings[name].why_not(*needed)}" for name in recordings)
 
 
 def check_figures(study: Study) -> None:

@@ -27,5 +27,6 @@ into either order while they are inflated. A labelled run is (step, token, compo
 Of an opened run: `origin` says what a derived file carries of it, `populations` which tokens are
 dead, live and never sampled, `rule` how W was moved, `spans` how many updates lie between recorded
 states, `optional` what a recording of another training may lack; `scalars` (a command) has loss and
-learning rate. `release` (a command) removes a record that was read.
+learning rate. `release` (a command) removes a record that was read. Of what a recording does not
+say, `refusal` makes a result.
 """

@@ -9,7 +9,7 @@ tokens that stood in no batch then are its dead ones.
 import numpy as np
 import xarray as xr
 
-from deadtokens.errors import UserError
+from deadtokens.errors import NotInRecord, UserError
 
 POPULATIONS = ("dead", "live", "never sampled")
 DEAD, LIVE, NEVER_SAMPLED = range(len(POPULATIONS))
@@ -60,7 +60,7 @@ def dead_of(run: xr.Dataset) -> np.ndarray:
         return run["dead"].values.astype(bool)
     if "sampled" in run and run["sampled"].any():
         return run["sampled"].values == 0
-    raise UserError(
+    raise NotInRecord(
         f"run {run.attrs['run']}: which of its tokens are dead is not known; give the recorder "
         "`counts`, or the input `embedding`, whose tokens it counts"
     )

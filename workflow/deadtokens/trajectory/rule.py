@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deadtokens.errors import UserError
+from deadtokens.errors import NotInRecord, UserError
 from deadtokens.run import layout
 from deadtokens.run.hyperparameters import Hyperparameters
+from deadtokens.run.known import why_unknown
 from deadtokens.run.rule import Rule, Step, rule_of
 from deadtokens.run.spec import read_spec
 
-# Options that change no more than the order of the operations.
-HARMLESS = {"capturable", "differentiable", "decoupled_weight_decay"}
 NUMBERS = ("lr", *layout.RULE)
 
 
@@ -47,7 +46,7 @@ class RuleOfRecording(Rule):
         for name in ("beta1", "beta2", "eps"):
             values = self.numbers[name]
             if changed := np.flatnonzero(values != values[:1]).tolist():
-                raise UserError(
+                raise NotInRecord(
                     f"run {self.name}: its {name} changes at update {changed[0] + 1:,}, and this "
                     "analysis takes one that stays; the others can be had"
                 )
@@ -78,7 +77,7 @@ def rule_of_recording(run: xr.Dataset) -> RuleOfRecording:
     }
     return RuleOfRecording(
         states=states,
-        gradients=run["grad"].attrs["recorded_dtype"],
+        gradients=run["grad" if "grad" in run else "W"].attrs["recorded_dtype"],
         arithmetic="rounded" if about["implementation"] == "fused" else "torch",
         before=_updates_before(run, is_sgd),
         name=str(run.attrs["run"]),
@@ -128,20 +127,11 @@ def ensure_known(name: str, about: Mapping[str, Any], numbers: Mapping[str, np.n
     ------
     UserError
     """
-    kind, decays = about["optimizer"], bool(np.any(numbers["weight_decay"]))
-    others = sorted(about["options"].keys() - HARMLESS)
-    if kind not in ("adamw", "adam", "sgd"):
-        why = f"{about['name']} is no optimizer whose update is known here"
-    elif others:
-        why = f"{about['name']} with {', '.join(others)} moves W by another formula"
-    elif kind != "adamw" and decays:
-        why = f"the weight decay of {about['name']} is a part of its gradients"
-    else:
-        return
-    raise UserError(
-        f"run {name}: {why}, so its motion cannot be taken apart; AdamW, Adam and SGD without "
-        "such options can, and freezing and drift can be had of every optimizer"
-    )
+    if why := why_unknown(about, decays=bool(np.any(numbers["weight_decay"]))):
+        raise NotInRecord(
+            f"run {name}: {why}, so its motion cannot be taken apart; AdamW, Adam and SGD without "
+            "such options can, and freezing and drift can be had of every optimizer"
+        )
 
 
 def _updates_before(run: xr.Dataset, is_sgd: bool) -> int:

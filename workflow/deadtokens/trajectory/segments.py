@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import h5py
 
-from deadtokens.errors import UserError
+from deadtokens.errors import NotInRecord, UserError
 from deadtokens.identity import check_run, claim_of, segment_number, updates_per_segment
 from deadtokens.seal import check_seal
 
@@ -166,12 +166,12 @@ def check_every_update(run: "xr.Dataset", what: str) -> None:
 
     Raises
     ------
-    UserError
+    NotInRecord
         If one is missing.
     """
     states = run["state"].values
     if len(states) and states[-1] - states[0] > len(states) - 1:
-        raise UserError(
+        raise NotInRecord(
             f"run {run.attrs['run']}: not every update is recorded ({len(states) - 1:,} of "
             f"{states[-1] - states[0]:,}), and {what} takes each one; record it with every=1"
         )

@@ -1,0 +1,97 @@
+"""Recordings of other trainings: the analyses of a run, of somebody else's.
+
+REQUIRED INPUTS:
+
+    the folders that the configuration names under `recorded`: segment-{segment}.nc, recording.json
+
+OUTPUTS:
+
+    results/recorded/{recording}/scalars.nc, freezing.nc, sharpening.nc, drift.nc, audit.json,
+        attribution.nc, stillness.nc: as far as the recording can give them
+
+They are only read: no rule removes or changes them.
+"""
+
+
+use rule collect_scalars as collect_scalars_of_recording with:
+    input:
+        **reads(segments=recorded_segments),
+    output:
+        **sealed(scalars="results/recorded/{recording}/scalars.nc"),
+    log:
+        "logs/collect_scalars_of_recording/{recording}.log",
+    benchmark:
+        "logs/collect_scalars_of_recording/{recording}.tsv"
+    priority: priority_of_recordings
+
+
+use rule measure_freezing as measure_freezing_of_recording with:
+    input:
+        **reads(segments=recorded_segments),
+    output:
+        **sealed(freezing="results/recorded/{recording}/freezing.nc"),
+    log:
+        "logs/measure_freezing_of_recording/{recording}.log",
+    benchmark:
+        "logs/measure_freezing_of_recording/{recording}.tsv"
+    priority: priority_of_recordings
+
+
+use rule measure_sharpening as measure_sharpening_of_recording with:
+    input:
+        **reads(segments=recorded_segments),
+    output:
+        **sealed(sharpening="results/recorded/{recording}/sharpening.nc"),
+    log:
+        "logs/measure_sharpening_of_recording/{recording}.log",
+    benchmark:
+        "logs/measure_sharpening_of_recording/{recording}.tsv"
+    priority: priority_of_recordings
+
+
+use rule measure_drift as measure_drift_of_recording with:
+    input:
+        **reads(segments=recorded_segments),
+    output:
+        **sealed(drift="results/recorded/{recording}/drift.nc"),
+    log:
+        "logs/measure_drift_of_recording/{recording}.log",
+    benchmark:
+        "logs/measure_drift_of_recording/{recording}.tsv"
+    priority: priority_of_recordings
+
+
+use rule run_audit as run_audit_of_recording with:
+    input:
+        **reads(segments=recorded_segments),
+    output:
+        **sealed(audit="results/recorded/{recording}/audit.json"),
+    log:
+        "logs/run_audit_of_recording/{recording}.log",
+    benchmark:
+        "logs/run_audit_of_recording/{recording}.tsv"
+    priority: priority_of_recordings
+
+
+use rule compute_attribution as compute_attribution_of_recording with:
+    input:
+        **reads(segments=recorded_segments),
+    output:
+        **sealed(attribution="results/recorded/{recording}/attribution.nc"),
+    log:
+        "logs/compute_attribution_of_recording/{recording}.log",
+    benchmark:
+        "logs/compute_attribution_of_recording/{recording}.tsv"
+    priority: priority_of_recordings
+
+
+use rule explain_stillness as explain_stillness_of_recording with:
+    input:
+        **reads(segments=recorded_segments),
+    output:
+        **sealed(stillness="results/recorded/{recording}/stillness.nc"),
+    log:
+        "logs/explain_stillness_of_recording/{recording}.log",
+    benchmark:
+        "logs/explain_stillness_of_recording/{recording}.tsv"
+    priority: priority_of_recordings
