@@ -251,7 +251,7 @@ def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(
         moves.Lives,
         "follow",
-        lambda lives, phase, hop: (lengths.append(phase.shape[-1]), follow(lives, phase, hop)),
+        lambda lives, phase, *how: (lengths.append(phase.shape[-1]), follow(lives, phase, *how)),
     )
     measured(tmp_path, np.ones((2, 3, 641), np.float32))
     assert sum(lengths) == 640

@@ -219,6 +219,14 @@ def test_an_error_of_the_user_leaves_what_is_complete(tmp_path):
     assert len(spy["grad"]) == 7
 
 
+def test_a_record_for_which_there_is_no_room_is_refused_before_the_training(tmp_path):
+    model = Language()
+    with pytest.raises(UserError, match="1,000,000,000,000,000 recorded updates need about"):
+        recording = LightningRecorder(tmp_path / "mine")
+        fit(tmp_path, model, recording, max_epochs=-1, max_steps=10**15)
+    assert model.losses == []
+
+
 def test_what_the_model_does_not_say_is_asked_for(tmp_path):
     options = {"accumulate_grad_batches": 1, "gradient_clip_val": None}
     with pytest.raises(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from foreign import LIVE, TOKENS, Model, batch, train
+from foreign import LIVE, TOKENS, WIDTH, Model, batch, train
 
 from deadtokens.errors import UserError
 from deadtokens.recording.recorder import Recorder
@@ -196,3 +196,28 @@ def test_more_live_rows_than_there_are_is_all(tmp_path):
 def test_live_rows_without_dead_ones_are_refused(tmp_path):
     with pytest.raises(UserError, match="live: goes with rows='dead'"):
         record(tmp_path / "mine", live=5)
+
+
+def test_the_size_is_told_before_the_first_update(tmp_path, caplog):
+    caplog.set_level("INFO")
+    model, optimizer = new()
+    counts = np.bincount(np.arange(LIVE), minlength=TOKENS)
+    options = {"rows": "dead", "counts": counts, "every": STAGES, "updates": 18}
+    recorder = Recorder(tmp_path / "mine", model.embedding.weight, optimizer, **options)
+    numbers = 4 * (TOKENS - LIVE) * WIDTH  # W, its gradient, two moments
+    assert recorder.size.recorded == 4 * numbers
+    kept = (0.64 + 0.84 + 0.81 + 0.59) / 4
+    assert recorder.size.kept == pytest.approx(kept * 4 * numbers, abs=1)
+    assert f"mine: {4 * numbers:,} bytes a recorded update" in caplog.text
+    train(model, optimizer, range(18))
+    recorder.close()
+    run = open_run(tmp_path / "mine").isel(state=slice(1, None))
+    names = ("W", "grad", "exp_avg", "exp_avg_sq")
+    assert sum(run[name].nbytes for name in names) == len(TAKEN) * 4 * numbers
+
+
+def test_a_record_for_which_there_is_no_room_is_refused(tmp_path):
+    model, optimizer = new()
+    with pytest.raises(UserError, match=r"recorded updates need about .* are free on its disk"):
+        Recorder(tmp_path / "mine", model.embedding.weight, optimizer, updates=10**13)
+    assert not (tmp_path / "mine").exists()

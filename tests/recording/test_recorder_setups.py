@@ -265,9 +265,9 @@ import deadtokens.recording.recorder
 from deadtokens.errors import UserError
 assert not {"transformers", "lightning", "pytorch_lightning", "accelerate"} & set(sys.modules)
 sys.modules |= dict.fromkeys(["transformers", "lightning", "pytorch_lightning"])
-with pytest.raises(UserError, match="transformers is not installed; `pip install 'deadtokens"):
+with pytest.raises(UserError, match="^adapters need transformers, which is not"):
     import deadtokens.recording.trainer
-with pytest.raises(UserError, match="lightning is not installed; `pip install 'deadtokens"):
+with pytest.raises(UserError, match="^adapters need lightning, which is not"):
     import deadtokens.recording.lightning
 """
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
-from deadtokens.text.census import count_tokens, readable, take_census, why_dead
+from deadtokens.text.census import count_tokens, take_census, why_dead
 from deadtokens.text.read import read_census, read_stream
+from deadtokens.text.readable import readable
 from deadtokens.text.stream import encode, labelled
 from deadtokens.text.vocabulary import token_bytes, train_vocabulary
 

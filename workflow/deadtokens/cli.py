@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from deadtokens import extras
 from deadtokens.errors import UserError
 
 
@@ -132,7 +133,8 @@ def reported(log: Path | None) -> Iterator[None]:
     """Tell standard error and the log what happens, and how it ends; leave with an exit status."""
     _start_logging(log)
     try:
-        yield
+        with extras.told_by_name():
+            yield
     except UserError as error:
         logging.error("deadtokens: %s", error)
         sys.exit(1)

@@ -12,8 +12,9 @@ ROOT = Path(__file__).parent.parent
 def fingerprint(module: str, root: Path = ROOT) -> str:
     """Return 12 hexadecimal digits that change with the code of a module or of what it imports.
 
-    All project modules that `module` imports, directly or not, are covered. Comments, docstrings
-    and formatting do not count.
+    All project modules that `module` imports, directly or not, are covered. Comments, docstrings,
+    formatting and what only type checkers see do not count, nor does the ``__init__`` of the
+    outermost package: it hands out what users import, and no module of the package goes through it.
 
     Parameters
     ----------
@@ -28,12 +29,12 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
         If there is no such module below `root`.
     """
     digest = hashlib.sha256()
-    for name in sorted(_closure(module, root)):
+    for name in sorted(modules_behind(module, root)):
         digest.update(f"{name}\n{_code(_file_of(name, root))}\n".encode())
     return digest.hexdigest()[:12]
 
 
-def _closure(module: str, root: Path) -> set[str]:
+def modules_behind(module: str, root: Path = ROOT) -> set[str]:
     """Return the module and all project modules that it imports, directly or not."""
     if _file_of(module, root) is None:
         raise FileNotFoundError(f"there is no module {module} below {root}")
@@ -46,21 +47,24 @@ def _closure(module: str, root: Path) -> set[str]:
     return found
 
 
-def _imports(module: str, root: Path) -> Iterator[str]:
-    """Yield the project modules that importing `module` runs: its packages, what it names."""
-    yield from _packages_of(module)
+@cache
+def _imports(module: str, root: Path) -> frozenset[str]:
+    """Return the project modules that importing `module` runs: its packages, what it names."""
+    found = set(_packages_of(module))
     for node in ast.walk(_tree(_file_of(module, root))):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        yield from (name for name in names if _file_of(name, root) is not None)
+        found |= {name for name in names if "." in name and _file_of(name, root) is not None}
+    return frozenset(found)
 
 
 def _packages_of(module: str) -> Iterator[str]:
+    """Yield the packages that a module lies in, but for the outermost."""
     parts = module.split(".")
-    yield from (".".join(parts[:length]) for length in range(1, len(parts)))
+    yield from (".".join(parts[:length]) for length in range(2, len(parts)))
 
 
 def _file_of(module: str, root: Path) -> Path | None:
@@ -79,8 +83,16 @@ def _tree(file: Path) -> ast.Module:
     tree = ast.parse(file.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]
+            node.body = [part for part in node.body if _counts(part)] or [ast.Pass()]
     return ast.fix_missing_locations(tree)
+
+
+def _counts(node: ast.stmt) -> bool:
+    return not _is_docstring(node) and not _is_for_type_checkers(node)
+
+
+def _is_for_type_checkers(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _is_docstring(node: ast.stmt) -> bool:

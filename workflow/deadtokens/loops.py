@@ -3,13 +3,15 @@
 Compiled code is kept beside the module, as Python keeps its own; in the user's cache folder where
 that cannot be written to, and not at all where neither can. numba takes what it has kept for fresh
 as long as the function's own file is what it was, whatever became of the functions and numbers that
-the file imports. Here the fingerprint of the module decides, which covers them.
+the file imports. Here the fingerprint of the module decides, which covers them. What others compile
+in the same process is kept as they are used to.
 
 Each compiled function should meet one set of types alone: two processes that keep the code of one
 function for different types in the same moment can exchange it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -42,9 +44,24 @@ def inlined(function: Callable) -> Callable:
 def _compile(function: Callable, **options: Any) -> Callable:
     options |= {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(function)
+        with _kept_by_fingerprint():
+            return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder can be written to
         return numba.njit(**options)(function)
+
+
+@contextmanager
+def _kept_by_fingerprint() -> Iterator[None]:
+    """Have numba keep what is declared now where `PLACES` say; it looks once, at the declaration.
+
+    The setting is one for the whole process, and others' modules have no fingerprint.
+    """
+    before = numba.config.CACHE_LOCATOR_CLASSES
+    numba.config.CACHE_LOCATOR_CLASSES = PLACES
+    try:
+        yield
+    finally:
+        numba.config.CACHE_LOCATOR_CLASSES = before
 
 
 _stamp = cache(fingerprint)
@@ -71,6 +88,4 @@ class OfUser(_Stamped, caching.UserWideCacheLocator):
     """The user's cache folder."""
 
 
-numba.config.CACHE_LOCATOR_CLASSES = ",".join(
-    f"{__name__}.{place.__name__}" for place in (Chosen, BesideModule, OfUser)
-)
+PLACES = ",".join(f"{__name__}.{place.__name__}" for place in (Chosen, BesideModule, OfUser))

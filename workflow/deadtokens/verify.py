@@ -3,7 +3,8 @@
 import logging
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -19,13 +20,53 @@ from deadtokens.text.read import read_census, read_stream
 from deadtokens.training.checkpoint import read_saved
 from deadtokens.trajectory.segments import check_identity, read_header
 
+Paths = Path | str | Sequence[Path | str]
+NOTHING = "no segment and no checkpoint is there"
+
 log = logging.getLogger(__name__)
 
 
-def verify(paths: Sequence[Path]) -> tuple[int, int]:
-    """Log a line for each result among `paths` and in folders below them.
+@dataclass(frozen=True)
+class Verdict:
+    """What a file is, or what is wrong with it."""
 
-    Results are segments, checkpoints, whatever has or had a seal, and what interrupted jobs left.
+    path: Path
+    sound: bool
+    text: str
+
+
+def verify_results(paths: Paths) -> dict[Path, str]:
+    """Check results: whether they are complete and still what was written.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        Files, and folders to search: a recording, or all results.
+
+    Returns
+    -------
+    dict of Path to str
+        What is wrong, by file; empty if every file is sound.
+
+    Raises
+    ------
+    UserError
+        If there is no result at all.
+
+    Examples
+    --------
+    >>> damaged = verify_results("recorded/mine")
+    >>> assert not damaged, damaged
+    """
+    given = [paths] if isinstance(paths, str | Path) else paths
+    verdicts = list(judge(map(Path, given)))
+    if not verdicts:
+        raise UserError(NOTHING)
+    return {one.path: one.text for one in verdicts if not one.sound}
+
+
+def verify(paths: Iterable[Path]) -> tuple[int, int]:
+    """Log a line for each result among `paths` and in folders below them.
 
     Returns
     -------
@@ -33,20 +74,34 @@ def verify(paths: Sequence[Path]) -> tuple[int, int]:
         Files that were looked at, and those of them that are no sound result or, with folders, that
         could not be looked at.
     """
-    bad, unreadable = 0, []
-    files = list(dict.fromkeys(file for path in paths for file in _data_files(path, unreadable)))
+    files, bad = 0, 0
+    for one in judge(paths):
+        files, bad = files + 1, bad + (not one.sound)
+        if one.sound:
+            log.info(one.text)
+        else:
+            log.error("BAD  %s", one.text)
+    return files, bad
+
+
+def judge(paths: Iterable[Path]) -> Iterator[Verdict]:
+    """Yield what is to be said of each result among `paths` and in folders below them.
+
+    Results are segments, checkpoints, whatever has or had a seal, and what interrupted jobs left.
+    Folders that cannot be entered come last.
+    """
+    unreadable: list[OSError] = []
+    files = dict.fromkeys(file for path in paths for file in _data_files(path, unreadable))
     for file in files:
         try:
-            log.info(verdict(file))
+            yield Verdict(file, True, verdict(file))
         except UserError as error:
-            bad += 1
-            log.error("BAD  %s", error)
+            yield Verdict(file, False, str(error))
         except OSError as error:
-            bad += 1
-            log.error("BAD  %s: cannot be read (%s)", file, error.strerror)
+            yield Verdict(file, False, f"{file}: cannot be read ({error.strerror})")
     for error in unreadable:
-        log.error("BAD  %s: cannot be entered (%s)", error.filename, error.strerror)
-    return len(files) + len(unreadable), bad + len(unreadable)
+        text = f"{error.filename}: cannot be entered ({error.strerror})"
+        yield Verdict(Path(error.filename), False, text)
 
 
 def verdict(path: Path) -> str:
@@ -182,6 +237,6 @@ def main(options: Namespace) -> None:
     """Run the command ``verify``."""
     files, bad = verify(options.paths)
     if not files:
-        raise UserError("no segment and no checkpoint is there")
+        raise UserError(NOTHING)
     if bad:
         raise UserError(f"{bad:,} of {files:,} files are missing, damaged or no result")

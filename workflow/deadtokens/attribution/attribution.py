@@ -26,12 +26,32 @@ from deadtokens.trajectory.tiles import read_tiles
 
 
 def attribute_motion(segments: Segments) -> xr.Dataset:
-    """Return what moved the tokens of a run, update by update; see `summary.summarise`.
+    """Return what moved the tokens of a run: gradient, momentum, decay or rounding.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+        The folder of a recording, or its segments in order.
+
+    Returns
+    -------
+    Dataset
+        Of every update, by population and term: ``centroid_share`` in the centroid's displacement,
+        ``share_quantile`` over its tokens, ``cumulated_share``; ``centroid_age_share`` by the age
+        of the gradients; ``closure`` and ``bound_ratio``, by which the terms are checked. A share
+        is <part, displacement> / <displacement, displacement>, NaN at rest. The table is
+        `deadtokens.attribution.labels`.
 
     Raises
     ------
     UserError
-        If one of the tensors was not recorded, or a rounding term exceeds its bound.
+        If one of the tensors of an update was not recorded, the optimizer's update is not known, or
+        a rounding term exceeds its bound.
+
+    Examples
+    --------
+    >>> motion = attribute_motion("recorded/mine")
+    >>> motion.centroid_share.sel(population="dead", term="momentum")  # (update,)
     """
     run = open_run(segments)
     check_every_update(run, "the attribution")

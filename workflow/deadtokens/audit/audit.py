@@ -50,10 +50,28 @@ def audit_run(segments: Segments) -> dict[str, Any]:
 
     Of a recording of another training: which implementations of its optimizer give its bits.
 
+    Parameters
+    ----------
+    segments : path or sequence of paths
+        The folder of a recording, or its segments in order.
+
+    Returns
+    -------
+    dict
+        As JSON: ``identical``, whether every bit is the recorded one; ``tensors``, of each how many
+        values were compared, how many differ, and the first that does; ``controls``, the same of
+        replays that are wrong on purpose. Of a recording also ``implementations``, the same of each
+        that was tried, and ``reproduced_by``, the names of those that give every bit.
+
     Raises
     ------
     UserError
         If the gradients were not recorded, or the optimizer of a recording cannot be replayed.
+
+    Examples
+    --------
+    >>> audit = audit_run("recorded/mine")
+    >>> audit["identical"], audit["reproduced_by"]
     """
     run = open_run(segments)
     check_every_update(run, "the audit")

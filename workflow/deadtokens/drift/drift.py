@@ -118,12 +118,32 @@ def _source_states(found: Followed) -> list[int]:
 
 
 def measure_drift(segments: Segments) -> xr.Dataset:
-    """Return the drift of a run, read block by block.
+    """Return the drift of a run: where its clouds of tokens go, and in which directions.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+        The folder of a recording, or its segments in order. They are read block by block.
+
+    Returns
+    -------
+    Dataset
+        Of every state, by population: ``centroid``, ``radius``, ``path_length``, ``efficiency``
+        and more; principal directions with their ``share`` and their cosines to candidates, such as
+        the mean hidden state; how a token's drift depends on what the token is. The table is
+        `deadtokens.drift.labels`. What the record does not allow is NaN and named in the attribute
+        ``left_out``.
 
     Raises
     ------
     UserError
-        If the segments cannot be read, or the first one is missing.
+        If the segments cannot be read, the first one is missing, or which tokens are dead is not
+        known.
+
+    Examples
+    --------
+    >>> drift = measure_drift("recorded/mine")
+    >>> drift.efficiency.sel(population="dead")[-1]  # of the way, how much is distance
     """
     run = open_run(segments)
     record = read_record(run)

@@ -57,7 +57,34 @@ COORDINATES = {
 
 
 def measure_freezing(segments: Segments) -> xr.Dataset:
-    """Return the freezing of a run: of its populations, its tokens and its cloud, labelled."""
+    """Return the freezing of a run: of its populations, its tokens and its cloud.
+
+    A token is frozen at an update that leaves every bit of its row as it was.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+        The folder of a recording, or its segments in order.
+
+    Returns
+    -------
+    Dataset
+        Of every update, by population: ``frozen_fraction``, ``phase_fraction``,
+        ``displacement_quantile`` and more. Of every token: ``last_change``, ``censored`` (it moved
+        to the end), ``thaws``. Of the dead tokens together: ``surviving_fraction``,
+        ``transition_update``, ``onset``. Each variable says what it is, in ``long_name`` and
+        ``units``; the table of all is `deadtokens.freezing.labels`.
+
+    Raises
+    ------
+    UserError
+        If the segments cannot be read, or which tokens are dead is not known.
+
+    Examples
+    --------
+    >>> freezing = measure_freezing("recorded/mine")
+    >>> frozen = freezing.frozen_fraction.sel(population="dead")  # (update,)
+    """
     run = open_run(segments)
     members = members_of(run)
     dead = members[DEAD]

@@ -197,9 +197,32 @@ def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) ->
 
 
 def measure_sharpening(segments: Segments) -> xr.Dataset:
-    """Return forces and motion of a run's dead tokens over its updates, labelled.
+    """Return forces and motion of a run's dead tokens over its updates.
 
     What the record does not allow is left out and named in the attribute ``left_out``.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+        The folder of a recording, or its segments in order.
+
+    Returns
+    -------
+    Dataset
+        Over ``update``, medians over a sample of the dead tokens: ``gradient_median``,
+        ``root_second_moment_median``, ``gradient_decay`` against ``fastest_decay`` and more; with
+        recorded predictions ``probability_median`` and ``entropy``. The table is `VARIABLES` and
+        `deadtokens.freezing.forces`.
+
+    Raises
+    ------
+    UserError
+        If the segments cannot be read, or which tokens are dead is not known.
+
+    Examples
+    --------
+    >>> sharpening = measure_sharpening("recorded/mine")
+    >>> sharpening.gradient_median, sharpening.attrs["left_out"]
     """
     run = open_run(segments)
     check_every_update(run, "the analysis of forces")

@@ -4,12 +4,10 @@ A library's model is wrapped, its optimizer too, and one of its processes alone 
 weight, the module that reads tokens and the optimizer that moves the weight are found.
 """
 
-import importlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from os import PathLike
-from types import ModuleType
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -24,26 +22,6 @@ from deadtokens.recording.tokens import Counts
 from deadtokens.recording.watching import Watching
 
 ChoiceOfWeight = str | Callable[[nn.Module], nn.Parameter] | None
-
-
-def library(*names: str) -> ModuleType:
-    """Return the first library that is installed.
-
-    Raises
-    ------
-    UserError
-        If none is.
-    """
-    for name in names:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name not in (name, name.partition(".")[0]):
-                raise
-    raise UserError(
-        f"{names[0].partition('.')[0]} is not installed; `pip install 'deadtokens[adapters]'` "
-        "brings it"
-    )
 
 
 class Parts(NamedTuple):
@@ -124,14 +102,19 @@ class Attached:
         """Stop recording, and finish the last file."""
         self._open.close()
 
-    def _begin(self, model: nn.Module, optimizers: Iterable[Any]) -> Parts:
-        """Begin to record, or in a process that does not write to count; return what is watched."""
+    def _begin(
+        self, model: nn.Module, optimizers: Iterable[Any], updates: int | None = None
+    ) -> Parts:
+        """Begin to record, or in a process that does not write to count; return what is watched.
+
+        How many `updates` there will be is told, if that is known.
+        """
         self.close()
         self.recorder = None
         parts = parts_of(model, self._weight)
         self._several = _processes() > 1
         self._optimizer = stepping(optimizers, parts.weight)
-        options = self._watched(parts) | self._options
+        options = self._watched(parts) | {"updates": updates} | self._options
         if not self._several or torch.distributed.get_rank() == 0:
             self.recorder = Recorder(self._folder, parts.weight, self._optimizer, **options)
             self._counted = self.recorder.counted

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from deadtokens.errors import UserError
@@ -19,7 +19,7 @@ SHARDED = (
 )
 
 
-def check_weight(weight: nn.Parameter, optimizer: Optimizer) -> None:
+def check_weight(weight: Tensor, optimizer: Optimizer) -> None:
     """Refuse a weight that cannot be recorded."""
     if hasattr(weight, "device_mesh") or hasattr(weight, "ds_id"):  # a DTensor; DeepSpeed's mark
         raise UserError(f"weight: {SHARDED}")

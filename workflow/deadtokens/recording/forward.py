@@ -25,8 +25,8 @@ class Forward:
         """Stop listening."""
         self.handle.remove()
 
-    def take(self, rows: Tensor | slice) -> dict[str, Tensor]:
-        """Return the means since the last time by the names of a record, of some tokens.
+    def take(self, rows: Tensor | None) -> dict[str, Tensor]:
+        """Return the means since the last time by the names of a record, of some tokens or all.
 
         Returns
         -------
@@ -47,7 +47,11 @@ class Forward:
         means = [one / self.positions for one in self.sums]
         self._clear()
         hidden, probability, entropy = means
-        return {"h_mean": hidden, "probability": probability[rows], "entropy": entropy}
+        return {
+            "h_mean": hidden,
+            "probability": probability if rows is None else probability[rows],
+            "entropy": entropy,
+        }
 
     def _clear(self) -> None:
         self.positions, self.sums = 0, None

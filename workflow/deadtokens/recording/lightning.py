@@ -1,19 +1,31 @@
 """The recorder as a callback of Lightning's `Trainer`."""
 
 import sys
+from importlib import import_module
+from importlib.util import find_spec
+from math import isfinite
+from types import ModuleType
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from deadtokens.recording.attach import Attached, library
+from deadtokens.extras import told_by_name
+from deadtokens.recording.attach import Attached
 from deadtokens.recording.steps import bare
 
-NAMES = ("lightning.pytorch", "pytorch_lightning")  # of one library; that in use, if one is
-pytorch = library(*sorted(NAMES, key=lambda name: name not in sys.modules))
+NAMES = ("lightning.pytorch", "pytorch_lightning")  # of one library
 
 
-class LightningRecorder(Attached, pytorch.Callback):
+def _in_use() -> ModuleType:
+    """Return the library by that of its names which is imported, or else installed."""
+    imported = [name for name in NAMES if sys.modules.get(name)]
+    installed = [name for name in NAMES if find_spec(name.partition(".")[0])]
+    with told_by_name():
+        return import_module([*imported, *installed, *NAMES][0])
+
+
+class LightningRecorder(Attached, _in_use().Callback):
     """Records a training of Lightning: give it to `Trainer(callbacks=[...])`.
 
     Of several optimizers the one that has the weight is recorded. The loss is recorded with
@@ -28,7 +40,11 @@ class LightningRecorder(Attached, pytorch.Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to record."""
-        self._begin(pl_module, trainer.optimizers)
+        total = trainer.estimated_stepping_batches  # may be infinite
+        known = pl_module.automatic_optimization and isfinite(total)
+        self._begin(
+            pl_module, trainer.optimizers, int(total) - trainer.global_step if known else None
+        )
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor) -> None:
         """Note the loss of a batch, which is divided by how many an update has."""

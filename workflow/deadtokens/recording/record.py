@@ -40,8 +40,10 @@ class Record:
         self.series, self.census, self.length = series, census, length
         self.start, self._last = 0, {}
         self.writer: SegmentWriter | None = None
+        self._spent: SegmentWriter | None = None
         self._open, self._path, self._census = ExitStack(), Path(), census
         self._finishing: Future | None = None
+        self._torn = False
         self._thread = ThreadPoolExecutor(1, "finishing a segment")
 
     @property
@@ -81,8 +83,10 @@ class Record:
         self.writer = self._open.enter_context(
             write_segment(self._path, *inside, self._census, about)
         )
+        if self._spent is not None:
+            self.writer.go_on_with(self._spent)
         self.writer.state(before)
-        self._last = {}
+        self._last, self._spent = {}, None
 
     def finish(self, sampled: np.ndarray, wait: bool) -> None:
         """Finish the present segment, if there is one.
@@ -97,6 +101,9 @@ class Record:
         self.wait()
         if self.writer is None:
             return
+        if self._torn:  # what is behind a segment that is not there is no use
+            self._abandon()
+            return
         writer, self.writer = self.writer, None
         writer.drop_unfinished()
         if not writer.recorded["update"]:
@@ -104,6 +111,8 @@ class Record:
             return
         self._last = {name: one.clone() for name, one in writer.last_state().items()}
         self.start = writer.states[-1]
+        writer.hand_over()
+        self._spent = writer
         self._census["sampled"] = layout.PER_SEGMENT["sampled"].labelled(sampled)
         self.series.current.segments.append(self._path)
         arguments = self._open.pop_all(), self._path
@@ -116,7 +125,9 @@ class Record:
         """Wait until the segment before is sealed; raises what kept it from that."""
         finishing, self._finishing = self._finishing, None
         if finishing is not None:
+            self._torn = True
             finishing.result()
+            self._torn = False
 
     def release(self) -> None:
         """Leave the folders to others."""

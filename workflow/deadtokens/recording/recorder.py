@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -31,6 +32,7 @@ from deadtokens.recording.record import Record, State
 from deadtokens.recording.rule import moments_of, numbers_of, rule_of, updates_done
 from deadtokens.recording.schedule import Schedule
 from deadtokens.recording.series import Series
+from deadtokens.recording.size import size_of, tell_size
 from deadtokens.recording.steps import Group, Steps, bare, group_of
 from deadtokens.recording.tokens import Counts, census_of, strings_of
 from deadtokens.run.machine import describe_machine, describe_making
@@ -95,6 +97,8 @@ class Recorder:
         Every how manieth update is recorded; {0: 1, 1000: 10}: each one up to 1,000, then every
         tenth. Updates are counted from the record's start. What is a mean or a count of batches is
         that of all since the recorded update before.
+    updates : int, optional
+        How many the training will make: whether the disk has room for them is found out now.
     segment : int
         Recorded updates in a file: so many are lost at most if the training is killed, or up to
         twice as many while a full file is being finished.
@@ -103,6 +107,8 @@ class Recorder:
 
     Attributes
     ----------
+    size : Size
+        Bytes of a recorded update, as they are in the training and about as they are on disk.
     failure : Exception or None
         What ended the record before the training's end.
 
@@ -110,13 +116,19 @@ class Recorder:
     ------
     UserError
         If the weight is none of the optimizer's or cannot be recorded, or the folder is in use or
-        cannot be written.
+        cannot be written, or its disk has no room.
+
+    Examples
+    --------
+    >>> weight = model.transformer.wte.weight
+    >>> with Recorder("recorded/mine", weight, optimizer, tokenizer=tokenizer) as recorder:
+    ...     train(model, optimizer)  # unchanged: its steps are seen by hooks
     """
 
     def __init__(
         self,
         folder: str | PathLike,
-        weight: nn.Parameter,
+        weight: Tensor,  # as torch declares an embedding's
         optimizer: Optimizer,
         *,
         tokenizer: Any = None,
@@ -126,6 +138,7 @@ class Recorder:
         embedding: nn.Module | None = None,
         unembedding: nn.Module | None = None,
         every: int | Mapping[int, int] = 1,
+        updates: int | None = None,
         segment: int = SEGMENT,
         on_failure: Literal["warn", "raise"] = "warn",
     ):
@@ -141,7 +154,10 @@ class Recorder:
         self.rows = checked_rows(rows, live, known, tokens)
         self._asked = {"rows": rows if isinstance(rows, str) else "chosen", "live": live}
         all_rows = len(self.rows) == tokens
-        self._index = slice(None) if all_rows else torch.as_tensor(self.rows, device=weight.device)
+        self._index = None if all_rows else torch.as_tensor(self.rows, device=weight.device)
+        self.size = size_of(weight, optimizer, len(self.rows), unembedding is not None)
+        recorded = None if updates is None else self.schedule.count(updates)
+        tell_size(Path(folder), self.size, segment, recorded)
         spelt = None if tokenizer is None else strings_of(tokenizer, tokens)
         census = census_of(self.rows, known, spelt)
         self.record = Record(Series(Path(folder)), census, segment)
@@ -151,9 +167,7 @@ class Recorder:
         self._counted_before = 0  # the optimizer's count at state 0, as far as it is known
         self._marks, self._since, self._missed = None, 0, 0
         self._due, self._first = False, {}
-        self._missing: dict[
-            str, float
-        ] = {}  # what a record says of each update, where it is not told
+        self._missing: dict[str, float] = {}  # what is said of an update, as no numbers
         self._loss: Tensor | float | None = None  # since the last update
         self._watching: list[Any] = [Steps(optimizer, weight, self)]
         if embedding is not None:
@@ -161,17 +175,17 @@ class Recorder:
         if unembedding is not None:
             self.forward = Forward(unembedding, self.guard)
             self._watching.append(self.forward)
-        self._at_exit = _closing(self)
+        # Not what refers to the optimizer, whose hooks refer to the recorder: all end together.
+        inside = self.record, self.counted, self.rows, self._process
+        self._unclosed = weakref.finalize(self, _end, *inside)
+        self._unclosed.atexit = False  # which comes after HDF5's own end
+        atexit.register(self._unclosed)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
         self.close()
-
-    def __del__(self):
-        with suppress(Exception):  # of one that was not made, too
-            self.close()
 
     def close(self) -> None:
         """Stop recording, and finish the last file."""
@@ -308,7 +322,8 @@ class Recorder:
         self.record.finish(self.counted.take()[self.rows], wait)
 
     def _of_rows(self, tensor: Tensor) -> Tensor:
-        return tensor.detach()[self._index]
+        tensor = tensor.detach()
+        return tensor if self._index is None else tensor.index_select(0, self._index)
 
     def _state(self) -> State:
         """Return the recorded rows of W, and of what the optimizer carries beside it."""
@@ -321,7 +336,7 @@ class Recorder:
         rule = rule_of(self.optimizer, group_of(self.optimizer, self.weight))
         return {
             "title": "Recorded embedding matrix of a training and its optimizer, one segment",
-            "run": series.current.path.name,
+            "run": series.current.attribute("run") or series.current.path.name,
             "recorded": canonical_json(vars(rule)),
             "status": "complete",
             "vocabulary_size": self.shape[0],
@@ -353,20 +368,20 @@ class Recorder:
             one.remove()
         self._watching.clear()
         self.record.release()
-        atexit.unregister(self._at_exit)
+        self._unclosed.detach()
+        atexit.unregister(self._unclosed)
 
 
 def _copied(state: State) -> State:
     return {name: one.clone() for name, one in state.items()}
 
 
-def _closing(recorder: Recorder) -> Callable[[], None]:
-    """Close a recorder at the process's end, if nobody has; return what does it."""
-    reference = weakref.ref(recorder)
-
-    def close() -> None:
-        known = reference()
-        if known is not None:
-            known.close()
-
-    return atexit.register(close)
+def _end(record: Record, counted: Counts, rows: np.ndarray, process: int) -> None:
+    """Finish the last file of a recorder that nobody has closed, at the process's end say."""
+    if os.getpid() != process:
+        return
+    try:
+        record.finish(counted.take()[rows], wait=True)
+        record.release()
+    except Exception as error:
+        log.warning(f"the record ends before its last file: {error}")

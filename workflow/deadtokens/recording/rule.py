@@ -12,6 +12,7 @@ from deadtokens.recording.steps import Group
 # By the names of a record, those of torch.
 MOMENTS = {"exp_avg": ("exp_avg", "momentum_buffer"), "exp_avg_sq": ("exp_avg_sq",)}
 KNOWN = (Adam, AdamW, SGD)  # whose update is known
+COUNTING = (Adam, AdamW)  # which keep nothing before their first update, and count from it on
 IMPLEMENTATIONS = ("single", "foreach", "fused")
 
 
@@ -81,7 +82,7 @@ def updates_done(optimizer: Optimizer, weight: Tensor) -> int | None:
     """Return how many updates of a weight an optimizer has counted, None if it counts none."""
     held = optimizer.state.get(weight)
     if not held:
-        return 0 if type(optimizer) in KNOWN else None
+        return 0 if type(optimizer) in COUNTING else None
     return int(held["step"]) if "step" in held else None
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from deadtokens.errors import UserError
 from deadtokens.labels import label
 from deadtokens.recording.watching import Guard, Watching
-from deadtokens.text.census import readable
+from deadtokens.text.readable import readable
 
 # Name: axis, long name, and the unit of what is a number.
 CENSUS = {

@@ -5,13 +5,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from deadtokens.errors import UserError
-from deadtokens.recording.attach import Attached, library
+from deadtokens.extras import told_by_name
+from deadtokens.recording.attach import Attached
 from deadtokens.recording.watching import Watching
 
-transformers = library("transformers")
+with told_by_name():
+    from transformers import TrainerCallback
 
 
-class TrainerRecorder(Attached, transformers.TrainerCallback):
+class TrainerRecorder(Attached, TrainerCallback):
     """Records a training of `transformers.Trainer`: give it to `trainer.add_callback`.
 
     The loss is what the model returns, as its gradient is computed: the sum over an update's
@@ -38,7 +40,8 @@ class TrainerRecorder(Attached, transformers.TrainerCallback):
             self._options = {"tokenizer": tokenizer} | self._options
         self._losses: list[Tensor] = []
         self._weighed = False
-        parts = self._begin(given["model"], [given["optimizer"]])
+        to_come = state.max_steps - state.global_step
+        parts = self._begin(given["model"], [given["optimizer"]], to_come)
         if parts.language is not None and not self._several:
             keep = Watching(self._add_loss, self._guard)
             hook = parts.language.register_forward_hook(keep, with_kwargs=True)

@@ -104,12 +104,30 @@ COORDINATES = {
 
 
 def explain_stillness(segments: Segments) -> xr.Dataset:
-    """Return why the dead tokens of a run stood still, read update by update.
+    """Return why the dead tokens of a run stood still, component by component.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+        The folder of a recording, or its segments in order. They are read update by update.
+
+    Returns
+    -------
+    Dataset
+        `VARIABLES`: ``still_fraction`` of the dead tokens' components, ``cause_fraction`` of every
+        update by cause (`deadtokens.stillness.causes` says what each means), ``cause_total``,
+        ``token_cause_total``, ``reach``.
 
     Raises
     ------
     UserError
-        If one of the tensors was not recorded.
+        If one of the tensors of an update was not recorded, the optimizer's update is not known, or
+        which tokens are dead is not known.
+
+    Examples
+    --------
+    >>> stillness = explain_stillness("recorded/mine")
+    >>> stillness.cause_total.to_series() / stillness.cause_total.sum().item()
     """
     run = open_run(segments)
     check_every_update(run, "the search for causes")

@@ -18,6 +18,7 @@ from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.text.local import read_local
 from deadtokens.text.read import read_stream
+from deadtokens.text.readable import readable
 from deadtokens.text.scripts import OF_NO_SCRIPT, possible_scripts, script_of, scripts_in
 from deadtokens.text.vocabulary import merge_ranks, read_tokenizer, reserved_rows, token_bytes
 
@@ -59,24 +60,6 @@ VARIABLES = {
     ),
     "merge_rank": (("token",), "position in the list of merges, -1 for single bytes", "1"),
 }
-
-
-def readable(token: bytes) -> str:
-    r"""Show a token's bytes as one printable line.
-
-    Bytes that do not make a whole character appear as ``\xe0``, unprintable characters as Python
-    would escape them (above U+007F always as ``\u`` or ``\U``, so that ``\x85`` is a byte and
-    ``\u0085`` a character), and a backslash is doubled: different tokens never look the same.
-    """
-    text = token.replace(b"\\", b"\\\\").decode("utf-8", errors="backslashreplace")
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if 0x80 <= code <= 0xFF:
-        return f"\\u{code:04x}"
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def count_tokens(ids: np.ndarray, size: int) -> np.ndarray:

@@ -25,7 +25,8 @@ components) of each step in one piece of memory, as the optimizer's loops take t
 into either order while they are inflated. A labelled run is (step, token, component).
 
 Of an opened run: `origin` says what a derived file carries of it, `populations` which tokens are
-dead, live and never sampled, `scalars` (a command) loss and learning rate. `release` (a command)
-removes a record that was read. Of what a recording of another training does not say, `refusal`
-makes a result.
+dead, live and never sampled, `rule` how W was moved, `spans` how many updates lie between recorded
+states, `optional` what a recording of another training may lack; `scalars` (a command) has loss and
+learning rate. `release` (a command) removes a record that was read. Of what
+that does not allow, `refusal` makes a result.
 """

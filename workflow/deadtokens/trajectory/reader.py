@@ -50,6 +50,11 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
     UserError
         If there is no segment, if one is missing, truncated, damaged or not sealed, or if they do
         not follow each other; when computed, if a replay does not give the bits that training had.
+
+    Examples
+    --------
+    >>> run = open_run("recorded/mine")
+    >>> moved = (run.W.diff("state") != 0).any("component").compute()  # (state, token)
     """
     paths = [path.absolute() for path in list_segments(segments, check)]
     check_sequence(paths)

@@ -126,7 +126,7 @@ def check_identity(path: Path) -> None:
     header, claim = read_header(path), claim_of(path)
     if header.spec:
         check_run(path, header.run, header.spec)
-    if claim is None or header.first is None:
+    if claim is None or claim.number is None or header.first is None:
         return
     length = updates_per_segment(path, header.spec)
     start = claim.number * length

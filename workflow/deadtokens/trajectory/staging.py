@@ -30,6 +30,14 @@ class HostStaging:
         """Copy the bits of a tensor, (tokens, components), to its place."""
         self.blocks[slot, step].copy_(bits_of(tensor.detach()))
 
+    def holds(self, steps: int, like: Tensor) -> bool:
+        """Return whether it is for blocks of so many tensors that are like `like`."""
+        mine = self.blocks
+        return self.dtype == like.dtype and (mine.shape[1:], mine.device) == (
+            (steps, *like.shape),
+            like.device,
+        )
+
     def get(self, slot: int, step: int) -> Tensor:
         """Return a step's tensor, (tokens, components), in place."""
         return self.blocks[slot, step].view(self.dtype)

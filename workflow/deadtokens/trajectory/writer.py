@@ -135,6 +135,20 @@ class SegmentWriter:
         self.recorded["update"] = max(0, self.recorded["state"] - 1)
         del self.states[1 + self.recorded["update"] :]
 
+    def go_on_with(self, before: "SegmentWriter") -> None:
+        """Take the memory of a segment of the same shape that is being finished, before its first.
+
+        New memory costs more when it is first written to than all the copying into it.
+        """
+        for name, blocks in self.blocks.items():
+            if name in before.blocks:
+                blocks.go_on_with(before.blocks[name])
+
+    def hand_over(self) -> None:
+        """Begin to compress what is left: the caller may finish in another thread."""
+        for blocks in self.blocks.values():
+            blocks.hand_over()
+
     def finish(self) -> None:
         """Wait until every block is in the file."""
         for blocks in self.blocks.values():
@@ -220,7 +234,7 @@ class _Blocks:
         self.staging: HostStaging | None = None
         self.dtype: torch.dtype | None = None
         self.pending: list[list[Future]] = [[], []]
-        self.count = 0
+        self.count, self.handed_over = 0, False
 
     @property
     def recorded_dtype(self) -> str:
@@ -229,8 +243,9 @@ class _Blocks:
 
     def put(self, step: int, tensor: Tensor) -> None:
         """Add the next step's tensor; wait for the compression if both blocks are full."""
-        if self.staging is None:
-            self.dtype, self.staging = tensor.dtype, stage(self.steps, tensor)
+        if self.staging is None or not self.staging.holds(self.steps, tensor):
+            self.staging = stage(self.steps, tensor)
+        self.dtype = self.dtype or tensor.dtype
         if tensor.dtype != self.dtype:
             raise TypeError(f"{self.dataset.name}: {tensor.dtype} after {self.dtype}")
         index, offset = divmod(step, self.steps)
@@ -246,12 +261,21 @@ class _Blocks:
         index, offset = divmod(self.count - 1, self.steps)
         return self.staging.get(index % 2, offset)
 
-    def finish(self) -> None:
-        """Compress what is left, and wait until everything is in the file."""
+    def go_on_with(self, before: "_Blocks") -> None:
+        """Use another's blocks, each when it is in its file."""
+        self.staging, self.pending = before.staging, [list(one) for one in before.pending]
+
+    def hand_over(self) -> None:
+        """Begin to compress what is left."""
         index, offset = divmod(self.count, self.steps)
-        if offset:
+        if offset and not self.handed_over:
             self.staging.clear_from(index % 2, offset)
             self._compress(index)
+        self.handed_over = True
+
+    def finish(self) -> None:
+        """Compress what is left, and wait until everything is in the file."""
+        self.hand_over()
         for futures in self.pending:
             _wait(futures)
 

@@ -1,0 +1,180 @@
+"""The recorder and the process around it: copies, forks, ends without a close, failing disks."""
+
+import copy
+import gc
+import io
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from foreign import Model, train
+
+from deadtokens.recording import record
+from deadtokens.recording.recorder import Recorder
+from deadtokens.trajectory.reader import open_run
+
+
+def new() -> tuple[Model, torch.optim.Optimizer]:
+    model = Model()
+    return model, torch.optim.AdamW(model.parameters(), lr=0.01)
+
+
+def recorder(folder: Path, model: Model, optimizer, **options) -> Recorder:
+    hooks = {"embedding": model.embedding, "unembedding": model.unembedding}
+    return Recorder(folder, model.embedding.weight, optimizer, **{"segment": 4} | hooks | options)
+
+
+def expected(updates: int) -> np.ndarray:
+    model, optimizer = new()
+    return np.array(train(model, optimizer, range(updates)).W)
+
+
+def test_what_is_trained_can_be_saved_and_copied_as_ever(tmp_path):
+    model, optimizer = new()
+    with recorder(tmp_path / "mine", model, optimizer) as recording:
+        train(model, optimizer, range(3))
+        copies = copy.deepcopy((model, optimizer))
+        pickled = pickle.dumps((model, optimizer))
+        torch.save(model, io.BytesIO())
+        torch.save(optimizer.state_dict(), io.BytesIO())
+        before = recording.counted.take().copy()
+        for other, others in (copies, pickle.loads(pickled)):
+            train(other, others, range(3, 8))  # of which the recorder knows nothing
+        assert not recording.counted.take().any()
+        assert before.any()
+        train(model, optimizer, range(3, 6))
+    assert b"deadtokens" not in pickled
+    assert np.array_equal(open_run(tmp_path / "mine").W, expected(6))
+
+
+def run_in_process(code: str, folder: Path) -> subprocess.CompletedProcess:
+    before = """
+import os, sys, gc, torch
+from foreign import Model, train
+from deadtokens.recording.recorder import Recorder
+torch.set_num_threads(1)
+model = Model()
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+folder = sys.argv[1]
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-P", "-W", "error", "-c", before + code, str(folder)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_a_process_that_ends_without_a_close_keeps_what_is_complete(tmp_path):
+    code = """
+Recorder(folder, model.embedding.weight, optimizer, segment=4)
+train(model, optimizer, range(10))
+"""
+    ended = run_in_process(code, tmp_path / "mine")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert np.array_equal(open_run(tmp_path / "mine").W, expected(10))
+
+
+def test_an_exception_of_the_training_keeps_what_is_complete(tmp_path):
+    code = """
+recorder = Recorder(folder, model.embedding.weight, optimizer, segment=4)
+train(model, optimizer, range(6))
+raise RuntimeError("of the training")
+"""
+    ended = run_in_process(code, tmp_path / "mine")
+    assert ended.returncode == 1
+    assert ended.stderr.strip().endswith("RuntimeError: of the training")
+    assert np.array_equal(open_run(tmp_path / "mine").W, expected(6))
+
+
+def test_a_recorder_that_is_forgotten_with_its_training_keeps_what_is_complete(tmp_path):
+    model, optimizer = new()
+    recorder(tmp_path / "mine", model, optimizer)
+    train(model, optimizer, range(6))
+    del model, optimizer
+    gc.collect()
+    assert np.array_equal(open_run(tmp_path / "mine").W, expected(6))
+
+
+def test_forked_processes_leave_the_record_alone(tmp_path):
+    code = """
+import multiprocessing
+recorder = Recorder(folder, model.embedding.weight, optimizer, segment=4)
+train(model, optimizer, range(2))
+child = os.fork()
+if not child:
+    train(model, optimizer, range(2, 12))  # would fill a segment, and more
+    recorder.close()
+    del recorder, model, optimizer
+    gc.collect()
+    os._exit(0)  # as a worker ends
+assert os.waitpid(child, 0)[1] == 0
+class Batches(torch.utils.data.Dataset):
+    def __len__(self): return 4
+    def __getitem__(self, index): return index
+loader = torch.utils.data.DataLoader(Batches(), num_workers=2, multiprocessing_context="fork")
+for update, _ in enumerate(loader, start=2):
+    train(model, optimizer, range(update, update + 1))
+recorder.close()
+"""
+    ended = run_in_process(code, tmp_path / "mine")
+    assert ended.returncode == 0, ended.stderr
+    assert np.array_equal(open_run(tmp_path / "mine").W, expected(6))
+
+
+def test_a_worker_that_outlives_its_parent_does_not_hold_the_folder(tmp_path):
+    code = """
+recorder = Recorder(folder, model.embedding.weight, optimizer, segment=4)
+train(model, optimizer, range(4))
+recorder.checkpoint()
+if not os.fork():
+    import time
+    os.close(1), os.close(2)
+    time.sleep(30)
+    os._exit(0)
+os.kill(os.getpid(), 9)
+"""
+    assert run_in_process(code, tmp_path / "mine").returncode == -9
+    model, optimizer = new()
+    Recorder(tmp_path / "mine", model.embedding.weight, optimizer).close()
+
+
+def test_a_failure_of_the_thread_that_finishes_ends_the_record_and_is_told(tmp_path, monkeypatch):
+    sealed = []
+
+    def seal(path):
+        sealed.append(path)
+        if len(sealed) == 2:  # and the third, of what came behind it, would succeed
+            raise OSError("the disk is gone")
+
+    complete = record.seal
+    monkeypatch.setattr(record, "seal", lambda path: (seal(path), complete(path)))
+    model, optimizer = new()
+    with recorder(tmp_path / "mine", model, optimizer) as recording:
+        with pytest.warns(UserWarning, match="the disk is gone") as told:
+            train(model, optimizer, range(20))
+        assert len(told) == 1
+    assert str(recording.failure) == "the disk is gone"
+    for path in (tmp_path / "mine").glob("segment-001*"):
+        path.unlink()
+    assert np.array_equal(open_run(tmp_path / "mine").W, expected(4))
+
+
+def test_a_failure_in_close_is_told_and_nothing_else(tmp_path, monkeypatch):
+    model, optimizer = new()
+    recording = recorder(tmp_path / "mine", model, optimizer)
+    train(model, optimizer, range(6))
+    recording.record.wait()
+
+    def refuse(path):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(record, "seal", refuse)
+    with pytest.warns(UserWarning, match="the disk is gone"):
+        recording.close()
+    recording.close()
+    train(model, optimizer, range(6, 7))
+    monkeypatch.undo()
+    recorder(tmp_path / "mine-2", model, optimizer).close()

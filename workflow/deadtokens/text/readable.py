@@ -1,0 +1,19 @@
+"""Tokens as text that can be printed."""
+
+
+def readable(token: bytes) -> str:
+    r"""Show a token's bytes as one printable line.
+
+    Bytes that do not make a whole character appear as ``\xe0``, unprintable characters as Python
+    would escape them (above U+007F always as ``\u`` or ``\U``, so that ``\x85`` is a byte and
+    ``\u0085`` a character), and a backslash is doubled: different tokens never look the same.
+    """
+    text = token.replace(b"\\", b"\\\\").decode("utf-8", errors="backslashreplace")
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0x80 <= code <= 0xFF:
+        return f"\\u{code:04x}"
+    return character.encode("unicode_escape").decode("ascii")
