@@ -95,7 +95,7 @@ def test_figures_show_them_beside_the_runs_and_alone(built):
     assert set(rows(house, "ours/path")["run"]) == {"recorded/mine"}
     assert set(rows(house, "regimes/loss")["label"].dropna()) == {"fp32"}
     tried = rows(house, "ours/audit").set_index("check")["differing"]
-    assert tried["torch: single"] == 0
+    assert tried["by torch's single"] == 0
     assert tried["control: one flipped bit"] > 0
     assert not (house.work / "results" / "experiments").exists()
 

@@ -20,6 +20,7 @@ import xarray as xr
 from deadtokens.arguments import add_output, add_run
 from deadtokens.audit.controls import run_controls
 from deadtokens.audit.moves import own_move
+from deadtokens.audit.reading import in_words
 from deadtokens.audit.recordings import audit_recording
 from deadtokens.audit.replay import (
     Tallies,
@@ -158,5 +159,7 @@ def _summary(result: dict[str, Any]) -> str:
         if compared:
             parts.append(f"{differing:,} of {compared:,} {what} differ on replay")
     if "reproduced_by" in result:
-        parts.append(f"reproduced by {' and by '.join(result['reproduced_by']) or 'none'}")
+        parts.append(
+            f"reproduced by {' and by '.join(map(in_words, result['reproduced_by'])) or 'none'}"
+        )
     return ", ".join(parts) or "no update was recorded"

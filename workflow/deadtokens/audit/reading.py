@@ -10,6 +10,14 @@ from deadtokens.seal import check_seal
 
 KINDS = ("tensors", "checksums", "controls")
 COUNTS = ("compared", "differing")
+OURS = "ours"  # among the implementations by which a recording is replayed
+
+
+def in_words(implementation: str) -> str:
+    """Return what one of the ways to replay a recording is called."""
+    if implementation == OURS:
+        return "our update, rounded as its device says"
+    return f"torch's {implementation}"
 
 
 def read_audit(path: Path) -> dict[str, Any]:

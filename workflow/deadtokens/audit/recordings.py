@@ -15,6 +15,7 @@ import torch
 
 from deadtokens.audit.controls import run_controls
 from deadtokens.audit.moves import Move, own_move, torch_move
+from deadtokens.audit.reading import OURS
 from deadtokens.audit.replay import Tallies, new_tallies, recorded_state, replay_tile
 from deadtokens.errors import NotInRecord
 from deadtokens.run.device import describe_device
@@ -25,7 +26,6 @@ from deadtokens.trajectory.rule import RuleOfRecording, ensure_known, recorded_r
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.tiles import Tile, read_tiles
 
-REPLAYED = "single, rounded as its device says"
 IMPLEMENTATIONS = ("single", "foreach", "fused")
 
 
@@ -139,7 +139,7 @@ def _trials(rule: RuleOfRecording, about: dict, attributes: dict) -> dict[str, T
         ensure_known(rule.name, about, rule.numbers)
     except NotInRecord as error:
         own.refused = str(error)
-    return trials | {REPLAYED: own}
+    return trials | {OURS: own}
 
 
 def _best(trials: dict[str, Trial]) -> Trial:

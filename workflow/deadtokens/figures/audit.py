@@ -15,7 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from deadtokens.audit.reading import read_audit
+from deadtokens.audit.reading import in_words, read_audit
 from deadtokens.errors import UserError
 from deadtokens.figures import style
 from deadtokens.figures.axes import LogScaleWithZero
@@ -26,7 +26,7 @@ from deadtokens.figures.runs import STEPS, Run, described, from_file, recipe_of_
 
 REPLAY = "the run's own update"
 PROOF = "the same, by checksums"
-IMPLEMENTATION, CONTROL = "torch: ", "control: "
+IMPLEMENTATION, CONTROL = "by ", "control: "
 COUNTS = ["compared", "differing"]
 CHARACTERS = 100  # that the names of all checks have side by side, on as many lines as they need
 ABOUT = ("run", "status")
@@ -75,7 +75,7 @@ def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
 def _checks(audit: Mapping) -> Iterator[dict]:
     for name, tried in audit.get(TRIED, {}).items():
         if "refused" not in tried:
-            yield {"check": f"{IMPLEMENTATION}{name}"} | _sum(tried["tensors"])
+            yield {"check": f"{IMPLEMENTATION}{in_words(name)}"} | _sum(tried["tensors"])
     for check, kind in ((REPLAY, "tensors"), (PROOF, "checksums")):
         if audit[kind] and not audit.get(TRIED):
             yield {"check": check} | _sum(audit[kind])
@@ -125,7 +125,7 @@ def _recordings(table: pd.DataFrame) -> Iterator[str]:
     for _, rows in tried.groupby("run", sort=False):
         names = rows["check"].str.removeprefix(IMPLEMENTATION)
         best = rows.loc[rows["differing"].idxmin()]
-        found = f"bits given back by {', '.join(names[rows['differing'] == 0])}"
+        found = f"bits given back by {' and '.join(names[rows['differing'] == 0])}"
         if best["differing"]:
             found = f"at best {best['differing']:,} of {best['compared']:,} values differ"
         yield f"{best['label']}: {found}"

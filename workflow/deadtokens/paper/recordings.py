@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deadtokens.audit.reading import read_audit
+from deadtokens.audit.reading import in_words, read_audit
 from deadtokens.paper.words import listing, number
 from deadtokens.study.recordings import Recording
 from deadtokens.study.study import Study
@@ -74,7 +74,8 @@ def replay_in_words(audit: Mapping[str, Any]) -> str:
     )
     if by := audit.get("reproduced_by"):
         return (
-            f"all {number(compared)} recorded values are given back, bit for bit, by {listing(by)}"
+            f"all {number(compared)} recorded values are given back, bit for bit, by "
+            f"{listing([in_words(name) for name in by])}"
         )
     return (
         "none of the implementations tried gives all bits back; of the nearest one "

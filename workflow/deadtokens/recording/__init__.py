@@ -8,5 +8,9 @@ before; `folder` is where they go, and where they go on after a restart (`cut`),
 behind a gap. `size` tells beforehand how much it will be; `checks` refuses.
 Where a library owns the loop, `attach` finds these in its training: `trainer` for HuggingFace's,
 `lightning` for Lightning's; each is imported only with its library.
+<<<<<<< HEAD
 `listing` writes beside a record what it holds, and `contents` reads that.
+=======
+`listing` writes beside the segments what they hold, and `contents` reads that.
+>>>>>>> study
 """

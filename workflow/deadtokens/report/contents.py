@@ -42,7 +42,7 @@ def _training(run: xr.Dataset) -> Iterator[Row]:
         yield "settings", str(run.attrs.get("spec", "not said"))
     for name in ("lr", *layout.RULE):
         if name in run:
-            yield layout.VARIABLES[name].long_name, _course(run[name].values)
+            yield f"{name}: {layout.VARIABLES[name].long_name}", _course(run[name].values)
 
 
 def rule_in(attributes: Mapping[str, Any]) -> dict[str, Any]:

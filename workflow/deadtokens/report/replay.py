@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from deadtokens.audit.reading import in_words
 from deadtokens.paper.recordings import replay_in_words
 from deadtokens.paper.words import number
 
@@ -48,9 +49,9 @@ def tried(audit: Mapping[str, Any]) -> Iterator[Tried]:
         return
     for name, found in audit["implementations"].items():
         if "refused" in found:
-            yield Tried(name, "", "", f"not tried: {found['refused']}", "")
+            yield Tried(in_words(name), "", "", f"not tried: {found['refused']}", "")
         else:
-            yield from _rows(name, found["tensors"])
+            yield from _rows(in_words(name), found["tensors"])
 
 
 def controls(audit: Mapping[str, Any]) -> list[tuple[str, str]]:

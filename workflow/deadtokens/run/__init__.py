@@ -7,5 +7,5 @@ has the two number formats, and `bits` the same for torch's tensors. The update 
 `rule` (in which formats, with which numbers, of a run or of a recording), `clipping`, `update` (in
 torch), `noise` (of stochastic rounding), and `compiled_update`, the same on any processor, rounded
 as the device says that it rounds (`rounding`). `device` chooses it, `machine` describes it.
-`known` says which optimizers of others move a weight in the same way.
+`known` says which optimizers of others move a weight by the same formulas.
 """
