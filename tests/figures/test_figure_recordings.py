@@ -132,7 +132,7 @@ def test_the_audit_shows_what_was_tried(tmp_path):
     }
     assert found.loc["torch: foreach", "compared"] == 200
     texts = shown_texts(audit.RECIPE.draw(table))
-    assert "mine: bits given back by single" in texts
+    assert "mine: bits given back by torch's single" in texts
     tried = audited()["implementations"]
     path.write_text(json.dumps(audited(implementations={"foreach": tried["foreach"]})))
     figure = audit.RECIPE.draw(audit.RECIPE.table(audit.open_audits([path])))

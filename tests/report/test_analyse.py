@@ -2,13 +2,17 @@
 
 import html
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from foreign_records import HOSTILE, make_record
+from house import REPOSITORY
 from tiny import train_run
 
 from deadtokens.cli import call
@@ -71,7 +75,7 @@ def test_numbers_are_those_of_the_record(analysed):
     assert "W (bfloat16), grad (bfloat16), exp_avg (bfloat16)" in recorded
     replay = said(page, "Which update gives its bits")
     values = 3 * 24 * 40 * 6
-    assert f"All {values:,} recorded values are given back, bit for bit, by single" in replay
+    assert f"All {values:,} recorded values are given back, bit for bit, by torch's single" in replay
     assert "one flipped bit" in replay
 
 
@@ -122,7 +126,7 @@ def test_an_unknown_update_stops_nothing_else(optimizer, few_figures, tmp_path):
 def test_sgd_is_replayed(few_figures, tmp_path):
     make_record(tmp_path / "mine", optimizer="sgd", unembedding=False)
     page = analyse(tmp_path / "mine")
-    assert "recorded values are given back, bit for bit, by single" in said(page)
+    assert "recorded values are given back, bit for bit, by torch's single" in said(page)
     assert "sgd has no second moment" in said(page, "What cannot be said, and why")
     assert "causes" in pictures(page)
 
@@ -201,3 +205,22 @@ def test_no_record_is_a_sentence(tmp_path):
         call("analyse", [str(tmp_path / "mine")])
     shutil.rmtree(tmp_path / "mine")
     assert np.sum([path.is_dir() for path in tmp_path.iterdir()]) == 0
+
+
+def test_without_the_libraries_of_the_figures_there_is_a_page_and_a_sentence(tmp_path):
+    """In a process of its own: what is imported once stays."""
+    make_record(tmp_path / "mine")
+    script = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('matplotlib', 'seaborn', 'PIL')))\n"
+        "from deadtokens.cli import call\n"
+        "call('analyse', sys.argv[1:])\n"
+    )
+    path = os.pathsep.join([str(REPOSITORY / "workflow"), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", script, str(tmp_path / "mine")]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": path})
+    made = tmp_path / "mine" / "analysis"
+    page = said((made / "report.html").read_text(encoding="utf-8"))
+    assert page.count("which is not installed: pip install 'deadtokens[figures]'") == 1
+    assert not (made / "figures").exists()
+    assert (made / "freezing.nc").exists()

@@ -208,7 +208,10 @@ def _left_out(
         said = read_derived(path).attrs.get("left_out") if path.suffix == ".nc" else ""
         if said:
             yield f"{path.stem}: {said}"
-    yield from (f"figure {one.name}: {one.why_not}" for one in pictures if one.why_not)
+    reasons = dict.fromkeys(one.why_not for one in pictures if one.why_not)
+    for reason in reasons:
+        names = [one.name for one in pictures if one.why_not == reason]
+        yield f"{'figure' if len(names) == 1 else 'figures'} {', '.join(names)}: {reason}"
     missing = [name for name, file in DRAWN_FROM.items() if file not in files]
     if missing:
         yield f"figures that are not drawn, as their analysis is missing: {', '.join(missing)}"

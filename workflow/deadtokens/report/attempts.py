@@ -1,5 +1,6 @@
 """Analyses and figures of a record, each for itself: what one cannot say stops no other."""
 
+import importlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from deadtokens.audit.reading import read_audit
 from deadtokens.cli import call
 from deadtokens.errors import UserError
+from deadtokens.extras import missing
 from deadtokens.netcdf import read_derived
 from deadtokens.seal import seal_path
 from deadtokens.study.figures import ANIMATION, FIGURES, Scope
@@ -73,10 +75,14 @@ def draw(files: Mapping[str, Path], output: Path, title: str) -> Iterator[Attemp
     title : str
         What stands small above each figure.
     """
+    if why_not := _refusal(lambda: importlib.import_module("deadtokens.figures.style")):
+        log.info("no figures: %s", why_not)
+        yield from (_in_vain(name, output / path, why_not) for name, path in PICTURES.items())
+        return
     for name, file in DRAWN_FROM.items():
         quantity = FIGURES[name].quantity
         if file in files and quantity and quantity not in read_derived(files[file]):
-            yield Attempt(name, output / PICTURES[name], f"the {quantity} is not recorded")
+            yield _in_vain(name, output / PICTURES[name], f"the {quantity} is not recorded")
         elif file in files:
             command = ["figure", name, str(files[file].absolute()), f"--title={title}"]
             yield _attempt(name, output / PICTURES[name], command)
@@ -93,9 +99,13 @@ def _attempt(name: str, path: Path, command: Sequence[str]) -> Attempt:
         log.info("%s: %s", name, why_not)
     else:
         why_not = _said_instead(path)
-    if why_not:
-        for stale in _files_of(path):
-            stale.unlink(missing_ok=True)
+    return _in_vain(name, path, why_not) if why_not else Attempt(name, path)
+
+
+def _in_vain(name: str, path: Path, why_not: str) -> Attempt:
+    """Return an attempt that made nothing, and remove what an earlier call made."""
+    for stale in _files_of(path):
+        stale.unlink(missing_ok=True)
     return Attempt(name, path, why_not)
 
 
@@ -117,7 +127,7 @@ def _refusal(work: Callable[[], None]) -> str:
     except UserError as error:
         return str(error)
     except ImportError as error:
-        return f"a package is not installed ({error})"
+        return str(missing(error.name or "") or f"a package is not installed ({error})")
     except Exception as error:
         log.exception("a fault of the program; please report it with these lines")
         return f"a fault of the program ({type(error).__name__}: {error}); please report it"
