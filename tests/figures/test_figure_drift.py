@@ -185,7 +185,7 @@ def test_marks_are_filled_where_the_file_says_beyond_chance():
     intervals = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
     drawn = {tuple(line.get_xdata()) for line in intervals}
     assert {(0.4, 0.6), (0.01, 0.19)} <= drawn
-    assert shown_texts(figure).count("no live tokens\nrecorded") == 3
+    assert shown_texts(figure).count("no live tokens recorded") == 3
 
 
 def test_a_mark_stands_in_the_row_of_its_name():

@@ -18,4 +18,4 @@ def test_components_are_counted_one_by_one():
 
 def test_a_vocabulary_without_dead_tokens():
     table = still.RECIPE.table([freezing([(np.nan, 0.0)] * 2, dead=[False, False])])
-    assert "no dead tokens" in shown_texts(still.RECIPE.draw(table))
+    assert "no dead tokens recorded" in shown_texts(still.RECIPE.draw(table))
