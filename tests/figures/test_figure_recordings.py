@@ -126,11 +126,11 @@ def test_the_audit_shows_what_was_tried(tmp_path):
     table = audit.RECIPE.table(audit.open_audits([path]))
     found = table.set_index("check")
     assert found["differing"].to_dict() == {
-        "torch: single": 0,
-        "torch: foreach": 3,
+        "by torch's single": 0,
+        "by torch's foreach": 3,
         "control: one flipped bit": 1,
     }
-    assert found.loc["torch: foreach", "compared"] == 200
+    assert found.loc["by torch's foreach", "compared"] == 200
     texts = shown_texts(audit.RECIPE.draw(table))
     assert "mine: bits given back by torch's single" in texts
     tried = audited()["implementations"]
