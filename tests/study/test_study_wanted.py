@@ -8,8 +8,10 @@ from config_data import with_experiment
 
 from deadtokens.cli import call
 from deadtokens.errors import UserError
+from deadtokens.paper.sources import paper_sources
 from deadtokens.study.figures import FIGURES, Scope
 from deadtokens.study.inventory import files_of
+from deadtokens.study.needed import read_from_records
 from deadtokens.study.study import Study
 from deadtokens.study.wanted import check_figures, drawn_figures, is_compared, varied
 
@@ -108,3 +110,12 @@ def test_each_mistake_has_its_sentence():
     with pytest.raises(UserError) as caught:
         check_figures(study(figures=["sweep", "remedies", "factorial", "loss"]))
     assert len(str(caught.value).splitlines()) == 3
+
+
+def test_the_papers_scalars_are_read_before_a_record_is_released():
+    """Whatever else is drawn: the paper says of each run where it was made."""
+    one = study(figures=["frozen"])
+    ((run, files),) = read_from_records(one).items()
+    assert {Path(file).name for file in files} == {"freezing.nc", "scalars.nc"}
+    assert {*paper_sources(one)} & {*files} >= {file for file in files if "scalars" in file}
+    assert run in files[0]

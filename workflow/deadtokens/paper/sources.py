@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from deadtokens.comparison.settings import seeds_of
 from deadtokens.errors import UserError
-from deadtokens.study.figures import FIGURES, Source
+from deadtokens.study.figures import FIGURES, SCALARS
 from deadtokens.study.study import Member, Study
 from deadtokens.study.wanted import derived_files, drawn_figures, recorded_files
 
@@ -13,7 +13,6 @@ SHOWN = {"frozen", "causes", "path", "shares", "tensors", "initial_softmax"}  # 
 # Of the experiments as wholes: the first that is drawn shows most of what the experiment varies.
 OF_EXPERIMENTS = ("walls", "remedies", "sweep", "factorial", "outcomes", "effects")
 READ = {"audit", "tensors", "census", "effects"}  # what these draw, the text says too
-SCALARS = Source("scalars.nc")  # says of each run where it was made, and how it ended
 
 
 def figure_files(study: Study, experiment: str) -> dict[str, str]:

@@ -58,8 +58,9 @@ class Source(NamedTuple):
 
 
 OUTCOMES = Source("outcomes.nc", Scope.EXPERIMENT)
+SCALARS = Source("scalars.nc")  # says of each run where it was made, and how it ended
 FIGURES = {
-    "loss": Source("scalars.nc", quantity="loss"),
+    "loss": SCALARS._replace(quantity="loss"),
     "frozen": Source("freezing.nc", question=FREEZE),
     "still": Source("freezing.nc", question=FREEZE),
     "displacement": Source("freezing.nc", question=FREEZE),
@@ -99,7 +100,7 @@ ANIMATION = "animation"
 
 # What an experiment's outcomes are read from.
 OUTCOME_SOURCES = (
-    Source("scalars.nc"),
+    SCALARS,
     Source("freezing.nc"),
     Source("drift.nc"),
     Source("stillness.nc", tensor="grad"),

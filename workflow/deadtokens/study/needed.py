@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 
 from deadtokens.study.claims import Claim, claimed_files
-from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, Scope, Source
+from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, SCALARS, Scope, Source
 from deadtokens.study.study import Member, Study
 from deadtokens.study.wanted import derived_files, drawn_figures, recorded_files
 
@@ -13,8 +13,14 @@ Files = tuple[Source, Mapping[str, Member]]
 
 
 def needed_files(study: Study, experiment: str, claims: Collection[Claim] = ()) -> Iterator[Files]:
-    """Yield the derived files that an experiment's figures and claims on it need, by source."""
-    for figure in drawn_figures(study, experiment):
+    """Yield the derived files that an experiment's figures and claims on it need, by source.
+
+    And what the paper reads of the runs of an experiment that is drawn.
+    """
+    drawn = list(drawn_figures(study, experiment))
+    if drawn:
+        yield SCALARS, derived_files(study, SCALARS, experiment)
+    for figure in drawn:
         yield from _with_outcomes(study, FIGURES[figure], experiment)
     if study.experiments[experiment].draws(ANIMATION):
         yield FIGURES["path"], derived_files(study, FIGURES["path"], experiment, 1)
