@@ -36,6 +36,8 @@ def record(folder, kind=ADAMW, dtype=torch.float32, updates=UPDATES, told=True, 
         ours["unembedding"] = model.unembedding
     if told and "counts" not in ours:
         ours["embedding"] = model.embedding
+    if not told:
+        ours["embedding"] = None
     weight = model.embedding.weight
     with Recorder(folder, weight, optimizer, segment=20, on_failure="raise", **ours):
         train(model, optimizer, range(updates))

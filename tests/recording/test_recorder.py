@@ -439,3 +439,31 @@ def test_tokens_are_spelt_on_one_printable_line(tmp_path):
     assert spelt[:5] == ["\\x1b[31m", "=1+1", "a\\nb", "\\u202e", "ก"]
     assert spelt[5:] == [""] * (TOKENS - 5)
     assert all(one.isprintable() for one in spelt)
+
+
+def test_an_embedding_that_holds_the_weight_is_found(tmp_path):
+    """The copy holds another weight; so does the layer that the weight is tied to: none of both."""
+    model, other = Model(), Model()
+    optimizer = torch.optim.AdamW(model.parameters())
+    with recorder(tmp_path / "found", model, optimizer):
+        train(model, optimizer, range(3))
+        loss_of(other, 0)
+    met = np.zeros(TOKENS, np.int64)
+    for update in range(6):
+        inputs, _ = batch(update)
+        met += np.bincount(inputs.flatten(), minlength=TOKENS)
+    assert open_run(tmp_path / "found").sampled.values.tolist() == met.tolist()
+    with recorder(tmp_path / "none", model, optimizer, embedding=None):
+        train(model, optimizer, range(3))
+    assert not open_run(tmp_path / "none").sampled.any()
+
+
+def test_a_found_embedding_that_reads_nothing_is_no_fault(tmp_path):
+    """The model looks its rows up by itself."""
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters())
+    with recorder(tmp_path, model, optimizer, on_failure="raise"):
+        inputs, _ = batch(0)
+        model.embedding.weight[inputs].square().sum().backward()
+        optimizer.step()
+    assert not open_run(tmp_path).sampled.any()

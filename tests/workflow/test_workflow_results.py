@@ -45,7 +45,7 @@ def test_derived_files_follow_from_the_record(finished):
     assert median.values == pytest.approx(np.median(norms, axis=1), rel=1e-5)
     scalars = xr.open_dataset(folder / "steps-6" / "scalars.nc")
     assert scalars.loss[0] == pytest.approx(np.log(290), abs=0.05)
-    assert (scalars.lr == np.float32(0.01)).all()
+    assert (scalars.lr == 0.01).all()
 
 
 @pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
@@ -74,7 +74,8 @@ def test_the_readme_s_ways_to_open_a_run_give_what_is_in_it(finished, monkeypatc
     monkeypatch.chdir(finished.work)
     run = finished.run("fp32")
     given = {}
-    for block in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    for block in (one for one in blocks if "default_039c71be" in one):
         exec(block.replace("default_039c71be", run.name), given)
     segments = [
         xr.load_dataset(path, engine="h5netcdf") for path in sorted(run.glob("trajectory/*.nc"))

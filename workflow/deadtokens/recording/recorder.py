@@ -34,7 +34,7 @@ from deadtokens.recording.schedule import Schedule
 from deadtokens.recording.series import Series
 from deadtokens.recording.size import size_of, tell_size
 from deadtokens.recording.steps import Group, Steps, bare, group_of
-from deadtokens.recording.tokens import Counts, census_of, strings_of
+from deadtokens.recording.tokens import FOUND, Counts, census_of, embeddings_of, strings_of
 from deadtokens.run.machine import describe_machine, describe_making
 from deadtokens.run.rounding import ATTRIBUTE, ask_rounding
 
@@ -87,9 +87,10 @@ class Recorder:
     counts : array of int or bool, shape (vocabulary,), optional
         How often each token occurs in the training text, or whether it does. Without it the tokens
         count that `embedding` reads and `count` is given.
-    embedding : Module, optional
+    embedding : Module or None, optional
         The input embedding: the tokens that it reads in training are counted, those of this process
-        where several share the batches.
+        where several share the batches. By default whatever `nn.Embedding` holds the weight; None:
+        nothing is counted.
     unembedding : Module, optional
         What makes logits of hidden states: mean hidden state, mean probability and entropy of the
         batches are recorded, at the cost of a softmax of the logits.
@@ -135,7 +136,7 @@ class Recorder:
         rows: Literal["all", "dead"] | Iterable[int] = ALL,
         live: int = 0,
         counts: Any = None,
-        embedding: nn.Module | None = None,
+        embedding: nn.Module | Literal["found"] | None = FOUND,
         unembedding: nn.Module | None = None,
         every: int | Mapping[int, int] = 1,
         updates: int | None = None,
@@ -170,8 +171,7 @@ class Recorder:
         self._missing: dict[str, float] = {}  # what is said of an update, as no numbers
         self._loss: Tensor | float | None = None  # since the last update
         self._watching: list[Any] = [Steps(optimizer, weight, self)]
-        if embedding is not None:
-            self._watching.append(self.counted.watch(embedding, self.guard))
+        self._watching += self._counting(embedding)
         if unembedding is not None:
             self.forward = Forward(unembedding, self.guard)
             self._watching.append(self.forward)
@@ -180,6 +180,14 @@ class Recorder:
         self._unclosed = weakref.finalize(self, _end, *inside)
         self._unclosed.atexit = False  # which comes after HDF5's own end
         atexit.register(self._unclosed)
+
+    def _counting(self, embedding: nn.Module | str | None) -> list[Any]:
+        """Begin to count what an embedding reads; one that was found need not read anything."""
+        if embedding is None:
+            return []
+        told = embedding != FOUND
+        modules = [embedding] if told else embeddings_of(self.weight)
+        return [self.counted.watch(one, self.guard, expected=told) for one in modules]
 
     def __enter__(self) -> Self:
         return self

@@ -1,5 +1,6 @@
 """Which tokens a training meets, and what they spell."""
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from deadtokens.labels import label
 from deadtokens.recording.watching import Guard, Watching
 from deadtokens.text.readable import readable
 
+FOUND = "found"  # the embedding is the one that holds the weight
 # Name: axis, long name, and the unit of what is a number.
 CENSUS = {
     "token_string": (("token",), "token, readable: what cannot be printed is escaped"),
@@ -39,6 +41,15 @@ def census_of(
         columns["token_string"] = np.array([strings[row] for row in rows], dtype=str)
     known = {name: about for name, about in CENSUS.items() if name in columns}
     return label(columns, known, {"token": ("row of the vocabulary", "1")})
+
+
+def embeddings_of(weight: Tensor) -> list[nn.Embedding]:
+    """Return the embeddings in this process that hold a weight, wherever their model is."""
+    return [
+        one
+        for one in gc.get_objects()
+        if issubclass(type(one), nn.Embedding) and one._parameters.get("weight") is weight
+    ]
 
 
 class Counts:
@@ -94,15 +105,25 @@ class Counts:
         taken, self._counted = self._counted.cpu().numpy(), torch.zeros_like(self._counted)
         return taken[1:-1]
 
-    def watch(self, embedding: nn.Module, guard: Guard) -> torch.utils.hooks.RemovableHandle:
-        """Count what an input embedding reads while it is in training."""
+    def watch(
+        self, embedding: nn.Module, guard: Guard, expected: bool = True
+    ) -> torch.utils.hooks.RemovableHandle:
+        """Count what an input embedding reads while it is in training.
+
+        Parameters
+        ----------
+        embedding : Module
+        guard : callable
+        expected : bool
+            Whether it is a fault if it reads nothing.
+        """
 
         def count(module: nn.Module, arguments: tuple) -> None:
             if module.training:
                 self._silent = False
                 self.add(arguments[0])
 
-        self._silent = True
+        self._silent |= expected
         return embedding.register_forward_pre_hook(Watching(count, guard))
 
 
