@@ -379,14 +379,57 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_a_kill_loses_the_present_segment_and_no_more(tmp_path):
-    folder = tmp_path / "it's $HOME; mine"
+def killed(folder: Path, code: str = KILLED) -> None:
+    """Train in a process that is killed behind its tenth update, or earlier."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-P", "-c", KILLED, str(folder)]
+    command = [sys.executable, "-P", "-c", code, str(folder)]
     assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
+
+
+def trained(updates: int) -> np.ndarray:
+    """Return W in all states of the same training."""
     model = Model()
-    seen = train(model, torch.optim.AdamW(model.parameters(), lr=0.01), range(8))
-    assert np.array_equal(matrices(folder, "W"), seen.W)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    return np.stack(train(model, optimizer, range(updates)).W)
+
+
+def test_a_kill_loses_the_present_segment_and_one_that_is_being_finished(tmp_path):
+    folder = tmp_path / "it's $HOME; mine"
+    killed(folder)
+    W = matrices(folder, "W")
+    assert len(W) in (5, 9)
+    assert np.array_equal(W, trained(len(W) - 1))
+
+
+@pytest.mark.parametrize("at", ["segment-001.nc", "segment-001.nc.seal.json", "recording.json"])
+def test_wherever_a_kill_comes_the_record_is_sound_and_goes_on(tmp_path, at):
+    """Just before a file of the second segment gets its name."""
+    folder = tmp_path / "mine"
+    patched = """
+import os
+rename = os.replace
+def replace(source, target):
+    if os.path.basename(target) == %r and os.path.exists(os.path.join(sys.argv[1], %r)):
+        os.kill(os.getpid(), 9)
+    rename(source, target)
+os.replace = replace
+"""
+    before = "segment-000.nc" if at != "recording.json" else "segment-001.nc"
+    waiting = KILLED.replace("os.kill(os.getpid(), 9)", "import time; time.sleep(60)")
+    code = waiting.replace("model = Model()\n", patched % (at, before) + "model = Model()\n", 1)
+    killed(folder, code)
+    complete = 8 if at == "recording.json" else 4
+    assert np.array_equal(matrices(folder, "W"), trained(complete))
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    train(model, optimizer, range(complete))
+    with recorder(folder, model, optimizer, on_failure="raise"):
+        train(model, optimizer, range(complete, 11))
+    assert np.array_equal(matrices(folder, "W"), trained(11))
+    assert sorted(path.name for path in folder.glob("*.nc")) == [
+        f"segment-00{number}.nc" for number in range(3)
+    ]
+    assert not list(folder.glob(".finished*"))
 
 
 def mistaken(**changes):

@@ -149,8 +149,8 @@ def test_a_failure_of_the_thread_that_finishes_ends_the_record_and_is_told(tmp_p
         if len(sealed) == 2:  # and the third, of what came behind it, would succeed
             raise OSError("the disk is gone")
 
-    complete = record.seal
-    monkeypatch.setattr(record, "seal", lambda path: (seal(path), complete(path)))
+    complete = record.put_sealed
+    monkeypatch.setattr(record, "put_sealed", lambda *paths: (seal(paths[1]), complete(*paths)))
     model, optimizer = new()
     with recorder(tmp_path / "mine", model, optimizer) as recording:
         with pytest.warns(UserWarning, match="the disk is gone") as told:
@@ -168,10 +168,10 @@ def test_a_failure_in_close_is_told_and_nothing_else(tmp_path, monkeypatch):
     train(model, optimizer, range(6))
     recording.record.wait()
 
-    def refuse(path):
+    def refuse(*paths):
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(record, "seal", refuse)
+    monkeypatch.setattr(record, "put_sealed", refuse)
     with pytest.warns(UserWarning, match="the disk is gone"):
         recording.close()
     recording.close()

@@ -66,10 +66,29 @@ def _seal_what_stays(path: Path) -> bool:
     """Seal the file, and return whether it is still there."""
     with path.open("rb", buffering=0) as file:  # open: its inode is no other file's
         sealed = os.fstat(file.fileno())
-        content = {"file": path.name, "bytes": sealed.st_size, "crc32": crc32(path)}
-        with complete_or_absent(seal_path(path)) as temporary:
-            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        _write_seal(path, sealed.st_size, crc32(path))
         return os.path.samestat(sealed, path.stat())
+
+
+def put_sealed(finished: Path, path: Path) -> None:
+    """Move a finished file to its name, under which its seal stands already.
+
+    Killed between the two, there is a seal and no file: nobody finds a file without its seal.
+
+    Parameters
+    ----------
+    finished : Path
+        On the same disk; no other process writes to it, or to `path`.
+    path : Path
+    """
+    _write_seal(path, finished.stat().st_size, crc32(finished))
+    os.replace(finished, path)
+
+
+def _write_seal(path: Path, length: int, crc: str) -> None:
+    content = {"file": path.name, "bytes": length, "crc32": crc}
+    with complete_or_absent(seal_path(path)) as temporary:
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def check_seal(path: Path, required: bool = True) -> None:

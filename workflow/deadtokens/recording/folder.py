@@ -23,10 +23,15 @@ from deadtokens.recording.contents import LOCK
 from deadtokens.recording.cut import cut_behind
 from deadtokens.recording.listing import write_contents
 from deadtokens.run import layout
-from deadtokens.seal import seal, seal_path
+from deadtokens.seal import put_sealed, seal_path
 from deadtokens.trajectory.segments import list_segments, read_header
 
 ASIDE = "set-aside"
+
+
+def finished_path(segment: Path) -> Path:
+    """Return where a segment lies until its seal stands beside its name."""
+    return segment.with_name(f".finished-{segment.name}")
 
 
 class Folder:
@@ -118,8 +123,9 @@ class Folder:
             self._set_aside(self.segments.pop())
         if self.end > state:
             path = self.segments[-1]
-            cut_behind(self._set_aside(path), state, path)
-            seal(path)
+            cut_behind(path, state, finished_path(path))
+            self._set_aside(path)
+            put_sealed(finished_path(path), path)
             write_contents(path)
 
     def set_aside_all(self) -> None:

@@ -11,11 +11,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from deadtokens.recording.folder import finished_path
 from deadtokens.recording.listing import write_contents
 from deadtokens.recording.series import Series
 from deadtokens.run import layout
 from deadtokens.run.bits import bits_of
-from deadtokens.seal import seal
+from deadtokens.seal import put_sealed
 from deadtokens.trajectory.writer import SegmentWriter, write_segment
 
 State = dict[str, Tensor]
@@ -81,7 +82,7 @@ class Record:
         self._path, self._census = self.series.current.next, self.census.copy()
         inside = self.start, self.start + self.length, before["W"].shape[1], contents
         self.writer = self._open.enter_context(
-            write_segment(self._path, *inside, self._census, about)
+            write_segment(finished_path(self._path), *inside, self._census, about)
         )
         if self._spent is not None:
             self.writer.go_on_with(self._spent)
@@ -147,5 +148,8 @@ class _Abandoned(Exception):
 
 def _close(segment: ExitStack, path: Path) -> None:
     segment.close()
-    seal(path)
+    try:
+        put_sealed(finished_path(path), path)
+    finally:
+        finished_path(path).unlink(missing_ok=True)
     write_contents(path)
