@@ -67,9 +67,9 @@ def test_an_experiment_s_files_are_counted(study):
 
 
 def test_only_what_is_drawn_is_measured(study):
-    """Five segments, each with its checkpoint; one figure."""
-    expected = {"text": 5, "training": 10, "updates": 10, "freezing": 1, "figures": 1}
-    assert counts(study, "longer") == expected
+    """Five segments, each with its checkpoint; one figure, and the scalars that the paper reads."""
+    measured = {"freezing": 1, "scalars": 1, "figures": 1}
+    assert counts(study, "longer") == {"text": 5, "training": 10, "updates": 10} | measured
     assert counts(study, "twice") == {"text": 5, "training": 6, "updates": 6}
 
 
@@ -171,13 +171,15 @@ def test_records_that_are_released_count_as_many_as_there_are_jobs(cores):
 
 def test_of_a_run_whose_record_is_released_nothing_is_to_be_made(tmp_path):
     study = Study(RELEASING | {"experiments": {"longer": SHARED["experiments"]["longer"]}})
-    (freezing,) = (file for file in files_of(study, ["longer"]) if file.stage == "freezing")
-    assert sum(file.updates for file in parts_of(study, tmp_path)[""].missing) == 10
-    put(tmp_path, freezing.path)
+    stages = ("freezing", "scalars")
+    read = [file for file in files_of(study, ["longer"]) if file.stage in stages]
+    for file in read:
+        assert sum(one.updates for one in parts_of(study, tmp_path)[""].missing) == 10
+        put(tmp_path, file.path)
     part = parts_of(study, tmp_path)[""]
     assert sum(file.updates for file in part.missing) == 0
     assert sum(file.updates for file in part.present) == 10
-    assert sum(file.bytes for file in part.present) == freezing.bytes
+    assert sum(file.bytes for file in part.present) == sum(file.bytes for file in read)
     kept = Study(SHARED | {"experiments": {"longer": SHARED["experiments"]["longer"]}})
     assert sum(file.updates for file in parts_of(kept, tmp_path)[""].missing) == 10
 
