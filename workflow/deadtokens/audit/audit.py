@@ -10,7 +10,6 @@ fail. Of a recording of another training it says which implementation gives its 
 import json
 import logging
 from argparse import ArgumentParser, Namespace
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -25,14 +24,13 @@ from deadtokens.audit.recordings import audit_recording
 from deadtokens.audit.replay import (
     Tallies,
     blank_state,
+    findings,
     initial_state,
     new_tallies,
     replay_tile,
-    stated,
 )
-from deadtokens.audit.tally import ProofTally, Tally
+from deadtokens.audit.tally import Tally
 from deadtokens.errors import NotInRecord
-from deadtokens.run.device import describe_device
 from deadtokens.run.rounding import Rounding
 from deadtokens.run.rule import Rule
 from deadtokens.run.update import mean_square
@@ -106,15 +104,7 @@ def audit_own(segments: Segments, run: xr.Dataset, rule: Rule) -> dict[str, Any]
         del tile  # before the one after the next is read
     if rule.coupled:
         tallies["grad_sq_mean"] = compare_mean_squares(segments, run)
-    return {
-        "replayed_on": describe_device(torch.device("cpu")),
-        "update_rounding": [asdict(rounding) for rounding in dict.fromkeys(roundings)],
-        "tensors": stated(tallies, Tally),
-        "checksums": stated(tallies, ProofTally),
-        "identical": all(not tally.differing for tally in tallies.values()),
-        "controls": controls,
-        "controls_detected": all(control["differing"] > 0 for control in controls.values()),
-    }
+    return findings(tallies, roundings, controls, torch.device("cpu"))
 
 
 def _controls(tile: Tile, rule: Rule) -> dict[str, Any]:

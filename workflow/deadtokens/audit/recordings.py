@@ -8,7 +8,7 @@ what an optimizer remembers besides is not in it.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,17 +16,22 @@ import torch
 from deadtokens.audit.controls import run_controls
 from deadtokens.audit.moves import Move, own_move, torch_move
 from deadtokens.audit.reading import OURS
-from deadtokens.audit.replay import Tallies, new_tallies, recorded_state, replay_tile
+from deadtokens.audit.replay import (
+    Tallies,
+    findings,
+    new_tallies,
+    recorded_state,
+    replay_tile,
+    stated,
+)
+from deadtokens.audit.tally import Tally
 from deadtokens.errors import NotInRecord
-from deadtokens.run.device import describe_device
-from deadtokens.run.known import why_not_replayed
+from deadtokens.run.known import IMPLEMENTATIONS, why_not_replayed
 from deadtokens.run.rounding import Rounding
 from deadtokens.run.rule import Rule
 from deadtokens.trajectory.rule import RuleOfRecording, ensure_known, recorded_rule
 from deadtokens.trajectory.segments import Segments
 from deadtokens.trajectory.tiles import Tile, read_tiles
-
-IMPLEMENTATIONS = ("single", "foreach", "fused")
 
 
 @dataclass
@@ -74,8 +79,7 @@ class Trial:
         """Return what an audit says of it."""
         if self.refused:
             return {"refused": self.refused}
-        tensors = {name: asdict(tally) for name, tally in self.tallies.items()}
-        return {"tensors": tensors, "identical": self.identical}
+        return {"tensors": stated(self.tallies, Tally), "identical": self.identical}
 
 
 def audit_recording(segments: Segments, rule: RuleOfRecording, attributes: dict) -> dict[str, Any]:
@@ -106,15 +110,10 @@ def audit_recording(segments: Segments, rule: RuleOfRecording, attributes: dict)
     return {
         "optimizer": about["name"],
         "implementation": about["implementation"],
-        "replayed_on": describe_device(best.device),
-        "update_rounding": [asdict(rounding) for rounding in dict.fromkeys(roundings)],
         "implementations": {name: trial.as_json() for name, trial in trials.items()},
         "reproduced_by": [name for name, trial in trials.items() if trial.identical],
-        "tensors": {name: asdict(tally) for name, tally in best.tallies.items()},
-        "checksums": {},
-        "identical": best.identical,
-        "controls": controls,
-        "controls_detected": all(control["differing"] > 0 for control in controls.values()),
+        **findings(best.tallies, roundings, controls, best.device),
+        "identical": best.identical,  # of nothing that could be tried it is not
     }
 
 

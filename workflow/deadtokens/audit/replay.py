@@ -1,5 +1,6 @@
 """Taking an optimizer over a run's gradients, and comparing every state with the record."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -7,6 +8,8 @@ import torch
 
 from deadtokens.audit.moves import Move, State
 from deadtokens.audit.tally import ProofTally, Tally
+from deadtokens.run.device import describe_device
+from deadtokens.run.rounding import Rounding
 from deadtokens.run.rule import Rule
 from deadtokens.trajectory.tiles import Tile
 
@@ -56,3 +59,29 @@ def replay_tile(tile: Tile, state: State, move: Move, tallies: Tallies) -> None:
 def stated(tallies: Tallies, kind: type) -> dict[str, Any]:
     """Return the tallies of a kind as a file says them."""
     return {name: asdict(tally) for name, tally in tallies.items() if isinstance(tally, kind)}
+
+
+def findings(
+    tallies: Tallies, roundings: Iterable[Rounding], controls: dict[str, Any], device: torch.device
+) -> dict[str, Any]:
+    """Return what an audit says of a replay over a whole run.
+
+    Parameters
+    ----------
+    tallies : dict
+    roundings : iterable of Rounding
+        Of the devices that took the updates.
+    controls : dict
+        As `controls.run_controls` gives them.
+    device : torch.device
+        On which was replayed.
+    """
+    return {
+        "replayed_on": describe_device(device),
+        "update_rounding": [asdict(rounding) for rounding in dict.fromkeys(roundings)],
+        "tensors": stated(tallies, Tally),
+        "checksums": stated(tallies, ProofTally),
+        "identical": all(not tally.differing for tally in tallies.values()),
+        "controls": controls,
+        "controls_detected": all(control["differing"] > 0 for control in controls.values()),
+    }

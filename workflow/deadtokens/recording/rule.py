@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from deadtokens.recording.steps import Group
+from deadtokens.run.known import IMPLEMENTATIONS
 
 # By the names of a record, those of torch.
 MOMENTS = {"exp_avg": ("exp_avg", "momentum_buffer"), "exp_avg_sq": ("exp_avg_sq",)}
 KNOWN = (Adam, AdamW, SGD)  # whose update is known
 COUNTING = (Adam, AdamW)  # which keep nothing before their first update, and count from it on
-IMPLEMENTATIONS = ("single", "foreach", "fused")
 
 
 @dataclass(frozen=True)

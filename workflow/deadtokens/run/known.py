@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 KNOWN = ("adamw", "adam", "sgd")
+IMPLEMENTATIONS = ("single", "foreach", "fused")  # of torch, of each of them
 # Options that change no more than the order of the operations.
 HARMLESS = {"capturable", "differentiable", "decoupled_weight_decay"}
 HIDDEN = {"amsgrad": "the largest second moments so far"}  # what is remembered and not recorded
