@@ -20,6 +20,8 @@ rule run_audit:
         "logs/run_audit/{run}/{steps}.log",
     benchmark:
         "logs/run_audit/{run}/{steps}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     params:
@@ -40,6 +42,8 @@ rule compute_attribution:
         "logs/compute_attribution/{run}/{steps}.log",
     benchmark:
         "logs/compute_attribution/{run}/{steps}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     params:
@@ -60,6 +64,8 @@ rule explain_stillness:
         "logs/explain_stillness/{run}/{steps}.log",
     benchmark:
         "logs/explain_stillness/{run}/{steps}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     params:

@@ -27,6 +27,8 @@ rule evaluate_claims:
         "logs/evaluate_claims/claims.log",
     benchmark:
         "logs/evaluate_claims/claims.tsv"
+    group:
+        "paper"
     conda:
         ENVIRONMENT
     params:

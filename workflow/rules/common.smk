@@ -60,6 +60,17 @@ def sealed(**files):
     return {**files, **seals}
 
 
+def kept_if_finished(**files):
+    """Return sealed outputs which, in a cluster's job, are not removed before it runs.
+
+    When the job is tried again it looks itself which of them are finished.
+    """
+    outputs = sealed(**files)
+    if not workflow.remote_exec:
+        return outputs
+    return {name: update(file) for name, file in outputs.items()}
+
+
 def reads(**files):
     """Return the inputs of a rule that reads sealed files, each a pattern or a function.
 

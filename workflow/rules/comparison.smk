@@ -22,6 +22,8 @@ rule compute_outcomes:
         "logs/compute_outcomes/{experiment}.log",
     benchmark:
         "logs/compute_outcomes/{experiment}.tsv"
+    group:
+        "experiment-{experiment}"
     conda:
         ENVIRONMENT
     params:

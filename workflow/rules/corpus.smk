@@ -20,6 +20,8 @@ rule read_corpus:
         "logs/read_corpus/{corpus}.log",
     benchmark:
         "logs/read_corpus/{corpus}.tsv"
+    group:
+        "texts"
     conda:
         ENVIRONMENT
     params:
@@ -44,6 +46,8 @@ rule train_vocabulary:
         "logs/train_vocabulary/{vocabulary}.log",
     benchmark:
         "logs/train_vocabulary/{vocabulary}.tsv"
+    group:
+        "texts"
     conda:
         ENVIRONMENT
     params:
@@ -73,6 +77,8 @@ rule encode_stream:
         "logs/encode_stream/{vocabulary}.log",
     benchmark:
         "logs/encode_stream/{vocabulary}.tsv"
+    group:
+        "texts"
     conda:
         ENVIRONMENT
     params:
@@ -102,6 +108,8 @@ rule take_census:
         "logs/take_census/{vocabulary}.log",
     benchmark:
         "logs/take_census/{vocabulary}.tsv"
+    group:
+        "texts"
     conda:
         ENVIRONMENT
     params:

@@ -20,6 +20,8 @@ rule measure_drift:
         "logs/measure_drift/{run}/{steps}.log",
     benchmark:
         "logs/measure_drift/{run}/{steps}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     params:

@@ -34,6 +34,8 @@ for figure in FIGURES:
             f"logs/draw_{figure}/{{experiment}}.log",
         benchmark:
             f"logs/draw_{figure}/{{experiment}}.tsv"
+        group:
+            "experiment-{experiment}"
         conda:
             ENVIRONMENT
         params:
@@ -68,6 +70,8 @@ rule draw_animation:
         "logs/draw_animation/{experiment}.log",
     benchmark:
         "logs/draw_animation/{experiment}.tsv"
+    group:
+        "experiment-{experiment}"
     conda:
         ENVIRONMENT
     params:

@@ -20,6 +20,8 @@ rule measure_freezing:
         "logs/measure_freezing/{run}/{steps}.log",
     benchmark:
         "logs/measure_freezing/{run}/{steps}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     params:
@@ -40,6 +42,8 @@ rule measure_sharpening:
         "logs/measure_sharpening/{run}/{steps}.log",
     benchmark:
         "logs/measure_sharpening/{run}/{steps}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     params:

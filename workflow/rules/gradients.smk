@@ -24,6 +24,8 @@ rule run_backprop:
         "logs/run_backprop/{run}/{steps}.log",
     benchmark:
         "logs/run_backprop/{run}/{steps}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     params:
@@ -52,6 +54,8 @@ rule measure_gradients:
         "logs/measure_gradients/{run}/{steps}.log",
     benchmark:
         "logs/measure_gradients/{run}/{steps}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads
@@ -77,6 +81,8 @@ rule scan_initial_softmax:
         "logs/scan_initial_softmax/{run}.log",
     benchmark:
         "logs/scan_initial_softmax/{run}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads

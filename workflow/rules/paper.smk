@@ -32,6 +32,8 @@ rule build_paper:
         "logs/build_paper/paper.log",
     benchmark:
         "logs/build_paper/paper.tsv"
+    group:
+        "paper"
     conda:
         ENVIRONMENT
     params:
@@ -70,6 +72,8 @@ rule collect_jobs:
         "logs/collect_jobs/jobs.log",
     benchmark:
         "logs/collect_jobs/jobs.tsv"
+    group:
+        "paper"
     conda:
         ENVIRONMENT
     params:

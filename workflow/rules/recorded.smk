@@ -23,6 +23,8 @@ use rule collect_scalars as collect_scalars_of_recording with:
     benchmark:
         "logs/collect_scalars_of_recording/{recording}.tsv"
     priority: priority_of_recordings
+    group:
+        "analyses-{recording}"
 
 
 use rule measure_freezing as measure_freezing_of_recording with:
@@ -35,6 +37,8 @@ use rule measure_freezing as measure_freezing_of_recording with:
     benchmark:
         "logs/measure_freezing_of_recording/{recording}.tsv"
     priority: priority_of_recordings
+    group:
+        "analyses-{recording}"
 
 
 use rule measure_sharpening as measure_sharpening_of_recording with:
@@ -47,6 +51,8 @@ use rule measure_sharpening as measure_sharpening_of_recording with:
     benchmark:
         "logs/measure_sharpening_of_recording/{recording}.tsv"
     priority: priority_of_recordings
+    group:
+        "analyses-{recording}"
 
 
 use rule measure_drift as measure_drift_of_recording with:
@@ -59,6 +65,8 @@ use rule measure_drift as measure_drift_of_recording with:
     benchmark:
         "logs/measure_drift_of_recording/{recording}.tsv"
     priority: priority_of_recordings
+    group:
+        "analyses-{recording}"
 
 
 use rule run_audit as run_audit_of_recording with:
@@ -71,6 +79,8 @@ use rule run_audit as run_audit_of_recording with:
     benchmark:
         "logs/run_audit_of_recording/{recording}.tsv"
     priority: priority_of_recordings
+    group:
+        "analyses-{recording}"
 
 
 use rule compute_attribution as compute_attribution_of_recording with:
@@ -83,6 +93,8 @@ use rule compute_attribution as compute_attribution_of_recording with:
     benchmark:
         "logs/compute_attribution_of_recording/{recording}.tsv"
     priority: priority_of_recordings
+    group:
+        "analyses-{recording}"
 
 
 use rule explain_stillness as explain_stillness_of_recording with:
@@ -95,3 +107,5 @@ use rule explain_stillness as explain_stillness_of_recording with:
     benchmark:
         "logs/explain_stillness_of_recording/{recording}.tsv"
     priority: priority_of_recordings
+    group:
+        "analyses-{recording}"

@@ -22,7 +22,7 @@ rule train_segment:
             previous=previous_checkpoint,
         ),
     output:
-        **sealed(
+        **kept_if_finished(
             trajectory="results/runs/{run}/trajectory/segment-{segment}.nc",
             checkpoint="results/runs/{run}/checkpoints/checkpoint-{segment}.safetensors",
         ),
@@ -31,6 +31,8 @@ rule train_segment:
     benchmark:
         "logs/train_segment/{run}/{segment}.tsv"
     priority: priority_of_training
+    group:
+        "training-{run}"
     conda:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads
@@ -56,6 +58,7 @@ rule train_segment:
             --trajectory {output.trajectory:q} \
             --checkpoint {output.checkpoint:q} \
             {params.elsewhere} \
+            --code {params.code} \
             --log {log:q}
         """
 
@@ -70,6 +73,8 @@ rule collect_scalars:
         "logs/collect_scalars/{run}/{steps}.log",
     benchmark:
         "logs/collect_scalars/{run}/{steps}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     params:
@@ -90,6 +95,8 @@ rule release_run:
         "logs/release_run/{run}.log",
     benchmark:
         "logs/release_run/{run}.tsv"
+    group:
+        "analyses-{run}"
     conda:
         ENVIRONMENT
     params:

@@ -2,6 +2,7 @@
 
 `batches` says what is read, `model`, `products` and `loss` what is predicted, `optimizer` how the
 weights change. `trainer` goes from update to update. `train` is the command, `segment` what it
-does; `checkpoint` is what a segment leaves to the next one, `state` the model as a checkpoint has
-it; `progress` and `size` are what is said meanwhile and before.
+does, and `finished` whether it was done before; `checkpoint` is what a segment leaves to the next
+one, `state` the model as a checkpoint has it; `progress` and `size` are what is said meanwhile and
+before.
 """

@@ -21,6 +21,7 @@ from deadtokens.seal import check_seal
 from deadtokens.training.trainer import Trainer
 
 WEIGHT = "weight"
+ABOUT = ("update", "diverged_at", "origin", "machine", "making")
 
 
 def _name(parameter: str, kind: str) -> str:
@@ -39,6 +40,7 @@ class Saved:
     diverged_at : int or None
         The update whose loss was not finite.
     origin, machine : dict of str to str
+    making : str
         As they were given to `save_checkpoint`.
     tensors : dict of str to Tensor
         By parameter and kind: ``embedding.weight/weight``, ``embedding.weight/exp_avg``, ...
@@ -48,6 +50,7 @@ class Saved:
     diverged_at: int | None
     origin: dict[str, str]
     machine: dict[str, str]
+    making: str
     tensors: dict[str, Tensor]
 
     def of_kind(self, kind: str) -> dict[str, Tensor]:
@@ -65,6 +68,7 @@ def save_checkpoint(
     origin: Mapping[str, str],
     path: Path,
     machine: Mapping[str, str] | None = None,
+    making: str = "",
 ) -> None:
     """Write the weights, what the optimizer carries beside them, and the number of updates.
 
@@ -76,6 +80,8 @@ def save_checkpoint(
     path : Path
     machine : mapping of str to str, optional
         As `machine.describe_machine` gives it.
+    making : str
+        What determined it and the segment before it, as `finished.making_of` says it.
     """
     tensors = {}
     for name, parameter in trainer.model.named_parameters():
@@ -87,6 +93,7 @@ def save_checkpoint(
         "diverged_at": trainer.diverged_at,
         "origin": dict(origin),
         "machine": dict(machine or {}),
+        "making": making,
     }
     content = save(
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
@@ -109,9 +116,7 @@ def read_saved(path: Path) -> Saved:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["about"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        saved = Saved(
-            *(about[name] for name in ("update", "diverged_at", "origin", "machine")), tensors
-        )
+        saved = Saved(*(about[name] for name in ABOUT), tensors)
         problem = _misfit(saved)
     except Exception as error:  # a flipped bit makes the libraries raise anything
         problem = str(error)

@@ -20,10 +20,11 @@ from deadtokens.run.machine import (
 from deadtokens.run.rounding import ATTRIBUTE, Rounding, ask_rounding
 from deadtokens.run.spec import RunSpec, batch_seed
 from deadtokens.run.tensors import contents, of_update, replayed
-from deadtokens.seal import seal, seal_path
+from deadtokens.seal import check_seal, seal, seal_path
 from deadtokens.text.read import read_vocabulary
 from deadtokens.training.batches import count_sampled
 from deadtokens.training.checkpoint import check_end, load_checkpoint, save_checkpoint
+from deadtokens.training.finished import is_finished, making_of
 from deadtokens.training.products import describe_products, slow_because
 from deadtokens.training.progress import Progress
 from deadtokens.training.trainer import Trainer
@@ -45,6 +46,7 @@ def train_segment(
     checkpoint: Path,
     needed: int | None = None,
     elsewhere: bool = False,
+    code: str = "",
 ) -> None:
     """Train the updates of one segment, record them, and leave a checkpoint behind it.
 
@@ -65,6 +67,9 @@ def train_segment(
         How large the segment will be, in bytes, if that is known.
     elsewhere : bool
         Go on on another machine than that of the checkpoint too, with bits of both.
+    code : str
+        Fingerprint of the training's code, which lets a segment stay that it has finished before;
+        without it every segment is trained.
 
     Raises
     ------
@@ -74,6 +79,7 @@ def train_segment(
     """
     for path in (seal_path(trajectory), checkpoint, seal_path(checkpoint)):
         ensure_writable(path)  # now, not after the hours of a segment
+    _ensure_continues(previous, segment)
     make_deterministic(spec.threads)
     keep_freed_memory()
     stream, about_stream, census = read_vocabulary(stream_file, census_file, spec.vocabulary)
@@ -81,24 +87,41 @@ def train_segment(
         raise UserError(
             f"context: {spec.context} needs more than the {len(stream)} tokens of {stream_file}"
         )
-    trainer = Trainer(spec, stream, census.sizes["token"], choose_device(spec.device))
+    device = choose_device(spec.device)
+    machine, rounding = describe_machine(device), ask_rounding(device)
     origin = {
         "spec": spec.json_text(),
         "text": about_stream["stream_sha256"],
         "torch": torch.__version__,
     }
-    if reason := slow_because(trainer.device):
-        log.info(f"train {name}: expect several times the usual time: {reason}")
-    machine = describe_machine(trainer.device)
-    _go_on(trainer, segment, origin, machine, previous, elsewhere)
-    rounding = ask_rounding(trainer.device)
-    ensure_replayable(spec, rounding)
     attributes = describe_run(name, spec, origin, machine, rounding)
-    # Killed between any two of these lines, the last file has no seal: it is no result.
+    inputs = [path for path in (stream_file, census_file, previous) if path is not None]
+    making = making_of([name, segment, origin, attributes["packages"]], code, inputs)
+    where = None if elsewhere else machine
+    if code and is_finished(trajectory, checkpoint, making, where):
+        log.info(f"train {name}: segment {segment} is finished; it stays as it is")
+        return
+    if reason := slow_because(device):
+        log.info(f"train {name}: expect several times the usual time: {reason}")
+    ensure_replayable(spec, rounding)
+    trainer = Trainer(spec, stream, census.sizes["token"], device)
+    _go_on(trainer, segment, origin, machine, previous, elsewhere)
+    # Killed between any two of these lines, the last file has no seal: it is no result. Nor is a
+    # checkpoint, from now on, that another training left: it would stand beside this record.
+    seal_path(checkpoint).unlink(missing_ok=True)
     record_segment(name, trainer, segment, trajectory, census, attributes, needed)
     seal(trajectory)
-    save_checkpoint(trainer, origin, checkpoint, machine)
+    save_checkpoint(trainer, origin, checkpoint, machine, making)
     seal(checkpoint)
+
+
+def _ensure_continues(previous: Path | None, segment: int) -> None:
+    """Refuse to begin in the midst of a run, or to continue from nothing."""
+    if (previous is None) != (segment == 0):
+        needs = "begins a run: it has no --previous" if segment == 0 else "needs --previous"
+        raise UserError(f"segment {segment} {needs} checkpoint of the segment before")
+    if previous is not None:
+        check_seal(previous)
 
 
 def _go_on(
@@ -110,9 +133,6 @@ def _go_on(
     elsewhere: bool,
 ) -> None:
     """Set `trainer` to the state at which a segment begins; the first one's is its own."""
-    if (previous is None) != (segment == 0):
-        needs = "begins a run: it has no --previous" if segment == 0 else "needs --previous"
-        raise UserError(f"segment {segment} {needs} checkpoint of the segment before")
     if previous is not None:
         saved = load_checkpoint(trainer, origin, previous)
         check_end(saved, segment * trainer.spec.record.segment, previous)

@@ -26,6 +26,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="go on on another machine than before, whose bits may be others",
     )
+    parser.add_argument(
+        "--code",
+        default="",
+        metavar="FINGERPRINT",
+        help="of this code: what it has finished from the same files here stays as it is",
+    )
 
 
 def main(options: Namespace) -> None:
@@ -43,4 +49,5 @@ def main(options: Namespace) -> None:
         options.checkpoint,
         ensure_room(spec, tokens, options.trajectory),
         options.elsewhere,
+        options.code,
     )
