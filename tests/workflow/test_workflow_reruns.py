@@ -246,24 +246,3 @@ def test_the_report_holds_every_figure(finished, tmp_path):
     for figure in (*OF_REGIMES, "animation"):
         summary = import_module(f"deadtokens.figures.{figure}").__doc__.partition("\n")[0]
         assert max(re.split(r"[^\w ,.]", summary), key=len) in report, figure
-
-
-def test_a_training_asks_slurm_for_what_it_uses(finished):
-    config = copy.deepcopy(TINY)
-    config["experiments"] = {"devices": {"vary": {"device": ["cpu", "cuda"]}}}
-    answer = finished.snakemake(
-        "--workflow-profile", str(finished.code / "profiles" / "slurm"), "--executor", "local",
-        "--dry-run", "--forceall", "--quiet", "host", config=config,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stdout
-    gpus = {"cpu": set(), "cuda": set()}
-    for job in re.split(r"\n *rule ", answer.stdout)[1:]:  # those of a group are indented
-        if job.startswith("train_segment:"):
-            for resource in ("mem_mb=16000", "runtime=6", "cpus_per_task=4"):
-                assert resource in job
-            (device,) = (name for name in gpus if f"device-{name}" in job)
-            gpus[device].add(re.search(r"gpu=(\d)", job)[1])
-        elif job.startswith("measure_freezing:"):
-            assert "gpu" not in job
-            assert "mem_mb=4000" in job
-    assert gpus == {"cpu": {"0"}, "cuda": {"1"}}

@@ -5,6 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
+NOT_BETWEEN_QUOTES = frozenset('"$`\\')
+
 
 def prefix_of_jobs(package: Path, in_conda: bool) -> str:
     """Return what stands before the shell command of every job: a function ``deadtokens``.
@@ -30,6 +32,20 @@ def prefix_of_jobs(package: Path, in_conda: bool) -> str:
     command = shlex.join([interpreter, "-E", "-P", *no_user_site, str(package)])
     prefix = f'set -eu; deadtokens() {{ {command} "$@"; }}; '
     return prefix.replace("{", "{{").replace("}", "}}")
+
+
+def why_not_submitted(*folders: Path | str) -> str:
+    """Return in which folder the jobs of a cluster would not find themselves, '' if in all.
+
+    Snakemake writes the names of folders between double quotes into a job's script, for a shell.
+    """
+    for folder in map(str, folders):
+        if set(folder) & NOT_BETWEEN_QUOTES:
+            return (
+                f'{folder}: on a cluster no job finds a folder with ", $, ` or \\ in its name; '
+                "move it, or run everything on this machine (--cores)"
+            )
+    return ""
 
 
 def search_no_working_folder() -> None:

@@ -21,9 +21,11 @@ rule run_audit:
     benchmark:
         "logs/run_audit/{run}/{steps}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
+    resources:
+        runtime=minutes_of("audit"),
     params:
         code=code("audit.audit"),
     shell:
@@ -43,9 +45,11 @@ rule compute_attribution:
     benchmark:
         "logs/compute_attribution/{run}/{steps}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
+    resources:
+        runtime=minutes_of("attribution"),
     params:
         code=code("attribution.attribution"),
     shell:
@@ -65,9 +69,11 @@ rule explain_stillness:
     benchmark:
         "logs/explain_stillness/{run}/{steps}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
+    resources:
+        runtime=minutes_of("stillness"),
     params:
         code=code("stillness.stillness"),
     shell:

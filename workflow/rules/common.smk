@@ -10,23 +10,32 @@ from pathlib import Path
 
 PACKAGE = Path(workflow.basedir, "workflow")
 ENVIRONMENT = re.sub("[{}]", r"\g<0>\g<0>", f"{workflow.basedir}/envs/environment.yaml")
+SHORT = 40  # letters
 SEAL = ".seal.json"  # of deadtokens.seal, which needs more than Snakemake's environment has
 
 sys.path.insert(0, str(PACKAGE))
 
-from deadtokens.environment import prefix_of_jobs, search_no_working_folder
+from deadtokens.environment import (
+    prefix_of_jobs,
+    search_no_working_folder,
+    why_not_submitted,
+)
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
+from deadtokens.models import short_digest
 from deadtokens.study.claims import claims_of
 from deadtokens.study.files import read_configuration
 from deadtokens.study.study import Study
 from deadtokens.study.wanted import check_figures
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
-ON_CLUSTER = workflow.resource_settings.cores is None
+ON_CLUSTER = workflow.resource_settings.nodes is not None  # also in a dry run
+SUBMITS = workflow.resource_settings.cores is None
 
 search_no_working_folder()
 shell.prefix(prefix_of_jobs(PACKAGE, IN_CONDA))
+if SUBMITS and (problem := why_not_submitted(PACKAGE, Path.cwd())):
+    sys.exit(problem)
 try:
     read_configuration(workflow.configfiles)  # its checks; Snakemake has read them
     study = Study(config)
@@ -69,6 +78,24 @@ def kept_if_finished(**files):
     if not workflow.remote_exec:
         return outputs
     return {name: update(file) for name, file in outputs.items()}
+
+
+def one_submission(kind, wildcard):
+    """Return a function that names the jobs which go to a cluster together, as rules' `group`.
+
+    Those of a kind that have the same run, recording or experiment. The profile says how many of
+    a kind that may be (`group-components`), by its name. The engine makes file names of a group's
+    name and its rules, so it is short: of a run the digest at its end.
+    """
+
+    def name(wildcards):
+        value = wildcards.get(wildcard)
+        if len(value) > SHORT:
+            value = value[-8:] if wildcard == "run" else short_digest(value)
+        workflow.parent_groupids[f"{kind}-{value}"] = kind
+        return f"{kind}-{value}"
+
+    return name
 
 
 def reads(**files):

@@ -23,7 +23,7 @@ rule compute_outcomes:
     benchmark:
         "logs/compute_outcomes/{experiment}.tsv"
     group:
-        "experiment-{experiment}"
+        one_submission("experiment", "experiment")
     conda:
         ENVIRONMENT
     params:

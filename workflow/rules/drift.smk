@@ -21,9 +21,11 @@ rule measure_drift:
     benchmark:
         "logs/measure_drift/{run}/{steps}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
+    resources:
+        runtime=minutes_of("drift"),
     params:
         code=code("drift.drift"),
     shell:

@@ -35,7 +35,7 @@ for figure in FIGURES:
         benchmark:
             f"logs/draw_{figure}/{{experiment}}.tsv"
         group:
-            "experiment-{experiment}"
+            one_submission("experiment", "experiment")
         conda:
             ENVIRONMENT
         params:
@@ -71,7 +71,7 @@ rule draw_animation:
     benchmark:
         "logs/draw_animation/{experiment}.tsv"
     group:
-        "experiment-{experiment}"
+        one_submission("experiment", "experiment")
     conda:
         ENVIRONMENT
     params:

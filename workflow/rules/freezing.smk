@@ -21,9 +21,11 @@ rule measure_freezing:
     benchmark:
         "logs/measure_freezing/{run}/{steps}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
+    resources:
+        runtime=minutes_of("freezing"),
     params:
         code=code("freezing.freezing"),
     shell:
@@ -43,9 +45,11 @@ rule measure_sharpening:
     benchmark:
         "logs/measure_sharpening/{run}/{steps}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
+    resources:
+        runtime=minutes_of("sharpening"),
     params:
         code=code("freezing.sharpening"),
     shell:

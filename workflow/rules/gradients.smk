@@ -25,9 +25,11 @@ rule run_backprop:
     benchmark:
         "logs/run_backprop/{run}/{steps}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
+    resources:
+        runtime=minutes_of("backprop"),
     params:
         code=code("backprop.backprop"),
     shell:
@@ -55,10 +57,12 @@ rule measure_gradients:
     benchmark:
         "logs/measure_gradients/{run}/{steps}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads
+    resources:
+        runtime=minutes_of("gradients"),
     params:
         code=code("gradients.gradients"),
     shell:
@@ -82,10 +86,12 @@ rule scan_initial_softmax:
     benchmark:
         "logs/scan_initial_softmax/{run}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads
+    resources:
+        runtime=minutes_of("initial_softmax"),
     params:
         spec=lambda wildcards: study.runs[wildcards.run].json_text(),
         code=code("gradients.initial_softmax"),

@@ -4,7 +4,6 @@ import ast
 import hashlib
 import json
 
-from deadtokens.models import short_digest
 from deadtokens.paper.sources import (
     figure_files,
     paper_figures,

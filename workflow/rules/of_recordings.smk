@@ -1,5 +1,7 @@
 """What rules of recordings take: their finished segments; and what is said of those at work."""
 
+from deadtokens.study.estimates import minutes_on_slow_core, seconds_of_recording
+
 for name, one in study.recordings.items():
     if one.being_written:
         print(
@@ -12,6 +14,16 @@ for name, one in study.recordings.items():
 def recorded_segments(wildcards):
     """Return the finished segments of a recording; none where only what was derived is here."""
     return list(study.recordings[wildcards.recording].segments)
+
+
+def minutes_of_recording(analysis):
+    """Return a function that gives the time limit of an analysis of a recording."""
+
+    def minutes(wildcards, attempt):
+        contents = study.recordings[wildcards.recording].contents
+        return attempt * minutes_on_slow_core(seconds_of_recording(analysis, contents))
+
+    return minutes
 
 
 def priority_of_recordings(wildcards):

@@ -1,7 +1,11 @@
 """What rules of texts and runs take: files, arguments, priorities; and what releases a record."""
 
 from deadtokens.environment import has_nvidia_gpu
-from deadtokens.study.estimates import predicted_minutes
+from deadtokens.study.estimates import (
+    analysis_seconds,
+    minutes_on_slow_core,
+    predicted_minutes,
+)
 from deadtokens.study.needed import read_from_records
 
 RECEIPT = "results/runs/{run}/released.json"
@@ -159,6 +163,17 @@ def gpus_for(wildcards):
 def minutes_for(wildcards):
     """Return the time limit of a segment's training, where there are limits."""
     return predicted_minutes(study.runs[wildcards.run], study.tokens(wildcards.run))
+
+
+def minutes_of(analysis):
+    """Return a function that gives the time limit of an analysis of a run."""
+
+    def minutes(wildcards, attempt):
+        run, updates = wildcards.run, int(wildcards.get("steps", 0))
+        size = study.runs[run], study.tokens(run), updates
+        return attempt * minutes_on_slow_core(analysis_seconds(analysis, *size))
+
+    return minutes
 
 
 def all_cores(wildcards):

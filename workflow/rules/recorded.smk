@@ -24,7 +24,9 @@ use rule collect_scalars as collect_scalars_of_recording with:
         "logs/collect_scalars_of_recording/{recording}.tsv"
     priority: priority_of_recordings
     group:
-        "analyses-{recording}"
+        one_submission("analyses", "recording")
+    resources:
+        runtime=minutes_of_recording("scalars"),
 
 
 use rule measure_freezing as measure_freezing_of_recording with:
@@ -38,7 +40,9 @@ use rule measure_freezing as measure_freezing_of_recording with:
         "logs/measure_freezing_of_recording/{recording}.tsv"
     priority: priority_of_recordings
     group:
-        "analyses-{recording}"
+        one_submission("analyses", "recording")
+    resources:
+        runtime=minutes_of_recording("freezing"),
 
 
 use rule measure_sharpening as measure_sharpening_of_recording with:
@@ -52,7 +56,9 @@ use rule measure_sharpening as measure_sharpening_of_recording with:
         "logs/measure_sharpening_of_recording/{recording}.tsv"
     priority: priority_of_recordings
     group:
-        "analyses-{recording}"
+        one_submission("analyses", "recording")
+    resources:
+        runtime=minutes_of_recording("sharpening"),
 
 
 use rule measure_drift as measure_drift_of_recording with:
@@ -66,7 +72,9 @@ use rule measure_drift as measure_drift_of_recording with:
         "logs/measure_drift_of_recording/{recording}.tsv"
     priority: priority_of_recordings
     group:
-        "analyses-{recording}"
+        one_submission("analyses", "recording")
+    resources:
+        runtime=minutes_of_recording("drift"),
 
 
 use rule run_audit as run_audit_of_recording with:
@@ -80,7 +88,9 @@ use rule run_audit as run_audit_of_recording with:
         "logs/run_audit_of_recording/{recording}.tsv"
     priority: priority_of_recordings
     group:
-        "analyses-{recording}"
+        one_submission("analyses", "recording")
+    resources:
+        runtime=minutes_of_recording("audit"),
 
 
 use rule compute_attribution as compute_attribution_of_recording with:
@@ -94,7 +104,9 @@ use rule compute_attribution as compute_attribution_of_recording with:
         "logs/compute_attribution_of_recording/{recording}.tsv"
     priority: priority_of_recordings
     group:
-        "analyses-{recording}"
+        one_submission("analyses", "recording")
+    resources:
+        runtime=minutes_of_recording("attribution"),
 
 
 use rule explain_stillness as explain_stillness_of_recording with:
@@ -108,4 +120,6 @@ use rule explain_stillness as explain_stillness_of_recording with:
         "logs/explain_stillness_of_recording/{recording}.tsv"
     priority: priority_of_recordings
     group:
-        "analyses-{recording}"
+        one_submission("analyses", "recording")
+    resources:
+        runtime=minutes_of_recording("stillness"),

@@ -32,7 +32,7 @@ rule train_segment:
         "logs/train_segment/{run}/{segment}.tsv"
     priority: priority_of_training
     group:
-        "training-{run}"
+        one_submission("training", "run")
     conda:
         ENVIRONMENT
     threads: lambda wildcards: study.runs[wildcards.run].threads
@@ -74,9 +74,11 @@ rule collect_scalars:
     benchmark:
         "logs/collect_scalars/{run}/{steps}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
+    resources:
+        runtime=minutes_of("scalars"),
     params:
         code=code("trajectory.scalars"),
     shell:
@@ -96,7 +98,7 @@ rule release_run:
     benchmark:
         "logs/release_run/{run}.tsv"
     group:
-        "analyses-{run}"
+        one_submission("analyses", "run")
     conda:
         ENVIRONMENT
     params:

@@ -92,9 +92,12 @@ def operations(spec: RunSpec, tokens: int) -> int:
 
 def predicted_minutes(spec: RunSpec, tokens: int) -> int:
     """Return a time limit for the training of one segment, in minutes: what a slow core needs."""
-    return START_MINUTES + math.ceil(
-        operations(spec, tokens) * spec.record.segment / SLOW_CORE / 60
-    )
+    return minutes_on_slow_core(operations(spec, tokens) * spec.record.segment / TYPICAL_CORE)
+
+
+def minutes_on_slow_core(seconds: float) -> int:
+    """Return a time limit for what takes a typical core so many seconds, in minutes."""
+    return START_MINUTES + math.ceil(seconds * TYPICAL_CORE / SLOW_CORE / 60)
 
 
 def training_seconds(spec: RunSpec, tokens: int, core: float = TYPICAL_CORE) -> float:
