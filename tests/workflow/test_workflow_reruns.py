@@ -29,6 +29,22 @@ NOT_BY_SEGMENTS_OF_THE_SECOND = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("machines", "arguments", "at_once"),
+    [({}, (), 2), ({"runs_per_gpu": 3}, (), 6), ({"runs_per_gpu": 3}, ("--resources", "gpu=1"), 1)],
+)
+def test_no_more_trainings_at_once_than_gpus_take(house, machines, arguments, at_once):
+    """On a machine of two; each training asks for one, and Snakemake counts them."""
+    house.edit("workflow/rules/of_runs.smk", "GPUS = count_gpus()", "GPUS = 2")
+    text = next(house.work.glob("results/corpora/*/text.txt")).relative_to(house.work)
+    answer = house.snakemake(
+        *("--force", "--quiet", "host", *arguments, "--", str(text)),
+        config=TINY | {"machines": machines},
+    )
+    assert answer.returncode == 0, answer.stdout
+    assert f"Provided resources: gpu={at_once}\n" in answer.stdout
+
+
 def test_a_finished_house_has_nothing_to_do(finished):
     assert "Nothing to be done" in finished.snakemake("--dry-run").stdout
 

@@ -53,6 +53,16 @@ def search_no_working_folder() -> None:
     os.environ["PYTHONSAFEPATH"] = "1"
 
 
-def has_nvidia_gpu() -> bool:
-    """Return whether this machine has one, without the second that importing torch takes."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))
+def count_gpus(devices: Path = Path("/dev")) -> int:
+    """Return how many GPUs this process may use, without the second that importing torch takes.
+
+    Parameters
+    ----------
+    devices : Path
+        Where the system shows its devices.
+    """
+    present = sum(1 for path in devices.glob("nvidia*") if path.name[6:].isdigit())
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return present
+    return min(present, len([name for name in chosen.split(",") if name.strip() not in ("", "-1")]))

@@ -1,6 +1,6 @@
 """What rules of texts and runs take: files, arguments, priorities; and what releases a record."""
 
-from deadtokens.environment import has_nvidia_gpu
+from deadtokens.environment import count_gpus
 from deadtokens.study.estimates import (
     analysis_seconds,
     minutes_on_slow_core,
@@ -11,6 +11,10 @@ from deadtokens.study.needed import read_from_records
 RECEIPT = "results/runs/{run}/released.json"
 READ_FROM_RECORDS = read_from_records(study, claims.values())
 NAMED = 5  # runs that a sentence names
+GPUS = count_gpus()
+
+if not ON_CLUSTER and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", max(1, GPUS) * study.runs_per_gpu)
 
 
 def corpus_arguments(wildcards, output):
@@ -155,9 +159,7 @@ def gpus_for(wildcards):
     Of a cluster's nodes the machine that submits knows nothing: `auto` asks for one there.
     """
     device = study.runs[wildcards.run].device
-    return int(
-        device == "cuda" or (device == "auto" and (ON_CLUSTER or has_nvidia_gpu()))
-    )
+    return int(device == "cuda" or (device == "auto" and (ON_CLUSTER or GPUS > 0)))
 
 
 def minutes_for(wildcards):

@@ -13,6 +13,7 @@ import torch
 
 from deadtokens.errors import UserError
 
+PLACES = 32  # of runs on a GPU, more than one holds
 _claims: list[ExitStack] = []  # open as long as the process lives; then the kernel frees them
 
 
@@ -36,11 +37,15 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def _claim_gpu() -> int:
-    """Return a GPU that no other run of this program uses, or the first if all are in use."""
-    for index in range(torch.cuda.device_count()):
-        name = f"deadtokens-gpu-{torch.cuda.get_device_properties(index).uuid}.lock"
-        if _claim(Path(tempfile.gettempdir()) / name):
-            return index
+    """Return the GPU that the fewest runs of this program use; the first if that is not known."""
+    names = [
+        f"deadtokens-gpu-{torch.cuda.get_device_properties(index).uuid}"
+        for index in range(torch.cuda.device_count())
+    ]
+    for place in ["", *(f"-{number}" for number in range(1, PLACES))]:
+        for index, name in enumerate(names):
+            if _claim(Path(tempfile.gettempdir()) / f"{name}{place}.lock"):
+                return index
     return 0
 
 

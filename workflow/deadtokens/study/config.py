@@ -234,6 +234,9 @@ class Machines(Model):
     elsewhere: bool = False
     """Whether a run may go on on another machine than it was on, where its bits may be others."""
 
+    runs_per_gpu: Annotated[int, Field(ge=1)] = 1
+    """Trainings at once on each GPU of this machine; small runs leave most of one idle."""
+
 
 class Config(Model):
     """The whole configuration file."""

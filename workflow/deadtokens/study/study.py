@@ -118,6 +118,8 @@ class Study:
         Whether runs whose record was removed may be trained again.
     elsewhere : bool
         Whether a run may go on on another machine than before.
+    runs_per_gpu : int
+        How many trainings a GPU of this machine takes at once.
     claims : str or None
         The file of claims, if the configuration names one.
 
@@ -137,6 +139,7 @@ class Study:
         self.releases = config.keep == "derived"
         self.train_again = config.train_again
         self.elsewhere = config.machines.elsewhere
+        self.runs_per_gpu = config.machines.runs_per_gpu
         self.claims = config.claims
         self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
         self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
