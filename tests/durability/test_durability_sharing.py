@@ -221,7 +221,8 @@ def test_who_keeps_the_others_out_is_named(closed, run, monkeypatch):
             assert str(told.value) == (
                 f"steps-3: user {ANNA} lets nobody else write there. In a folder that several "
                 f"share, each calls `umask 002` before anything else; what user {ANNA} has there "
-                f"by now, user {ANNA} opens with `chmod -R g+rwX {run}`."
+                f"by now, user {ANNA} opens with `chmod -R g+rwX {run}`; or work elsewhere "
+                "(--directory)."
             )
     with being(ANNA):
         ensure_open([folder, new])  # his own folder he can open himself
@@ -232,6 +233,9 @@ def test_snakemake_s_folder_is_open_when_each_folder_in_it_is(run, monkeypatch):
     monkeypatch.chdir(run)
     ours = Path(".snakemake")
     ensure_snakemake_is_let_in()
+    run.chmod(0o755)
+    with being(BERT), pytest.raises(UserError, match=f"^{run}: user {ANNA} lets nobody"):
+        ensure_snakemake_is_let_in()
     (ours / "metadata").mkdir(parents=True)
     (ours / "a file").touch()
     hand_over(ours, ANNA, GROUP)

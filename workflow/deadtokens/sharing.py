@@ -11,7 +11,7 @@ from deadtokens.errors import UserError
 OF_SNAKEMAKE = Path(".snakemake")
 WHAT_TO_DO = (
     "In a folder that several share, each calls `umask 002` before anything else; what {owner} has "
-    "there by now, {owner} opens with `chmod -R g+rwX {folder}`"
+    "there by now, {owner} opens with `chmod -R g+rwX {folder}`; or work elsewhere (--directory)"
 )
 
 
@@ -33,7 +33,8 @@ def ensure_open(paths: Iterable[Path]) -> None:
         if path.stat().st_uid != os.getuid() and not os.access(path, needed):
             owner = _owner(path)
             what_to_do = WHAT_TO_DO.format(owner=owner, folder=Path.cwd())
-            raise UserError(f"{path}: {owner} lets nobody else write there. {what_to_do}.")
+            closed = path if path.name else Path.cwd()
+            raise UserError(f"{closed}: {owner} lets nobody else write there. {what_to_do}.")
 
 
 def ensure_snakemake_is_let_in(folder: Path = OF_SNAKEMAKE) -> None:
