@@ -21,6 +21,7 @@ from deadtokens.paper.typeset import typeset
 from deadtokens.recording.contents import LOCK
 from deadtokens.recording.folder import Folder
 from deadtokens.recording.recorder import Recorder
+from deadtokens.report.analyse import claim_output
 from deadtokens.seal import check_seal, complete_and_sealed, seal_path
 from deadtokens.sharing import ensure_open, ensure_snakemake_is_let_in, shuts_out_the_group
 from deadtokens.trajectory.reader import open_run
@@ -204,6 +205,20 @@ def test_what_may_not_be_read_is_not_called_damaged(run):
     seal_path(path).chmod(0o640)
     with being(BERT):
         check_seal(path)
+
+
+@only_root
+@pytest.mark.parametrize("closed", [".", "figures"])
+def test_an_analysis_whose_folder_is_closed_is_refused_before_it_begins(closed, shared):
+    output = shared / "analysis"
+    claim_output(output)
+    (output / "figures").mkdir()
+    hand_over(output, ANNA, GROUP)
+    with being(BERT):
+        claim_output(output)
+    (output / closed).chmod(0o2755)
+    with being(BERT), pytest.raises(UserError, match=r"analysis\S+: cannot be written \(Permiss"):
+        claim_output(output)
 
 
 @only_root
