@@ -46,5 +46,9 @@ rule all:
     localrule: True
 
 
+onstart:
+    ensure_jobs_are_let_in()
+
+
 onsuccess:
     print_figures()

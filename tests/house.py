@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,14 +72,21 @@ class House:
     work: Path
 
     def snakemake(
-        self, *arguments: str, config: dict | None = None, **environment: str
+        self,
+        *arguments: str,
+        config: dict | None = None,
+        before: Sequence[str] = (),
+        **environment: str,
     ) -> subprocess.CompletedProcess:
-        """Run Snakemake on the tiny configuration; return what it printed, in `stdout`."""
+        """Run Snakemake on the tiny configuration; return what it printed, in `stdout`.
+
+        Words `before` the command may be a program that runs it otherwise.
+        """
         (self.work / "tiny.yaml").write_text(yaml.safe_dump(config or TINY))
         command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", self.code / "Snakefile"]
         options = ["--cores", "2", "--configfile", "tiny.yaml", *arguments]
         return subprocess.run(
-            [*map(str, command), *options],
+            [*before, *map(str, command), *options],
             cwd=self.work,
             env=os.environ | environment,
             text=True,

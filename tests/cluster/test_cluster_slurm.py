@@ -24,7 +24,7 @@ SUBMIT = (
     "sbatch --parsable --cpus-per-task={threads} --mem={resources.mem_mb} "
     "--time={resources.runtime} --gpus={resources.gpu} --output=.snakemake/%j.log"
 )
-SEGMENTS, SECONDS = 8, 12  # of a run that does not fit into a minute and a half
+SEGMENTS, SECONDS = 5, 18  # of a run that does not fit into a minute and a half
 GPUS = sum(map(len, NODES.values()))
 MEASURED_TIMES = ("benchmarks", "jobs", "paper")  # folders of results that say how long jobs took
 

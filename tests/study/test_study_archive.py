@@ -78,6 +78,19 @@ def test_what_figures_are_made_from_comes_back_and_nothing_else(folder):
     assert len(times) == 1
 
 
+@pytest.mark.parametrize("umask", [0o002, 0o077], ids=oct)
+def test_what_comes_back_is_as_open_as_the_umask_says(umask, folder):
+    there = folder / "there"
+    there.mkdir()
+    there.chmod(0o2775)
+    before = os.umask(umask)
+    call("restore", [str(pack()), "--directory", "there"])
+    os.umask(before)
+    paths = [folder / "study.zip", *there.rglob("*")]
+    modes = {(path.is_dir(), oct(path.stat().st_mode & 0o7777)) for path in paths}
+    assert modes == {(False, oct(0o666 & ~umask)), (True, oct(0o2777 & ~umask))}
+
+
 def test_the_same_study_gives_the_same_bytes(folder):
     first = pack().read_bytes()
     for path in Path("results").rglob("*"):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from house import REPOSITORY, TINY, build_house
+from users import ANNA, GROUP, hand_over, only_root
 
 from deadtokens import cli
 from deadtokens.commit import git_commit
@@ -197,6 +198,16 @@ def test_a_copy_has_no_commit_whatever_lies_around_it(checkout, tmp_path):
     for command in ("add .", "commit -q -m vendored"):
         in_repository(checkout.parents[1], *command.split())
     assert git_commit(within) == "unknown"
+
+
+@only_root
+def test_the_commit_is_known_of_a_checkout_that_is_another_user_s(checkout):
+    before = git_commit(checkout)
+    top = checkout.parents[1]
+    hand_over(top, ANNA, GROUP)
+    with pytest.raises(subprocess.CalledProcessError):  # git by itself
+        in_repository(checkout, "describe", "--always")
+    assert git_commit(checkout) == before != "unknown"
 
 
 def test_a_hook_s_variables_do_not_change_the_commit(checkout, tmp_path, monkeypatch):

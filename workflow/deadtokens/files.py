@@ -22,7 +22,10 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 # Libraries that are not Python's raise errors of their own, with the system's words in them.
 WORDS = {number: os.strerror(number) for number in sorted({*DISK_FULL, errno.EFBIG})}
 
-NOT_PERMITTED = "this user may not write there; change the permissions, or write elsewhere"
+NOT_PERMITTED = (
+    "this user may not write there; change the permissions (of another's folder its owner can: "
+    "`chmod g+w`, and `umask 002` from then on), or write elsewhere"
+)
 NO_FOLDER = "a file stands where a folder should be; move it away, or write elsewhere"
 ADVICE = {
     errno.EACCES: NOT_PERMITTED,
@@ -167,7 +170,8 @@ def _remove_leftovers(path: Path) -> None:
         for name in os.listdir(path.parent):
             process = name.removeprefix(start).partition("-")[0]
             if name.startswith(start) and name.endswith(end) and not _lives(process):
-                path.with_name(name).unlink(missing_ok=True)
+                with suppress(OSError):  # another user's, where each removes his own alone
+                    path.with_name(name).unlink()
 
 
 def _lives(process: str) -> bool:

@@ -1,18 +1,21 @@
 """Loops that are compiled, by numba, and kept from run to run.
 
 Compiled code is kept beside the module, as Python keeps its own; in the user's cache folder where
-that cannot be written to, and not at all where neither can. numba takes what it has kept for fresh
-as long as the function's own file is what it was, whatever became of the functions and numbers that
-the file imports. Here the fingerprint of the module decides, which covers them. What others compile
-in the same process is kept as they are used to.
+that cannot be written to, or has another user's code that this one may not read, and not at all
+where neither will do. numba takes what it has kept for fresh as long as the function's own file is
+what it was, whatever became of the functions and numbers that the file imports. Here the
+fingerprint of the module decides, which covers them. What others compile in the same process is
+kept as they are used to.
 
 Each compiled function should meet one set of types alone: two processes that keep the code of one
 function for different types in the same moment can exchange it.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -67,10 +70,21 @@ def _kept_by_fingerprint() -> Iterator[None]:
 _stamp = cache(fingerprint)
 
 
+@cache
+def _all_is_readable(folder: str) -> bool:
+    """Return whether no other user keeps code there from this one: numba would fail to read it."""
+    return all(os.access(file, os.R_OK) for file in Path(folder).glob("*.nb[ic]"))
+
+
 class _Stamped:
     def __init__(self, function: Callable, file: str):
         super().__init__(function, file)
         self.module = function.__module__
+
+    def ensure_cache_path(self) -> None:
+        super().ensure_cache_path()
+        if not _all_is_readable(self.get_cache_path()):
+            raise PermissionError(self.get_cache_path())  # and numba looks for the next place
 
     def get_source_stamp(self) -> str:
         return _stamp(self.module)

@@ -109,7 +109,7 @@ def check_seal(path: Path, required: bool = True) -> None:
         problem = _problem(path, required)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}); check its permissions"
+            f"{error.filename or path}: cannot be read ({error.strerror}); check its permissions"
         ) from None
     if problem:
         raise UserError(f"{path}: {problem}")
@@ -159,6 +159,8 @@ def _disagreement(path: Path) -> str:
         stated = json.loads(seal_path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return f"not sealed, so it may be incomplete (a copy needs {seal_name} beside it)"
+    except PermissionError:
+        raise  # not to be removed: both may be sound, and another user's
     except OSError as error:
         return f"its seal {seal_name} cannot be read ({error.strerror})"
     except (ValueError, RecursionError) as error:

@@ -23,6 +23,11 @@ from deadtokens.environment import (
 from deadtokens.errors import UserError
 from deadtokens.fingerprint import fingerprint
 from deadtokens.models import short_digest
+from deadtokens.sharing import (
+    ensure_open,
+    ensure_snakemake_is_let_in,
+    shuts_out_the_group,
+)
 from deadtokens.study.claims import claims_of
 from deadtokens.study.files import read_configuration
 from deadtokens.study.study import Study
@@ -37,12 +42,42 @@ shell.prefix(prefix_of_jobs(PACKAGE, IN_CONDA))
 if SUBMITS and (problem := why_not_submitted(PACKAGE, Path.cwd())):
     sys.exit(problem)
 try:
+    ensure_snakemake_is_let_in()
+except UserError as error:
+    sys.exit(str(error))
+try:
     read_configuration(workflow.configfiles)  # its checks; Snakemake has read them
     study = Study(config)
     check_figures(study)
     claims = claims_of(study)
 except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
+
+
+def ensure_jobs_are_let_in():
+    """Refuse, before the first job, what another user closed to those that will run."""
+    try:
+        ensure_open(
+            place for job in workflow.dag.needrun_jobs() for place in written(job)
+        )
+    except UserError as error:
+        sys.exit(str(error))
+    if shuts_out_the_group(Path()):
+        print(
+            f"The group that shares {Path.cwd()} will not be let into what you make: call "
+            f"`umask 002` before the next snakemake, and `chmod -R g+rwX {Path.cwd()}` after this one.",
+            file=sys.stderr,
+        )
+
+
+def written(job):
+    """Yield where a job writes.
+
+    Snakemake puts a new file in the place of an old one, but of a benchmark.
+    """
+    yield from (Path(file).parent for file in [*job.output, *job.log])
+    if job.benchmark:
+        yield Path(job.benchmark)
 
 
 wildcard_constraints:

@@ -46,6 +46,7 @@ def typeset(
     with TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(template, folder, dirs_exist_ok=True)
+        folder.chmod(0o700)  # the template's mode has come with it: a checkout may be read-only
         (folder / DATA).write_text(json.dumps(data), encoding="utf-8")
         for figure in figures:
             (folder / figure).parent.mkdir(parents=True, exist_ok=True)

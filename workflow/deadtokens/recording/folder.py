@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from weakref import WeakSet
 
 import h5netcdf
@@ -156,7 +156,7 @@ class Folder:
     def _set_aside(self, path: Path) -> Path:
         """Move a segment and its seal to a folder of their own, under a name that is free."""
         folder = self.path / ASIDE
-        folder.mkdir(exist_ok=True)
+        ensure_writable(folder / path.name)
         number = 1
         while (folder / f"{number}-{path.name}").exists():
             number += 1
@@ -166,7 +166,7 @@ class Folder:
         return aside
 
     def _hold(self) -> None:
-        lock = self._held.enter_context((self.path / LOCK).open("a"))
+        lock = self._held.enter_context(_opened(self.path / LOCK))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -181,6 +181,18 @@ class Folder:
         if not any(self.path.glob("segment-*.nc")):
             return []
         return list_segments(self.path)
+
+
+def _opened(lock: Path) -> IO:
+    """Open the file that is locked: one that another user made may be only read."""
+    try:
+        return lock.open("a")
+    except PermissionError:
+        pass
+    try:
+        return lock.open()
+    except OSError as error:
+        raise UserError(f"{lock}: {error.strerror}; check its permissions") from None
 
 
 def attribute_of(segment: Path, name: str) -> Any:

@@ -21,6 +21,8 @@ from deadtokens.recording.listing import write_contents
 from deadtokens.report.attempts import (
     ANALYSES,
     DRAWN_FROM,
+    FIGURE_FOLDER,
+    PICTURES,
     Attempt,
     all_files,
     analyse,
@@ -90,6 +92,8 @@ def claim_output(output: Path) -> None:
                 "another --output"
             )
     ensure_writable(output / OURS)
+    if (output / FIGURE_FOLDER).exists():
+        ensure_writable(output / PICTURES[ANIMATION])
     with complete_or_absent(output / OURS) as temporary:
         content = {"made_by": MAKER, "files": names}
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deadtokens.arguments import add_output
-from deadtokens.files import complete_or_absent
+from deadtokens.files import complete_or_absent, ensure_writable
 from deadtokens.seal import check_seal, seal_path
 
 
@@ -31,10 +31,14 @@ def release(record: Sequence[Path], derived: Sequence[Path], receipt: Path) -> i
     Raises
     ------
     UserError
-        If a derived file is missing, or is not the one that was sealed; then nothing is removed.
+        If a derived file is missing, or is not the one that was sealed, or if the record may not
+        be removed; then nothing is.
     """
     for path in derived:
         check_seal(path)
+    for path in record:
+        if path.exists():
+            ensure_writable(path)  # else its folder is another user's, who keeps it closed
     names = {
         kind: [os.path.relpath(path, receipt.parent) for path in paths]
         for kind, paths in (("released", record), ("derived", derived))
