@@ -5,7 +5,11 @@ freezing, drift, accounting, gradients -> comparison -> figures, claims -> paper
 Each step is a file in workflow/rules; what it computes is in the package workflow/deadtokens.
 """
 
+import gc
 from pathlib import Path
+
+# Building the graph of jobs leaves no garbage, and each collection would visit all of the graph.
+gc.disable()
 
 
 configfile: Path(workflow.basedir, "config/config.yaml")
@@ -36,7 +40,7 @@ rule all:
     """Every record, every comparison, every figure, the claims and the paper."""
     default_target: True
     input:
-        all_records(),
+        all_records,
         all_outcomes(),
         all_figures(),
         all_animations(),
@@ -48,6 +52,8 @@ rule all:
 
 onstart:
     ensure_jobs_are_let_in()
+    gc.freeze()
+    gc.enable()
 
 
 onsuccess:

@@ -1,11 +1,13 @@
 """What changes a fingerprint: the code that runs behind a module, and nothing else."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from deadtokens.fingerprint import fingerprint, modules_behind
+from deadtokens.fingerprint import ROOT, fingerprint, modules_behind
 
 FILES = {
     "pack/__init__.py": "from pack.inner.a import answer\n",
@@ -21,7 +23,32 @@ FILES = {
     ),
     "pack/inner/b.py": "NUMBER = 42\n",
     "pack/inner/c.py": "class Kind: ...\n",
+    "pack/inner/nested.py": (
+        '"""What it is."""\n'
+        "class A:\n"
+        '    """What it is."""\n'
+        "    async def first(self, k=lambda: [x for x in ()]):\n"
+        "        if TYPE_CHECKING:\n"
+        "            import pack.inner.a\n"
+        "        try:\n"
+        "            return k\n"
+        "        except ValueError:\n"
+        "            import pack.inner.c\n"
+        "        match k:\n"
+        "            case [1, *_] if k:\n"
+        "                async with k as pack:\n"
+        "                    from pack.inner.b import NUMBER\n"
+    ),
 }
+
+
+IN_ANOTHER_PROCESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from deadtokens.fingerprint import fingerprint
+print(fingerprint(sys.argv[2], Path(sys.argv[3])))
+"""
 
 
 @pytest.fixture
@@ -43,6 +70,30 @@ def edited(root: Path, name: str, text: str) -> str:
 
 def test_what_runs_behind_a_module_is_found(root):
     assert modules_behind("pack.inner.a", root) == {"pack.inner", "pack.inner.a", "pack.inner.b"}
+
+
+def test_imports_are_found_wherever_they_stand(root):
+    found = modules_behind("pack.inner.nested", root)
+    assert found == {"pack.inner", "pack.inner.b", "pack.inner.c", "pack.inner.nested"}
+
+
+@pytest.mark.parametrize(
+    ("module", "value"), [("pack.inner.a", "9e5c68641c61"), ("pack.inner.nested", "6cc270b8aebc")]
+)
+def test_it_is_what_it_always_was(module, value, root):
+    """Another value for the same code would make every result anew."""
+    assert fingerprint(module, root) == value
+
+
+def test_a_process_reads_a_file_once(root):
+    """What it runs is what it imported, too."""
+    module = "pack.inner.a"
+    before = fingerprint(module, root)
+    (root / "pack/inner/b.py").write_text("NUMBER = 43\n")
+    assert fingerprint(module, root) == before
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(ROOT), module, str(root)]
+    later = subprocess.run(command, text=True, capture_output=True, check=True).stdout.strip()
+    assert later == edited(root, "pack/inner/b.py", "NUMBER = 43\n") != before
 
 
 @pytest.mark.parametrize(

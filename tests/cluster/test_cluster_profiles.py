@@ -65,7 +65,7 @@ def test_trainings_ask_for_a_gpu_unless_they_are_of_the_cpu(announced, house):
     for job in trainings:
         device = runs[resource(job, "run")].device
         assert resource(job, "gpu") == ("0" if device == "cpu" else "1")
-        assert resource(job, "mem_mb") == "16000"
+        assert resource(job, "mem_mb") == "8000"
         assert resource(job, "runtime") == "6"
 
 
@@ -74,7 +74,7 @@ def test_analyses_ask_for_none(announced):
     assert len(jobs) == 3
     for job in jobs:
         assert re.findall(r"\bgpu=(\d)", job) in ([], ["0"])
-        assert resource(job, "mem_mb") == "2000"
+        assert resource(job, "mem_mb") == "3000"
         assert resource(job, "runtime") == "6"
 
 

@@ -45,6 +45,8 @@ OTHER = {
     "record.pathways": True,
     "record.segment": 250,
 }
+DEFAULTS_FLAT = flat(DEFAULTS)
+VARIED = ("embedding_std", "record.tensors", "record.segment", "precision")
 SPELLINGS = [
     ("lr", ["1e-3", "0.001", 0.001, 1e-3, "1E-3", ".001"]),
     ("lr", [1, 1.0, "1", "1.0", "1e0"]),
@@ -120,6 +122,17 @@ def test_the_text_is_read_back():
     other = spec(**OTHER | {"width": 68, "record.pathways": False})
     assert read_spec(other.json_text()) == other
     assert json.loads(other.json_text())["record"]["segment"] == 250
+
+
+def test_a_spec_of_a_study_is_what_reading_its_text_gives():
+    """It was validated with the steps, and is not again without them."""
+    vary = {key: [DEFAULTS_FLAT[key], value] for key, value in OTHER.items() if key in VARIED}
+    specs = Study(with_experiment(vary=vary, set={"lr": "1e-3", "tied": "yes"})).runs.values()
+    assert len(specs) == 2 ** len(VARIED)
+    for one in specs:
+        assert type(one) is RunSpec
+        assert read_spec(one.json_text()) == one
+        assert (one.lr, one.tied) == (0.001, True)
 
 
 def test_the_readable_part_says_what_differs_from_the_package():

@@ -74,6 +74,14 @@ def test_the_lengths_of_runs_vary_too():
     assert found.settings == (("500",), ("500",), ("1500",), ("1500",))
 
 
+def test_a_run_counts_as_far_as_any_experiment_takes_it():
+    config = with_experiment(vary={"steps": [1500, 500]}, seeds=[0, 1])
+    config["experiments"]["longer"] = {"set": {"steps": 3000}, "seeds": [1, 2]}
+    found = Study(config)
+    by_seed = {found.runs[run].seed: updates for run, updates in found.updates.items()}
+    assert by_seed == {0: 1500, 1: 3000, 2: 3000}
+
+
 @pytest.mark.parametrize(
     ("experiment", "sentence"),
     [

@@ -262,3 +262,23 @@ def test_the_report_holds_every_figure(finished, tmp_path):
     for figure in (*OF_REGIMES, "animation"):
         summary = import_module(f"deadtokens.figures.{figure}").__doc__.partition("\n")[0]
         assert max(re.split(r"[^\w ,.]", summary), key=len) in report, figure
+
+
+# As an executor for clusters calls Snakemake on the node, for one job.
+ON_A_NODE = (
+    *("--mode", "remote", "--force", "--nolock"),
+    *("--allowed-rules", "collect_jobs", "--target-jobs", "collect_jobs:"),
+)
+
+
+def test_a_job_on_a_node_asks_for_its_own_fingerprint_alone(house):
+    table = house.work / "results" / "jobs" / "jobs.csv"
+    begin = "digest = hashlib.sha256()"
+    table.unlink()
+    house.edit("workflow/deadtokens/fingerprint.py", begin, f"print('asked', module); {begin}")
+    asked = set(re.findall(r"asked deadtokens\.(\S+)", house.snakemake("--dry-run").stdout))
+    assert {"jobs", "training.segment", "paper.paper"} < asked
+    answer = house.snakemake(*ON_A_NODE)
+    assert answer.returncode == 0, answer.stdout
+    assert table.exists()
+    assert set(re.findall(r"asked deadtokens\.(\S+)", answer.stdout)) == {"jobs"}

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 
@@ -15,6 +16,9 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
     All project modules that `module` imports, directly or not, are covered. Comments, docstrings,
     formatting and what only type checkers see do not count, nor does the ``__init__`` of the
     outermost package: it hands out what users import, and no module of the package goes through it.
+
+    A process reads each file once: what is edited later counts for processes that start later, as
+    with imports.
 
     Parameters
     ----------
@@ -30,7 +34,7 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(modules_behind(module, root)):
-        digest.update(f"{name}\n{_code(_file_of(name, root))}\n".encode())
+        digest.update(f"{name}\n{_read(_file_of(name, root)).code}\n".encode())
     return digest.hexdigest()[:12]
 
 
@@ -50,15 +54,9 @@ def modules_behind(module: str, root: Path = ROOT) -> set[str]:
 @cache
 def _imports(module: str, root: Path) -> frozenset[str]:
     """Return the project modules that importing `module` runs: its packages, what it names."""
-    found = set(_packages_of(module))
-    for node in ast.walk(_tree(_file_of(module, root))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        found |= {name for name in names if "." in name and _file_of(name, root) is not None}
-    return frozenset(found)
+    names = _read(_file_of(module, root)).names
+    named = {name for name in names if "." in name and _file_of(name, root) is not None}
+    return frozenset({*_packages_of(module), *named})
 
 
 def _packages_of(module: str) -> Iterator[str]:
@@ -67,24 +65,49 @@ def _packages_of(module: str) -> Iterator[str]:
     yield from (".".join(parts[:length]) for length in range(2, len(parts)))
 
 
+@cache
 def _file_of(module: str, root: Path) -> Path | None:
     path = root.joinpath(*module.split("."))
     candidates = (path.with_suffix(".py"), path / "__init__.py")
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _code(file: Path) -> str:
-    """Return the code in one normal form; unlike a dump of the tree it is no Python version's."""
-    return ast.unparse(_tree(file))
+class _Source(NamedTuple):
+    """What counts of a file.
+
+    Attributes
+    ----------
+    code : str
+        In one normal form; unlike a dump of the tree it is no Python version's.
+    names : set of str
+        What is imported, and what may be a module or part of one.
+    """
+
+    code: str
+    names: set[str]
 
 
 @cache
-def _tree(file: Path) -> ast.Module:
+def _read(file: Path) -> _Source:
+    """Return what counts of a file; the tree would burden every later garbage collection."""
     tree = ast.parse(file.read_bytes())
-    for node in ast.walk(tree):
+    names = set()
+    for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if _counts(part)] or [ast.Pass()]
-    return ast.fix_missing_locations(tree)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    return _Source(ast.unparse(tree), names)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and then what is below it, but for expressions: no statement is in them."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.expr):
+            yield from _statements(child)
 
 
 def _counts(node: ast.stmt) -> bool:

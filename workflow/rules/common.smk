@@ -90,9 +90,16 @@ wildcard_constraints:
     steps=r"\d+",
 
 
-def code(module):
-    """Return the fingerprint of a module of the package, for `params`."""
-    return fingerprint(f"deadtokens.{module}", PACKAGE)
+def code(*modules):
+    """Return the fingerprints of modules of the package, for `params`.
+
+    Where Snakemake runs one job, they are found only if it is a job that has them.
+    """
+
+    def fingerprints(wildcards=None):
+        return " ".join(fingerprint(f"deadtokens.{one}", PACKAGE) for one in modules)
+
+    return fingerprints() if workflow.is_main_process else fingerprints
 
 
 def sealed(**files):

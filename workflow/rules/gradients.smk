@@ -93,7 +93,7 @@ rule scan_initial_softmax:
     resources:
         runtime=minutes_of("initial_softmax"),
     params:
-        spec=lambda wildcards: study.runs[wildcards.run].json_text(),
+        spec=spec,
         code=code("gradients.initial_softmax"),
     shell:
         """

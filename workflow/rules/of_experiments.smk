@@ -135,7 +135,7 @@ def codes_of_paper_figures():
     shown = {
         figure for name in study.experiments for figure in figure_files(study, name)
     }
-    return " ".join(code(f"figures.{figure}") for figure in sorted(shown))
+    return code(*(f"figures.{figure}" for figure in sorted(shown)))
 
 
 def template_folder(wildcards, output):

@@ -1,5 +1,7 @@
 """What rules of texts and runs take: files, arguments, priorities; and what releases a record."""
 
+from functools import cache
+
 from deadtokens.environment import count_gpus
 from deadtokens.study.estimates import (
     analysis_seconds,
@@ -9,7 +11,6 @@ from deadtokens.study.estimates import (
 from deadtokens.study.needed import read_from_records
 
 RECEIPT = "results/runs/{run}/released.json"
-READ_FROM_RECORDS = read_from_records(study, claims.values())
 NAMED = 5  # runs that a sentence names
 GPUS = count_gpus()
 
@@ -86,7 +87,13 @@ def run_checkpoints(wildcards):
     return checkpoints(wildcards.run, wildcards.steps)
 
 
-def all_records():
+@cache
+def read_from():
+    """Return what the study reads from the record of each run."""
+    return read_from_records(study, claims.values())
+
+
+def all_records(wildcards):
     """Return every segment of every run, or the receipt of a run whose record is released."""
     return sorted(
         {
@@ -94,7 +101,7 @@ def all_records():
             for member in study.members
             for path in (
                 [RECEIPT.format(run=member.run)]
-                if study.releases and member.run in READ_FROM_RECORDS
+                if study.releases and member.run in read_from()
                 else segments(member.run, member.steps)
             )
         }
@@ -103,12 +110,12 @@ def all_records():
 
 def readers(wildcards):
     """Return what the study reads from the record of a run."""
-    return [f"results/{file}" for file in READ_FROM_RECORDS[wildcards.run]]
+    return [f"results/{file}" for file in read_from()[wildcards.run]]
 
 
 def record(wildcards):
     """Return the segments and checkpoints of a run, as far as the study goes."""
-    updates = max(one.steps for one in study.members if one.run == wildcards.run)
+    updates = study.updates[wildcards.run]
     return segments(wildcards.run, updates) + checkpoints(wildcards.run, updates)
 
 
@@ -143,6 +150,17 @@ def refusal_to_train_again():
         "again, from the start, add --config train_again=true. The runs are "
         f"{', '.join(runs[:NAMED])}{others}."
     )
+
+
+def spec(wildcards):
+    """Return all that determines the numbers of a run, as text."""
+    return text_of_spec(wildcards.run)
+
+
+@cache
+def text_of_spec(run):
+    """Return the same of a run by name: every segment of it has the same."""
+    return study.runs[run].json_text()
 
 
 def elsewhere(wildcards, output):

@@ -40,7 +40,7 @@ rule train_segment:
         gpu=gpus_for,
         runtime=minutes_for,
     params:
-        spec=lambda wildcards: study.runs[wildcards.run].json_text(),
+        spec=spec,
         previous=lambda wildcards, input: (
             ["--previous", input.previous] if input.previous else []
         ),

@@ -6,6 +6,7 @@ models say how each is found. `deadtokens.claims` evaluates them.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -280,7 +281,8 @@ def members_with(study: Study, experiment: str, setting: Settings) -> list[Setti
     ]
 
 
-def settings_of_member(study: Study, member: Member) -> dict[str, Any]:
+@cache
+def settings_of_member(study: Study, member: Member) -> Mapping[str, Any]:
     """Return a run's settings by flat key, the steps and the vocabulary's size among them."""
     size = study.tokens(member.run)
     return flat(study.runs[member.run]) | {"steps": member.steps, "vocabulary_size": size}

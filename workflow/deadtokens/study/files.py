@@ -55,12 +55,13 @@ def _parsed(text: str, path: Path) -> Any:
     try:
         return json.loads(text, object_pairs_hook=lambda pairs: _json_mapping(pairs, path))
     except ValueError:  # not JSON
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
     for mapping in _mappings(root, set()):
         keys = [key for key, _ in mapping.value if key.tag != MERGE]
         lines = (f"{path}, line {key.start_mark.line + 1}" for key in keys)
         _refuse_repeats([str(key.value) for key in keys], lines)
-    return yaml.safe_load(text)
+    return None if root is None else loader.construct_document(root)
 
 
 def _json_mapping(pairs: Sequence[tuple[str, Any]], path: Path) -> dict[str, Any]:

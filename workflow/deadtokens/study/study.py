@@ -6,6 +6,7 @@ so that entries which ask for the same thing share it, and a renamed entry is fo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -160,15 +161,16 @@ class Study:
         vocabularies: Mapping[str, ResolvedVocabulary],
     ) -> ResolvedExperiment:
         """Add the experiment's runs to `runs` and return it."""
-        members = []
+        members, defaults = [], flat(config.defaults)
         for settings in experiment.settings(config.seeds):
-            _check_keys(settings, f"experiments.{name}", config.defaults)
+            _check_keys(settings, f"experiments.{name}", defaults)
             place = Place(f"experiments.{name}", {key: settings[key].place for key in settings})
-            values = flat(config.defaults) | {key: settings[key].value for key in settings}
+            values = defaults | {key: settings[key].value for key in settings}
             run: RunSettings = build(RunSettings, nest(values), place)
             spec = self._resolve_run(run, vocabularies, place)
-            self.runs[spec.identity()] = spec
-            members.append(Member(spec.identity(), run.steps))
+            identity = spec.identity()
+            self.runs[identity] = spec
+            members.append(Member(identity, run.steps))
         recordings = _checked_recordings(f"experiments.{name}", experiment, self.recordings)
         if experiment.factors:
             self._check_factors(name, experiment.factors, members)
@@ -190,7 +192,10 @@ class Study:
     def _resolve_run(
         self, run: RunSettings, vocabularies: Mapping[str, ResolvedVocabulary], place: Place
     ) -> RunSpec:
-        """Return the spec with the vocabulary's identity in place of its name."""
+        """Return the spec with the vocabulary's identity in place of its name.
+
+        What it holds was validated as `run`.
+        """
         _require(vocabularies, run.vocabulary, place.of("vocabulary"), "vocabularies")
         vocabulary = vocabularies[run.vocabulary]
         text = self.corpora[vocabulary.training_corpus]
@@ -199,14 +204,20 @@ class Study:
                 f"{place.of('context')}: {run.context} tokens need a longer text than the "
                 f"{text.size} bytes of {text.source or text.path}"
             )
-        fields = run.model_dump(exclude={"steps"}) | {"vocabulary": vocabulary.identity}
-        return RunSpec.model_validate(fields)
+        fields = {name: getattr(run, name) for name in RunSpec.model_fields}
+        return RunSpec.model_construct(**fields | {"vocabulary": vocabulary.identity})
 
-    @property
+    @cached_property
     def members(self) -> tuple[Member, ...]:
         """Every run of every experiment, each with its number of steps, once."""
         experiments = self.experiments.values()
         return tuple(dict.fromkeys(one for experiment in experiments for one in experiment.members))
+
+    @cached_property
+    def updates(self) -> dict[str, int]:
+        """Of every run how many updates of it count, in any experiment."""
+        ascending = sorted(self.members, key=lambda member: member.steps)
+        return {member.run: member.steps for member in ascending}
 
     def tokens(self, run: str) -> int:
         """Return the size of the vocabulary on which a run trains."""
@@ -280,9 +291,8 @@ def _require(entries: Mapping[str, Any], name: str, where: str, section: str) ->
         raise UserError(f"{where}: {name!r} is not an entry of `{section}`{hint}")
 
 
-def _check_keys(settings: Mapping[str, Setting], where: str, defaults: RunSettings) -> None:
+def _check_keys(settings: Mapping[str, Setting], where: str, known: Mapping[str, Any]) -> None:
     """Refuse keys that a run does not have, and seeds outside `seeds`."""
-    known = list(flat(defaults))
     for key, setting in settings.items():
         if key not in known:
             raise UserError(f"{where}.{setting.place}: unknown key{suggestion(key, known)}")

@@ -1,6 +1,7 @@
 """Which files an experiment's figures are drawn from: paths below the folder of the results."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache
 
 from deadtokens.comparison.shapes import Varied
 from deadtokens.errors import UserError
@@ -35,12 +36,18 @@ def derived_files(
     folder, number = FOLDERS[source.scope]
     files: dict[str, Member] = {}
     for member in study.experiments[experiment].members[: most or number]:
-        spec = study.runs[member.run]
-        if source.tensor in readable(spec):
-            names = {"vocabulary": spec.vocabulary, "experiment": experiment}
+        if source.tensor in _tensors(study, member.run):
+            vocabulary = study.runs[member.run].vocabulary
+            names = {"vocabulary": vocabulary, "experiment": experiment}
             path = folder.format(**vars(member), **names)
             files.setdefault(f"{path}/{source.file}", member)
     return files
+
+
+@cache
+def _tensors(study: Study, run: str) -> list[str]:
+    """Return the tensors that the record of a run gives."""
+    return readable(study.runs[run])
 
 
 def recorded_files(study: Study, source: Source, experiment: str) -> dict[str, str]:
@@ -73,6 +80,7 @@ def drawn_files(study: Study, source: Source, experiment: str) -> list[str]:
     return [path for files in places for path in files(study, source, experiment)]
 
 
+@cache
 def varied(study: Study, experiment: str) -> Varied:
     """Return what an experiment varies, as its outcomes will have it."""
     asked = study.experiments[experiment]
@@ -80,11 +88,11 @@ def varied(study: Study, experiment: str) -> Varied:
     return Varied.of([factored(run, asked.factors) for run in settings])
 
 
-def drawn_figures(study: Study, experiment: str) -> Iterator[str]:
-    """Yield the figures of an experiment: those asked for that it can have."""
-    for figure in FIGURES:
-        if study.experiments[experiment].draws(figure) and not why_not(study, experiment, figure):
-            yield figure
+@cache
+def drawn_figures(study: Study, experiment: str) -> tuple[str, ...]:
+    """Return the figures of an experiment: those asked for that it can have."""
+    asked = filter(study.experiments[experiment].draws, FIGURES)
+    return tuple(figure for figure in asked if not why_not(study, experiment, figure))
 
 
 def is_compared(study: Study, experiment: str) -> bool:
