@@ -51,11 +51,16 @@ def train_barely(trainer: Trainer, last: int, path: Path, census: xr.Dataset) ->
         advance_barely(trainer)
 
 
-def train_unrecorded(trainer: Trainer, last: int, path: Path, census: xr.Dataset) -> None:
-    """Train by the trainer, which computes what is recorded besides the tensors."""
+def advance_to(trainer: Trainer, last: int) -> None:
+    """Train to update `last` by the trainer, in its blocks."""
     while trainer.update < last:
         for _ in trainer.advance_block(last):
             pass
+
+
+def train_unrecorded(trainer: Trainer, last: int, path: Path, census: xr.Dataset) -> None:
+    """Train by the trainer, which computes what is recorded besides the tensors."""
+    advance_to(trainer, last)
 
 
 def train_recorded(trainer: Trainer, last: int, path: Path, census: xr.Dataset) -> None:
