@@ -36,8 +36,8 @@ def advance_barely(trainer: Trainer) -> None:
     The mean probabilities, which only the record needs, come with the loss: a sum in the cache.
     """
     trainer.update += 1
-    _, prediction = trainer._forward(trainer.update)
-    loss = prediction.loss
+    batch = trainer.batches(range(trainer.update, trainer.update + 1))[0]
+    loss = trainer.forward(batch).prediction.loss
     trainer.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     for group in trainer.optimizer.param_groups:
@@ -51,10 +51,16 @@ def train_barely(trainer: Trainer, last: int, path: Path, census: xr.Dataset) ->
         advance_barely(trainer)
 
 
+def advance_to(trainer: Trainer, last: int) -> None:
+    """Train to update `last` by the trainer, in its blocks."""
+    while trainer.update < last:
+        for _ in trainer.advance_block(last):
+            pass
+
+
 def train_unrecorded(trainer: Trainer, last: int, path: Path, census: xr.Dataset) -> None:
     """Train by the trainer, which computes what is recorded besides the tensors."""
-    while trainer.update < last:
-        trainer.advance()
+    advance_to(trainer, last)
 
 
 def train_recorded(trainer: Trainer, last: int, path: Path, census: xr.Dataset) -> None:

@@ -1,7 +1,8 @@
 """What a CUDA device makes of the recorded update: bits first, then speed. One table at the end.
 
 Needs no results: ``PYTHONPATH=workflow python benchmarks/gpu.py [--updates N] [--out FOLDER]``.
-Where the machine has no CUDA device it does the same on the CPU, tiny, and so tries itself.
+With ``--small``, or where the machine has no CUDA device, it does the same on the CPU, tiny, and so
+tries itself. What has not begun when the time is up is named as left out.
 """
 
 import argparse
@@ -10,15 +11,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 import torch
-from arms import ARMS
+from arms import ARMS, advance_to
 from memory import CRUCIBLE_TOKENS, CRUCIBLE_WIDTH
 from study import describe, with_settings
 from wide import Files, train_run, write_text
@@ -30,17 +34,35 @@ from deadtokens.run.noise import Noise
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
 from deadtokens.text.read import read_census, read_stream
-from deadtokens.training.trainer import Trainer
+from deadtokens.training.trainer import BLOCKS, Trainer
 from deadtokens.trajectory.reader import open_run
 
 PACKAGE = Path(__file__).resolve().parents[1] / "workflow"
 SIZES = {
+    "tiny": ({"batch": 3, "context": 8, "width": 16}, 300),
     "default": ({"batch": 16, "context": 64}, 4096),
     "crucible": ({"batch": 128, "context": 128, "width": CRUCIBLE_WIDTH}, CRUCIBLE_TOKENS),
 }
-TINY = {"tiny": ({"batch": 3, "context": 8, "width": 16}, 300)}
+CHECKED = ("default", "tiny")  # sizes
+TIMED = ("default", "crucible")
+BLOCK = BLOCKS["cuda"]
+ALONE = ("scalars", "freezing", "sharpening", "drift", "stillness", "attribution")
+ANALYSES = (*ALONE, "verify", "audit", "gradients", "backprop")
+DIVERGING = 1e4  # weight decay: times the learning rate 10, so that weights grow ninefold
 PROFILED = 10  # updates
 WARMING = 5
+TIMINGS = (  # arm of `arms.ARMS`, updates in a block
+    ("bare", BLOCK),
+    ("unrecorded", 1),
+    ("unrecorded", BLOCK),
+    ("recorded", 1),
+    ("recorded", BLOCK),
+)
+
+
+def in_blocks(updates: int) -> AbstractContextManager:
+    """Let trainers read the losses of so many updates together, also on the CPU."""
+    return patch.dict(BLOCKS, {"cpu": updates, "cuda": updates})
 
 
 def record(folder: Path, text: Files, spec: RunSpec, segments: int) -> list[Path]:
@@ -69,12 +91,16 @@ def run_command(words: Sequence[object]) -> str:
     return f"{'' if answer.returncode == 0 else 'FAILED: '}{said}"
 
 
+def checkpoints_of(paths: Sequence[Path]) -> list[Path]:
+    """Return the checkpoints beside a run's segments."""
+    return sorted(paths[0].parent.glob("checkpoint-*.safetensors"))
+
+
 def commands_of_a_run(paths: Sequence[Path], files: Files, folder: Path) -> dict[str, list[object]]:
     """Return what is done with a recorded run, by name, as command lines."""
-    checkpoints = sorted(paths[0].parent.glob("checkpoint-*.safetensors"))
+    checkpoints = checkpoints_of(paths)
     forward = ["--checkpoints", *checkpoints, "--stream", files.stream]
-    alone = ["scalars", "freezing", "sharpening", "drift", "stillness", "attribution"]
-    commands = {name: [name, *paths, "--output", folder / f"{name}.nc"] for name in alone}
+    commands = {name: [name, *paths, "--output", folder / f"{name}.nc"] for name in ALONE}
     return commands | {
         "verify": ["verify", *paths],
         "audit": ["audit", *paths, "--output", folder / "audit.json"],
@@ -84,20 +110,36 @@ def commands_of_a_run(paths: Sequence[Path], files: Files, folder: Path) -> dict
     }  # fmt: skip
 
 
-def check_bits(
-    root: Path, files: Files, spec: RunSpec, updates: int, pool: ThreadPoolExecutor
-) -> dict[str, object]:
-    """Compare a run with its repetition and with itself in two segments; analyse it."""
-    root.mkdir()
+def check_bits(root: Path, files: Files, spec: RunSpec, updates: int) -> dict[str, object]:
+    """Compare a run with its repetition, in two segments, and without blocks; leave it in two."""
     one, two = with_settings(spec, 2 * updates), with_settings(spec, updates)
-    whole = record(root / "whole", files, one, 1)
     pieces = record(root / "two", files, two, 2)
-    commands = commands_of_a_run(pieces, files, root)
-    said = {name: pool.submit(run_command, words) for name, words in commands.items()}
-    return {
-        "repeated, what differs": differing(whole, record(root / "again", files, one, 1)),
-        "in two segments, what differs": differing(whole, pieces),
-    } | {name: answer.result() for name, answer in said.items()}
+    with TemporaryDirectory(dir=root) as folder:
+        whole, again = (record(Path(folder, name), files, one, 1) for name in ("whole", "again"))
+        with in_blocks(1):
+            single = record(Path(folder, "single"), files, one, 1)
+        others = {
+            "repeated": again,
+            "in two segments": pieces,
+            "one update at a time": single,
+        }
+        return {f"{how}, what differs": differing(whole, paths) for how, paths in others.items()}
+
+
+def check_divergence(root: Path, files: Files, spec: RunSpec, updates: int) -> dict[str, object]:
+    """Compare a run that diverges within a block with itself one update at a time."""
+    spec = with_settings(spec, updates, weight_decay=DIVERGING)
+    with TemporaryDirectory(dir=root) as folder:
+        blocks = record(Path(folder, "blocks"), files, spec, 2)
+        with in_blocks(1):
+            single = record(Path(folder, "single"), files, spec, 2)
+        left = [[path.read_bytes() for path in checkpoints_of(one)] for one in (blocks, single)]
+        runs = [open_run(paths) for paths in (blocks, single)]
+        return {
+            "diverged at": [int(run.attrs.get("diverged_at", 0)) for run in runs],
+            "diverged, what differs": differing(blocks, single),
+            "diverged, checkpoints": "the same" if left[0] == left[1] else "differ",
+        }
 
 
 def noise_differs(device: torch.device) -> int:
@@ -105,6 +147,17 @@ def noise_differs(device: torch.device) -> int:
     noise, like = Noise(7, "embedding.weight", 123), torch.empty(1000, 64)
     here, there = noise.bits(12, like), noise.bits(12, like.to(device)).cpu()
     return int((here != there).sum())
+
+
+def speeds(spec: RunSpec, files: Files, updates: int) -> dict[str, float]:
+    """Return updates a second of each way to train, and the device's peak memory in MB."""
+    found = {}
+    for arm, block in TIMINGS:
+        what = arm if arm == "bare" else f"{arm}, blocks of {block}"
+        with in_blocks(block):
+            rate, peak = speed(arm, spec, files, updates, files.stream.parent)
+        found |= {f"{what}: updates/s": round(rate, 1), f"{what}: peak MB": round(peak)}
+    return found | (on_gpu(spec, files) if spec.device == "cuda" else {})
 
 
 def speed(arm: str, spec: RunSpec, files: Files, updates: int, folder: Path) -> tuple[float, float]:
@@ -119,15 +172,38 @@ def speed(arm: str, spec: RunSpec, files: Files, updates: int, folder: Path) -> 
     return updates / seconds, torch.cuda.max_memory_allocated() / 1e6 if cuda else 0.0
 
 
-def launches(spec: RunSpec, files: Files) -> tuple[float, float]:
-    """Return how much an update launches on the device, and the milliseconds that this is busy."""
+def on_gpu(spec: RunSpec, files: Files) -> dict[str, float]:
+    """Return what an update launches on a GPU, how long that is busy, and how often Python waits.
+
+    Of the waits torch tells those that it knows of.
+    """
+    launched, busy = launches(spec, files)
+    waited = {}
+    for block in (1, BLOCK):
+        with in_blocks(block):
+            waited[f"waits an update, blocks of {block}"] = waits(spec, files)
+    return {"launches an update": launched, "busy ms an update": round(busy, 3)} | waited
+
+
+def waits(spec: RunSpec, files: Files) -> float:
+    """Return how often an update waits for a GPU, over the updates of a block."""
     trainer = _trainer(spec, files)
-    if trainer.device.type != "cuda":
-        return 0.0, 0.0
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            advance_to(trainer, BLOCK)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return sum("synchronizing" in str(one.message) for one in told) / BLOCK
+
+
+def launches(spec: RunSpec, files: Files) -> tuple[float, float]:
+    """Return how much an update launches on a GPU, and the milliseconds that this is busy."""
+    trainer = _trainer(spec, files)
     kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=kinds) as profile:
-        for _ in range(PROFILED):
-            trainer.advance()
+        advance_to(trainer, PROFILED)
         _wait(trainer)
     on_device = [e for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
     busy = sum(event.device_time_total for event in on_device) / 1000
@@ -140,8 +216,7 @@ def _trainer(spec: RunSpec, files: Files) -> Trainer:
     device = choose_device(spec.device)
     make = lambda: Trainer(spec, stream, about["vocabulary_size"], device)  # noqa: E731
     warm = make()
-    for _ in range(WARMING):
-        warm.advance()
+    advance_to(warm, WARMING)
     _wait(warm)
     del warm
     if device.type == "cuda":
@@ -155,46 +230,83 @@ def _wait(trainer: Trainer) -> None:
         torch.cuda.synchronize()
 
 
-def look(root: Path, options: argparse.Namespace) -> Iterator[tuple[str, dict]]:
-    """Yield what was found at each size and in each regime."""
-    cuda = torch.cuda.is_available()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for size in options.sizes if cuda else TINY:
-            fields, tokens = (SIZES | TINY)[size]
-            files = Files.within(root / size)
+@dataclass(frozen=True)
+class Part:
+    """A run at one of the sizes, and its text."""
+
+    size: str
+    spec: RunSpec
+    files: Files
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.size} {self.spec.precision}"
+
+
+def parts(root: Path, sizes: Sequence[str], options: argparse.Namespace) -> Iterator[Part]:
+    """Yield the runs of each size in each regime."""
+    for size in sizes:
+        fields, tokens = SIZES[size]
+        files = Files.within(root / size)
+        if not files.stream.exists():
             (root / size).mkdir()
             write_text(files, tokens)
-            for regime in REGIMES:
-                spec = RunSpec(precision=regime, device="cuda" if cuda else "cpu", **fields)
-                found: dict[str, object] = {}
-                try:
-                    if size != "crucible":
-                        folder = root / size / regime
-                        found |= check_bits(folder, files, spec, options.checked, pool)
-                    for arm in ("bare", "unrecorded", "recorded"):
-                        rate, peak = speed(arm, spec, files, options.updates, root / size)
-                        found[f"{arm}, updates/s"] = round(rate, 1)
-                        found[f"{arm}, peak MB"] = round(peak)
-                    number, busy = launches(spec, files)
-                    found |= {"launches an update": number, "busy ms an update": round(busy, 3)}
-                except Exception as error:  # one regime that fails must not hide the others
-                    found["failed"] = f"{type(error).__name__}: {error}"[:500]
-                yield f"{size} {regime}", found
+        for regime in options.regimes:
+            spec = RunSpec(precision=regime, device=options.device, **fields)
+            yield Part(size, spec, files, root / size / regime)
+
+
+def look(root: Path, options: argparse.Namespace) -> Iterator[tuple[str, dict]]:
+    """Yield what was found of each run: the checks of all, then the analyses, then the speeds."""
+    small = options.device == "cpu"
+    end = time.monotonic() + 60 * options.minutes
+    begun: dict[str, dict[str, Future]] = {}
+    with ThreadPoolExecutor(max(1, os.cpu_count() // 2)) as pool, in_blocks(BLOCK):
+        for part in parts(root, ["tiny"] if small else CHECKED, options):
+            part.folder.mkdir()
+            run = part.folder, part.files, part.spec
+            yield f"{part}: bits", attempt(end, check_bits, *run, options.checked)
+            yield f"{part}: divergence", attempt(end, check_divergence, *run, 2 * options.checked)
+            pieces = sorted((part.folder / "two").glob("segment-*.nc"))
+            commands = commands_of_a_run(pieces, part.files, part.folder) if pieces else {}
+            begun[f"{part}: analyses"] = {
+                name: pool.submit(run_command, commands[name])
+                for name in options.analyses
+                if name in commands
+            }
+        for key, said in begun.items():
+            yield key, {name: answer.result() for name, answer in said.items()}
+        for part in parts(root, ["tiny"] if small else TIMED, options):
+            found = attempt(end, speeds, part.spec, part.files, options.updates)
+            yield f"{part}: speed", found
+
+
+def attempt(end: float, task: Callable[..., dict], *given: object) -> dict[str, object]:
+    """Return what a task finds, or why it does not: one that fails must not hide the others."""
+    if time.monotonic() > end:
+        return {"left out": "the time is up"}
+    try:
+        return task(*given)
+    except Exception as error:
+        return {"failed": f"{type(error).__name__}: {error}"[:500]}
 
 
 def main(arguments: Sequence[str]) -> None:
     """Check, measure, print, and keep the table as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--updates", type=int, default=500, help="timed, of each arm")
-    parser.add_argument("--checked", type=int, default=40, help="of each of two segments")
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--updates", type=int, default=3 * BLOCK, help="timed, of each arm")
+    parser.add_argument("--checked", type=int, default=BLOCK + 8, help="of each of two segments")
+    parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=list(REGIMES))
+    parser.add_argument("--analyses", nargs="*", choices=ANALYSES, default=ANALYSES)
+    parser.add_argument("--minutes", type=float, default=7.5, help="in which a part may begin")
+    parser.add_argument("--small", action="store_true", help="tiny, on the CPU")
     parser.add_argument("--out", type=Path, default=Path())
     options = parser.parse_args(arguments)
     make_deterministic(1)
     keep_freed_memory()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    rows = {"machine": describe(RunSpec(device=device))}
-    rows["random bits that differ from the CPU's"] = noise_differs(torch.device(device))
+    options.device = "cuda" if torch.cuda.is_available() and not options.small else "cpu"
+    rows = {"machine": describe(RunSpec(device=options.device))}
+    rows["random bits that differ from the CPU's"] = noise_differs(torch.device(options.device))
     print(json.dumps(rows, indent=1), flush=True)
     with TemporaryDirectory() as folder:
         for key, found in look(Path(folder), options):

@@ -1,6 +1,7 @@
 """The benchmarks run, compare what they say they compare, and judge rightly."""
 
 import copy
+import json
 import math
 import os
 import re
@@ -20,6 +21,7 @@ from deadtokens.run import layout
 from deadtokens.run.spec import Record, RunSpec
 from deadtokens.study.study import Study
 from deadtokens.text.read import read_census, read_stream
+from deadtokens.training import trainer as trainer_module
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
@@ -209,6 +211,48 @@ def test_the_bits_of_two_records_are_compared(tmp_path, monkeypatch):
     assert found["lr"] == 4
     assert found["W"] > 0
     assert "h_mean" in found and "loss" in found
+
+
+def test_the_script_for_gpus_tries_itself_on_the_cpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(wide, "TEXT_LENGTH", 3000)
+    sizes = ["--small", "--updates", "3", "--checked", "5", "--regimes", "pure-bf16"]
+    gpu.main([*sizes, "--analyses", "audit", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "gpu.json").read_text())
+    bits, end, said, speed = (
+        rows[f"tiny pure-bf16: {what}"] for what in ("bits", "divergence", "analyses", "speed")
+    )
+    ways = ("repeated", "in two segments", "one update at a time")
+    assert bits == {f"{way}, what differs": "none" for way in ways}
+    at = end.pop("diverged at")
+    assert at[0] == at[1] and 2 < at[0] <= 10
+    assert end == {"diverged, what differs": "none", "diverged, checkpoints": "the same"}
+    assert re.fullmatch("audit wide: 0 of [0-9,]+ recorded values differ on replay", said["audit"])
+    rates = [what for what, rate in speed.items() if what.endswith("updates/s") and rate > 0]
+    assert len(rates) == len(gpu.TIMINGS) == 5
+    assert rows["random bits that differ from the CPU's"] == 0
+
+
+def test_the_script_for_gpus_names_what_it_leaves_out(tmp_path):
+    limits = ["--small", "--minutes", "0", "--regimes", "fp32"]
+    gpu.main([*limits, "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "gpu.json").read_text())
+    for what in ("bits", "divergence", "speed"):
+        assert rows[f"tiny fp32: {what}"] == {"left out": "the time is up"}
+
+
+def test_a_divergence_that_leaves_another_state_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(wide, "TEXT_LENGTH", 3000)
+
+    def restore(snapshot, trainer):
+        trainer.update = snapshot.update
+
+    monkeypatch.setattr(trainer_module._Snapshot, "restore", restore)
+    files = wide.Files.within(tmp_path)
+    wide.write_text(files, 60)
+    spec = RunSpec(batch=2, context=8, width=8, device="cpu")
+    with gpu.in_blocks(gpu.BLOCK):
+        found = gpu.check_divergence(tmp_path, files, spec, 16)
+    assert found["diverged, checkpoints"] == "differ"
 
 
 def test_random_bits_are_those_of_the_cpu():

@@ -17,11 +17,11 @@ def clock(monkeypatch):
     return now
 
 
-def lines(caplog, clock, seconds_an_update: float, updates: int) -> list[str]:
+def lines(caplog, clock, seconds_an_update: float, updates: int, block: int = 1) -> list[str]:
     caplog.set_level(logging.INFO)
     tell = Progress("tale", 500, 500 + updates)
-    for update in range(501, 501 + updates):
-        clock[0] += seconds_an_update
+    for update in range(500 + block, 501 + updates, block):
+        clock[0] += block * seconds_an_update
         tell(update, 4.25)
     return [record.message for record in caplog.records]
 
@@ -41,6 +41,17 @@ def test_a_fast_training_speaks_early_every_five_seconds_and_at_its_end(caplog, 
         "670/700",
         "700/700",
     ]
+
+
+def test_of_blocks_the_ends_are_told_the_first_behind_update_10_early(caplog, clock):
+    said = lines(caplog, clock, seconds_an_update=0.0625, updates=200, block=8)
+    assert [line.split()[3].rstrip(",") for line in said] == [
+        "516/700",
+        "596/700",
+        "676/700",
+        "700/700",
+    ]
+    assert "16.0 updates/s" in said[0]
 
 
 @pytest.mark.parametrize(

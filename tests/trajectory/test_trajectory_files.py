@@ -174,6 +174,37 @@ def test_an_interrupted_segment_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_known_of_an_update_is_read_at_the_end_alone(tmp_path):
+    """On torch's device without values every read fails."""
+    contents = layout.Contents(["W"], (), ("lr", "probability"))
+    recorded = 0
+    with (
+        pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"),
+        write_segment(tmp_path / "0.nc", 0, 3, 2, contents, census(5), {}) as writer,
+    ):
+        for _ in range(3):
+            writer.update({"lr": 0.1, "probability": torch.ones(5, device="meta")})
+            recorded += 1
+    assert recorded == 3
+
+
+def test_what_is_known_of_an_update_is_a_number_or_a_tensor(tmp_path):
+    contents = layout.Contents(["W"], (), ("lr", "loss"))
+    given = [
+        {"lr": 0.1, "loss": torch.nan},
+        {"lr": torch.tensor(0.1, dtype=torch.float64), "loss": torch.tensor([0.25])},
+        {"lr": np.float64(0.3), "loss": torch.tensor(1.5, dtype=torch.bfloat16)},
+    ]
+    with write_segment(tmp_path / "0.nc", 0, 3, 2, contents, census(5), {}) as writer:
+        writer.state({"W": torch.zeros(5, 2)})
+        for one in given:
+            writer.update(one)
+            writer.state({"W": torch.zeros(5, 2)})
+    with h5py.File(tmp_path / "0.nc") as file:
+        assert file["lr"][...].tolist() == [0.1, 0.1, 0.3]
+        assert np.isnan(file["loss"][0]) and file["loss"][1:].tolist() == [0.25, 1.5]
+
+
 def test_a_change_of_format_is_refused(tmp_path):
     half, full = planted(1, 5, 2), planted(1, 5, 2, torch.float32)
     with (

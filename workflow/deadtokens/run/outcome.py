@@ -14,7 +14,8 @@ class Outcome:
     ----------
     grad : Tensor of shape (vocabulary, width)
         dL/dW, after clipping.
-    loss, lr : float
+    loss : float32 Tensor of shape (), or float where it has been read
+    lr : float
     grad_norm : float32 Tensor of shape (), or float
         Of the whole gradient, before clipping.
     entropy : float32 Tensor of shape (), or float
@@ -28,7 +29,7 @@ class Outcome:
     """
 
     grad: Tensor
-    loss: float
+    loss: Tensor | float
     lr: float
     grad_norm: Tensor | float
     entropy: Tensor | float

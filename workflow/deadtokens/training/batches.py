@@ -1,6 +1,6 @@
 """Batches as a function of (seed, update) alone: any update can be reproduced by itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -37,14 +37,27 @@ def read_batch(
 
     The labels are shifted once, here: ``targets[:, i]`` follows ``inputs[:, i]`` in the stream.
     """
-    starts = batch_starts(len(stream), batch, context, seed, update)
-    windows = stream[starts[:, None] + np.arange(context + 1)].astype(np.int64)
+    windows = _windows(stream, batch, context, seed, update)
     return windows[:, :-1], windows[:, 1:]
+
+
+def _windows(stream: np.ndarray, batch: int, context: int, seed: int, update: int) -> np.ndarray:
+    starts = batch_starts(len(stream), batch, context, seed, update)
+    return stream[starts[:, None] + np.arange(context + 1)].astype(np.int64)
 
 
 def batch_of(spec: RunSpec, stream: np.ndarray, update: int) -> tuple[np.ndarray, np.ndarray]:
     """Return inputs and targets of one update of a run, as `read_batch` does."""
     return read_batch(stream, spec.batch, spec.context, batch_seed(spec), update)
+
+
+def batches_of(spec: RunSpec, stream: np.ndarray, updates: Sequence[int]) -> np.ndarray:
+    """Return the tokens of several updates of a run, int64 (updates, batch, context + 1).
+
+    Of each sequence the first `context` are the inputs of `batch_of`, the last the targets.
+    """
+    sizes = spec.batch, spec.context, batch_seed(spec)
+    return np.stack([_windows(stream, *sizes, update) for update in updates])
 
 
 def count_sampled(

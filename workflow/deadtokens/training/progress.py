@@ -22,12 +22,14 @@ class Progress:
 
     def __init__(self, name: str, first: int, last: int):
         self.name, self.first, self.last = name, first, last
+        self.update = first
         self.begin = self.spoken = time.monotonic()
 
     def __call__(self, update: int, loss: float) -> None:
-        """Tell of `update`, if it is time to."""
+        """Tell of `update`, the last one applied, if it is time to."""
         now = time.monotonic()
-        due = update in (self.first + ESTIMATE_AFTER, self.last)
+        early = self.update < self.first + ESTIMATE_AFTER <= update
+        self.update, due = update, early or update == self.last
         if not due and now - self.spoken < SECONDS_BETWEEN_LINES:
             return
         self.spoken = now

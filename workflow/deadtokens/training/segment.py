@@ -162,11 +162,13 @@ def record_segment(
         if trainer.diverged_at is None:
             writer.state(trainer.state())
         while trainer.diverged_at is None and trainer.update < last:
-            outcome = trainer.advance()
-            if outcome is not None:
+            for outcome in trainer.advance_block(last):
                 writer.update(vars(outcome))
                 writer.state(trainer.state())
+            if trainer.diverged_at is None:
                 progress(trainer.update, outcome.loss)
+            else:
+                writer.drop_after(trainer.update - first)
         census["sampled"] = _sampled(trainer, first, census.sizes["token"])
         attributes["status"] = "complete" if trainer.diverged_at is None else "diverged"
         attributes |= {f"dtype_{part}": dtype for part, dtype in trainer.dtypes.items()}

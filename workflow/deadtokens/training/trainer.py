@@ -1,6 +1,9 @@
 """One run, update by update."""
 
 import math
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,10 +16,22 @@ from deadtokens.run.outcome import Outcome
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.tensors import carried_formats, is_coupled, state_formats
-from deadtokens.training.batches import batch_of
+from deadtokens.training.batches import batches_of
 from deadtokens.training.loss import Prediction
 from deadtokens.training.model import initial_model
 from deadtokens.training.optimizer import build_optimizer
+
+# Updates whose losses are read together, by the kind of device; one at a time on the others. A read
+# waits until a GPU has nothing left to do.
+BLOCKS = {"cuda": 32}
+
+
+class Forward(NamedTuple):
+    """What the forward pass of an update gives to its backward pass and to the record."""
+
+    hidden: Tensor
+    prediction: Prediction
+    pathways: dict[str, Tensor]
 
 
 class Trainer:
@@ -38,6 +53,7 @@ class Trainer:
         self.regime = REGIMES[spec.precision]
         self.model = initial_model(spec, vocabulary_size).to(device)
         self.optimizer = build_optimizer(spec, self.model)
+        self.block = BLOCKS.get(device.type, 1)
         self.update = 0
         self.diverged_at: int | None = None
         self.dtypes: dict[str, str] = {}
@@ -47,30 +63,77 @@ class Trainer:
 
         The gradients of the outcome are overwritten by the next update.
         """
-        update = self.update + 1
+        return next(self.advance_block(self.update + 1), None)
+
+    def advance_block(self, last: int) -> Iterator[Outcome]:
+        """Apply the updates until `last`, at most a block of them, and yield each one's outcome.
+
+        The losses are read together, before the last of these updates is applied, whose outcome
+        has its loss as a number. If one is not finite, `diverged_at` is set, the trainer returns to
+        the state before that update, and the outcomes behind `update` are void.
+        """
+        updates = range(self.update + 1, min(self.update + self.block, last) + 1)
+        start = _Snapshot(self) if len(updates) > 1 else None
+        batches, losses = self.batches(updates), []
+        for batch in batches:
+            forward = self.forward(batch)
+            losses.append(forward.prediction.loss.detach())
+            if len(losses) == len(updates):
+                losses = torch.stack(losses).tolist()
+                finite = len(list(takewhile(math.isfinite, losses)))
+                if finite < len(losses):
+                    self._diverge(updates[finite], start, batches[:finite])
+                    return
+            yield self._apply(forward, losses[-1])
+
+    def batches(self, updates: range) -> Tensor:
+        """Return the tokens of the updates' batches, see `batches_of`, on the device."""
+        tokens = torch.from_numpy(batches_of(self.spec, self.stream, updates))
+        if self.device.type == "cuda":  # the program goes on while they are copied
+            return tokens.pin_memory().to(self.device, non_blocking=True)
+        return tokens.to(self.device)
+
+    def forward(self, batch: Tensor) -> Forward:
+        """Return what the model makes of a batch, its tokens (batch, context + 1)."""
+        inputs, targets = batch[:, :-1], batch[:, 1:]
         pathways = self._pathways()
-        hidden, prediction = self._forward(update, **pathways)
-        loss_value = prediction.loss.item()
-        if not math.isfinite(loss_value):
-            self.diverged_at = update
-            return None
+        hidden = self.model(inputs, pathways.get("grad_input"))
+        rows = pathways.get("grad_output")
+        prediction = self.model.predict(hidden.flatten(0, 1), targets.flatten(), rows)
+        return Forward(hidden, prediction, pathways)
+
+    def _diverge(self, update: int, start: "_Snapshot | None", batches: Tensor) -> None:
+        """End before an update; if it has been applied, by repeating those before it from `start`.
+
+        They give the same bits again: so no more than the state at a block's start is kept.
+        """
+        if self.update >= update:
+            start.restore(self)
+            for batch in batches:
+                forward = self.forward(batch)
+                self._apply(forward, forward.prediction.loss.detach())
+        self.diverged_at = update
+
+    def _apply(self, forward: Forward, loss: Tensor | float) -> Outcome:
+        """Apply the update whose forward pass is given, and return what it gives to the record."""
+        hidden, prediction, pathways = forward
+        self.update += 1
         self.optimizer.zero_grad(set_to_none=True)
         prediction.loss.backward()
         grad_norm = self._clip()
-        lr = learning_rate(self.spec, update)
+        lr = learning_rate(self.spec, self.update)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
         if not self.dtypes:
             self.dtypes = self._check_dtypes(prediction.arithmetic)
-        self.update = update
         h_mean = _as_they_score(hidden, prediction.factor).mean((0, 1))
         parts = {name: view.grad for name, view in pathways.items()}
         W = self.model.W
         if is_coupled(self.spec):
             parts["grad_sq_mean"] = self.optimizer.state[W]["grad_sq_mean"]
         said = prediction.entropy, h_mean, prediction.probability
-        return Outcome(W.grad, loss_value, lr, grad_norm, *said, **parts)
+        return Outcome(W.grad, loss, lr, grad_norm, *said, **parts)
 
     def state(self) -> dict[str, Tensor]:
         """Return W and what is carried beside it, zeros at first, each (vocabulary, width)."""
@@ -89,15 +152,6 @@ class Trainer:
         for view in views.values():
             view.retain_grad()
         return views
-
-    def _forward(
-        self, update: int, grad_input: Tensor | None = None, grad_output: Tensor | None = None
-    ) -> tuple[Tensor, Prediction]:
-        spec = self.spec
-        batch = batch_of(spec, self.stream, update)
-        inputs, targets = (torch.from_numpy(part).to(self.device) for part in batch)
-        hidden = self.model(inputs, grad_input)
-        return hidden, self.model.predict(hidden.flatten(0, 1), targets.flatten(), grad_output)
 
     def _clip(self) -> Tensor:
         """Return the whole gradient's norm, summed in float32; scale the gradient if too large."""
@@ -127,6 +181,27 @@ class Trainer:
             if wrong:
                 raise AssertionError(f"{self.spec.precision}: {part} in {wrong}, not {expected}")
         return {part: expected for part, (expected, _) in checks.items()}
+
+
+class _Snapshot:
+    """A copy of a trainer's state."""
+
+    def __init__(self, trainer: Trainer):
+        self.update, self.dtypes = trainer.update, trainer.dtypes
+        self.weights = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+        self.beside = {
+            parameter: {name: tensor.clone() for name, tensor in held.items()}
+            for parameter, held in trainer.optimizer.state.items()
+        }
+
+    @torch.no_grad()
+    def restore(self, trainer: Trainer) -> None:
+        """Set a trainer to the copy, which becomes its own: only once."""
+        trainer.update, trainer.dtypes = self.update, self.dtypes
+        for parameter, weights in zip(trainer.model.parameters(), self.weights, strict=True):
+            parameter.copy_(weights)
+        trainer.optimizer.state.clear()
+        trainer.optimizer.state.update(self.beside)
 
 
 def _as_they_score(hidden: Tensor, factor: Tensor) -> Tensor:

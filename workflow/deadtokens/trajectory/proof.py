@@ -72,7 +72,7 @@ class Proof:
     """
 
     def __init__(self, states: int, rows: int):
-        self.states, self.rows, self.taken_states = states, rows, 0
+        self.states, self.rows = states, rows
         self.first: Tensor | None = None
         self.sums: Tensor | None = None
 
@@ -90,8 +90,7 @@ class Proof:
         if tensor.dtype != self.first.dtype:
             raise TypeError(f"{tensor.dtype} after {self.first.dtype}")
         self.sums[step] = sums
-        self.taken_states = step + 1
 
-    def taken(self) -> np.ndarray:
-        """Return the checksums of the states so far, uint32 of shape (groups, states)."""
-        return self.sums[: self.taken_states].T.cpu().numpy().view(np.uint32)
+    def taken(self, states: int) -> np.ndarray:
+        """Return the checksums of so many first states, uint32 of shape (groups, states)."""
+        return self.sums[:states].T.cpu().numpy().view(np.uint32)

@@ -102,10 +102,7 @@ class SegmentWriter:
         self.file, self.proofs, self.check = file, proofs, check
         self.recorded = {"state": 0, "update": 0}
         self.states = [first]  # their numbers: the first, and those of the updates
-        # Whole arrays from the start: many small tensors kept would fragment the heap.
-        self.per_update = {
-            name: np.empty(file[name].shape, file[name].dtype) for name in contents.per_update
-        }
+        self.per_update = {name: _Values(file[name]) for name in contents.per_update}
         self.blocks = {name: _Blocks(file[name], pool) for name in contents.tensors}
 
     def state(self, tensors: Mapping[str, Tensor]) -> None:
@@ -119,7 +116,7 @@ class SegmentWriter:
         """
         self.states.append(self.states[-1] + 1 if number is None else number)
         for name, values in self.per_update.items():
-            values[..., self.recorded["update"]] = _on_host(given[name])
+            values.put(self.recorded["update"], given[name])
         self._put("update", given)
 
     def last_state(self) -> dict[str, Tensor]:
@@ -132,7 +129,15 @@ class SegmentWriter:
 
     def drop_unfinished(self) -> None:
         """Forget an update behind which no state was recorded."""
-        self.recorded["update"] = max(0, self.recorded["state"] - 1)
+        self.drop_after(max(0, self.recorded["state"] - 1))
+
+    def drop_after(self, updates: int) -> None:
+        """Forget all that came behind so many updates; nothing can be recorded any more.
+
+        What of it is compressed already lies behind the ends of the axes, where HDF5 cuts it off.
+        """
+        ends = {"state": updates + 1, "update": updates}
+        self.recorded = {axis: min(ends[axis], count) for axis, count in self.recorded.items()}
         del self.states[1 + self.recorded["update"] :]
 
     def go_on_with(self, before: "SegmentWriter") -> None:
@@ -146,19 +151,22 @@ class SegmentWriter:
 
     def hand_over(self) -> None:
         """Begin to compress what is left: the caller may finish in another thread."""
+        for values in self.per_update.values():
+            values.fetch()
         for blocks in self.blocks.values():
             blocks.hand_over()
 
     def finish(self) -> None:
         """Wait until every block is in the file."""
+        self.hand_over()
         for blocks in self.blocks.values():
             blocks.finish()
-        for name, values in self.per_update.items():
-            _store_all(self.file[name], _patterns(values[..., : self.recorded["update"]]))
-        if self.recorded["state"]:
+        for values in self.per_update.values():
+            values.store(self.recorded["update"])
+        if states := self.recorded["state"]:
             for name, proof in self.proofs.items():
                 _store_all(self.file[f"first_{name}"], unsigned(bits_of(proof.first)))
-                self.file[f"checksum_{name}"][:, : self.recorded["state"]] = proof.taken()
+                self.file[f"checksum_{name}"][:, :states] = proof.taken(states)
 
     def _put(self, axis: str, tensors: Mapping[str, Tensor]) -> None:
         self.check()
@@ -166,14 +174,6 @@ class SegmentWriter:
             if layout.VARIABLES[name].dims[-1] == axis:
                 taker.put(self.recorded[axis], tensors[name])
         self.recorded[axis] += 1
-
-
-def _on_host(value: Tensor | float) -> np.ndarray | float:
-    """Return what numpy takes, every bit of it; it knows no bfloat16."""
-    if not isinstance(value, Tensor):
-        return value
-    value = value.detach()
-    return (value if value.dtype == torch.float64 else value.float()).cpu().numpy()
 
 
 def _declare(disk: SteadyFile, sizes: Mapping[str, int], contents: layout.Contents) -> None:
@@ -206,7 +206,8 @@ def _complete(disk: SteadyFile, writer: SegmentWriter, attributes: Mapping[str, 
         for axis, length in writer.recorded.items():
             file.resize_dimension(axis, length)
         for name, blocks in writer.blocks.items():
-            file[name].attrs["recorded_dtype"] = blocks.recorded_dtype
+            steps = writer.recorded[layout.VARIABLES[name].dims[-1]]
+            file[name].attrs["recorded_dtype"] = blocks.recorded_dtype if steps else ""
         for name, proof in writer.proofs.items():
             file[f"first_{name}"].attrs["recorded_dtype"] = proof.recorded_dtype
         _write_axis(file, "state", writer.states[: writer.recorded["state"]])
@@ -223,6 +224,36 @@ def _write_axis(file: h5netcdf.File, axis: str, numbers: Sequence[int]) -> None:
     variable = file.create_variable(axis, (axis,), "<i8")
     variable.attrs.update(layout.AXES[axis].attributes)
     variable[...] = np.array(numbers, np.int64)
+
+
+class _Values:
+    """What is known of each update as a whole, kept until the segment's end where it is computed.
+
+    So no update of a GPU waits until it has reached the host. It is one array from the start: many
+    small tensors kept would fragment the heap.
+    """
+
+    def __init__(self, dataset: h5py.Dataset):
+        self.dataset = dataset
+        self.kept: Tensor | None = None
+
+    def put(self, update: int, value: Tensor | float) -> None:
+        """Keep the value of an update, counted from 0."""
+        if self.kept is None:
+            dtype = {4: torch.float32, 8: torch.float64}[self.dataset.dtype.itemsize]
+            device = value.device if isinstance(value, Tensor) else "cpu"
+            self.kept = torch.empty(self.dataset.shape, dtype=dtype, device=device)
+        self.kept[..., update] = value.detach() if isinstance(value, Tensor) else float(value)
+
+    def fetch(self) -> None:
+        """Bring what is kept to the host."""
+        if self.kept is not None:
+            self.kept = self.kept.cpu()
+
+    def store(self, updates: int) -> None:
+        """Write the values of so many first updates to the file; they are on the host."""
+        if self.kept is not None:
+            _store_all(self.dataset, _patterns(self.kept[..., :updates].numpy()))
 
 
 class _Blocks:
