@@ -42,7 +42,7 @@ def test_no_more_trainings_at_once_than_gpus_take(house, machines, arguments, at
         config=TINY | {"machines": machines},
     )
     assert answer.returncode == 0, answer.stdout
-    assert f"Provided resources: gpu={at_once}\n" in answer.stdout
+    assert f'Provided resources: gpu=Resource("gpu", {at_once})\n' in answer.stdout
 
 
 def test_a_finished_house_has_nothing_to_do(finished):
