@@ -11,7 +11,8 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -155,6 +156,18 @@ class Slurm:
         """Kill a node's daemon as it stands."""
         self._stop(node, signal.SIGKILL)
 
+    @contextmanager
+    def paused(self, job: int) -> Iterator[None]:
+        """Let a job's processes stand still meanwhile; it cannot end before what happens to it."""
+        stopped: set[int] = set()
+        while new := _processes_of(job) - stopped:  # one may have begun another
+            _send(signal.SIGSTOP, new)
+            stopped |= new
+        try:
+            yield
+        finally:
+            _send(signal.SIGCONT, stopped)
+
     def states(self) -> list[str]:
         """Return the states of the nodes, in their order."""
         return _ask("sinfo", "--Node", "--noheader", "--format=%t").split()
@@ -237,6 +250,21 @@ def _free_ports(count: int) -> list[int]:
     for one in sockets:
         one.close()
     return ports
+
+
+def _processes_of(job: int) -> set[int]:
+    mark, found = f"SLURM_JOB_ID={job}".encode(), set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                found.add(int(process.name))
+    return found
+
+
+def _send(number: signal.Signals, processes: set[int]) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def _ask(*command: str) -> str:

@@ -140,10 +140,12 @@ def survived(slurm, submitting, tmp_path_factory):
             ]
 
         cancelled, *_ = wait_until(lambda: begun("n0"), process)
-        subprocess.run(["scancel", str(cancelled)], check=True)
+        with slurm.paused(cancelled):
+            subprocess.run(["scancel", str(cancelled)], check=True)
         orphaned, *_ = wait_until(lambda: begun("n1"), process)
-        slurm.kill("n1")
-        wait_until(lambda: "down" in slurm.states()[1], process)
+        with slurm.paused(orphaned):
+            slurm.kill("n1")
+            wait_until(lambda: "down" in slurm.states()[1], process)
         slurm.start("n1")
         assert process.wait(900) == 0, said(house)
     return house, cancelled, orphaned
