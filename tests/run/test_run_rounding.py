@@ -20,7 +20,7 @@ from deadtokens.run.compiled_update import STRETCH, replay_, replay_moments_
 from deadtokens.run.hyperparameters import Hyperparameters, step_size
 from deadtokens.run.rounding import ON_CPU, ON_CUDA, WAYS, Rounding, ask_rounding, rounding_of
 from deadtokens.run.spec import RunSpec
-from deadtokens.run.update import mean_square, update_
+from deadtokens.run.update import Numbers, mean_square, update_
 from deadtokens.training.segment import ensure_replayable
 from deadtokens.trajectory.proof import checksums, checksums_differ
 
@@ -105,7 +105,7 @@ def assert_replayed(carried, hyper, lr, t, seed, dtype, size):
         state, replayed = (
             {name: tensor.view(-1, 4) for name, tensor in one.items()} for one in (state, replayed)
         )
-    update_(state, grad, t, lr, hyper, square)
+    update_(state, grad, Numbers(t, lr, hyper), square)
     squares = None if square is None else square.numpy()
     replay_(replayed, grad, t, lr, hyper, ask_rounding(CPU), squares)
     assert same(replayed.values(), state.values())

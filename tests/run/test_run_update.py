@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from deadtokens.run.hyperparameters import Hyperparameters, learning_rate
 from deadtokens.run.noise import Noise
 from deadtokens.run.spec import RunSpec
-from deadtokens.run.update import mean_square, round_stochastically, rounded_update_, update_
+from deadtokens.run.update import (
+    Numbers,
+    mean_square,
+    round_stochastically,
+    rounded_update_,
+    update_,
+)
 from deadtokens.training.optimizer import build_optimizer
 
 hypers = st.builds(
@@ -55,7 +61,7 @@ def by_us(W, grads, lr, hyper, rule=update_, carried=ADAM, format=None):
     zeros = torch.zeros_like(W, dtype=format or W.dtype)
     state = {"W": W.clone()} | {name: zeros.clone() for name in carried}
     for t, grad in enumerate(grads, start=1):
-        rule(state, grad.to(W.dtype), t, lr, hyper)
+        rule(state, grad.to(W.dtype), Numbers(t, lr, hyper))
     return tuple(state.values())
 
 
@@ -82,8 +88,8 @@ def test_another_order_of_operations_is_noticed():
     hyper, lr, grads = Hyperparameters(0.9, 0.999, 1e-8, 0.0), 1e-3, gradients(3)
     W = start(3, half=True)
 
-    def textbook(state, g, t, lr, hyper):
-        W, m, v = state.values()
+    def textbook(state, g, numbers):
+        t, W, m, v = numbers.t, *state.values()
         m.copy_(hyper.beta1 * m + (1 - hyper.beta1) * g)
         v.copy_(hyper.beta2 * v + (1 - hyper.beta2) * g * g)
         m_hat, v_hat = m / (1 - hyper.beta1**t), v / (1 - hyper.beta2**t)
@@ -243,8 +249,8 @@ def test_coupled_rows_share_the_mean_of_their_second_moments(half):
     plain = Hyperparameters(0.9, 0.9, 1e-8, 0.0)
     for t, grad in enumerate(gradients(2), start=1):
         grad = grad.view(rows, 5).to(W.dtype)
-        update_(state, grad, t, 1e-3, hyper, mean_square(grad))
-        update_(of_adam, grad, t, 1e-3, plain)
+        update_(state, grad, Numbers(t, 1e-3, hyper), mean_square(grad))
+        update_(of_adam, grad, Numbers(t, 1e-3, plain))
     v = state["exp_avg_sq"]
     assert torch.equal(v, v[:1].expand(rows, 5))
     mean = of_adam["exp_avg_sq"].double().mean(0)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadtokens.run.hyperparameters import Hyperparameters
-from deadtokens.run.update import denominator
+from deadtokens.run.update import Numbers
 from deadtokens.stillness import causes as module
 from deadtokens.stillness.causes import (
     BELOW_1,
@@ -238,7 +238,10 @@ def test_denominators_are_those_of_the_update_but_for_torchs_root(beta2, t, seed
     """numpy rounds a square root correctly; torch's of float64 may be the neighbour."""
     hyper = replace(PLAIN, beta2=beta2, eps=1e-8)
     v = (10.0 ** np.random.default_rng(seed).uniform(-40, 4, 999)).astype(np.float32)
-    found, expected = np.empty(len(v)), denominator(torch.from_numpy(v).double(), t, hyper)
+    found, expected = (
+        np.empty(len(v)),
+        Numbers(t, 0.0, hyper).denominator(torch.from_numpy(v).double()),
+    )
     find_denominator(v, numbers(t, 1e-3, hyper, torch.bfloat16), found)
     assert (found == np.sqrt(v.astype(np.float64)) / np.sqrt(1 - beta2**t) + 1e-8).all()
     assert np.abs(found / expected.numpy() - 1).max() <= 2.0**-51

@@ -23,7 +23,7 @@ from deadtokens.run.rounding import ON_CPU
 from deadtokens.run.rule import rule_of
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.tensors import moments
-from deadtokens.run.update import update_
+from deadtokens.run.update import Numbers, update_
 
 IN_FORMAT = "optimizer on p h, in the run's formats"
 EXACT = "optimizer on p h, in float64"
@@ -61,7 +61,7 @@ def replay_centroid(
     path[0] = W
     for index, (rate, squares) in enumerate(zip(lr, shared, strict=True)):
         mean = None if squares is None else torch.from_numpy(squares)
-        update_(state, gradients[index], index + 1, float(rate), hyper, mean)
+        update_(state, gradients[index], Numbers(index + 1, float(rate), hyper), mean)
         path[index + 1] = W
     return path
 

@@ -19,7 +19,7 @@ from deadtokens.run.hyperparameters import (
 )
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.tensors import is_coupled, moments
-from deadtokens.run.update import take_step_, update_
+from deadtokens.run.update import Numbers, take_step_, update_
 from deadtokens.statistics.cosines import unit
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.populations import POPULATIONS
@@ -113,7 +113,7 @@ def intended_over_lr(
     g = torch.from_numpy(np.asarray(grad, np.float64))
     state = {name: torch.from_numpy(np.asarray(it, np.float64)) for name, it in moments.items()}
     step = torch.zeros_like(g)
-    take_step_(step, state, g, t, 1.0, hyper)
+    take_step_(step, state, g, Numbers(t, 1.0, hyper))
     return step.numpy()
 
 
@@ -123,7 +123,7 @@ def example_table(spec: RunSpec) -> np.ndarray:
         return np.full(len(EXAMPLES), np.nan)
     g, lr = torch.tensor(EXAMPLES, dtype=torch.float64), learning_rate(spec, 1)
     state = {name: torch.zeros_like(g) for name in ("W", *moments(spec))}
-    update_(state, g, 1, lr, hyperparameters(spec))
+    update_(state, g, Numbers(1, lr, hyperparameters(spec)))
     return state["W"].abs().numpy() / lr
 
 

@@ -5,7 +5,7 @@ cache, in float32, and rounds where the device of the record did (`rounding.Roun
 float32 whose lower 16 bits are zero; the result of every operation is rounded to it.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from deadtokens.run.hyperparameters import Hyperparameters, correction, step_siz
 from deadtokens.run.noise import Noise
 from deadtokens.run.rounding import WAYS, Rounding
 from deadtokens.run.rule import Rule
-from deadtokens.run.update import State, round_into_
+from deadtokens.run.update import Bits, State, round_into_
 
 STRETCH = 1024  # weights that are taken through all operations together: they stay in L1
 FLOAT = np.float32
@@ -116,15 +116,15 @@ def update_W(
         return
     exact = {name: tensor.float() for name, tensor in state.items()}
     replay_(exact, grad.float(), *step, rounding, grad_sq_mean)
-    round_into_(state, exact, step.t, _noise(rule, first))
+    round_into_(state, exact, _noise(rule, step.t, first))
 
 
-def _noise(rule: Rule, first: int) -> Noise | None:
+def _noise(rule: Rule, t: int, first: int) -> Bits | None:
     """Return the noise of the rows of W from one on, if they are rounded stochastically."""
     if rule.arithmetic != "stochastic":
         return None
     seed, name, width = rule.noise
-    return Noise(seed, name, first * width)
+    return partial(Noise(seed, name, first * width).bits, t)
 
 
 def replay_(

@@ -1,6 +1,7 @@
 """The noise of stochastic rounding: a function of (seed, parameter, update, element) alone."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,14 +34,23 @@ class Noise:
 
     def bits(self, update: int, like: Tensor) -> Tensor:
         """Return 16 random bits an element, int32 in 0..65535, of the shape of `like`."""
-        stop = self.first + like.numel()
-        element = torch.arange(self.first, stop, dtype=torch.int32, device=like.device)
+        return random_bits(self.words(update), like, self.first)
+
+    def words(self, update: int) -> tuple[int, int]:
+        """Return the two int32 numbers that an update mixes into the number of every element."""
         key = _mixed(_mixed(self.seed) ^ _mixed(zlib.crc32(self.parameter.encode())) ^ update)
-        element ^= _signed(key)
-        mix_(element)
-        element += _signed(_mixed(key ^ WORD))
-        mix_(element)
-        return (element & 0xFFFF).view(like.shape)
+        return _signed(key), _signed(_mixed(key ^ WORD))
+
+
+def random_bits(words: Sequence[int] | Sequence[Tensor], like: Tensor, first: int = 0) -> Tensor:
+    """Return what `Noise.bits` does, of an update's words: Python's numbers or int32 tensors."""
+    stop = first + like.numel()
+    element = torch.arange(first, stop, dtype=torch.int32, device=like.device)
+    element ^= words[0]
+    mix_(element)
+    element += words[1]
+    mix_(element)
+    return (element & 0xFFFF).view(like.shape)
 
 
 def _mixed(word: int) -> int:

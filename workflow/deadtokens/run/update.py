@@ -1,6 +1,6 @@
 """The update rules: AdamW, SGD and Coupled Adam, one formula in one place."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -11,19 +11,46 @@ from deadtokens.run.hyperparameters import (
     denominator_of,
     step_size,
 )
-from deadtokens.run.noise import Noise
 
 State = Mapping[str, Tensor]  # W and what is carried beside it, by the names of `layout`
+Bits = Callable[[Tensor], Tensor]  # random ones for the elements of a tensor, see `noise.Noise`
+
+
+class Numbers:
+    """The numbers of an update, and the operations that take those that change between updates.
+
+    Parameters
+    ----------
+    t : int
+        The update, from 1.
+    lr : float
+    hyper : Hyperparameters
+    """
+
+    def __init__(self, t: int, lr: float, hyper: Hyperparameters):
+        self.t, self.lr, self.hyper = t, lr, hyper
+
+    def decay_(self, W: Tensor) -> None:
+        """Take W (1 - lr weight_decay), in place."""
+        W.mul_(1 - self.lr * self.hyper.weight_decay)
+
+    def denominator(self, exp_avg_sq: Tensor) -> Tensor:
+        """Return sqrt(v) / sqrt(1 - beta2 ** t) + eps, every operation in the moment's format."""
+        root = exp_avg_sq.sqrt()
+        return denominator_of(root, correction(self.t, self.hyper), self.hyper.eps)
+
+    def step_(self, target: Tensor, m: Tensor, denominator: Tensor | None) -> None:
+        """Add -(lr / bc1) m / denominator to `target`; of SGD, which has none, -lr m."""
+        step = -step_size(self.t, self.lr, self.hyper)
+        if denominator is None:
+            target.add_(m.to(torch.promote_types(m.dtype, torch.float32)), alpha=step)
+        else:
+            target.addcdiv_(m, denominator, value=step)
 
 
 @torch.no_grad()
 def update_(
-    state: State,
-    grad: Tensor,
-    t: int,
-    lr: float,
-    hyper: Hyperparameters,
-    grad_sq_mean: Tensor | None = None,
+    state: State, grad: Tensor, numbers: Numbers, grad_sq_mean: Tensor | None = None
 ) -> None:
     """Take state t - 1 to state t in place, rounding every operation to its tensor's format.
 
@@ -61,17 +88,14 @@ def update_(
     ----------
     state : mapping of str to Tensor of one shape and one format
     grad : Tensor of that shape and format
-    t : int
-        The update, from 1.
-    lr : float
-    hyper : Hyperparameters
+    numbers : Numbers
     grad_sq_mean : float32 Tensor of shape (components,), optional
         Of all rows of an embedding matrix under Coupled Adam, as `mean_square` gives it.
     """
     W, compensation = state["W"], state.get("compensation")
-    W.mul_(1 - lr * hyper.weight_decay)
-    take_moments_(state, grad, t, hyper, grad_sq_mean)
-    take_step_(W if compensation is None else compensation, state, grad, t, lr, hyper)
+    numbers.decay_(W)
+    take_moments_(state, grad, numbers, grad_sq_mean)
+    take_step_(W if compensation is None else compensation, state, grad, numbers)
     if compensation is not None:
         before = W.clone()
         W.add_(compensation)
@@ -79,9 +103,10 @@ def update_(
 
 
 def take_moments_(
-    state: State, grad: Tensor, t: int, hyper: Hyperparameters, grad_sq_mean: Tensor | None
+    state: State, grad: Tensor, numbers: Numbers, grad_sq_mean: Tensor | None
 ) -> None:
-    """Take the moments of `state` through update t, see `update_`."""
+    """Take the moments of `state` through an update, see `update_`."""
+    hyper = numbers.hyper
     if "exp_avg_sq" in state:
         state["exp_avg"].lerp_(grad, 1 - hyper.beta1)
         v = state["exp_avg_sq"].mul_(hyper.beta2)
@@ -90,26 +115,17 @@ def take_moments_(
         else:
             v.add_(grad_sq_mean, alpha=1 - hyper.beta2)
     elif "exp_avg" in state:
-        if t == 1:
+        if numbers.t == 1:
             state["exp_avg"].copy_(grad)
         else:
             state["exp_avg"].mul_(hyper.beta1).add_(grad)
 
 
-def take_step_(
-    target: Tensor, state: State, grad: Tensor, t: int, lr: float, hyper: Hyperparameters
-) -> None:
-    """Add the step of update t to `target`, see `update_`; the moments have been taken."""
-    m, step = state.get("exp_avg", grad), -step_size(t, lr, hyper)
-    if "exp_avg_sq" in state:
-        target.addcdiv_(m, denominator(state["exp_avg_sq"], t, hyper), value=step)
-    else:
-        target.add_(m.to(torch.promote_types(m.dtype, torch.float32)), alpha=step)
-
-
-def denominator(exp_avg_sq: Tensor, t: int, hyper: Hyperparameters) -> Tensor:
-    """Return sqrt(v) / sqrt(1 - beta2 ** t) + eps, every operation in the moment's format."""
-    return denominator_of(exp_avg_sq.sqrt(), correction(t, hyper), hyper.eps)
+def take_step_(target: Tensor, state: State, grad: Tensor, numbers: Numbers) -> None:
+    """Add the step of an update to `target`, see `update_`; the moments have been taken."""
+    v = state.get("exp_avg_sq")
+    denominator = None if v is None else numbers.denominator(v)
+    numbers.step_(target, state.get("exp_avg", grad), denominator)
 
 
 @torch.no_grad()
@@ -139,11 +155,9 @@ def mean_square(grad: Tensor) -> Tensor:
 def rounded_update_(
     state: State,
     grad: Tensor,
-    t: int,
-    lr: float,
-    hyper: Hyperparameters,
+    numbers: Numbers,
     grad_sq_mean: Tensor | None = None,
-    noise: Noise | None = None,
+    noise: Bits | None = None,
 ) -> None:
     """Take state t - 1 to state t in float32; round once into W and what is carried beside it.
 
@@ -151,19 +165,19 @@ def rounded_update_(
     `update_`; what of `state` is float32 is not rounded.
     """
     exact = {name: tensor.float() for name, tensor in state.items()}
-    update_(exact, grad.float(), t, lr, hyper, grad_sq_mean)
-    round_into_(state, exact, t, noise)
+    update_(exact, grad.float(), numbers, grad_sq_mean)
+    round_into_(state, exact, noise)
 
 
-def round_into_(state: State, exact: State, t: int, noise: Noise | None) -> None:
-    """Round the float32 results of update t into a state; `noise` rounds W stochastically.
+def round_into_(state: State, exact: State, noise: Bits | None) -> None:
+    """Round the float32 results of an update into a state; `noise` rounds W stochastically.
 
     Tensors that are their own results stay as they are.
     """
     for name, tensor in state.items():
         result = exact[name]
         if name == "W" and noise is not None:
-            result = round_stochastically(result, noise.bits(t, result))
+            result = round_stochastically(result, noise(result))
         tensor.copy_(result)
 
 

@@ -1,6 +1,7 @@
 """The optimizer of a run: torch's AdamW as it is where it applies, our update rule elsewhere."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from deadtokens.run.noise import Noise
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.tensors import carried_formats, is_coupled
-from deadtokens.run.update import mean_square, rounded_update_, update_
+from deadtokens.run.update import Bits, Numbers, mean_square, rounded_update_, update_
 
 EMBEDDINGS = ("embedding.weight", "unembedding.weight")  # whose rows are the vocabulary's
 
@@ -39,15 +40,23 @@ class UpdateRule(torch.optim.Optimizer):
         for name, parameter in self.named.items():
             kept = self.state[parameter] or self._begin(parameter)
             kept["step"] += 1
-            # itself, where it has that format
-            weights = parameter.to(getattr(torch, self.regime.weights))
-            state = {"W": weights} | {part: kept[part] for part in self.carried}
-            rule = int(kept["step"]), group["lr"], self.hyper, self._mean_square(name, parameter)
-            if self.regime.update == "torch":
-                update_(state, parameter.grad, *rule)
-            else:
-                rounded_update_(state, parameter.grad, *rule, self.noise_of(name))
-            parameter.copy_(weights)
+            t, noise = int(kept["step"]), self.noise_of(name)
+            bits = None if noise is None else partial(noise.bits, t)
+            self.move(name, Numbers(t, group["lr"], self.hyper), bits)
+
+    @torch.no_grad()
+    def move(self, name: str, numbers: Numbers, bits: Bits | None) -> None:
+        """Take a parameter, and what is carried beside it, through an update."""
+        parameter = self.named[name]
+        # itself, where it has that format
+        weights = parameter.to(getattr(torch, self.regime.weights))
+        state = {"W": weights} | {part: self.state[parameter][part] for part in self.carried}
+        rule = numbers, self._mean_square(name, parameter)
+        if self.regime.update == "torch":
+            update_(state, parameter.grad, *rule)
+        else:
+            rounded_update_(state, parameter.grad, *rule, bits)
+        parameter.copy_(weights)
 
     def _begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
         self.state[parameter] = {"step": torch.tensor(0.0)} | {
