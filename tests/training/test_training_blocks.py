@@ -6,49 +6,17 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from histories import KINDS, PATHWAYS, history
 from tiny import VOCABULARY, bits, tiny_spec, tiny_stream, tiny_trainer, train_run
 
 from deadtokens.run import layout
-from deadtokens.run.bits import bits_of
-from deadtokens.run.precision import REGIMES
 from deadtokens.training import trainer as module
 from deadtokens.training.batches import batch_of, batches_of
 from deadtokens.training.trainer import Trainer
 from deadtokens.trajectory.reader import open_run
 
-PATHWAYS, REPLAYED = {"pathways": True}, {"tensors": ["grad"]}
-KINDS = {name: {"precision": name} for name in REGIMES} | {
-    "coupled-adam": {"optimizer": "coupled-adam", "tied": False},
-    "sgd, clipped": {"optimizer": "sgd", "lr": 0.1, "clip": 0.05, "warmup": 5},
-    "pathways": {"record": PATHWAYS},
-    "constant spread": {"logit_spread": "constant"},
-}
+REPLAYED = {"tensors": ["grad"]}
 GROWING = {"weight_decay": 1e4}  # times the learning rate 10: each update multiplies weights by -9
-
-
-def patterns(value) -> object:
-    """Return the bits of a number or tensor as a list, None of None."""
-    if value is None:
-        return None
-    value = torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float32)
-    return bits_of(value.detach()).tolist()
-
-
-def history(block: int, last: int = 20, **fields) -> tuple[list, list, tuple]:
-    """Train in blocks of so many updates; return what each one gave, and the trainer at the end."""
-    trainer, steps = tiny_trainer(**fields), []
-    trainer.block = block
-    while trainer.diverged_at is None and trainer.update < last:
-        for outcome in trainer.advance_block(last):
-            told = vars(outcome) | trainer.state()
-            steps.append({name: patterns(value) for name, value in told.items()})
-        del steps[trainer.update :]
-    states = trainer.optimizer.state
-    everything = [
-        {name: patterns(value) for name, value in ({"": one} | states.get(one, {})).items()}
-        for one in trainer.model.parameters()
-    ]
-    return steps, everything, (trainer.update, trainer.diverged_at, trainer.dtypes)
 
 
 def test_batches_are_those_of_each_update():

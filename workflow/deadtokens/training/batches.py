@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from deadtokens.run.spec import RunSpec, batch_seed
 
@@ -58,6 +60,13 @@ def batches_of(spec: RunSpec, stream: np.ndarray, updates: Sequence[int]) -> np.
     """
     sizes = spec.batch, spec.context, batch_seed(spec)
     return np.stack([_windows(stream, *sizes, update) for update in updates])
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the host on a device; the program goes on while a GPU copies it."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def count_sampled(

@@ -1,7 +1,7 @@
 """One run, update by update."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ from deadtokens.run.outcome import Outcome
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.tensors import carried_formats, is_coupled, state_formats
-from deadtokens.training.batches import batches_of
+from deadtokens.training.batches import batches_of, to_device
+from deadtokens.training.captured import CapturedUpdate, CudaGraph, capture
 from deadtokens.training.loss import Prediction
 from deadtokens.training.model import initial_model
 from deadtokens.training.optimizer import build_optimizer
@@ -24,6 +25,8 @@ from deadtokens.training.optimizer import build_optimizer
 # Updates whose losses are read together, by the kind of device; one at a time on the others. A read
 # waits until a GPU has nothing left to do.
 BLOCKS = {"cuda": 32}
+# How updates are captured, by the kind of device; on the others they are not.
+GRAPHS = {"cuda": CudaGraph}
 
 
 class Forward(NamedTuple):
@@ -54,6 +57,9 @@ class Trainer:
         self.model = initial_model(spec, vocabulary_size).to(device)
         self.optimizer = build_optimizer(spec, self.model)
         self.block = BLOCKS.get(device.type, 1)
+        self.graph = GRAPHS.get(device.type)
+        self.captured: CapturedUpdate | None = None
+        self.ahead: tuple[range, Tensor] | None = None
         self.update = 0
         self.diverged_at: int | None = None
         self.dtypes: dict[str, str] = {}
@@ -72,13 +78,16 @@ class Trainer:
         has its loss as a number. If one is not finite, `diverged_at` is set, the trainer returns to
         the state before that update, and the outcomes behind `update` are void.
         """
-        updates = range(self.update + 1, min(self.update + self.block, last) + 1)
+        updates = self._block_from(self.update + 1, last)
         start = _Snapshot(self) if len(updates) > 1 else None
-        batches, losses = self.batches(updates), []
+        batches, losses = self._take_batches(updates), []
+        self._prepare(updates, batches[0])
         for batch in batches:
-            forward = self.forward(batch)
-            losses.append(forward.prediction.loss.detach())
+            forward = self.captured.forward(batch) if self.captured else self.forward(batch)
+            losses.append(forward.prediction.loss.detach().clone())
             if len(losses) == len(updates):
+                if start:  # a GPU still has much of the block to do
+                    self._bring_ahead(self._block_from(updates.stop, last))
                 losses = torch.stack(losses).tolist()
                 finite = len(list(takewhile(math.isfinite, losses)))
                 if finite < len(losses):
@@ -86,12 +95,28 @@ class Trainer:
                     return
             yield self._apply(forward, losses[-1])
 
+    def _block_from(self, update: int, last: int) -> range:
+        return range(update, min(update + self.block - 1, last) + 1)
+
+    def _bring_ahead(self, updates: range) -> None:
+        self.ahead = (updates, self.batches(updates)) if updates else None
+
+    def _take_batches(self, updates: range) -> Tensor:
+        """Return the batches of updates, which may have been brought to the device before."""
+        known, self.ahead = self.ahead, None
+        return known[1] if known and known[0] == updates else self.batches(updates)
+
     def batches(self, updates: range) -> Tensor:
         """Return the tokens of the updates' batches, see `batches_of`, on the device."""
         tokens = torch.from_numpy(batches_of(self.spec, self.stream, updates))
-        if self.device.type == "cuda":  # the program goes on while they are copied
-            return tokens.pin_memory().to(self.device, non_blocking=True)
-        return tokens.to(self.device)
+        return to_device(tokens, self.device)
+
+    def _prepare(self, updates: range, batch: Tensor) -> None:
+        """Capture an update, where that can be done and one has been applied; say what comes."""
+        if self.graph and not self.captured and self.dtypes:
+            self.captured, self.graph = capture(self, batch, self.graph), None
+        if self.captured:
+            self.captured.prepare(updates)
 
     def forward(self, batch: Tensor) -> Forward:
         """Return what the model makes of a batch, its tokens (batch, context + 1)."""
@@ -108,6 +133,7 @@ class Trainer:
         They give the same bits again: so no more than the state at a block's start is kept.
         """
         if self.update >= update:
+            self.captured, self.graph = None, None  # what was captured moves tensors that are left
             start.restore(self)
             for batch in batches:
                 forward = self.forward(batch)
@@ -116,31 +142,51 @@ class Trainer:
 
     def _apply(self, forward: Forward, loss: Tensor | float) -> Outcome:
         """Apply the update whose forward pass is given, and return what it gives to the record."""
-        hidden, prediction, pathways = forward
         self.update += 1
+        lr = learning_rate(self.spec, self.update)
+        if self.captured:
+            given = self.captured.apply()
+        else:
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            given = self.descend(forward, self.optimizer.step)
+        if not self.dtypes:
+            self.dtypes = self._check_dtypes(forward.prediction.arithmetic)
+        return Outcome(loss=loss, lr=lr, **given)
+
+    def descend(self, forward: Forward, step: Callable[[], None]) -> dict[str, Tensor]:
+        """Find the gradients, take a step along them, and return what the record needs of it.
+
+        Parameters
+        ----------
+        forward : Forward
+        step : callable
+            Moves the parameters by their gradients.
+
+        Returns
+        -------
+        dict of str to Tensor
+            By the names of `Outcome`.
+        """
+        hidden, prediction, pathways = forward
         self.optimizer.zero_grad(set_to_none=True)
         prediction.loss.backward()
         grad_norm = self._clip()
-        lr = learning_rate(self.spec, self.update)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
-        if not self.dtypes:
-            self.dtypes = self._check_dtypes(prediction.arithmetic)
-        h_mean = _as_they_score(hidden, prediction.factor).mean((0, 1))
-        parts = {name: view.grad for name, view in pathways.items()}
+        step()
         W = self.model.W
+        given = {"grad": W.grad, "grad_norm": grad_norm, "entropy": prediction.entropy}
+        given["h_mean"] = _as_they_score(hidden, prediction.factor).mean((0, 1))
+        given["probability"] = prediction.probability
         if is_coupled(self.spec):
-            parts["grad_sq_mean"] = self.optimizer.state[W]["grad_sq_mean"]
-        said = prediction.entropy, h_mean, prediction.probability
-        return Outcome(W.grad, loss, lr, grad_norm, *said, **parts)
+            given["grad_sq_mean"] = self.optimizer.state[W]["grad_sq_mean"]
+        return given | {name: view.grad for name, view in pathways.items()}
 
     def state(self) -> dict[str, Tensor]:
         """Return W and what is carried beside it, zeros at first, each (vocabulary, width)."""
         W = self.model.W
         held = {"W": W.detach()} | self.optimizer.state.get(W, {})
         return {
-            name: held.get(name, torch.zeros_like(W)).to(getattr(torch, format))
+            name: (held[name] if name in held else torch.zeros_like(W)).to(getattr(torch, format))
             for name, format in state_formats(self.spec).items()
         }
 
@@ -202,6 +248,8 @@ class _Snapshot:
             parameter.copy_(weights)
         trainer.optimizer.state.clear()
         trainer.optimizer.state.update(self.beside)
+        for held in self.beside.values():
+            held["step"].fill_(self.update)  # captured updates count none
 
 
 def _as_they_score(hidden: Tensor, factor: Tensor) -> Tensor:
