@@ -41,7 +41,7 @@ from deadtokens.recording.trainer import TrainerRecorder
 LIVE = 0.7  # of the vocabulary
 WARM = 8  # updates that are not counted
 TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
-PLAIN = "no recorder"
+PLAIN, STEPWISE = "no recorder", "h5py, one step at a time"
 TARGETS = {"deadtokens, all rows": 1.10, "deadtokens, dead rows": 1.03}
 
 
@@ -88,6 +88,8 @@ class Clock(transformers.TrainerCallback):
         self.times: list[float] = []
 
     def on_step_end(self, args, state, control, **given) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self.times.append(time.perf_counter())
 
 
@@ -174,7 +176,7 @@ def trials(options: argparse.Namespace) -> dict[str, Trial]:
         PLAIN: Trial(options),
         "deadtokens, all rows": Ours(options, "all"),
         "deadtokens, dead rows": Ours(options, "dead"),
-        "h5py, one step at a time": Stepwise(options),
+        STEPWISE: Stepwise(options),
     }
     if find_spec("tensorboard"):
         found["TensorBoard, histograms"] = TensorBoard(options)
@@ -201,7 +203,7 @@ def train(trial: Trial, options: argparse.Namespace, folder: Path) -> tuple[floa
         output_dir=str(folder / "out"),
         max_steps=options.updates,
         per_device_train_batch_size=options.batch,
-        use_cpu=True,
+        use_cpu=not torch.cuda.is_available(),
         save_strategy="no",
         report_to=[],
         logging_strategy="no",

@@ -14,27 +14,33 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import numpy as np
 import torch
-from arms import ARMS, advance_to
+from arms import ARMS, advance_to, hire
 from memory import CRUCIBLE_TOKENS, CRUCIBLE_WIDTH
-from study import describe, with_settings
+from study import Run, describe, with_settings
+from torch import Tensor, nn
 from wide import Files, train_run, write_text
 
 from deadtokens.cli import reported
 from deadtokens.run import layout
+from deadtokens.run.bits import bits_of
 from deadtokens.run.device import choose_device, keep_freed_memory, make_deterministic
+from deadtokens.run.hyperparameters import learning_rate
 from deadtokens.run.noise import Noise
-from deadtokens.run.precision import REGIMES
-from deadtokens.run.spec import RunSpec
+from deadtokens.run.precision import BYTES, REGIMES
+from deadtokens.run.spec import RunSpec, w_name
+from deadtokens.run.tensors import state_formats
 from deadtokens.text.read import read_census, read_stream
-from deadtokens.training.trainer import BLOCKS, Trainer
+from deadtokens.training.optimizer import UpdateRule
+from deadtokens.training.trainer import BLOCKS, GRAPHS, Trainer
 from deadtokens.trajectory.reader import open_run
 
 PACKAGE = Path(__file__).resolve().parents[1] / "workflow"
@@ -51,18 +57,36 @@ ANALYSES = (*ALONE, "verify", "audit", "gradients", "backprop")
 DIVERGING = 1e4  # weight decay: times the learning rate 10, so that weights grow ninefold
 PROFILED = 10  # updates
 WARMING = 5
-TIMINGS = (  # arm of `arms.ARMS`, updates in a block
-    ("bare", BLOCK),
-    ("unrecorded", 1),
-    ("unrecorded", BLOCK),
-    ("recorded", 1),
-    ("recorded", BLOCK),
+PLAIN = f"blocks of {BLOCK}"
+TIMINGS = (  # arm of `arms.ARMS`, how its updates are applied
+    ("bare", PLAIN),
+    ("unrecorded", "one by one"),
+    ("unrecorded", PLAIN),
+    ("unrecorded", "captured"),
+    ("recorded", "one by one"),
+    ("recorded", PLAIN),
+    ("recorded", "captured"),
 )
+TOGETHER = (1, 4, 8)  # processes on one GPU
+SHARING = ("pure-bf16", "fp32")  # regimes whose runs are trained together
+COPIED = 2**28  # bytes, to measure a device's bandwidth
 
 
 def in_blocks(updates: int) -> AbstractContextManager:
     """Let trainers read the losses of so many updates together, also on the CPU."""
     return patch.dict(BLOCKS, {"cpu": updates, "cuda": updates})
+
+
+@contextmanager
+def applied(how: str) -> Iterator[None]:
+    """Let trainers apply their updates one by one, in blocks, or in captured blocks where they can.
+
+    The first two launch every kernel.
+    """
+    with in_blocks(1 if how == "one by one" else BLOCK), patch.dict(GRAPHS):
+        if how != "captured":
+            GRAPHS.clear()
+        yield
 
 
 def record(folder: Path, text: Files, spec: RunSpec, segments: int) -> list[Path]:
@@ -116,14 +140,47 @@ def check_bits(root: Path, files: Files, spec: RunSpec, updates: int) -> dict[st
     pieces = record(root / "two", files, two, 2)
     with TemporaryDirectory(dir=root) as folder:
         whole, again = (record(Path(folder, name), files, one, 1) for name in ("whole", "again"))
-        with in_blocks(1):
-            single = record(Path(folder, "single"), files, one, 1)
-        others = {
-            "repeated": again,
-            "in two segments": pieces,
-            "one update at a time": single,
-        }
-        return {f"{how}, what differs": differing(whole, paths) for how, paths in others.items()}
+        others = {"repeated": again, "in two segments": pieces}
+        for how in ("one by one", PLAIN):
+            with applied(how):
+                others[how] = record(Path(folder, how), files, one, 1)
+        found = {f"{how}, what differs": differing(whole, paths) for how, paths in others.items()}
+    found["replayed on the device, values that differ"] = replay_differs(pieces, spec)
+    return found | {"captured": is_captured(spec, files)}
+
+
+def is_captured(spec: RunSpec, files: Files) -> bool:
+    """Return whether a run's updates are captured after its first ones."""
+    trainer = _trainer(spec, files)
+    advance_to(trainer, BLOCK + 1)
+    return trainer.captured is not None
+
+
+def replay_differs(paths: Sequence[Path], spec: RunSpec) -> int:
+    """Count the values of the states that the device's own update, one by one, gives otherwise."""
+    run, device = open_run(paths).load(), choose_device(spec.device)
+    regime, states, different = REGIMES[spec.precision], state_formats(spec), 0
+
+    def on_device(name: str, axis: str, place: int, format: str) -> Tensor:
+        values = run[name].isel({axis: place}).values
+        return torch.from_numpy(np.ascontiguousarray(values)).to(device, getattr(torch, format))
+
+    for index in range(run.sizes["update"]):
+        t, name = index + 1, w_name(spec)
+        weights = on_device("W", "state", index, regime.parameters)
+        rule = UpdateRule({name: nn.Parameter(weights)}, spec)
+        ((parameter, held),) = [(one, rule.state[one]) for one in rule.named.values()]
+        parameter.grad = on_device("grad", "update", index, regime.parameters)
+        held |= {part: on_device(part, "state", index, states[part]) for part in rule.carried}
+        held["step"] = torch.tensor(float(index))
+        for group in rule.param_groups:
+            group["lr"] = learning_rate(spec, t)
+        rule.step()
+        for part, found in ({"W": parameter} | {part: held[part] for part in rule.carried}).items():
+            expected = on_device(part, "state", t, states[part])
+            here = bits_of(found.detach().to(expected.dtype))
+            different += int((here != bits_of(expected)).sum())
+    return different
 
 
 def check_divergence(root: Path, files: Files, spec: RunSpec, updates: int) -> dict[str, object]:
@@ -131,7 +188,7 @@ def check_divergence(root: Path, files: Files, spec: RunSpec, updates: int) -> d
     spec = with_settings(spec, updates, weight_decay=DIVERGING)
     with TemporaryDirectory(dir=root) as folder:
         blocks = record(Path(folder, "blocks"), files, spec, 2)
-        with in_blocks(1):
+        with applied("one by one"):
             single = record(Path(folder, "single"), files, spec, 2)
         left = [[path.read_bytes() for path in checkpoints_of(one)] for one in (blocks, single)]
         runs = [open_run(paths) for paths in (blocks, single)]
@@ -150,26 +207,88 @@ def noise_differs(device: torch.device) -> int:
 
 
 def speeds(spec: RunSpec, files: Files, updates: int) -> dict[str, float]:
-    """Return updates a second of each way to train, and the device's peak memory in MB."""
-    found = {}
-    for arm, block in TIMINGS:
-        what = arm if arm == "bare" else f"{arm}, blocks of {block}"
-        with in_blocks(block):
-            rate, peak = speed(arm, spec, files, updates, files.stream.parent)
-        found |= {f"{what}: updates/s": round(rate, 1), f"{what}: peak MB": round(peak)}
+    """Return updates a second of each way to train, what they take, and the update's floor."""
+    found: dict[str, float] = {}
+    for arm, how in TIMINGS:
+        with applied(how):
+            taken = speed(arm, spec, files, updates, files.stream.parent)
+        found |= {f"{arm}, {how}: {what}": value for what, value in taken.items()}
+    found["floor of the update, ms"] = round(1000 * floor(spec, files), 4)
     return found | (on_gpu(spec, files) if spec.device == "cuda" else {})
 
 
-def speed(arm: str, spec: RunSpec, files: Files, updates: int, folder: Path) -> tuple[float, float]:
-    """Return updates a second of an arm of `arms.ARMS`, and the device's peak memory in MB."""
+def speed(arm: str, spec: RunSpec, files: Files, updates: int, folder: Path) -> dict[str, float]:
+    """Return what an arm of `arms.ARMS` takes for a run's second segment of so many updates.
+
+    Within the first one everything happens that happens once.
+    """
     spec, census = with_settings(spec, updates), read_census(files.census)
-    trainer = _trainer(spec, files)
+    trainer, path = _trainer(spec, files), folder / f"{arm}.nc"
+    advance_to(trainer, updates)
+    _wait(trainer)
     begin = time.perf_counter()
-    ARMS[arm](trainer, updates, folder / f"{arm}.nc", census)
+    ARMS[arm](trainer, 2 * updates, path, census)
     _wait(trainer)
     seconds = time.perf_counter() - begin
-    cuda = trainer.device.type == "cuda"
-    return updates / seconds, torch.cuda.max_memory_allocated() / 1e6 if cuda else 0.0
+    found = {"updates/s": round(updates / seconds, 1)}
+    if path.exists():
+        found["MB/s to disk"] = round(path.stat().st_size / 1e6 / seconds, 1)
+        path.unlink()
+    if trainer.device.type == "cuda":
+        found["peak MB"] = round(torch.cuda.max_memory_allocated() / 1e6)
+    return found
+
+
+def floor(spec: RunSpec, files: Files) -> float:
+    """Return the seconds in which a device can read and write once what an update must.
+
+    It reads weights, moments and gradient, and writes weights and moments.
+    """
+    regime, trainer = REGIMES[spec.precision], _trainer(spec, files)
+    weights = sum(parameter.numel() for parameter in trainer.model.parameters())
+    each = 2 * regime.bytes_per_parameter + BYTES[regime.parameters]
+    return each * weights / bandwidth(trainer.device)
+
+
+def bandwidth(device: torch.device) -> float:
+    """Return the bytes that a device reads and writes in a second when it copies."""
+    size = COPIED if device.type == "cuda" else COPIED // 16
+    one, other = (torch.zeros(size, dtype=torch.uint8, device=device) for _ in range(2))
+    best = np.inf
+    for _ in range(5):
+        begin = time.perf_counter()
+        other.copy_(one)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - begin)
+    return 2 * size / best
+
+
+def together(spec: RunSpec, files: Files, updates: int, processes: int) -> dict[str, float]:
+    """Return updates a second of processes that train and record the same run at the same time."""
+    stream, _ = read_stream(files.stream)
+    run = Run("together", with_settings(spec, updates), stream, read_census(files.census))
+    with hire(run, processes, 1) as crew:
+        crew.time("recorded", WARMING)
+        seconds = crew.time("recorded", updates)
+    return {f"{processes} processes, recorded: updates/s": round(processes * updates / seconds, 1)}
+
+
+def of_the_trainer(spec: RunSpec, tokens: int, updates: int) -> dict[str, float | str]:
+    """Return updates a second of HuggingFace's Trainer, and with a callback that records."""
+    if find_spec("transformers") is None:
+        return {"left out": "transformers is not installed"}
+    import callbacks
+
+    names = ("width", "layers", "batch", "context")
+    sizes = {name: getattr(spec, name) for name in names} | {"tokens": tokens}
+    options = argparse.Namespace(**sizes, updates=updates + callbacks.WARM)
+    found, ways = {}, callbacks.trials(options)
+    for name in (callbacks.PLAIN, callbacks.STEPWISE):
+        with TemporaryDirectory() as folder:
+            seconds, _ = callbacks.train(ways[name], options, Path(folder))
+        found[f"{name}: updates/s"] = round(updates / seconds, 1)
+    return found
 
 
 def on_gpu(spec: RunSpec, files: Files) -> dict[str, float]:
@@ -179,20 +298,21 @@ def on_gpu(spec: RunSpec, files: Files) -> dict[str, float]:
     """
     launched, busy = launches(spec, files)
     waited = {}
-    for block in (1, BLOCK):
-        with in_blocks(block):
-            waited[f"waits an update, blocks of {block}"] = waits(spec, files)
+    for how in ("one by one", PLAIN, "captured"):
+        with applied(how):
+            waited[f"waits an update, {how}"] = waits(spec, files)
     return {"launches an update": launched, "busy ms an update": round(busy, 3)} | waited
 
 
 def waits(spec: RunSpec, files: Files) -> float:
-    """Return how often an update waits for a GPU, over the updates of a block."""
+    """Return how often an update waits for a GPU, over the updates of the third block."""
     trainer = _trainer(spec, files)
+    advance_to(trainer, 2 * BLOCK)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            advance_to(trainer, BLOCK)
+            advance_to(trainer, 3 * BLOCK)
         finally:
             torch.cuda.set_sync_debug_mode("default")
     return sum("synchronizing" in str(one.message) for one in told) / BLOCK
@@ -279,6 +399,14 @@ def look(root: Path, options: argparse.Namespace) -> Iterator[tuple[str, dict]]:
         for part in parts(root, ["tiny"] if small else TIMED, options):
             found = attempt(end, speeds, part.spec, part.files, options.updates)
             yield f"{part}: speed", found
+            if part.size != "crucible" and part.spec.precision in SHARING:
+                run = part.spec, part.files, options.updates
+                for processes in options.together:
+                    yield f"{part}: together", attempt(end, together, *run, processes)
+    for size in ["tiny"] if small else TIMED:
+        fields, tokens = SIZES[size]
+        given = RunSpec(**fields), tokens, options.updates
+        yield f"{size}: HuggingFace's Trainer", attempt(end, of_the_trainer, *given)
 
 
 def attempt(end: float, task: Callable[..., dict], *given: object) -> dict[str, object]:
@@ -298,6 +426,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--checked", type=int, default=BLOCK + 8, help="of each of two segments")
     parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=list(REGIMES))
     parser.add_argument("--analyses", nargs="*", choices=ANALYSES, default=ANALYSES)
+    parser.add_argument("--together", type=int, nargs="*", default=TOGETHER, metavar="PROCESSES")
     parser.add_argument("--minutes", type=float, default=7.5, help="in which a part may begin")
     parser.add_argument("--small", action="store_true", help="tiny, on the CPU")
     parser.add_argument("--out", type=Path, default=Path())
@@ -310,7 +439,7 @@ def main(arguments: Sequence[str]) -> None:
     print(json.dumps(rows, indent=1), flush=True)
     with TemporaryDirectory() as folder:
         for key, found in look(Path(folder), options):
-            rows[key] = found
+            rows[key] = rows.get(key, {}) | found
             print(key, json.dumps(found, indent=1), flush=True)
     (options.out / "gpu.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

@@ -216,19 +216,26 @@ def test_the_bits_of_two_records_are_compared(tmp_path, monkeypatch):
 def test_the_script_for_gpus_tries_itself_on_the_cpu(tmp_path, monkeypatch):
     monkeypatch.setattr(wide, "TEXT_LENGTH", 3000)
     sizes = ["--small", "--updates", "3", "--checked", "5", "--regimes", "pure-bf16"]
+    sizes += ["--together", "2"]
     gpu.main([*sizes, "--analyses", "audit", "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "gpu.json").read_text())
     bits, end, said, speed = (
         rows[f"tiny pure-bf16: {what}"] for what in ("bits", "divergence", "analyses", "speed")
     )
-    ways = ("repeated", "in two segments", "one update at a time")
+    assert bits.pop("replayed on the device, values that differ") == 0
+    assert bits.pop("captured") is False  # on a CPU nothing is
+    ways = ("repeated", "in two segments", "one by one", gpu.PLAIN)
     assert bits == {f"{way}, what differs": "none" for way in ways}
     at = end.pop("diverged at")
     assert at[0] == at[1] and 2 < at[0] <= 10
     assert end == {"diverged, what differs": "none", "diverged, checkpoints": "the same"}
     assert re.fullmatch("audit wide: 0 of [0-9,]+ recorded values differ on replay", said["audit"])
     rates = [what for what, rate in speed.items() if what.endswith("updates/s") and rate > 0]
-    assert len(rates) == len(gpu.TIMINGS) == 5
+    assert len(rates) == len(gpu.TIMINGS) == 7
+    assert speed["floor of the update, ms"] > 0
+    assert rows["tiny pure-bf16: together"]["2 processes, recorded: updates/s"] > 0
+    rival = rows["tiny: HuggingFace's Trainer"]
+    assert "left out" in rival or (len(rival) == 2 and min(rival.values()) > 0)
     assert rows["random bits that differ from the CPU's"] == 0
 
 
