@@ -1,0 +1,53 @@
+"""How well an indicator tells what is known: the area under its ROC curve, with an interval."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import norm, rankdata
+
+LEVEL = 0.95
+
+
+class Area(NamedTuple):
+    """The probability that a token of the truth has a smaller value than another one.
+
+    Attributes
+    ----------
+    value, low, high : float
+        With the bounds of its interval at LEVEL; NaN if there are no two to compare.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def area_under_curve(indicator: np.ndarray, truth: np.ndarray) -> Area:
+    """Return the area under the ROC curve of "small means unused".
+
+    Ties count half (Mann-Whitney). The interval is that of DeLong, DeLong & Clarke-Pearson (1988),
+    on the scale of the logit, so that it stays within 0 and 1; of an area of 0 or 1 it is empty.
+    Tokens without a value are left out.
+
+    Parameters
+    ----------
+    indicator : ndarray of shape (tokens,)
+    truth : bool ndarray of shape (tokens,)
+        Which tokens are known to be unused.
+    """
+    has = ~np.isnan(indicator)
+    unused, others = -indicator[has & truth], -indicator[has & ~truth]
+    m, n = len(unused), len(others)
+    if m == 0 or n == 0:
+        return Area(np.nan, np.nan, np.nan)
+    ranks = rankdata(np.concatenate([unused, others]))
+    above = (ranks[:m] - rankdata(unused)) / n  # of each unused one: the share of others below it
+    below = 1 - (ranks[m:] - rankdata(others)) / m
+    value = float(above.mean())
+    if min(m, n) < 2 or value in (0.0, 1.0):
+        return Area(value, value, value)
+    deviation = np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)
+    logit, half = np.log(value / (1 - value)), norm.ppf((1 + LEVEL) / 2) * deviation
+    half /= value * (1 - value)
+    low, high = (1 / (1 + np.exp(-(logit + sign * half))) for sign in (-1, 1))
+    return Area(value, float(low), float(high))
