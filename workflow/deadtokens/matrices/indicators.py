@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse.linalg import eigsh
 
 from deadtokens.matrices.matrix import Matrix
 
@@ -39,7 +40,8 @@ class Moments:
 
         Its sign makes its product with the mean positive, or else its largest component.
         """
-        vector = np.linalg.eigh(self.products)[1][:, -1]
+        start = np.ones(len(self.mean))  # not a random one, for repeatable bits
+        vector = eigsh(self.products, k=1, v0=start)[1][:, 0] if len(start) > 1 else start
         along = vector @ self.mean or vector[np.abs(vector).argmax()]
         return vector if along > 0 else -vector
 
@@ -83,31 +85,42 @@ def indicators(
         mean of all rows, or their part along the first component, is taken out of both. NaN where a
         row has a value that is no finite number, or where nothing is left of a row.
     """
-    names = ["norm", "to_mean"]
+    mean = moments.mean
+    directions = [mean]
     if len(reference):
-        names += ["to_reference", "cosine", "cosine_without_mean", "cosine_without_first"]
-    found = {name: np.empty(matrix.tokens, np.float32) for name in names}
-    known = _mean_of(matrix, reference) if len(reference) else None
-    first = moments.first_component() if len(reference) else None
+        known, first = _mean_of(matrix, reference), moments.first_component()
+        directions += [known, first]
+    square, products = _products(matrix, np.stack(directions, axis=1))
+    on_mean = products[:, 0]
+    from_mean = square - 2 * on_mean + mean @ mean
+    found = {"norm": square, "to_mean": from_mean}
+    if len(reference):
+        on_known, on_first = products[:, 1:].T
+        found["to_reference"] = square - 2 * on_known + known @ known
+    found = {name: np.sqrt(squared.clip(min=0.0)) for name, squared in found.items()}
+    if len(reference):
+        found["cosine"] = _cosine_distance(on_known, square, known @ known)
+        inner = on_known - on_mean - mean @ known + mean @ mean
+        other = np.sum((known - mean) ** 2)
+        found["cosine_without_mean"] = _cosine_distance(inner, from_mean, other)
+        inner = on_known - on_first * (known @ first)
+        other = known @ known - (known @ first) ** 2
+        found["cosine_without_first"] = _cosine_distance(inner, square - on_first**2, other)
+    return {
+        name: np.where(np.isfinite(values), values, np.nan).astype(np.float32)
+        for name, values in found.items()
+    }
+
+
+def _products(matrix: Matrix, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's product with itself, and with each direction, in float64."""
+    square, products = np.empty(matrix.tokens), np.empty((matrix.tokens, directions.shape[1]))
     for start, rows in matrix.pieces():
-        part = slice(start, start + len(rows))
-        x = rows.astype(np.float64)
+        x, part = rows.astype(np.float64), slice(start, start + len(rows))
         with np.errstate(invalid="ignore", over="ignore"):
-            found["norm"][part] = np.linalg.norm(x, axis=1)
-            found["to_mean"][part] = np.linalg.norm(x - moments.mean, axis=1)
-            if known is None:
-                continue
-            found["to_reference"][part] = np.linalg.norm(x - known, axis=1)
-            found["cosine"][part] = _cosine_distance(x, known)
-            x -= moments.mean
-            found["cosine_without_mean"][part] = _cosine_distance(x, known - moments.mean)
-            x += moments.mean
-            x -= np.outer(x @ first, first)
-            without = known - (known @ first) * first
-            found["cosine_without_first"][part] = _cosine_distance(x, without)
-    for values in found.values():
-        values[~np.isfinite(values)] = np.nan
-    return found
+            square[part] = np.einsum("ij,ij->i", x, x)
+            products[part] = x @ directions
+    return square, products
 
 
 def _mean_of(matrix: Matrix, rows: Sequence[int]) -> np.ndarray:
@@ -118,7 +131,7 @@ def _mean_of(matrix: Matrix, rows: Sequence[int]) -> np.ndarray:
     return total / len(rows)
 
 
-def _cosine_distance(rows: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(direction)
+def _cosine_distance(inner: np.ndarray, square: np.ndarray, other: float) -> np.ndarray:
+    """Return 1 - cos of vectors and a direction, of their products and their squares."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 1 - rows @ direction / norms
+        return 1 - inner / np.sqrt(square * other)
