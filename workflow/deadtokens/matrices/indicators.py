@@ -18,6 +18,15 @@ from scipy.sparse.linalg import eigsh
 
 from deadtokens.matrices.matrix import Matrix
 
+INDICATORS = {  # name: what it is
+    "norm": "L2 norm",
+    "to_mean": "distance to the mean of all rows",
+    "to_reference": "distance to the mean of the known unused tokens",
+    "cosine": "1 - cosine to the mean of the known unused tokens",
+    "cosine_without_mean": "the same, the mean of all rows taken out of both",
+    "cosine_without_first": "the same, their part along the first component taken out of both",
+}
+
 
 @dataclass(frozen=True)
 class Moments:

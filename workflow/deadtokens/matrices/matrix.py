@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deadtokens.ulp import spacing
+
 PIECE = 2**25  # bytes of float32 values that are in memory together
 
 
@@ -45,6 +47,24 @@ class Matrix(ABC):
         count = max(1, PIECE // (4 * self.width))
         for start in range(0, self.tokens, count):
             yield start, self.rows(start, min(start + count, self.tokens))
+
+
+@dataclass(frozen=True)
+class Array(Matrix):
+    """A matrix in memory, of float32 numbers or of such as float32 holds.
+
+    Attributes
+    ----------
+    values : float32 ndarray of shape (tokens, width)
+    """
+
+    values: np.ndarray
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        return self.values[start:stop]
+
+    def units(self, start: int, stop: int) -> np.ndarray:
+        return spacing(self.values[start:stop], self.format).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,142 @@
+"""From which update on each indicator sees the dead tokens of a run.
+
+Of a real model the truth is not known, and its history is lost. Of a run of ours both are there:
+the census says which tokens are dead, and W is recorded at every update.
+"""
+
+import logging
+from argparse import ArgumentParser, Namespace
+
+import numpy as np
+import xarray as xr
+
+from deadtokens.arguments import add_output, add_run
+from deadtokens.errors import UserError
+from deadtokens.labels import label
+from deadtokens.matrices.indicators import INDICATORS, indicators, moments
+from deadtokens.matrices.matrix import Array
+from deadtokens.netcdf import write
+from deadtokens.statistics.bins import logarithmic
+from deadtokens.statistics.roc import LEVEL, area_under_curve
+from deadtokens.trajectory.blocks import read_blocks
+from deadtokens.trajectory.origin import run_attributes
+from deadtokens.trajectory.populations import dead_of
+from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.segments import Segments
+
+log = logging.getLogger(__name__)
+
+STATES = 60  # of a run, at most, evenly spaced in their logarithms, and the first
+SEEN = 0.95  # area above which an indicator sees the dead tokens
+_OF = 'area under the ROC curve of "small means dead"'
+# Name: axes, long name, unit.
+VARIABLES = {
+    "area": (("indicator", "state"), _OF, "1"),
+    "area_low": (("indicator", "state"), f"{_OF}, lower end of its {LEVEL:.0%} interval", "1"),
+    "area_high": (("indicator", "state"), f"{_OF}, upper end of its {LEVEL:.0%} interval", "1"),
+    "seen_from": (
+        ("indicator",),
+        f"first of these states from which on the area stays at {SEEN} or above; -1: it does not",
+        "update",
+    ),
+    "dead_mean": (("indicator", "state"), "mean of the indicator over the dead tokens asked", "1"),
+    "live_mean": (("indicator", "state"), "mean of the indicator over the other tokens", "1"),
+}
+COORDINATES = {"indicator": ("", "")}
+
+
+def follow_indicators(segments: Segments) -> xr.Dataset:
+    """Return how well each indicator tells the dead tokens of a run, at some of its states.
+
+    Every second dead token is taken as known, for the reference; the others are what is asked.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+        The folder of a recording, or its segments in order.
+
+    Returns
+    -------
+    Dataset
+        Over ``indicator`` and ``state``; see VARIABLES.
+
+    Raises
+    ------
+    UserError
+        If the segments cannot be read, which tokens are dead is not known, or too few are.
+    """
+    run = open_run(segments)
+    dead = np.flatnonzero(dead_of(run))
+    known, asked = dead[::2], np.ones(run.sizes["token"], bool)
+    asked[known] = False
+    truth = np.zeros(run.sizes["token"], bool)
+    truth[dead] = True
+    if len(dead) < 2 or truth.all():
+        raise UserError(
+            f"run {run.attrs['run']}: {len(dead)} of {len(truth)} tokens are dead; indicators need "
+            "two that are, and others"
+        )
+    wanted, states, columns = _wanted(run["state"].values), [], []
+    for block in read_blocks(segments, ["W"]):
+        for place in np.flatnonzero(np.isin(block.steps, wanted)):
+            W = np.ascontiguousarray(block.values["W"][..., place])
+            states.append(int(block.steps[place]))
+            columns.append(_told(W, known, asked, truth))
+    values = {name: np.stack([one[name] for one in columns], axis=1) for name in columns[0]}
+    values["seen_from"] = np.array([_seen_from(area, states) for area in values["area"]])
+    about = {"dead_tokens": len(dead), "reference_tokens": len(known)}
+    axes = {"indicator": list(INDICATORS), "state": np.array(states)}
+    found = label({**axes, **values}, VARIABLES, COORDINATES)
+    return found.assign_attrs(run_attributes(run) | about)
+
+
+def _wanted(states: np.ndarray) -> np.ndarray:
+    """Return the states that are looked at: the first, and some of those behind it."""
+    return states[np.union1d([0], logarithmic(len(states) - 1, STATES).clip(max=len(states) - 1))]
+
+
+def _told(
+    W: np.ndarray, known: np.ndarray, asked: np.ndarray, truth: np.ndarray
+) -> dict[str, list[float]]:
+    """Return what each indicator tells of a state."""
+    matrix = Array("W", *W.shape, "float32", W)
+    found = indicators(matrix, moments(matrix), known)
+    areas = [area_under_curve(found[name][asked], truth[asked]) for name in INDICATORS]
+    low, high = ([getattr(area, end) for area in areas] for end in ("low", "high"))
+    of_dead, of_others = asked & truth, asked & ~truth
+    return {
+        "area": [area.value for area in areas],
+        "area_low": low,
+        "area_high": high,
+        "dead_mean": [_mean(found[name][of_dead]) for name in INDICATORS],
+        "live_mean": [_mean(found[name][of_others]) for name in INDICATORS],
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    has = values[~np.isnan(values)]
+    return float(has.mean(dtype=np.float64)) if len(has) else np.nan
+
+
+def _seen_from(area: np.ndarray, states: list[int]) -> int:
+    """Return the first state from which on the area stays at SEEN or above, -1 if it does not."""
+    below = np.flatnonzero(~(area >= SEEN))
+    first = below[-1] + 1 if len(below) else 0
+    return states[first] if first < len(states) else -1
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    add_run(parser)
+    add_output(parser)
+
+
+def main(options: Namespace) -> None:
+    """Write when each indicator sees the dead tokens."""
+    found = follow_indicators(options.segments)
+    write(found, options.output)
+    seen = ", ".join(
+        f"{name} {'never' if at < 0 else f'from {at:,} on'}"
+        for name, at in zip(found["indicator"].values, found["seen_from"].values, strict=True)
+    )
+    log.info(f"indicators {found.attrs['run']}: {seen}")
