@@ -1,7 +1,7 @@
 """The vocabulary of a model, from whatever holds it, and its encoder, where that is known."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -110,7 +110,7 @@ def vocabulary_of_gguf(metadata: Mapping[str, object], rows: int) -> Vocabulary:
         matrix.
     """
     model = metadata.get(GGUF + "model")
-    if model not in GGUF_SPELLINGS:
+    if not isinstance(model, str) or model not in GGUF_SPELLINGS:
         raise UserError(
             f"the GGUF metadata have a tokenizer of the kind {_shown(model)}, known are "
             f"{', '.join(GGUF_SPELLINGS)}; give the model's tokenizer.json"
@@ -149,18 +149,14 @@ def _gguf_encoder(
     metadata: Mapping[str, object], tokens: list[str], types: list[int], merges: list[str]
 ) -> Tokenizer | None:
     words = metadata.get(GGUF + "pre")
-    if metadata[GGUF + "model"] != "gpt2" or not merges or words not in GGUF_WORDS:
+    known = isinstance(words, str) and words in GGUF_WORDS
+    if metadata[GGUF + "model"] != "gpt2" or not merges or not known:
         return None
     ids = {name: i for i, name in enumerate(tokens)}
     pairs = [tuple(merge.split(" ")) for merge in merges]
+    _require_merges(pairs, ids.keys(), "", "the GGUF metadata")
     with_space = metadata.get(GGUF + "add_space_prefix") is True
-    try:
-        tokenizer = Tokenizer(models.BPE(ids, pairs))
-    except Exception as error:  # the library raises nothing more specific
-        raise UserError(
-            f"the GGUF metadata's {GGUF}merges do not fit its tokens ({_words_of(error)}); "
-            "convert the model again"
-        ) from error
+    tokenizer = Tokenizer(models.BPE(ids, pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [*GGUF_WORDS[words], pre_tokenizers.ByteLevel(add_prefix_space=with_space)]
     )
@@ -213,6 +209,7 @@ def _guessed_spelling(names: Sequence[str]) -> Spelling:
 
 
 def _of_library(text: str, content: dict, path: str | Path) -> Vocabulary:
+    _require_merges_of_bpe(content["model"], path)
     tokenizer = _loaded(text, path)
     ids = tokenizer.get_vocab(with_added_tokens=True)
     _require_one_name_each(ids, path)
@@ -260,6 +257,30 @@ def _types_in(value: object) -> Iterator[str]:
     if isinstance(value, list):
         for part in value:
             yield from _types_in(part)
+
+
+def _require_merges_of_bpe(model: dict, path: str | Path) -> None:
+    merges, vocabulary = model.get("merges"), model.get("vocab")
+    if isinstance(merges, list) and isinstance(vocabulary, dict):
+        lines = [merge for merge in merges if not str(merge).startswith("#version")]
+        pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in lines]
+        prefix = str(model.get("continuing_subword_prefix") or "")
+        _require_merges(pairs, vocabulary.keys(), prefix, path)
+
+
+def _require_merges(
+    pairs: Sequence[Sequence[str]], names: Set[str], prefix: str, source: object
+) -> None:
+    """Require that merges join tokens to tokens: the library can abort the process at others."""
+    for pair in pairs:
+        match pair:
+            case [str(left), str(right)] if {
+                left,
+                right,
+                left + right.removeprefix(prefix),
+            } <= names and right.startswith(prefix):
+                continue
+        raise UserError(f"{source}: the merge {_shown(pair)} joins no tokens; get it again")
 
 
 def _require_one_name_each(ids: Mapping[str, int], path: str | Path) -> None:
