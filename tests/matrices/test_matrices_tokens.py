@@ -246,6 +246,12 @@ def test_pieces_with_byte_fallback(tmp_path):
     assert tokens.unreachable[9 + 0x80 : 265] == ["unknown"] * 128
 
 
+def test_of_two_pieces_of_one_name_one_is_reachable(tmp_path):
+    tokens = described(unigram([("<unk>", 0.0), ("▁a", -1.0), ("▁a", -1.0)]), tmp_path, rows=3)
+    assert tokens.readable == ["<unk>", " a", " a"]
+    assert sorted(tokens.unreachable[1:]) == ["no", "yes"]
+
+
 def test_what_looks_like_a_byte_is_text_in_vocabularies_of_words():
     assert Spelling().bytes_of("<0x41>▁") == "<0x41>▁".encode()
     assert Spelling(pieces=True).bytes_of("<0x41>") == b"A"

@@ -1,6 +1,6 @@
 """Which tokens an encoder never makes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tokenizers import Tokenizer
 
@@ -37,33 +37,26 @@ def unreachable(encoder: Tokenizer, texts: Mapping[int, str], ends_words: bool) 
         'no' if a text gives the token; 'yes' if none of those tried does; 'unknown' if the library
         fails on one of them and no other gives it.
     """
-    left, failed = dict(texts), set()
-    for trial in _trials(encoder, left, ends_words):
-        returned, refused = trial()
-        failed |= refused
-        for i in returned:
-            del left[i]
+    returned, failed = _decoded_and_encoded(encoder, texts)
+    left = _without(texts, returned)
+    for before, after in _places(texts.values(), ends_words):
         if not left:
             break
+        returned, refused = _encoded(encoder, left, before, after)
+        left, failed = _without(left, returned), failed | refused
     return {i: NO if i not in left else UNKNOWN if i in failed else YES for i in texts}
 
 
-def _trials(
-    encoder: Tokenizer, left: Mapping[int, str], ends_words: bool
-) -> Iterator[Callable[[], tuple[set[int], set[int]]]]:
-    """Yield ways to find the ids that return, of those that are left by then."""
-    neighbours = _neighbours(left.values())
-    yield lambda: _decoded_and_encoded(encoder, left)
-    places = [("", "")]
-    for character in neighbours:
-        places += [(character, ""), ("", character)] if ends_words else [(character, "")]
-    for before, after in places:
-        yield lambda before=before, after=after: _encoded(encoder, left, before, after)
+def _without(texts: Mapping[int, str], ids: set[int]) -> dict[int, str]:
+    return {i: text for i, text in texts.items() if i not in ids}
 
 
-def _neighbours(texts: Sequence[str]) -> list[str]:
-    characters = dict.fromkeys(c for c in texts if len(c) == 1 and c.isprintable() and c != " ")
-    return list(characters)[:: -(-len(characters) // NEIGHBOURS) or 1]
+def _places(texts: Iterable[str], ends_words: bool) -> list[tuple[str, str]]:
+    """Return what to put before and behind a token."""
+    characters = dict.fromkeys(t for t in texts if len(t) == 1 and t.isprintable() and t != " ")
+    neighbours = list(characters)[:: -(-len(characters) // NEIGHBOURS) or 1]
+    behind = [(character, "") for character in neighbours]
+    return [("", ""), *behind, *(("", character) for character in neighbours if ends_words)]
 
 
 def _decoded_and_encoded(encoder: Tokenizer, texts: Mapping[int, str]) -> tuple[set[int], set[int]]:

@@ -83,7 +83,7 @@ def read_vocabulary(path: str | Path, rows: int) -> Vocabulary:
     else:
         content = _parsed(text, path)
         if isinstance(content.get("model"), dict):
-            vocabulary = _of_library(text, content, path)
+            vocabulary = _of_library(text, content, path, rows)
         else:
             vocabulary = _of_ids(content, path)
     _require_rows(vocabulary.names, rows, path)
@@ -208,14 +208,15 @@ def _guessed_spelling(names: Sequence[str]) -> Spelling:
     return WORDPIECE if any(name.startswith(WORDPIECE.prefix) for name in names) else Spelling()
 
 
-def _of_library(text: str, content: dict, path: str | Path) -> Vocabulary:
+def _of_library(text: str, content: dict, path: str | Path, rows: int) -> Vocabulary:
     _require_merges_of_bpe(content["model"], path)
     tokenizer = _loaded(text, path)
     ids = tokenizer.get_vocab(with_added_tokens=True)
     _require_one_name_each(ids, path)
     added = tokenizer.get_added_tokens_decoder()
     return Vocabulary(
-        {i: tokenizer.id_to_token(i) for i in ids.values()},
+        {i: name for i in range(rows) if (name := tokenizer.id_to_token(i)) is not None}
+        | {i: name for name, i in ids.items()},
         _spelling_of(content),
         dict.fromkeys(added, SPECIAL),
         frozenset(i for i, token in added.items() if not token.special),
