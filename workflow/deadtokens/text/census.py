@@ -18,8 +18,8 @@ from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.text.local import read_local
 from deadtokens.text.read import read_stream
-from deadtokens.text.readable import readable
-from deadtokens.text.scripts import OF_NO_SCRIPT, possible_scripts, script_of, scripts_in
+from deadtokens.text.readable import literal, readable
+from deadtokens.text.scripts import NO_SCRIPT, OF_NO_SCRIPT, possible_scripts, script_of, scripts_in
 from deadtokens.text.vocabulary import merge_ranks, read_tokenizer, reserved_rows, token_bytes
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ OTHER_SCRIPT = "other script"
 ALWAYS_ABSORBED = "always absorbed"
 STRING_NEVER_OCCURS = "string never occurs"
 RESERVED_ROW = "reserved row"
-NO_SCRIPT = "none"
 NONE = -1  # of a number that a token does not have
 
 # Name: axis, long name, and the unit of what is a number.
@@ -184,13 +183,12 @@ def _characters(token: bytes) -> int:
 def write_csv(census: xr.Dataset, path: str | Path) -> None:
     """Write the census as a UTF-8 table, one line a token in the order of the ids.
 
-    Token strings are hostile text. Each is written as a literal in single quotes, so that a
-    spreadsheet never takes one for a formula (``=``, ``+``, ``-``, ``@``) or a number, and spaces
-    at the ends can be seen. Bytes are written apart for the same reason: ``3e31`` is a number.
+    Token strings are hostile text and stand there as literals. Bytes are written apart for the same
+    reason: to a spreadsheet ``3e31`` is a number.
     """
     columns = {
         "token": census["token"].values,
-        "string": ["'" + s.replace("'", "\\'") + "'" for s in census["token_string"].values],
+        "string": list(map(literal, census["token_string"].values)),
         "bytes": census["token_bytes"].values,
         "script": census["script"].values,
         "count": census["count"].values,

@@ -12,6 +12,15 @@ def readable(token: bytes) -> str:
     return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
+def literal(line: str) -> str:
+    """Put a `readable` line in single quotes, for a cell of a table.
+
+    Hostile text is in them as well: so a spreadsheet never takes one for a formula (``=``, ``+``,
+    ``-``, ``@``) or a number, and spaces at the ends can be seen.
+    """
+    return "'" + line.replace("'", "\\'") + "'"
+
+
 def _escaped(character: str) -> str:
     code = ord(character)
     if 0x80 <= code <= 0xFF:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from fontTools import unicodedata
 
 COMMON, INHERITED, UNASSIGNED = "Zyyy", "Zinh", "Zzzz"
+NO_SCRIPT = "none"  # of what has no text
 OF_NO_SCRIPT = frozenset({COMMON, INHERITED, UNASSIGNED})
 _CONTINUATION = bytes(range(0x80, 0xC0))
 _UNKNOWN = "unknown"

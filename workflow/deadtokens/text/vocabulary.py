@@ -194,7 +194,7 @@ def _without_tokens(tokenizer: Tokenizer) -> dict:
 
 def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
     """Return the bytes of every token, in the order of the ids; of reserved rows none."""
-    byte_of, reserved = _byte_of_character(), reserved_rows(tokenizer)
+    byte_of, reserved = byte_of_character(), reserved_rows(tokenizer)
     tokens = (tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size() - len(reserved)))
     return [bytes(byte_of[c] for c in token) for token in tokens] + [b""] * len(reserved)
 
@@ -207,7 +207,7 @@ def reserved_rows(tokenizer: Tokenizer) -> list[str]:
     return names
 
 
-def _byte_of_character() -> dict[str, int]:
+def byte_of_character() -> dict[str, int]:
     """Invert the byte-level alphabet, in which every byte is shown as a printable character.
 
     Printable Latin-1 characters stand for their own byte. The other bytes have got, in ascending
