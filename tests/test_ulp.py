@@ -42,6 +42,15 @@ def test_spacing_of_every_bfloat16_is_the_gap_to_its_neighbour():
     assert (spacing(values.astype(np.float32), "bfloat16") == gap).all()
 
 
+def test_spacing_of_every_float16_is_the_gap_to_its_neighbour():
+    values = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    values = values[np.isfinite(values) & (np.abs(values) < np.finfo(np.float16).max)]
+    gap = np.abs(away_from_zero(values).astype(np.float64) - values.astype(np.float64))
+    assert (spacing(values.astype(np.float32), "float16") == gap).all()
+    smallest = 2.0**-14  # of the normal numbers, whose spacing is that of the subnormals below
+    assert spacing(np.float32([0, smallest / 2, smallest]), "float16").tolist() == [2.0**-24] * 3
+
+
 def test_spacing_of_normal_bfloat16_is_origins_formula():
     values = FINITE[np.abs(FINITE.astype(np.float32)) >= 2.0**-126].astype(np.float32)
     biased = (values.view(np.uint32) >> 23) & 0xFF

@@ -1,6 +1,6 @@
 """The grid of representable numbers: nearest ones, spacing, the walls of rounding.
 
-Values are float32 arrays; those of bfloat16 are the float32 with the same value. Everything is done
+Values are float32 arrays; those of a narrower format are the float32 with the same value. Everything is done
 on bit patterns, so that subnormals and powers of two come out right. These are the definitions;
 what is done to every weight of every update is compiled, in `freezing.steps` and
 `stillness.causes`, and held against them.
@@ -13,9 +13,13 @@ have moved, such as autocast makes for every product.
 
 import numpy as np
 
-from deadtokens.run.formats import EXPONENT, MANTISSA, SMALLEST_NORMAL, UNIT_ROUNDOFF
-
-SMALLEST_EXPONENT = -126  # of normal numbers; subnormals share their spacing
+from deadtokens.run.formats import (
+    EXPONENT,
+    MANTISSA,
+    SMALLEST_EXPONENT,
+    SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
+)
 
 
 def nearest_bfloat16(bits: np.ndarray) -> np.ndarray:
@@ -50,9 +54,9 @@ def spacing(values: np.ndarray, format: str) -> np.ndarray:
     Parameters
     ----------
     values : float32 ndarray, finite
-    format : {'bfloat16', 'float32'}
+    format : {'bfloat16', 'float16', 'float32'}
     """
-    return np.ldexp(1.0, _exponent(values) - MANTISSA[format])
+    return np.ldexp(1.0, _exponent(values, format) - MANTISSA[format])
 
 
 def half_ulps(values: np.ndarray, format: str) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +68,7 @@ def half_ulps(values: np.ndarray, format: str) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     values : float32 ndarray, finite
-    format : {'bfloat16', 'float32'}
+    format : {'bfloat16', 'float16', 'float32'}
 
     Returns
     -------
@@ -73,7 +77,7 @@ def half_ulps(values: np.ndarray, format: str) -> tuple[np.ndarray, np.ndarray]:
     """
     away = spacing(values, format) / 2
     mantissa, exponent = np.frexp(np.abs(np.asarray(values, np.float64)))
-    below_is_denser = (mantissa == 0.5) & (exponent - 1 > SMALLEST_EXPONENT)
+    below_is_denser = (mantissa == 0.5) & (exponent - 1 > SMALLEST_EXPONENT[format])
     return np.where(below_is_denser, away / 2, away), away
 
 
@@ -89,8 +93,9 @@ def half_ulp_walls(values: np.ndarray) -> np.ndarray:
     return power.view(np.float32) * np.float32(UNIT_ROUNDOFF["bfloat16"])
 
 
-def _exponent(values: np.ndarray) -> np.ndarray:
+def _exponent(values: np.ndarray, format: str) -> np.ndarray:
     """Return E of |value| = 1.x * 2 ** E; that of the smallest normal for zero and subnormals."""
     _, exponent = np.frexp(np.abs(np.asarray(values, np.float64)))
-    exponent = np.where(np.asarray(values) == 0, SMALLEST_EXPONENT, exponent - 1)
-    return np.maximum(exponent, SMALLEST_EXPONENT)
+    smallest = SMALLEST_EXPONENT[format]
+    exponent = np.where(np.asarray(values) == 0, smallest, exponent - 1)
+    return np.maximum(exponent, smallest)
