@@ -20,6 +20,8 @@ FORMATS = ("bfloat16", "float16", "float32")  # of numbers; the others are quant
 DIGEST = 16  # bytes of a row's digest: no two rows that differ have the same
 COORDINATES = 12  # by which rows are found that can be near
 MOST_PAIRS = 5_000_000
+PART = 32  # components whose largest magnitude is a coordinate: a block of a quantization
+TINY = np.finfo(np.float64).tiny
 SAMPLED = 1000  # rows of which the neighbours are counted before
 COMPARED = 2**22  # values of pairs of rows that are compared together
 MOST_BYTES = 2**28  # of the rows that are compared
@@ -111,23 +113,38 @@ def _coordinates(matrix: Matrix, units: int) -> tuple[np.ndarray, float]:
     """Return what of each row is compared first, and how far near rows can be apart in it.
 
     Of a number format the places of some components on its grid: rows within k units differ by k
-    places there, or by 2 k where the grid becomes finer. Of a quantization the components
-    themselves, with the largest step of all.
+    places there, or by 2 k where the grid becomes finer.
+
+    Of a quantization the logarithms of the largest magnitudes M in some parts of a row. With the
+    largest step u there, those of near rows differ by k u at most: by the share k u / M of the
+    larger one, which is small, since steps are made to fit their largest magnitude.
     """
-    chosen = np.linspace(0, matrix.width - 1, min(COORDINATES, matrix.width)).astype(int)
-    points = np.empty((matrix.tokens, len(chosen)))
-    largest = 0.0
+    if matrix.format in FORMATS:
+        chosen = np.linspace(0, matrix.width - 1, min(COORDINATES, matrix.width)).astype(int)
+        found = [
+            np.where(
+                np.isfinite(rows).all(1)[:, None], places(rows[:, chosen], matrix.format), np.nan
+            )
+            for _, rows in matrix.pieces()
+        ]
+        return np.concatenate(found), 2.0 * units
+    largest, share = [], 0.0
     for start, rows in matrix.pieces():
-        stop = start + len(rows)
-        finite = np.isfinite(rows).all(1)
-        part = rows[:, chosen]
-        if matrix.format in FORMATS:
-            points[start:stop] = places(part, matrix.format)
-        else:
-            points[start:stop] = part
-            largest = max(largest, float(matrix.units(start, stop).max()))
-        points[start:stop][~finite] = np.nan
-    return points, 2 * units if matrix.format in FORMATS else units * largest
+        steps = np.broadcast_to(matrix.units(start, start + len(rows)), rows.shape)
+        magnitude, step = _largest_of_parts(np.abs(rows)), _largest_of_parts(steps)
+        some = magnitude > 0
+        share = max(share, float((step[some] / magnitude[some]).max(initial=0.0)))
+        largest.append(np.log(np.where(some, magnitude, TINY)))
+    reach = -np.log1p(-units * share) if units * share < 1 else np.inf
+    return np.concatenate(largest), reach * (1 + 1e-6)
+
+
+def _largest_of_parts(values: np.ndarray) -> np.ndarray:
+    """Return the largest value in each of some parts of every row, in float64."""
+    starts = np.arange(0, values.shape[1], PART)
+    largest = np.maximum.reduceat(values, starts, axis=1)
+    chosen = np.linspace(0, len(starts) - 1, min(COORDINATES, len(starts))).astype(int)
+    return largest[:, chosen].astype(np.float64)
 
 
 def places(values: np.ndarray, format: str) -> np.ndarray:

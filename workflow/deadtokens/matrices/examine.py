@@ -1,0 +1,121 @@
+"""Examine an embedding matrix of any model: rows that are alike, rows that training has not moved.
+
+The model is a safetensors file or an index of several, a GGUF file, a checkpoint of PyTorch or of a
+run, or a folder that has one of these. It is read where it lies and never as a whole.
+"""
+
+import logging
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from deadtokens.arguments import add_output
+from deadtokens.errors import UserError
+from deadtokens.matrices.examination import BEST, examine
+from deadtokens.matrices.indicators import INDICATORS
+from deadtokens.matrices.matrix import Matrix, Model
+from deadtokens.matrices.open import open_model
+from deadtokens.matrices.tokenizer import GGUF, Vocabulary, read_vocabulary, vocabulary_of_gguf
+from deadtokens.matrices.tokens import Tokens, describe, write_tokens
+from deadtokens.netcdf import write
+
+log = logging.getLogger(__name__)
+
+EMBEDDING, UNEMBEDDING = "embedding", "unembedding"
+TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")  # looked for beside a model
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("model", type=Path, help="file or folder of the model")
+    parser.add_argument(
+        "--tokenizer",
+        type=Path,
+        metavar="FILE",
+        help=f"{', '.join(TOKENIZERS)}; else what lies beside the model, or its own header",
+    )
+    parser.add_argument("--embedding", metavar="NAME", help="what the file calls that matrix")
+    parser.add_argument("--unembedding", metavar="NAME", help="the same of the outputs' matrix")
+    parser.add_argument(
+        "--of",
+        choices=(EMBEDDING, UNEMBEDDING),
+        default=EMBEDDING,
+        help="the matrix that is examined, where there are two",
+    )
+    add_output(parser)
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="table of the suspects to write")
+
+
+def main(options: Namespace) -> None:
+    """Examine a matrix, and say what stands out."""
+    model = open_model(options.model, options.embedding, options.unembedding)
+    matrix = _matrix(model, options)
+    tokens = describe(_vocabulary(model, matrix.tokens, options), matrix.tokens)
+    found = examine(matrix, tokens).assign_attrs(model=options.model.name, of=options.of)
+    write(found, options.output)
+    if options.csv:
+        write_suspects(found, tokens, options.csv)
+    log.info(f"examine {found.attrs['model']}: {summary(found)}")
+
+
+def _matrix(model: Model, options: Namespace) -> Matrix:
+    if options.of == EMBEDDING:
+        return model.embedding
+    if model.unembedding is None:
+        raise UserError(
+            f"{options.model}: has one matrix for inputs and outputs; leave out --of {UNEMBEDDING}"
+        )
+    return model.unembedding
+
+
+def _vocabulary(model: Model, rows: int, options: Namespace) -> Vocabulary:
+    """Return the vocabulary of a model: the given one, its header's, or what lies beside it."""
+    if options.tokenizer:
+        return read_vocabulary(options.tokenizer, rows)
+    if f"{GGUF}tokens" in model.metadata:
+        return vocabulary_of_gguf(model.metadata, rows)
+    folder = options.model if options.model.is_dir() else options.model.parent
+    for name in TOKENIZERS:
+        if (folder / name).is_file():
+            return read_vocabulary(folder / name, rows)
+    raise UserError(
+        f"{options.model}: has no vocabulary, nor has its folder ({', '.join(TOKENIZERS)}); "
+        "name one by --tokenizer"
+    )
+
+
+def write_suspects(found: xr.Dataset, tokens: Tokens, path: Path) -> None:
+    """Write the suspects as a table: those of the largest clusters first, then by the indicator."""
+    suspects = np.flatnonzero(found["why"].values != "")
+    indicator = next(name for name in BEST if name in found)
+    tokens_of = dict(zip(found["hole_first"].values, found["hole_tokens"].values, strict=True))
+    hole = _hole(found)
+    size = np.array([tokens_of.get(first, 0) for first in hole])
+    order = np.lexsort((found[indicator].values[suspects], hole[suspects], -size[suspects]))
+    suspects = suspects[order]
+    measures = {name: found[name].values[suspects] for name in ("why", "population")}
+    measures["hole"] = np.where(size[suspects] > 1, hole[suspects], -1)
+    measures |= {name: found[name].values[suspects] for name in INDICATORS if name in found}
+    write_tokens(tokens, suspects.tolist(), path, measures)
+
+
+def _hole(found: xr.Dataset) -> np.ndarray:
+    """Return for each token the first one of its cluster within a unit, as `hole_first` has it."""
+    if "cluster" in found:
+        return found["cluster"].sel(distance="Linf", units=1).values
+    return found["first_alike"].values
+
+
+def summary(found: xr.Dataset) -> str:
+    """Return what stands out, in a sentence."""
+    alike = int((found["population"] > 1).sum())
+    said = f"{found.sizes['token']:,} rows, {alike:,} that share their bits with others; "
+    if found.sizes["hole"]:
+        first = found.isel(hole=0)
+        said += (
+            f"{int(first['hole_tokens']):,} on {int(first['hole_vectors']):,} vectors within one "
+            f"unit, the most; "
+        )
+    return said + f"{found.attrs['suspects']:,} suspects"
