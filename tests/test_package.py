@@ -27,6 +27,9 @@ PROVIDERS = packages_distributions()
 NEEDS = {
     "claims": "workflow",
     "figures": "figures",
+    "matrices.reach": "workflow",
+    "matrices.tokenizer": "workflow",
+    "matrices.tokens": "workflow",
     "paper": "paper",
     "recording.lightning": "adapters",
     "recording.trainer": "adapters",

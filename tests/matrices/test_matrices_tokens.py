@@ -159,9 +159,14 @@ def test_added_tokens_are_special_and_have_bytes_where_they_are_text(tmp_path):
 
 def test_truncation_padding_and_dropout_of_the_file_change_nothing(tmp_path):
     tokenizer = byte_level(["ab", "abc"], [("a", "b"), ("ab", "c")])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     plain = described(tokenizer, tmp_path)
+    tokenizer.enable_truncation(1)  # two tokens, a space and a letter, become one
+    assert described(tokenizer, tmp_path) == plain
+    tokenizer.no_truncation()
     tokenizer.enable_padding(length=8, pad_id=3, pad_token="x")
-    tokenizer.enable_truncation(1)
+    assert described(tokenizer, tmp_path) == plain
+    tokenizer.no_padding()
     tokenizer.model.dropout = 0.99
     assert described(tokenizer, tmp_path) == plain
     assert plain.unreachable[256:] == ["no", "no"]
