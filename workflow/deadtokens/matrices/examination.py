@@ -42,7 +42,12 @@ VARIABLES = {
     ),
     **{name: (("token",), about, "weight") for name, about in INDICATORS.items()},
     "known": (("token",), "known to be unused: a reserved or missing row", "1"),
-    "reference": (("token",), "one of those whose mean is the reference", "1"),
+    "reference": (
+        ("token",),
+        "one of those whose mean is the reference: every second known token, or, where none is "
+        "known, those whose rows share their bits",
+        "1",
+    ),
     "why": (("token",), "why the token is a suspect, '' if it is none", ""),
     "area": (("indicator",), f"{_AREA}, over the known tokens that are no reference", "1"),
     "area_low": (("indicator",), f"{_AREA}, lower end of its {LEVEL:.0%} interval", "1"),
@@ -65,9 +70,26 @@ COORDINATES = {
 WITHOUT_UNIT = ("cosine", "cosine_without_mean", "cosine_without_first")
 
 
-def reference_of(tokens: Tokens) -> tuple[np.ndarray, np.ndarray]:
-    """Return which tokens are known to be unused, and every second of them, for the reference."""
+def reference_of(tokens: Tokens, population: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which tokens are known to be unused, and which of the tokens are the reference.
+
+    The reference is every second known one, so that it can be asked how well the others are told.
+    Where none is known, it is the tokens whose rows share their bits: training would have parted
+    them.
+
+    Parameters
+    ----------
+    tokens : Tokens
+    population : ndarray of shape (tokens,)
+        As `duplicates.population` gives it.
+
+    Returns
+    -------
+    known, reference : bool ndarray of shape (tokens,)
+    """
     known = np.isin(tokens.kind, KNOWN_UNUSED)
+    if not known.any():
+        return known, population > 1
     reference = np.zeros(len(known), bool)
     reference[np.flatnonzero(known)[::2]] = True
     return known, reference
@@ -76,8 +98,7 @@ def reference_of(tokens: Tokens) -> tuple[np.ndarray, np.ndarray]:
 def examine(matrix: Matrix, tokens: Tokens) -> xr.Dataset:
     """Return what stands out among the rows of a matrix.
 
-    The reference of the indicators is every second token that is known to be unused; how well they
-    tell the others is their area.
+    How well an indicator tells the tokens that are known to be unused is its area.
 
     Parameters
     ----------
@@ -90,12 +111,10 @@ def examine(matrix: Matrix, tokens: Tokens) -> xr.Dataset:
     Dataset
         Over ``token``, ``indicator``, ``hole`` and more; see VARIABLES.
     """
-    known, reference = reference_of(tokens)
-    sums = moments(matrix)
+    alike, sums = _alike(matrix), moments(matrix)
+    known, reference = reference_of(tokens, alike["population"])
     told = indicators(matrix, sums, np.flatnonzero(reference))
-    values = _of_tokens(tokens) | told | {"known": known, "reference": reference}
-    alike = _alike(matrix)
-    values |= alike
+    values = _of_tokens(tokens) | alike | told | {"known": known, "reference": reference}
     values["why"] = _why(values, told[_best(told)], "cluster" in alike)
     values |= _areas(told, known, reference)
     values["variance"] = sums.spectrum()

@@ -1,0 +1,167 @@
+"""A model examined as its user does it: a planted black hole, unused rows, hostile strings."""
+
+import csv
+import json
+import struct
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from deadtokens.cli import call
+from deadtokens.errors import UserError
+from deadtokens.netcdf import read
+
+TOKENS, WIDTH = 400, 32
+UNUSED = np.arange(10, 60)  # rows that training has not moved: small, about one point
+HOLE = np.array([70, 71, 90, 200, 399])  # on two vectors a unit apart
+HOSTILE = {100: "=1+1", 101: "<script>alert(1)</script>", 102: 'a"b,c\x1b[31m', 103: "\u202eevil"}
+
+
+def write_safetensors(path, matrices):
+    """Write bfloat16 matrices, by the format's own description."""
+    header, data = {}, b""
+    for name, values in matrices.items():
+        bits = (values.astype(np.float32).view(np.uint32) >> 16).astype("<u2").tobytes()
+        span = [len(data), len(data) + len(bits)]
+        header[name] = {"dtype": "BF16", "shape": list(values.shape), "data_offsets": span}
+        data += bits
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def planted() -> np.ndarray:
+    generator = np.random.default_rng(0)
+    W = generator.normal(0, 1, (TOKENS, WIDTH))
+    W[UNUSED] = 0.05 * generator.normal(0, 1, (len(UNUSED), WIDTH)) + 0.3
+    W[HOLE] = W[HOLE[0]]
+    W = W.astype(np.float32)
+    bits = W[HOLE[3:], 5].view(np.uint32)
+    W[HOLE[3:], 5] = (bits + (1 << 16)).view(np.float32)
+    return W
+
+
+def write_vocabulary(path):
+    words = {index: f"word{index}" for index in range(TOKENS)} | HOSTILE
+    words |= {int(index): f"[unused{index}]" for index in UNUSED}
+    path.write_text(json.dumps({word: index for index, word in words.items()}), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a model's {folder}")
+    W = planted()
+    matrices = {"model.embed_tokens.weight": W, "lm_head.weight": W[::-1]}
+    write_safetensors(folder / "model.safetensors", matrices)
+    write_vocabulary(folder / "vocab.json")
+    return folder
+
+
+def examine(folder, *options):
+    output, table = folder / "census.nc", folder / "suspects.csv"
+    call("examine", [str(folder), "--output", str(output), "--csv", str(table), *options])
+    with table.open(encoding="utf-8", newline="") as file:
+        return read(output), list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def examined(folder):
+    return examine(folder)
+
+
+def test_the_black_hole_is_found_with_its_vectors(examined):
+    found, rows = examined
+    assert found["hole_tokens"].values.tolist() == [5]
+    hole = found.isel(hole=0)
+    sizes = [int(hole[f"hole_{name}"]) for name in ("first", "vectors", "largest", "components")]
+    assert sizes == [70, 2, 3, 1]
+    assert hole["hole_extent"] == 1
+    population = found["population"].values
+    assert population[HOLE].tolist() == [3, 3, 3, 2, 2]
+    assert np.delete(population, HOLE).max() == 1
+    cluster = found["cluster"].sel(distance="L1", units=1).values
+    assert (cluster[HOLE] == 70).all() and (np.delete(cluster, HOLE) != 70).all()
+    assert [int(row["token"]) for row in rows[:5]] == sorted(
+        HOLE, key=lambda token: float(found[BEST][token])
+    )
+    assert {row["hole"] for row in rows[:5]} == {"70"}
+    assert all(row["why"].startswith("same bits, near") for row in rows[:5])
+
+
+BEST = "cosine_without_first"
+
+
+def test_unused_rows_are_told_by_half_of_them(examined):
+    found, _ = examined
+    assert found.attrs["known_tokens"] == 50 and found.attrs["reference_tokens"] == 25
+    assert found["reference"].values.nonzero()[0].tolist() == UNUSED[::2].tolist()
+    assert found["area"].sel(indicator="to_reference") == 1
+    assert found["area"].sel(indicator="norm") == 1  # they are small here
+    assert (found["kind"].values[UNUSED] == "reserved").all()
+    untrained = np.flatnonzero(np.char.find(found["why"].values, "untrained") >= 0)
+    assert len(untrained) == 8 and set(untrained) <= set(UNUSED)  # two of a hundred
+
+
+def test_strings_are_harmless(examined):
+    found, _ = examined
+    strings = found["token_string"].values
+    assert strings[101] == HOSTILE[101]
+    assert all(text.isprintable() for text in strings)
+    assert strings[103] == "\\u202eevil"
+
+
+def test_the_other_matrix_of_an_untied_model(folder):
+    found, _ = examine(folder, "--of", "unembedding")
+    assert found.attrs["matrix"] == "lm_head.weight" and found.attrs["of"] == "unembedding"
+    assert int(found["hole_first"][0]) == TOKENS - 1 - HOLE.max()
+
+
+def test_where_nothing_is_known_shared_bits_are_the_reference(folder, tmp_path):
+    names = tmp_path / "vocab.txt"
+    names.write_text("".join(f"word{index}\n" for index in range(TOKENS)), encoding="utf-8")
+    found, _ = examine(folder, "--tokenizer", str(names))
+    assert found["reference"].values.nonzero()[0].tolist() == HOLE.tolist()
+    assert found["area"].isnull().all()
+    assert found["to_reference"].values.argsort()[:5].tolist() != []
+    assert set(found["to_reference"].values.argsort()[:5]) == set(HOLE)
+
+
+def test_rows_beyond_the_tokenizer_are_missing(folder, tmp_path):
+    names = tmp_path / "vocab.txt"
+    names.write_text("".join(f"word{index}\n" for index in range(390)), encoding="utf-8")
+    found, _ = examine(folder, "--tokenizer", str(names))
+    assert (found["kind"].values[390:] == "missing").all()
+    assert found.attrs["known_tokens"] == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--of", "unembedding", "--unembedding", "x"), "x"),
+        (("--embedding", "no.such"), "no.such"),
+        (("--tokenizer", "nothing.json"), "nothing.json"),
+    ],
+)
+def test_what_is_not_there_is_named(folder, options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        examine(folder, *options)
+
+
+def test_a_model_without_a_vocabulary_needs_one(tmp_path):
+    write_safetensors(tmp_path / "model.safetensors", {"wte.weight": planted()})
+    with pytest.raises(UserError, match="name one by --tokenizer"):
+        examine(tmp_path)
+
+
+def test_a_tied_model_has_one_matrix(tmp_path):
+    write_safetensors(tmp_path / "model.safetensors", {"wte.weight": planted()})
+    write_vocabulary(tmp_path / "vocab.json")
+    with pytest.raises(UserError, match="leave out --of unembedding"):
+        examine(tmp_path, "--of", "unembedding")
+
+
+def test_the_file_says_what_its_variables_are(examined):
+    found, _ = examined
+    for name, variable in found.variables.items():
+        assert variable.attrs.get("long_name") or name in ("indicator", "component"), name
+    assert isinstance(found, xr.Dataset)
