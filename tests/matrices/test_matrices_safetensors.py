@@ -358,9 +358,12 @@ def test_of_several_names_that_fit_one_is_asked_for(tmp_path):
 
 def test_a_hostile_name_does_not_reach_the_terminal(tmp_path):
     name = "\x1b[2J\n" + "x" * 10**5
-    sentence = refused(one(tmp_path, "F32", (2, 2), FOUR, name))
-    assert "\x1b" not in sentence
-    assert len(sentence) < 500
+    unknown = one(tmp_path, "F32", (2, 2), FOUR, name)
+    misplaced = framed({name: entry("F32", (2, 2), 4)}, FOUR + bytes(4))
+    for path in (unknown, written(tmp_path / "x.safetensors", misplaced)):
+        sentence = refused(path)
+        assert sentence.isprintable()
+        assert len(sentence) < len(str(path)) + 500
 
 
 def test_a_folder_with_one_model_or_several(tmp_path):

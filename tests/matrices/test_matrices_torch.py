@@ -226,6 +226,15 @@ def test_a_packed_checkpoint_is_refused(tmp_path):
     assert "is packed" in refused(packed(saved(tmp_path / "n.pt", {NAME: VALUES})))
 
 
+def test_a_record_that_only_claims_to_be_packed_is_refused(tmp_path):
+    path = crafted(tmp_path / "m.pt", claiming((4, 4), (4, 1)))
+    central = b"PK\x01\x02\x14\x03\x14\0\0\0"  # before the method, which is 0
+    content = path.read_bytes()
+    assert central + b"\0\0" in content
+    written(path, content.replace(central + b"\0\0", central + b"\x08\0"))
+    assert "is packed" in refused(path)
+
+
 def test_another_order_of_bytes_is_refused(tmp_path):
     path = crafted(tmp_path / "m.pt", claiming((4, 4), (4, 1)), order=b"big")
     assert "not little-endian" in refused(path)

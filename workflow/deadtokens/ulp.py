@@ -1,8 +1,8 @@
 """The grid of representable numbers: nearest ones, spacing, the walls of rounding.
 
-Values are float32 arrays; those of a narrower format are the float32 with the same value. Everything is done
-on bit patterns, so that subnormals and powers of two come out right. These are the definitions;
-what is done to every weight of every update is compiled, in `freezing.steps` and
+Values are float32 arrays; those of a narrower format are the float32 with the same value.
+Everything is done on bit patterns, so that subnormals and powers of two come out right. These are
+the definitions; what is done to every weight of every update is compiled, in `freezing.steps` and
 `stillness.causes`, and held against them.
 
 A float32 value has a place on bfloat16's grid too: the number that it becomes when it is rounded to
