@@ -101,13 +101,13 @@ def test_pieces_are_all_rows_in_order(tmp_path, monkeypatch):
     assert np.array_equal(np.concatenate(pieces), values)
 
 
-def test_two_gigabytes_are_streamed(tmp_path):
-    tokens, width = 400_000, 2560
+def test_more_than_a_gigabyte_is_streamed(tmp_path):
+    tokens, width = 260_000, 2560
     size = 2 * tokens * width
     path = written(tmp_path / "m.safetensors", framed({NAME: entry("BF16", (tokens, width), 0)}))
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size + size)
-    assert_streamed(path, tokens, 800_000_000)
+    assert_streamed(path, tokens, 600_000_000)
 
 
 def test_untied_has_both_matrices_and_tied_has_one(tmp_path):

@@ -143,11 +143,11 @@ def test_a_format_that_is_not_read_is_named(tmp_path, dtype):
     assert f"is stored as {str(dtype).removeprefix('torch.')}; what can be read" in refused(path)
 
 
-def test_two_gigabytes_are_streamed(tmp_path):
-    path, tokens = tmp_path / "m.pt", 400_000
+def test_more_than_a_gigabyte_is_streamed(tmp_path):
+    path, tokens = tmp_path / "m.pt", 260_000
     with torch.serialization.skip_data():
         saved(path, {NAME: torch.empty(tokens, 2560, dtype=torch.bfloat16)})
-    assert_streamed(path, tokens, 800_000_000)
+    assert_streamed(path, tokens, 600_000_000)
 
 
 def unsafely_loaded(path):
