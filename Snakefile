@@ -1,6 +1,6 @@
 """How dead tokens drift and freeze: the table of contents of the workflow.
 
-The data's way: corpus -> vocabulary and census -> trained and recorded runs, and recordings of other trainings ->
+The data's way: corpus -> vocabulary and census -> trained and recorded runs, recordings of other trainings, other models ->
 freezing, drift, accounting, gradients -> comparison -> figures, claims -> paper.
 Each step is a file in workflow/rules; what it computes is in the package workflow/deadtokens.
 """
@@ -18,6 +18,7 @@ configfile: Path(workflow.basedir, "config/config.yaml")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/of_runs.smk"
 include: "workflow/rules/of_recordings.smk"
+include: "workflow/rules/of_models.smk"
 include: "workflow/rules/of_experiments.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/training.smk"
@@ -26,6 +27,7 @@ include: "workflow/rules/drift.smk"
 include: "workflow/rules/accounting.smk"
 include: "workflow/rules/gradients.smk"
 include: "workflow/rules/recorded.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/costs.smk"
 include: "workflow/rules/comparison.smk"
 include: "workflow/rules/figures.smk"
@@ -44,6 +46,7 @@ rule all:
         all_outcomes(),
         all_figures(),
         all_animations(),
+        all_censuses(),
         "results/claims/claims.csv",
         "results/paper/paper.pdf",
         "results/jobs/jobs.csv",

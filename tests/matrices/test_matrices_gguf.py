@@ -178,8 +178,8 @@ def test_an_alignment_that_is_none(tmp_path, kind, value):
     assert "its alignment is no power of two" in sentence
 
 
-def test_two_gigabytes_are_streamed(tmp_path):
-    tokens, width = 800_000, 2560
+def test_more_than_a_gigabyte_is_streamed(tmp_path):
+    tokens, width = 500_000, 2560
     path = one(tmp_path, Q8_0, (1, 32), block(0, [0] * 32))
     content = gguf([info(NAME, (tokens, width), Q8_0)])
     with written(path, content).open("r+b") as file:
@@ -187,7 +187,7 @@ def test_two_gigabytes_are_streamed(tmp_path):
     with path.open("r+b") as file:  # the last row has a scale
         file.seek(-width // 32 * 34, 2)
         file.write(struct.pack("<H", 0x3C00))
-    assert_streamed(path, tokens, 800_000_000)
+    assert_streamed(path, tokens, 600_000_000)
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):

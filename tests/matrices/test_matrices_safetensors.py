@@ -101,13 +101,13 @@ def test_pieces_are_all_rows_in_order(tmp_path, monkeypatch):
     assert np.array_equal(np.concatenate(pieces), values)
 
 
-def test_two_gigabytes_are_streamed(tmp_path):
-    tokens, width = 400_000, 2560
+def test_more_than_a_gigabyte_is_streamed(tmp_path):
+    tokens, width = 260_000, 2560
     size = 2 * tokens * width
     path = written(tmp_path / "m.safetensors", framed({NAME: entry("BF16", (tokens, width), 0)}))
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size + size)
-    assert_streamed(path, tokens, 800_000_000)
+    assert_streamed(path, tokens, 600_000_000)
 
 
 def test_untied_has_both_matrices_and_tied_has_one(tmp_path):
@@ -358,9 +358,12 @@ def test_of_several_names_that_fit_one_is_asked_for(tmp_path):
 
 def test_a_hostile_name_does_not_reach_the_terminal(tmp_path):
     name = "\x1b[2J\n" + "x" * 10**5
-    sentence = refused(one(tmp_path, "F32", (2, 2), FOUR, name))
-    assert "\x1b" not in sentence
-    assert len(sentence) < 500
+    unknown = one(tmp_path, "F32", (2, 2), FOUR, name)
+    misplaced = framed({name: entry("F32", (2, 2), 4)}, FOUR + bytes(4))
+    for path in (unknown, written(tmp_path / "x.safetensors", misplaced)):
+        sentence = refused(path)
+        assert sentence.isprintable()
+        assert len(sentence) < len(str(path)) + 500
 
 
 def test_a_folder_with_one_model_or_several(tmp_path):

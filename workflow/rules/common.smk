@@ -1,7 +1,8 @@
 """What all rules share: the study behind the configuration, code fingerprints, seals.
 
-No rule stands here, nor in of_runs.smk, of_recordings.smk and of_experiments.smk, which have what the
-rules of single runs, of recordings and of experiments take; the files of the rules have no functions.
+No rule stands here, nor in of_runs.smk, of_recordings.smk, of_models.smk and of_experiments.smk, which have
+what the rules of single runs, of recordings, of models and of experiments take; the files of the rules have no
+functions.
 """
 
 import re
@@ -85,6 +86,8 @@ wildcard_constraints:
     vocabulary="[^/]+",
     run="[^/]+",
     recording="[^/]+",
+    model="[^/]+",
+    matrix="embedding|unembedding",
     experiment="[^/]+",
     segment=r"\d+",
     steps=r"\d+",
@@ -125,7 +128,7 @@ def kept_if_finished(**files):
 def one_submission(kind, wildcard):
     """Return a function that names the jobs which go to a cluster together, as rules' `group`.
 
-    Those of a kind that have the same run, recording or experiment. The profile says how many of
+    Those of a kind that have the same run, recording, model or experiment. The profile says how many of
     a kind that may be (`group-components`), by its name. The engine makes file names of a group's
     name and its rules, so it is short: of a run the digest at its end.
     """

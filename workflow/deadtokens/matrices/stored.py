@@ -15,6 +15,7 @@ from deadtokens.ulp import spacing
 
 LARGEST_HEADER = 10**8  # bytes; no header of a model is near it, and safetensors allows no more
 SHOWN = 80  # characters of a name
+LONGEST = 300  # of a library's reason
 
 FLOATS = {"float32": np.dtype("<f4"), "bfloat16": np.dtype("<u2"), "float16": np.dtype("<f2")}
 BLOCK = 32  # values that share a scale in Q8_0
@@ -69,6 +70,7 @@ def shown(name: str) -> str:
 def unreadable(path: Path, kind: str, reason: object) -> UserError:
     """Return the sentence on a file that is damaged, or not what its name says."""
     words = " ".join(str(reason).split()) or type(reason).__name__
+    words = "".join(it if it.isprintable() else "?" for it in words[:LONGEST])  # names are in it
     return UserError(f"{path}: not a readable {kind} ({words}); get the file anew")
 
 

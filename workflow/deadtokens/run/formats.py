@@ -6,11 +6,8 @@ upper half of float32. Nothing here needs torch; `bits` is the same for its tens
 
 import numpy as np
 
-MANTISSA = {
-    "bfloat16": 7,
-    "float16": 10,
-    "float32": 23,
-}  # bits that a format keeps behind the leading one
+# Bits that a format keeps behind the leading one.
+MANTISSA = {"bfloat16": 7, "float16": 10, "float32": 23}
 # Largest relative error of one rounding to nearest: half an ulp of 1.
 UNIT_ROUNDOFF = {name: 2.0 ** -(bits + 1) for name, bits in MANTISSA.items()}
 # Of normal numbers; subnormals share its spacing.

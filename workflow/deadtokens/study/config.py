@@ -39,13 +39,21 @@ def _fitting(title: str) -> str:
 
 
 def _usable(path: str) -> str:
-    """Return the path of a folder that commands can be given."""
+    """Return a path that commands can be given."""
     _refuse_unprintable(path, "the path")
     if not path or path.startswith("-"):
-        raise ValueError("must be the path of a folder, which does not begin with '-'")
+        raise ValueError("must be a path, which does not begin with '-'")
     if "{" in path or "}" in path:
-        raise ValueError("has a brace, which Snakemake takes for a wildcard; rename the folder")
+        raise ValueError("has a brace, which Snakemake takes for a wildcard; rename it")
     return path
+
+
+def _named(tensor: str) -> str:
+    """Return the name of a tensor that commands can be given."""
+    _refuse_unprintable(tensor, "the name")
+    if not tensor or tensor.startswith("-"):
+        raise ValueError("must be the name of a tensor, which does not begin with '-'")
+    return tensor
 
 
 def _refuse_unprintable(text: str, where: str) -> None:
@@ -55,6 +63,7 @@ def _refuse_unprintable(text: str, where: str) -> None:
 
 
 Title = Annotated[str, AfterValidator(_fitting)]
+TensorName = Annotated[str, AfterValidator(_named)]
 
 
 class Corpus(Model):
@@ -168,6 +177,29 @@ class Recorded(Model):
     """What the paper calls it; empty: its name."""
 
 
+class Examined(Model):
+    """A model of somebody else, whose embedding is examined."""
+
+    path: Annotated[str, AfterValidator(_usable)]
+    """Its file (safetensors, an index of several, GGUF, a checkpoint of PyTorch), or a folder that
+    has one; relative to where Snakemake runs (`--directory`)."""
+
+    tokenizer: Annotated[str, AfterValidator(_usable)] | None = None
+    """`tokenizer.json`, `vocab.json` or `vocab.txt`; `null`: the one beside the model, or what its
+    header says."""
+
+    embedding: TensorName | None = None
+    """What the file calls the matrix of the inputs; `null`: the name that known models use."""
+
+    unembedding: TensorName | None = None
+    """The same of the outputs."""
+
+    matrices: Annotated[list[Literal["embedding", "unembedding"]], Field(min_length=1)] = [
+        "embedding"
+    ]
+    """Which are examined; a tied model has the embedding alone."""
+
+
 class Experiment(Model):
     """A set of runs: every combination of `vary`, and those listed in `runs`, for each seed."""
 
@@ -255,6 +287,9 @@ class Config(Model):
 
     recorded: Annotated[dict[Name, Recorded], Field(json_schema_extra=NAMED)] = {}
     """Recordings of other trainings, by name."""
+
+    models: Annotated[dict[Name, Examined], Field(json_schema_extra=NAMED)] = {}
+    """Models of others whose embeddings are examined, by name."""
 
     seeds: list[Seed] = []
     """Seeds of every experiment that names none; empty: the seed of `defaults`."""

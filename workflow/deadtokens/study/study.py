@@ -24,6 +24,7 @@ from deadtokens.study.config import (
     Vocabulary,
     nest,
 )
+from deadtokens.study.models import ExaminedModel, resolve_model
 from deadtokens.study.recordings import Recording, resolve
 from deadtokens.study.validation import Place, build, suggestion
 from deadtokens.text.sources import PINNED
@@ -111,6 +112,8 @@ class Study:
         The names of vocabularies in the configuration, by identity.
     recordings : dict of str to Recording
         By name.
+    models : dict of str to ExaminedModel
+        By name.
     experiments : dict of str to ResolvedExperiment
         By name.
     releases : bool
@@ -148,6 +151,9 @@ class Study:
         self.runs: dict[str, RunSpec] = {}
         self._resolve_run(config.defaults, vocabularies, Place("defaults"))
         self.recordings = _resolve_recordings(config)
+        self.models = {
+            name: resolve_model(f"models.{name}", entry) for name, entry in config.models.items()
+        }
         self.experiments = {
             name: self._resolve_experiment(name, experiment, config, vocabularies)
             for name, experiment in config.experiments.items()

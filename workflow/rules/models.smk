@@ -1,0 +1,65 @@
+"""Embedding matrices of other people's models: which rows stand out.
+
+REQUIRED INPUTS:
+
+    the files that the configuration names under `models`
+
+OUTPUTS:
+
+    results/models/{model}/{matrix}/census.nc, suspects.csv
+    results/runs/{run}/steps-{steps}/indicators.nc: what the same indicators see of a run
+
+Models are only read, where they lie.
+"""
+
+
+rule examine_matrix:
+    """Find the rows of a matrix that are alike, and those that training has not moved."""
+    input:
+        files=model_files,
+    output:
+        **sealed(census="results/models/{model}/{matrix}/census.nc"),
+        suspects="results/models/{model}/{matrix}/suspects.csv",
+    log:
+        "logs/examine_matrix/{model}/{matrix}.log",
+    benchmark:
+        "logs/examine_matrix/{model}/{matrix}.tsv"
+    group:
+        one_submission("analyses", "model")
+    conda:
+        ENVIRONMENT
+    params:
+        model=model_arguments,
+        code=code("matrices.examine"),
+    shell:
+        """
+        deadtokens examine {params.model:q} \
+            --of {wildcards.matrix} \
+            --output {output.census:q} \
+            --csv {output.suspects:q} \
+            --log {log:q}
+        """
+
+
+rule follow_indicators:
+    """Find from which update on indicators of unused tokens see the dead tokens of a run."""
+    input:
+        **reads(segments=run_segments),
+    output:
+        **sealed(indicators="results/runs/{run}/steps-{steps}/indicators.nc"),
+    log:
+        "logs/follow_indicators/{run}/{steps}.log",
+    benchmark:
+        "logs/follow_indicators/{run}/{steps}.tsv"
+    group:
+        one_submission("analyses", "run")
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=minutes_of("indicators"),
+    params:
+        code=code("matrices.history"),
+    shell:
+        """
+        deadtokens indicators {input.segments:q} --output {output.indicators:q} --log {log:q}
+        """
