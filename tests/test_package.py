@@ -27,6 +27,8 @@ PROVIDERS = packages_distributions()
 NEEDS = {
     "claims": "workflow",
     "figures": "figures",
+    "matrices.examination": "workflow",
+    "matrices.examine": "workflow",
     "matrices.reach": "workflow",
     "matrices.tokenizer": "workflow",
     "matrices.tokens": "workflow",

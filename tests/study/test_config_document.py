@@ -27,6 +27,7 @@ SECTIONS = (
     "machines",
     "experiments",
     "recorded",
+    "models",
     "study",
 )
 
@@ -170,7 +171,7 @@ def test_every_pattern_can_be_told_in_words():
     text = json.dumps(config_schema())
     assert all(json.dumps(pattern)[1:-1] in text for pattern in PATTERNS)
     assert text.count('"pattern"') == 1
-    assert text.count('"patternProperties"') == 4
+    assert text.count('"patternProperties"') == 5
 
 
 def test_a_vertical_bar_stays_in_its_cell():

@@ -64,7 +64,7 @@ def _files_of(where: str, path: str) -> list[str]:
     found = sorted(str(file) for file in place.iterdir() if file.suffix in OF_A_MODEL)
     if not found:
         raise UserError(
-            f"{where}.path: {path!r} has no file of a model ({', '.join(OF_A_MODEL[:5])}); give its "
-            "file, or the folder that has it"
+            f"{where}.path: {path!r} has no file of a model ({', '.join(OF_A_MODEL[:5])}); "
+            "give its file, or the folder that has it"
         )
     return found

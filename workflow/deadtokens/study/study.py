@@ -24,7 +24,7 @@ from deadtokens.study.config import (
     Vocabulary,
     nest,
 )
-from deadtokens.study.models import ExaminedModel, resolve_model
+from deadtokens.study.models import resolve_model
 from deadtokens.study.recordings import Recording, resolve
 from deadtokens.study.validation import Place, build, suggestion
 from deadtokens.text.sources import PINNED
