@@ -58,6 +58,7 @@ def test_another_model_in_its_place_is_examined_again(house):
         ({"tokenizer": "nothing.json"}, "models.planted.tokenizer: 'nothing.json' is no file"),
         ({"path": "-x"}, "models.planted.path: must be a path, which does not begin with '-'"),
         ({"matrices": []}, "models.planted.matrices"),
+        ({"source": "minilm"}, "models.planted: needs `source` or `path`, and not both"),
         ({"embedding": "--of"}, "models.planted.embedding: must be the name of a tensor"),
     ],
 )

@@ -37,6 +37,7 @@ COMMANDS = {
     "freezing": Command("freezing.freezing", "measure when tokens stand still"),
     "sharpening": Command("freezing.sharpening", "measure what drives the dead tokens"),
     "drift": Command("drift.drift", "follow the clouds of tokens; find their directions"),
+    "weights": Command("matrices.weights", "download the weights of a pinned model"),
     "examine": Command("matrices.examine", "examine the embedding matrix of any model"),
     "indicators": Command("matrices.history", "say from when indicators see the dead tokens"),
     "audit": Command("audit.audit", "replay the optimizer and compare every bit"),

