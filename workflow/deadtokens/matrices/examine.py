@@ -115,7 +115,7 @@ def summary(found: xr.Dataset) -> str:
     if found.sizes["hole"]:
         first = found.isel(hole=0)
         said += (
-            f"{int(first['hole_tokens']):,} on {int(first['hole_vectors']):,} vectors within one "
-            f"unit, the most; "
+            f"the largest cluster has {int(first['hole_tokens']):,} on "
+            f"{int(first['hole_vectors']):,} vectors within one unit; "
         )
     return said + f"{found.attrs['suspects']:,} suspects"
