@@ -53,6 +53,7 @@ def cost_of(command: str, segments: Sequence[str], cores: int) -> Cost:
         os.sched_setaffinity(process.pid, range(cores))
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
     if status:
         raise RuntimeError(f"{command} failed")
     return Cost(wall, usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss)

@@ -28,6 +28,7 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 import arms
 import chunks
+import examining
 import gpu
 import overhead
 import reading
@@ -260,6 +261,13 @@ def test_a_divergence_that_leaves_another_state_is_told(tmp_path, monkeypatch):
     with gpu.in_blocks(gpu.BLOCK):
         found = gpu.check_divergence(tmp_path, files, spec, 16)
     assert found["diverged, checkpoints"] == "differ"
+
+
+def test_a_large_matrix_is_examined_and_its_black_hole_found(tmp_path, capsys):
+    examining.main(["--tokens", "500", "--width", "48", "--folder", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "500 x 48" in said and "peak memory" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_random_bits_are_those_of_the_cpu():
