@@ -6,21 +6,21 @@ the run's states, with the 95 % interval of DeLong as a band, over tokens as if 
 independent. An area of 0.5 says nothing, less than that says that the dead tokens have the larger
 values. The reference is the mean of every second dead token; the area is that of the others among
 all that are left. The dashed line is the area from which on an indicator is said to see them, and
-the title has the first of the states drawn from which on it stays there until the end of the record.
+the title has the first of the states drawn from which on it stays there until the record ends.
 At the left, apart from the logarithmic axis, is the state 0, before the first update.
 """
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
 
 from deadtokens.figures import style
 from deadtokens.figures.axes import STRIP_COLOR, label_log_updates
-from deadtokens.figures.columns import DIVERGED_AT, NAMES, numbers, texts
+from deadtokens.figures.columns import DIVERGED_AT, NAMES, texts
 from deadtokens.figures.curves import EACH, end_of
 from deadtokens.figures.lines import draw_groups
 from deadtokens.figures.matrices import AREA, INDICATORS
@@ -66,7 +66,7 @@ def _seen(rows: pd.DataFrame) -> str:
     states = rows.groupby("run", sort=False)["seen_from"].first()
     seeing = states[states >= 0]
     if seeing.empty:
-        return "not seen to the end"
+        return "not seen at the end"
     of_some = f" in {len(seeing)} of {len(states)} runs" if len(seeing) < len(states) else ""
     return f"seen from update {style.number_of(seeing)} on{of_some}"
 
@@ -99,6 +99,7 @@ def _label_updates(axes: Axes, rows: pd.DataFrame) -> None:
         last = axes.get_xlim()[1]
         ticks = [tick for tick in axes.get_xticks() if 1 <= tick <= last]
         axes.set_xticks([BEFORE, *ticks], ["0", *(f"{tick:,.0f}" for tick in ticks)])
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlim(STRIP[0], last)
 
 

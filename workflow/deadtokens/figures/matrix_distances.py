@@ -1,14 +1,15 @@
 """How well each indicator parts the rows that are known to be unused from all others.
 
-Of each indicator the rows of both kinds by its value, as shares of their kind; small values mean
-"not moved by training". The reference is the mean of every second token that is known to be unused:
-drawn and counted are those that it does not contain, beside all that are not known to be unused,
-some of which may be unused nevertheless. The area is that under the ROC curve, the chance that the
-indicator is smaller for an unused row than for another one: 0.5 says nothing, less than that points
-the wrong way. Its 95 % interval is DeLong's, over rows as if they were independent. Where no
-token is known to be unused, those whose rows share their bits are drawn in their place. These are
-the reference itself then, so that indicators which compare with it have no area, and rows with the
-same bits are not independent: the intervals of the others are too narrow.
+Of each indicator the rows of both kinds by its value, as shares of their kind on a logarithmic
+axis, on which a single row is seen; small values mean "not moved by training". The reference is the
+mean of every second token that is known to be unused: drawn and counted are those that it does not
+contain, beside all that are not known to be unused, some of which may be unused nevertheless. The
+area is that under the ROC curve, the chance that the indicator is smaller for an unused row than
+for another one: 0.5 says nothing, less than that points the wrong way. Its 95 % interval is
+DeLong's, over rows as if they were independent. Where no token is known to be unused, those whose
+rows share their bits are drawn in their place. These are the reference itself then, so that
+indicators which compare with it have no area, and rows with the same bits are not independent: the
+intervals of the others are too narrow.
 """
 
 from collections.abc import Sequence
@@ -20,14 +21,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
 
 from deadtokens.figures import command, matrices, style
+from deadtokens.figures.axes import label_powers
 from deadtokens.figures.columns import texts, typed
 from deadtokens.figures.matrices import AREA, INDICATORS, KNOWN, OTHER, POPULATIONS, REFERENCE
 from deadtokens.statistics.roc import area_under_curve
 
 BINS = 60
+LOWEST = 0.7  # of the axis of shares, relative to the smallest, so that this is seen
 COLUMNS = 2
 OF_ROWS_ALONE = ("norm", "to_mean")  # indicators that need no reference
 OWN_REFERENCE = "no area: these rows are the reference"
@@ -106,15 +108,10 @@ def draw(table: pd.DataFrame) -> Figure:
     for axes, rows in shown.items():
         _draw_panel(axes, rows)
     for axes in panels[:, 0]:
-        axes.set_ylabel("share of the rows")
-    style.set_titles(figure, {axes: _title(rows) for axes, rows in shown.items()})
-    style.legend_below(figure, _entries(table))
+        axes.set_ylabel("share of the rows [%]")
+    style.set_titles(figure, {axes: _area(rows) for axes, rows in shown.items()})
+    matrices.legend_below(figure, table, _entries(table))
     return figure
-
-
-def _title(rows: pd.DataFrame) -> str:
-    words, _ = INDICATORS[rows["indicator"].iloc[0]]
-    return f"{words}\n{_area(rows)}"
 
 
 def _area(rows: pd.DataFrame) -> str:
@@ -126,11 +123,12 @@ def _area(rows: pd.DataFrame) -> str:
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
     for kind in reversed(list(dict.fromkeys(rows["population"]))):
         bins = rows[rows["population"] == kind]
-        axes.stairs(bins["share"], [*bins["lower"], bins["upper"].iloc[-1]], **_look(kind))
+        axes.stairs(100 * bins["share"], [*bins["lower"], bins["upper"].iloc[-1]], **_look(kind))
     indicator = rows["indicator"].iloc[0]
-    unit = matrices.UNITS.get(indicator)
-    axes.set_xlabel(f"{indicator} [{unit}]" if unit else indicator)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    words, unit = INDICATORS[indicator][0], matrices.UNITS.get(indicator)
+    axes.set_xlabel(f"{words} [{unit}]" if unit else words)
+    label_powers(axes, "y")
+    axes.set_ylim(LOWEST * 100 * rows["share"].where(rows["share"] > 0).min(), 150)
 
 
 def _look(kind: str) -> dict:
@@ -147,7 +145,7 @@ def _entries(table: pd.DataFrame) -> list[tuple[object, str]]:
         said += f", up to {without:,} without a value)" if without else ")"
         handle = Patch(**_look(kind)) if kind == OTHER else Line2D([], [], **_look(kind))
         entries.append((handle, said))
-    return [*entries, (Line2D([], [], linestyle=""), matrices.title(table))]
+    return entries
 
 
 RECIPE = command.Recipe(

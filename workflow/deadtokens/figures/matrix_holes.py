@@ -24,7 +24,7 @@ from deadtokens.figures.columns import texts, typed
 
 MOST = 25  # clusters drawn
 LONGEST_NAME = 24  # characters
-NOTHING = "no two rows of this matrix are alike"
+NOTHING = "no clusters of rows that are alike were found in this matrix"
 MARKS = {
     "tokens": ("tokens", {"marker": "o", "color": "#222222", "markersize": 6}),
     "largest": (
@@ -79,7 +79,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     if table.empty:
         return style.empty(NOTHING)
-    figure = style.blank(height=0.8 + 0.19 * len(table))
+    figure = style.blank(height=0.8 + 0.19 * max(2, len(table)))
     axes = figure.subplots()
     places = np.arange(len(table))
     axes.hlines(places, table[[*MARKS]].min(axis=1), table["tokens"], **RULE)
@@ -91,12 +91,12 @@ def draw(table: pd.DataFrame) -> Figure:
     _label_counts(axes, int(table["tokens"].max()))
     style.set_titles(figure, {axes: _title(table)})
     handles = [(Line2D([], [], linestyle="", **mark), words) for words, mark in MARKS.values()]
-    style.legend_below(figure, handles)
+    matrices.legend_below(figure, table, handles)
     return figure
 
 
 def name_of(row: dict) -> str:
-    """Write which token is the first of a cluster: its string, not more than fits, and its number."""
+    """Write which token is the first of a cluster: string, shortened, and number."""
     text = style.as_drawn(row["token_string"])
     if len(text) > LONGEST_NAME:
         text = f"{text[: LONGEST_NAME - 1]}…"
@@ -114,11 +114,12 @@ def _label_counts(axes: Axes, most: int) -> None:
 
 def _title(table: pd.DataFrame) -> str:
     drawn, clusters = len(table), table["clusters"].iloc[0]
-    said = f"the largest {drawn:,} of {clusters:,} clusters" if drawn < clusters else "all clusters"
+    some = f"the largest {drawn:,} of " if drawn < clusters else ""
+    said = f"{some}{clusters:,} cluster{'s' if clusters > 1 else ''}"
     left_out = table["left_out"].iloc[0]
     if left_out:
         said += f"; left out: {left_out}"
-    return f"{matrices.title(table)}\n{style.as_drawn(said, style.CHARACTERS_PER_LINE['title'])}"
+    return style.as_drawn(said, style.CHARACTERS_PER_LINE["title"])
 
 
 RECIPE = command.Recipe(

@@ -4,11 +4,11 @@ Rows are counted by their L2 norm, on a logarithmic axis, so that a few are seen
 row is of one kind, the first that holds: *reference*, one of those whose mean the indicators
 compare all rows with (every second one that is known to be unused; where none is known, those whose
 rows share their bits); *known unused*, the other half of the known ones; *suspect*, a row that
-``deadtokens examine`` gives a reason to suspect; *other*. A mark at the top is the median of a
-kind, and the legend says what percentage of the other rows is shorter than that: near 0 % the norm
-tells these rows, near 50 % it says nothing, and near 100 % it points the wrong way. It misleads
-in tied models, where a row without an input is still scored as an output at every position, and
-pushed away from what the model predicts.
+``deadtokens examine`` gives a reason to suspect; *other*. Each kind stands in a panel with the
+other rows. The mark at the top is its median, and the title says what percentage of the other rows
+is shorter than that: near 0 % the norm tells these rows, near 50 % it says nothing, and near 100 %
+it points the wrong way. It misleads in tied models, where a row without an input is still scored as
+an output at every position, and pushed away from what the model predicts.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -27,7 +28,11 @@ from deadtokens.figures.matrices import KNOWN, OTHER, POPULATIONS, REFERENCE, SU
 
 BINS = 100
 LOWEST = 0.7  # of the axis of counts, so that 1 is seen
-HEIGHT_OF_MEDIANS = 1.02  # of the panel
+HEIGHT_OF_MEDIANS = 1.0  # of the panel
+MEDIAN = {"marker": "v", "markersize": 5}
+OF_KNOWN = "reference: every second known unused row"
+OF_ALIKE = "reference: rows that share their bits"
+OF_OTHERS = {"color": POPULATIONS[OTHER].color, "fill": True, "linewidth": 0}
 TYPES = (
     matrices.OF_A_MATRIX
     | texts("population")
@@ -86,45 +91,60 @@ def _of_kind(norm: np.ndarray, others: np.ndarray, edges: np.ndarray, name: str)
 @style.look()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
-    figure = style.blank(height=2.9)
-    axes = figure.subplots()
-    style.set_titles(figure, {axes: matrices.title(table) + "\n"})
-    entries = []
-    for name, rows in table.groupby("population", sort=False):
-        if not rows["tokens"].iloc[0]:
-            continue
-        look = _look(name)
-        edges = [*rows["lower"], rows["upper"].iloc[-1]]
-        axes.stairs(rows["count"].astype("float64"), edges, baseline=LOWEST / 2, **look)
-        if name != OTHER:
-            mark = {"color": POPULATIONS[name].color, "marker": "v", "markersize": 5}
-            where = {"transform": axes.get_xaxis_transform(), "clip_on": False}
-            axes.plot(rows["median"].iloc[0], HEIGHT_OF_MEDIANS, **mark, **where)
-        handle = Patch(**look) if name == OTHER else Line2D([], [], **POPULATIONS[name].line())
-        entries.append((handle, _entry(name, rows.iloc[0])))
-    axes.set_xlabel("L2 norm of the row [weight]")
-    label_powers(axes, "y", "rows")
-    axes.set_ylim(bottom=LOWEST)
-    style.legend_below(figure, entries)
+    by_kind = dict(iter(table.groupby("population", sort=False)))
+    others = by_kind.pop(OTHER)
+    shown = [rows for rows in by_kind.values() if rows["tokens"].iloc[0]] or [others]
+    figure = style.blank(height=0.4 + 1.4 * len(shown))
+    panels = figure.subplots(len(shown), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, rows in zip(panels, shown, strict=True):
+        _draw_bins(axes, others, **OF_OTHERS)
+        if rows is not others:
+            _draw_kind(axes, rows)
+        label_powers(axes, "y", "rows")
+        axes.set_ylim(bottom=LOWEST)
+    panels[-1].set_xlabel("L2 norm of the row [weight]")
+    titles = {axes: _title(rows.iloc[0]) for axes, rows in zip(panels, shown, strict=True)}
+    style.set_titles(figure, titles)
+    matrices.legend_below(figure, table, _entries(others.iloc[0], shown))
     return figure
 
 
-def _look(name: str) -> dict:
-    if name == OTHER:
-        return {"color": POPULATIONS[name].color, "fill": True, "linewidth": 0}
-    return POPULATIONS[name].line() | {"linewidth": 1.2, "fill": False}
+def _draw_kind(axes: Axes, rows: pd.DataFrame) -> None:
+    color = POPULATIONS[rows["population"].iloc[0]].color
+    _draw_bins(axes, rows, color=color, linewidth=1.2)
+    place = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+    axes.plot(rows["median"].iloc[0], HEIGHT_OF_MEDIANS, **MEDIAN | {"color": color}, **place)
 
 
-def _entry(name: str, row: pd.Series) -> str:
-    said = f"{name} (n = {row['tokens']:,})"
-    if row["without_norm"]:
-        said += f", {row['without_norm']:,} without a finite norm"
-    if name == OTHER or np.isnan(row["median"]):
+def _draw_bins(axes: Axes, rows: pd.DataFrame, **look: object) -> None:
+    edges = [*rows["lower"], rows["upper"].iloc[-1]]
+    axes.stairs(rows["count"].astype("float64"), edges, baseline=LOWEST / 2, **look)
+
+
+def _title(row: pd.Series) -> str:
+    said = _counted(row["population"], row)
+    if row["population"] == OTHER or np.isnan(row["median"]):
         return said
-    said += f", median {row['median']:.3g}"
+    said += f": median {row['median']:.3g}"
     if np.isnan(row["others_below_median"]):
         return said
-    return f"{said}: {row['others_below_median']:.1%} of the other rows are shorter"
+    return f"{said}, {100 * row['others_below_median']:.1f} % of the other rows are shorter"
+
+
+def _counted(name: str, row: pd.Series) -> str:
+    without = f", {row['without_norm']:,} without a norm" if row["without_norm"] else ""
+    return f"{name} (n = {row['tokens']:,}{without})"
+
+
+def _entries(others: pd.Series, shown: Sequence[pd.DataFrame]) -> list[tuple[object, str]]:
+    names = [name for rows in shown if (name := rows["population"].iloc[0]) != OTHER]
+    words = {REFERENCE: OF_KNOWN if others["known_tokens"] else OF_ALIKE}
+    lines = [
+        (Line2D([], [], color=POPULATIONS[name].color), words.get(name, name)) for name in names
+    ]
+    median = (Line2D([], [], linestyle="", color=style.NEUTRAL, **MEDIAN), "their median")
+    entries = [(Patch(**OF_OTHERS), _counted("all other rows", others)), *lines]
+    return [*entries, median] if names else entries
 
 
 RECIPE = command.Recipe(

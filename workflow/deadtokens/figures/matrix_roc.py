@@ -108,18 +108,18 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.plot(chance, chance, **style.DOTTED)
         axes.set_xlabel("fraction of the others taken for unused")
     whole.set_ylabel("fraction of the known unused found")
-    label_powers(few, "x", few.get_xlabel())
+    label_powers(few, "x", few.get_xlabel() + " (log)")
     few.set_xlim(foot, 1)
     first = table.iloc[0]
     style.set_titles(
         figure, {whole: f"{first['unused']:,} known unused, {first['others']:,} others"}
     )
-    style.legend_below(figure, _entries(table))
+    matrices.legend_below(figure, table, _entries(table))
     return figure
 
 
 def _entries(table: pd.DataFrame) -> list[tuple[Line2D, str]]:
-    entries = [(Line2D([], [], linestyle=""), matrices.title(table))]
+    entries = []
     for row in table.drop_duplicates("indicator").to_dict("records"):
         words, stroke = INDICATORS[row["indicator"]]
         entries.append((Line2D([], [], **stroke.line()), f"{words}: {matrices.written_area(row)}"))
