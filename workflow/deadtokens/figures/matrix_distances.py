@@ -128,7 +128,9 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
     words, unit = INDICATORS[indicator][0], matrices.UNITS.get(indicator)
     axes.set_xlabel(f"{words} [{unit}]" if unit else words)
     label_powers(axes, "y")
-    axes.set_ylim(LOWEST * 100 * rows["share"].where(rows["share"] > 0).min(), 150)
+    smallest = rows.loc[rows["share"] > 0, "share"].min()
+    if smallest > 0:
+        axes.set_ylim(LOWEST * 100 * smallest, 150)
 
 
 def _look(kind: str) -> dict:
