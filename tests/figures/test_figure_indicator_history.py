@@ -48,6 +48,12 @@ def test_state_0_stands_apart_and_the_line_of_seeing_is_drawn():
     }
 
 
+def test_state_0_stands_further_apart_on_a_long_axis():
+    figure = RECIPE.draw(RECIPE.table([history(AREA, [0, 1, 10, 10**6], precision="fp32")]))
+    assert lines(figure.axes[0])[0].get_xdata()[0] == pytest.approx(10**-0.6)
+    assert figure.axes[-1].get_xticks()[0] == pytest.approx(10**-0.6)
+
+
 def test_titles_say_from_when_on_they_are_seen():
     figure = RECIPE.draw(RECIPE.table([one()]))
     titles = [axes.get_title(loc="left") for axes in figure.axes]

@@ -30,8 +30,8 @@ from deadtokens.matrices.indicators import SEEN
 
 BAND = {"alpha": 0.25, "linewidth": 0}
 LINE = {"color": style.NEUTRAL, "linewidth": 0.9, "linestyle": (0, (4, 2))}
-BEFORE = 0.5  # where on the logarithmic axis the state 0 is drawn
-STRIP = (0.4, 0.7)  # of the axis, around it
+BEFORE = 0.5  # where on the logarithmic axis the state 0 is drawn, at the highest
+OF_THE_AXIS = 0.1  # it is drawn at least so far from update 1, relative to the whole axis
 NEEDED = ("indicator", *AREA, "seen_from")
 TYPES = (
     NAMES
@@ -75,14 +75,20 @@ def _scale(axes: Axes) -> None:
     axes.set_ylim(-0.03, 1.03)
 
 
+def place_of_0(rows: pd.DataFrame) -> float:
+    """Return where on the logarithmic axis of some rows the state 0 is drawn."""
+    return min(BEFORE, max(1, rows["update"].max()) ** -OF_THE_AXIS)
+
+
 def _draw_lines(axes: Axes, rows: pd.DataFrame, strokes: Strokes) -> None:
-    rows = rows.assign(update=rows["update"].mask(rows["update"] == 0, BEFORE))
+    before = place_of_0(rows)
+    rows = rows.assign(update=rows["update"].mask(rows["update"] == 0, before))
     for (group, _), line in rows.groupby(["group", "run"], sort=False):
-        for part in (line[line["update"] == BEFORE], line[line["update"] != BEFORE]):
+        for part in (line[line["update"] == before], line[line["update"] != before]):
             _draw_band(axes, part, strokes[group].color)
             draw_groups(axes, part, "area", strokes)
-    if (rows["update"] == BEFORE).any():
-        axes.axvspan(*STRIP, color=STRIP_COLOR, linewidth=0, zorder=0)
+    if (rows["update"] == before).any():
+        axes.axvspan(before**1.5, before**0.5, color=STRIP_COLOR, linewidth=0, zorder=0)
     axes.axhline(SEEN, **LINE)
     axes.axhline(0.5, **style.DOTTED)
 
@@ -98,9 +104,9 @@ def _label_updates(axes: Axes, rows: pd.DataFrame) -> None:
     if (rows["update"] == 0).any():
         last = axes.get_xlim()[1]
         ticks = [tick for tick in axes.get_xticks() if 1 <= tick <= last]
-        axes.set_xticks([BEFORE, *ticks], ["0", *(f"{tick:,.0f}" for tick in ticks)])
+        axes.set_xticks([place_of_0(rows), *ticks], ["0", *(f"{tick:,.0f}" for tick in ticks)])
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlim(STRIP[0], last)
+        axes.set_xlim(place_of_0(rows) ** 1.5, last)
 
 
 def _entries(table: pd.DataFrame, strokes: Strokes) -> Entries:
