@@ -4,9 +4,9 @@ For every threshold of an indicator: the fraction of the known unused rows that 
 over the fraction of all others that are. Left the whole curve; on the diagonal an indicator says
 nothing. Right the same with a logarithmic axis, since unused tokens are few: one percent of the
 others can be as many rows as all unused ones together. A curve enters it at what an indicator finds
-before the first false one. Some of the others may be unused too, which nobody knows: what is
-taken for a false one then may be none. The reference is the mean of every second known token; the curves are those
-of the rest. Areas have DeLong's 95 % interval.
+before the first false one. Some of the others may be unused too, which nobody knows: what is taken
+for a false one then may be none. The reference is the mean of every second known token; the curves
+are those of the rest. Areas have DeLong's 95 % interval.
 """
 
 from collections.abc import Sequence
