@@ -30,15 +30,17 @@ from figures.figure_data import (
     varied,
 )
 from figures.gradient_data import gradients, start
+from figures.matrix_data import examined, history, random_matrix
 from matplotlib.figure import Figure
 
 from deadtokens.cli import call
 from deadtokens.figures import style
-from deadtokens.study.figures import FIGURES, Scope
+from deadtokens.study.figures import FIGURES, OF_MATRICES, Scope
 
-NAMES = [name for name in FIGURES if name != "audit"]  # that one reads JSON
+NAMES = [name for name in (*FIGURES, *OF_MATRICES) if name != "audit"]  # that one reads JSON
 OF_OUTCOMES = [name for name, source in FIGURES.items() if source.scope is Scope.EXPERIMENT]
-WITHOUT_RUNS = (*OF_OUTCOMES, "census", "storage", "tensors", "initial_softmax")
+OF_A_MATRIX = [name for name in OF_MATRICES if name != "indicator_history"]
+WITHOUT_RUNS = (*OF_OUTCOMES, *OF_A_MATRIX, "census", "storage", "tensors", "initial_softmax")
 DRIFT = ("path", "scree", "directions", "dependence", "bulk", "endpoint")
 GRADIENTS = ("firststep", "pathways", "second_moment", "prediction")
 IN_DEPTH = ("phases", "survival", "forecast", "ulps", "strata", "sharpening")
@@ -60,6 +62,8 @@ def datasets(name: str) -> list[xr.Dataset]:
         return [varied(VARIED[name], seeds=2, diverged=1.0, last_motion="$\\frac{ =cmd()")]
     if name == "census":
         return [census([("a", "=cmd()", 5, ""), ("b", "<script>", 0, "$\\frac{")], "input-0")]
+    if name in OF_A_MATRIX:
+        return [random_matrix()]
     if name == "storage":
         return [storage(np.geomspace(1 / 3, 1e5, 24).reshape(3, 2, 4), run="$\\frac{")]
     if name == "initial_softmax":
@@ -70,6 +74,12 @@ def datasets(name: str) -> list[xr.Dataset]:
     if name in DRIFT:
         first, second = (drift(run=f"r{n}", **setting) for n, setting in enumerate(settings))
         return [first, ended(second, 9)]
+    if name == "indicator_history":
+        first, second = (
+            history([0.4, 1 / 3, 0.96, 1], [0, 1, 5, 500], f"r{n}", seen_from=5, **setting)
+            for n, setting in enumerate(settings)
+        )
+        return [first, second.assign_attrs(status="diverged", diverged_at=501)]
     if name == "gradient_flow":
         first, second = (flow(run=f"r{n}", **setting) for n, setting in enumerate(settings))
         return [first, second.assign_attrs(status="diverged", diverged_at=501)]
@@ -207,6 +217,13 @@ def second_moment(seeds: int) -> xr.Dataset:
 LONG_NAMES = [f"{name} {'of a very long name ' * 4}" for name in style.REGIMES]
 LONG_NAME = "precision-fp32_lr-0.0003_" + "x" * 60
 COSTS = [[2e5, 5e5, 3e5, 9.5e5], [1e-3, 4e-3, 3e-3, 2e-3], [1e9, 4e9, 4e9, 4e9], [0, 0, 7e6, 0]]
+OF_MATRIX_CROWDS = {
+    "everything": random_matrix,
+    "shared bits": lambda: random_matrix(known=0, shared=10),
+    "large": lambda: random_matrix(tokens=200_000, known=2000),
+    "a long name": lambda: random_matrix().assign_attrs(model="x" * 90, matrix="layer." * 30),
+    "nothing known": lambda: examined({"norm": [1, 2, 3], "to_mean": [1, 2, 3]}),
+}
 
 # What a figure has to find room for: its name, then what there is much of.
 CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
@@ -229,6 +246,18 @@ CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
         ("gradient_flow", f"{number} layers"): lambda n=number: of_layers(n) for number in (1, 2, 5)
     },
     ("initial_softmax", "nothing"): lambda: [start()],
+    **{
+        (name, crowd): lambda make=make: [make()]
+        for name in OF_A_MATRIX
+        for crowd, make in OF_MATRIX_CROWDS.items()
+    },
+    ("indicator_history", "regimes"): lambda: [
+        history(np.linspace(0.5, 1, 60), [0, *range(1, 60)], name, 57, precision=name)
+        for name in style.REGIMES
+    ],
+    ("indicator_history", "many updates"): lambda: [
+        history(np.linspace(0.5, 1, 8), [0, *10 ** np.arange(7)], "a", 10**6, precision="fp32")
+    ],
     **{
         (name, f"{number} runs"): lambda n=number: of_rates(n)
         for name in GRADIENTS

@@ -25,7 +25,7 @@ from jinja2 import Environment, StrictUndefined
 
 from deadtokens.errors import UserError
 from deadtokens.figures import style
-from deadtokens.study.figures import ANIMATION, FIGURES
+from deadtokens.study.figures import ANIMATION, FIGURES, OF_MATRICES
 
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
@@ -51,6 +51,8 @@ def two_lengths(name):
         return [drift(updates=updates, precision="fp32") for updates in (8, 4)], (4, 8)
     long = datasets(name)[0]
     axis, last = ("state", 0) if name == "gradient_flow" else ("update", 2)
+    if name == "indicator_history":
+        axis, last = "state", 5
     short = long.isel({axis: long[axis].values <= last})
     if "strata" in short:
         short = short.isel(column=slice(last))
@@ -89,7 +91,7 @@ def rendered(template, caption=""):
     return publish_parts(source, writer="html", settings_overrides=strict)["html_body"]
 
 
-@pytest.mark.parametrize("name", [*FIGURES, ANIMATION])
+@pytest.mark.parametrize("name", [*FIGURES, ANIMATION, *OF_MATRICES])
 def test_caption_is_valid_and_names_the_experiment(name):
     module = import_module(f"deadtokens.figures.{name}")
     summary, _, text = module.__doc__.partition("\n\n")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
-from deadtokens.figures import directions, style, walls
+from deadtokens.figures import directions, matrices, matrix_distances, style, walls
 from deadtokens.figures.axes import label_updates, power_of_ten
-from deadtokens.study.figures import ANIMATION, FIGURES
+from deadtokens.study.figures import ANIMATION, FIGURES, OF_MATRICES
 
 
 def example() -> style.Figure:
@@ -32,7 +32,10 @@ def lightness(color: str) -> float:
     return 116 * luminance ** (1 / 3) - 16
 
 
-@pytest.mark.parametrize("strokes", [style.REGIMES, style.POPULATIONS])
+OF_INDICATORS = {name: stroke for name, (_, stroke) in matrices.INDICATORS.items()}
+
+
+@pytest.mark.parametrize("strokes", [style.REGIMES, style.POPULATIONS, OF_INDICATORS])
 def test_strokes_differ_in_grey_and_without_colour(strokes):
     for first, second in combinations(strokes.values(), 2):
         assert abs(lightness(first.color) - lightness(second.color)) > 8
@@ -153,9 +156,10 @@ def test_numbers_in_labels():
     assert style.number_of(pd.Series([2249, 1012])) == "1,012–2,249"
 
 
-def test_no_figure_imports_seaborn_but_those_that_draw_with_it():
+def test_no_figure_imports_seaborn_or_scipy_stats_but_those_that_need_it():
     """What a figure's process imports is most of its time; scipy.stats comes with seaborn."""
-    others = [name for name in (*FIGURES, ANIMATION) if name not in ("directions", "walls")]
+    own = ("directions", "walls", "matrix_distances")
+    others = [name for name in (*FIGURES, ANIMATION, *OF_MATRICES) if name not in own]
     modules = ", ".join(f"deadtokens.figures.{name}" for name in others)
     code = (
         f"import sys, {modules}; print({{'seaborn', 'scipy.stats', 'torch'}} & sys.modules.keys())"
@@ -163,3 +167,4 @@ def test_no_figure_imports_seaborn_but_those_that_draw_with_it():
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
     assert "seaborn" in vars(directions)
     assert "seaborn" in vars(walls)
+    assert "area_under_curve" in vars(matrix_distances)

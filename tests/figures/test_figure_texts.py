@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deadtokens.figures import style
-from deadtokens.figures.draw import FIGURES
+from deadtokens.figures.draw import FIGURES, OF_MATRICES
 from deadtokens.gradients import firststep, initial_softmax, probe, recorded
 from deadtokens.trajectory.populations import POPULATIONS
 
@@ -48,7 +48,7 @@ def test_where_numbers_come_out_none_is_typed(document, heading):
 
 def test_every_figure_has_its_module_and_its_row():
     recipes = {path.stem for path in PACKAGE.glob("*.py") if "\nRECIPE = " in path.read_text()}
-    assert recipes == {*FIGURES}
+    assert recipes == {*FIGURES, *OF_MATRICES}
 
 
 def test_each_population_of_the_files_has_its_stroke():

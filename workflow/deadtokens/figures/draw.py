@@ -10,15 +10,17 @@ from pathlib import Path
 
 from deadtokens.arguments import add_called
 from deadtokens.figures import command
-from deadtokens.study.figures import FIGURES
+from deadtokens.study.figures import FIGURES, OF_MATRICES
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command takes."""
     parser.formatter_class = RawDescriptionHelpFormatter
-    sources = [f"  {name:16} {source.file} of {source.scope}" for name, source in FIGURES.items()]
-    parser.epilog = "\n".join(["figures:", *sources])
-    parser.add_argument("name", choices=FIGURES, help="of the figure")
+    sources = {name: f"{source.file} of {source.scope}" for name, source in FIGURES.items()}
+    sources |= OF_MATRICES
+    lines = [f"  {name:17} {source}" for name, source in sources.items()]
+    parser.epilog = "\n".join(["figures:", *lines])
+    parser.add_argument("name", choices=sources, help="of the figure")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what it is drawn from")
     parser.add_argument(
         "--output", required=True, type=Path, metavar="STEM.png", help=".pdf and .csv go beside it"

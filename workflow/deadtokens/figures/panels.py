@@ -114,15 +114,19 @@ class PanelFigure:
     entries: Callable[[pd.DataFrame, Strokes], Entries] = run_entries
     nothing: str = "no dead tokens"
 
-    def recipe(self, name: str, title: str, file: str, needed: Sequence[str]) -> Recipe:
+    def recipe(
+        self, name: str, title: str, file: str, needed: Sequence[str], axis: str = "update"
+    ) -> Recipe:
         """Return what draws it from `file` of each run, which must have the variables `needed`.
+
+        Along `axis` the run goes.
 
         Rows of the table are those of `rows`; ``series`` tells single lines, means of runs and the
         ends of diverged runs (at ``diverged_at``) apart. Where updates are gathered in bins, from
         ``update`` to ``last_update``, values are their median, ``lowest`` and ``highest``.
         """
         return recipe_of_runs(
-            name, title, file, needed, rows=self._rows, types=self.types, draw=self.draw
+            name, title, file, needed, rows=self._rows, types=self.types, draw=self.draw, axis=axis
         )
 
     def _rows(self, runs: Sequence[Run]) -> Iterator[pd.DataFrame]:

@@ -13,7 +13,7 @@ import xarray as xr
 from deadtokens.arguments import add_output, add_run
 from deadtokens.errors import UserError
 from deadtokens.labels import label
-from deadtokens.matrices.indicators import INDICATORS, indicators, moments
+from deadtokens.matrices.indicators import INDICATORS, SEEN, indicators, moments
 from deadtokens.matrices.matrix import Array
 from deadtokens.netcdf import write
 from deadtokens.statistics.bins import logarithmic
@@ -27,7 +27,6 @@ from deadtokens.trajectory.segments import Segments
 log = logging.getLogger(__name__)
 
 STATES = 60  # of a run, at most, evenly spaced in their logarithms, and the first
-SEEN = 0.95  # area above which an indicator sees the dead tokens
 _OF = 'area under the ROC curve of "small means dead"'
 # Name: axes, long name, unit.
 VARIABLES = {

@@ -26,6 +26,7 @@ INDICATORS = {  # name: what it is
     "cosine_without_mean": "the same, the mean of all rows taken out of both",
     "cosine_without_first": "the same, their part along the first component taken out of both",
 }
+SEEN = 0.95  # area under the ROC curve above which an indicator sees the unused tokens
 
 
 @dataclass(frozen=True)

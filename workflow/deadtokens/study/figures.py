@@ -98,6 +98,15 @@ FIGURES = {
 }
 ANIMATION = "animation"
 
+# What is drawn of one file, whether or not a study made it: figure, and the file.
+OF_MATRICES = {
+    "matrix_norms": "census.nc of an examined matrix",
+    "matrix_distances": "census.nc of an examined matrix",
+    "matrix_holes": "census.nc of an examined matrix",
+    "matrix_roc": "census.nc of an examined matrix",
+    "indicator_history": "indicators.nc of a run, or of several",
+}
+
 # What an experiment's outcomes are read from.
 OUTCOME_SOURCES = (
     SCALARS,
