@@ -46,7 +46,7 @@ rule all:
         all_outcomes(),
         all_figures(),
         all_animations(),
-        all_censuses(),
+        all_matrices(),
         "results/claims/claims.csv",
         "results/paper/paper.pdf",
         "results/jobs/jobs.csv",

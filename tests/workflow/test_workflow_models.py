@@ -3,10 +3,13 @@
 import copy
 import os
 
+import pandas as pd
 import pytest
 import xarray as xr
 from house import NO_CLAIMS, TINY, build_house
 from smoke import HOLE, write_model
+
+from deadtokens.study.figures import OF_CENSUSES
 
 MATRICES = ["embedding", "unembedding"]
 FILES = [f"results/models/planted/{matrix}/census.nc" for matrix in MATRICES]
@@ -38,8 +41,21 @@ def test_every_matrix_of_a_model_is_examined_once(house):
 
 
 def test_they_belong_to_the_study(house):
-    assert house.would_run("--forceall", config=configuration())["examine_matrix"] == 2
+    jobs = house.would_run("--forceall", config=configuration())
+    assert jobs["examine_matrix"] == jobs["draw_matrix_norms"] == jobs["draw_matrix_roc"] == 2
     assert "examine_matrix" not in house.would_run("--forceall")
+
+
+def test_its_figures_are_drawn_with_their_numbers(house):
+    files = [f"results/models/planted/embedding/{figure}.png" for figure in OF_CENSUSES]
+    answer = house.snakemake("--", *files, config=configuration())
+    assert answer.returncode == 0, answer.stdout
+    for file in files:
+        path = house.work / file
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+    holes = pd.read_csv((house.work / files[2]).with_suffix(".csv"))
+    assert holes["tokens"].tolist() == [5]
 
 
 def test_another_model_in_its_place_is_examined_again(house):

@@ -8,6 +8,7 @@ OUTPUTS:
 
     results/weights/{weights}/
     results/models/{model}/{matrix}/census.nc, suspects.csv
+    results/models/{model}/{matrix}/{figure}.png, .pdf, .csv
     results/runs/{run}/steps-{steps}/indicators.nc: what the same indicators see of a run
 
 Models are only read, where they lie.
@@ -59,6 +60,41 @@ rule examine_matrix:
             --csv {output.suspects:q} \
             --log {log:q}
         """
+
+
+for figure in OF_CENSUSES:
+
+    rule:
+        name:
+            f"draw_{figure}"
+        input:
+            **reads(census="results/models/{model}/{matrix}/census.nc"),
+        output:
+            png=report(
+                f"results/models/{{model}}/{{matrix}}/{figure}.png",
+                caption="../report/model.rst",
+                category="Models of others",
+                subcategory="{model}",
+                labels={"figure": figure, "matrix": "{matrix}"},
+            ),
+            pdf=f"results/models/{{model}}/{{matrix}}/{figure}.pdf",
+            csv=f"results/models/{{model}}/{{matrix}}/{figure}.csv",
+        log:
+            f"logs/draw_{figure}/{{model}}/{{matrix}}.log",
+        benchmark:
+            f"logs/draw_{figure}/{{model}}/{{matrix}}.tsv"
+        group:
+            one_submission("analyses", "model")
+        conda:
+            ENVIRONMENT
+        params:
+            figure=figure,
+            caption=caption(figure),
+            code=code(f"figures.{figure}"),
+        shell:
+            """
+            deadtokens figure {params.figure} {input.census:q} --output {output.png:q} --log {log:q}
+            """
 
 
 rule follow_indicators:

@@ -98,12 +98,10 @@ FIGURES = {
 }
 ANIMATION = "animation"
 
+OF_CENSUSES = ("matrix_norms", "matrix_distances", "matrix_holes", "matrix_roc")
 # What is drawn of one file, whether or not a study made it: figure, and the file.
 OF_MATRICES = {
-    "matrix_norms": "census.nc of an examined matrix",
-    "matrix_distances": "census.nc of an examined matrix",
-    "matrix_holes": "census.nc of an examined matrix",
-    "matrix_roc": "census.nc of an examined matrix",
+    **dict.fromkeys(OF_CENSUSES, "census.nc of an examined matrix"),
     "indicator_history": "indicators.nc of a run, or of several",
 }
 
