@@ -78,6 +78,16 @@ def test_what_figures_are_made_from_comes_back_and_nothing_else(folder):
     assert len(times) == 1
 
 
+def test_models_of_others_stay_where_they_are(folder):
+    Path("model.gguf").write_bytes(b"GGUF")
+    with_model = CONFIG | {"models": {"theirs": {"path": "model.gguf"}}}
+    Path("mine.json").write_text(json.dumps(with_model))
+    call("restore", [str(pack()), "--directory", "there"])
+    configuration = yaml.safe_load(Path("there/study.yaml").read_text())
+    assert configuration == CONFIG | {"keep": "derived", "models": {}}
+    assert "model.gguf" not in contents("there")
+
+
 @pytest.mark.parametrize("umask", [0o002, 0o077], ids=oct)
 def test_what_comes_back_is_as_open_as_the_umask_says(umask, folder):
     there = folder / "there"

@@ -241,6 +241,15 @@ def test_many_runs_are_told_by_their_size(number):
     assert all(any(line.startswith(run) for run in study.runs) for line in of_records[1:])
 
 
+def test_models_of_others_are_named(tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    entry = {"path": str(path), "matrices": ["embedding", "unembedding"]}
+    study = Study({**SHARED, "experiments": {"one": {"seeds": [0]}}, "models": {"theirs": entry}})
+    lines = list(plan.report(study, plan.parts_of(study, Path("nowhere")), 1))
+    assert f"models.theirs: {path}, its embedding and unembedding examined" in lines
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

@@ -90,6 +90,8 @@ def archive(values: Mapping[str, Any], results: Path, output: Path) -> int:
             name: {**entry, "path": f"results/recorded/{name}"}
             for name, entry in values["recorded"].items()
         }
+    if study.models:  # they stay where they are, and no figure of an experiment reads them
+        changed["models"] = {}
     for name, recording in study.recordings.items():
         files[_name(Path("recorded", name, FILE))] = Path(recording.path, FILE)
     configuration = yaml.safe_dump(

@@ -158,6 +158,7 @@ def report(study: Study, parts: Mapping[str, Part], cores: int) -> Iterator[str]
     yield from _records(whole)
     yield f"all records: {size_in_words(file for file in whole.files if file.updates)}"
     yield from _recordings(study)
+    yield from _models(study)
     yield ""
     yield from _aligned((*FIRST, *TIMES), (_experiment(*part) for part in parts.items()))
     yield ""
@@ -196,6 +197,12 @@ def _recordings(study: Study) -> Iterator[str]:
         elif one.being_written:
             held += "; a recorder writes there now: what is finished of it counts"
         yield f"recorded.{name}: {one.path}, {held}"
+
+
+def _models(study: Study) -> Iterator[str]:
+    """Yield what is examined of each model; the times do not count it."""
+    for name, model in study.models.items():
+        yield f"models.{name}: {model.arguments[0]}, its {' and '.join(model.matrices)} examined"
 
 
 def _experiment(name: str, part: Part) -> list[str]:
