@@ -112,7 +112,7 @@ rule follow_indicators:
     conda:
         ENVIRONMENT
     resources:
-        runtime=minutes_of("indicators"),
+        runtime=minutes_of("freezing"),  # which reads the same tensor and takes longer
     params:
         code=code("matrices.history"),
     shell:
