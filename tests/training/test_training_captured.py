@@ -278,12 +278,17 @@ def meta_trainer(**fields):
     return run
 
 
+def captured(run):
+    batch = run.batches(range(1, 2))[0]
+    return CapturedUpdate(run.optimizer, batch, run.forward, run.descend, CalledOnce)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_captured_update_reads_nothing_and_stays_on_its_device(kind, monkeypatch):
     """Every read of a tensor without values fails, and so does what would come from the host."""
     monkeypatch.setattr(numbers, "multiply_add", lambda a, x, y: a * x + y)
     run = meta_trainer(**KINDS[kind])
-    held = CapturedUpdate(run, run.batches(range(1, 2))[0], CalledOnce)
+    held = captured(run)
     assert held.behind.result["grad"].shape == run.model.W.shape
     assert {"grad", "grad_norm", "entropy", "h_mean", "probability"} <= set(held.behind.result)
 
@@ -298,7 +303,7 @@ def test_what_reads_would_be_refused(reads, monkeypatch):
         norm = lambda: torch.zeros(3).sum()  # noqa: E731
     monkeypatch.setattr(run, "_clip", norm)
     with pytest.raises((RuntimeError, AssertionError), match=r"meta|left the device"):
-        CapturedUpdate(run, run.batches(range(1, 2))[0], CalledOnce)
+        captured(run)
 
 
 def test_rows_hold_the_numbers_and_words_of_their_updates():

@@ -7,16 +7,13 @@ and its numbers, is read from tensors that keep their place.
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from deadtokens.training.numbers import NumbersOfUpdates, has_the_plain_bits
 from deadtokens.training.optimizer import UpdateRule
-
-if TYPE_CHECKING:
-    from deadtokens.training.trainer import Forward, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -45,49 +42,61 @@ class CudaGraph:
 
 
 class CapturedUpdate:
-    """The next update of a trainer in two graphs: what comes before its loss, and what behind.
+    """The next update of a run in two graphs: what comes before its loss, and what behind.
 
     Parameters
     ----------
-    trainer : Trainer
-        It has applied an update, so that everything that happens once has happened.
+    rule : UpdateRule
+        It moves the parameters; an update has been applied, so that everything that happens once
+        has happened.
     batch : Tensor
-        Any of its batches.
+        Any of the run's batches.
+    forward : callable
+        Makes of a batch what `descend` takes.
+    descend : callable
+        Finds the gradients, and calls what it is given besides to move the parameters.
     graph : type
         `CudaGraph`, or what stands for it.
     """
 
-    def __init__(self, trainer: "Trainer", batch: Tensor, graph: type[CudaGraph]):
-        self.trainer, self.batch = trainer, batch.clone()
-        rule = UpdateRule(dict(trainer.model.named_parameters()), trainer.spec)
-        rule.state = trainer.optimizer.state
-        self.numbers = NumbersOfUpdates(rule, trainer.device)
-        self.before = graph(lambda: trainer.forward(self.batch))
+    def __init__(
+        self,
+        rule: UpdateRule,
+        batch: Tensor,
+        forward: Callable[[Tensor], Any],
+        descend: Callable[[Any, Callable[[], None]], Any],
+        graph: type[CudaGraph],
+    ):
+        self.batch, self.numbers = batch.clone(), NumbersOfUpdates(rule, batch.device)
         move = self.numbers.move_all
-        self.behind = graph(lambda: trainer.descend(self.before.result, move), self.before)
+        self.before = graph(lambda: forward(self.batch))
+        self.behind = graph(lambda: descend(self.before.result, move), self.before)
 
     def prepare(self, updates: range) -> None:
         """Bring the numbers of the next updates to the device."""
         self.rows = iter(self.numbers.table(updates))
 
-    def forward(self, batch: Tensor) -> "Forward":
-        """Return what `Trainer.forward` does, until it is called again."""
+    def forward(self, batch: Tensor) -> Any:
+        """Return what `forward` makes of a batch, until it is called again."""
         self.batch.copy_(batch)
         self.before.replay()
         return self.before.result
 
-    def apply(self) -> dict[str, Tensor]:
-        """Apply the update, and return what `Trainer.descend` does, until the next one."""
+    def apply(self) -> Any:
+        """Apply the update, and return what `descend` does, until the next one."""
         self.numbers.take(next(self.rows))
         self.behind.replay()
         return self.behind.result
 
 
-def capture(trainer: "Trainer", batch: Tensor, graph: type[CudaGraph]) -> CapturedUpdate | None:
-    """Return a trainer's update captured, None where its bits would be others, or it cannot be."""
+def capture(rule: UpdateRule, batch: Tensor, *given: Any) -> CapturedUpdate | None:
+    """Return a run's update captured, None where its bits would be others, or it cannot be.
+
+    The parameters are those of `CapturedUpdate`.
+    """
     try:
-        if has_the_plain_bits(trainer.spec, trainer.device):
-            return CapturedUpdate(trainer, batch, graph)
+        if has_the_plain_bits(rule.spec, batch.device):
+            return CapturedUpdate(rule, batch, *given)
         reason = "its numbers on the device give other bits"
     except (RuntimeError, AttributeError) as error:  # of a driver, a compiler or a torch
         reason = str(error).partition("\n")[0]

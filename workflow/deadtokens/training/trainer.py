@@ -20,7 +20,7 @@ from deadtokens.training.batches import batches_of, to_device
 from deadtokens.training.captured import CapturedUpdate, CudaGraph, capture
 from deadtokens.training.loss import Prediction
 from deadtokens.training.model import initial_model
-from deadtokens.training.optimizer import build_optimizer
+from deadtokens.training.optimizer import UpdateRule, build_optimizer
 
 # Updates whose losses are read together, by the kind of device; one at a time on the others. A read
 # waits until a GPU has nothing left to do.
@@ -114,7 +114,10 @@ class Trainer:
     def _prepare(self, updates: range, batch: Tensor) -> None:
         """Capture an update, where that can be done and one has been applied; say what comes."""
         if self.graph and not self.captured and self.dtypes:
-            self.captured, self.graph = capture(self, batch, self.graph), None
+            rule = UpdateRule(dict(self.model.named_parameters()), self.spec)
+            rule.state = self.optimizer.state
+            self.captured = capture(rule, batch, self.forward, self.descend, self.graph)
+            self.graph = None
         if self.captured:
             self.captured.prepare(updates)
 
