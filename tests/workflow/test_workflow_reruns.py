@@ -68,7 +68,7 @@ def test_an_edit_reruns_what_follows_from_it(house):
             f"draw_{figure}": 1 for figure in ("path", *OF_FREEZING, "shares", "ages", *OF_OUTCOMES)
         },
     }
-    rule = "W.mul_(1 - lr * hyper.weight_decay)"
+    rule = "W.mul_(1 - self.lr * self.hyper.weight_decay)"
     house.edit(f"{package}/run/update.py", rule, rule.replace("decay)", "decay * 2)"))
     assert house.would_run() == {
         "train_segment": 4,
