@@ -186,7 +186,7 @@ MISTAKES = {
     "unsealed": ({"path": "unsealed"}, "segment-001.nc is not sealed, so it may be incomplete"),
     "silent": ({"path": "silent"}, "`deadtokens analyse silent` writes it anew"),
     "damaged": ({"path": "damaged"}, "does not say what the recording holds"),
-    "an option": ({"path": "-x"}, "recorded.mine.path: must be the path of a folder, which does"),
+    "an option": ({"path": "-x"}, "recorded.mine.path: must be a path, which does not begin"),
     "a brace": ({"path": "{good}"}, "recorded.mine.path: has a brace, which Snakemake takes for a"),
     "a control character": ({"path": "a\nb"}, "cannot be printed; leave it out of the path"),
     "a long title": ({"path": "good", "title": "x" * 201}, "recorded.mine.title: 201 characters"),
