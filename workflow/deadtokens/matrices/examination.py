@@ -1,6 +1,6 @@
 """What stands out among the rows of an embedding matrix, as one dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import product
 
 import numpy as np
@@ -18,7 +18,7 @@ from deadtokens.matrices.indicators import INDICATORS, indicators, moments
 from deadtokens.matrices.matrix import Matrix
 from deadtokens.matrices.tokenizer import RESERVED
 from deadtokens.matrices.tokens import MISSING, Tokens
-from deadtokens.statistics.roc import LEVEL, area_under_curve
+from deadtokens.statistics.roc import LEVEL, areas_under_curves
 
 UNITS, NORMS = (1, 2, 4), ("Linf", "L1")
 KNOWN_UNUSED = (RESERVED, MISSING)  # kinds of tokens
@@ -95,6 +95,11 @@ def reference_of(tokens: Tokens, population: np.ndarray) -> tuple[np.ndarray, np
     return known, reference
 
 
+def best_indicator(names: Container[str]) -> str:
+    """Return the one of some indicators by which suspects are told."""
+    return next(name for name in BEST if name in names)
+
+
 def examine(matrix: Matrix, tokens: Tokens) -> xr.Dataset:
     """Return what stands out among the rows of a matrix.
 
@@ -115,8 +120,8 @@ def examine(matrix: Matrix, tokens: Tokens) -> xr.Dataset:
     known, reference = reference_of(tokens, alike["population"])
     told = indicators(matrix, sums, np.flatnonzero(reference))
     values = _of_tokens(tokens) | alike | told | {"known": known, "reference": reference}
-    values["why"] = _why(values, told[_best(told)], "cluster" in alike)
-    values |= _areas(told, known, reference)
+    values["why"] = _why(values, told[best_indicator(told)], "cluster" in alike)
+    values |= areas_under_curves(told, known, ~reference)
     values["variance"] = sums.spectrum()
     axes = {
         "token": np.arange(matrix.tokens, dtype=np.int32),
@@ -165,10 +170,6 @@ def _alike(matrix: Matrix) -> dict[str, np.ndarray]:
     return found
 
 
-def _best(told: dict[str, np.ndarray]) -> str:
-    return next(name for name in BEST if name in told)
-
-
 def _why(values: dict[str, np.ndarray], indicator: np.ndarray, compared: bool) -> np.ndarray:
     """Return why each token is a suspect: all reasons that it has."""
     reasons = {ALIKE: values["population"] > 1}
@@ -185,15 +186,6 @@ def _why(values: dict[str, np.ndarray], indicator: np.ndarray, compared: bool) -
 
 def _chosen(names: Sequence[str], flags: Sequence[bool]) -> list[str]:
     return [name for name, flag in zip(names, flags, strict=True) if flag]
-
-
-def _areas(
-    told: dict[str, np.ndarray], known: np.ndarray, reference: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return how well each indicator tells the known tokens that are no reference."""
-    areas = [area_under_curve(one[~reference], known[~reference]) for one in told.values()]
-    value, low, high = np.array(areas).reshape(-1, 3).T
-    return {"area": value, "area_low": low, "area_high": high}
 
 
 def _about(matrix: Matrix, values: dict[str, np.ndarray]) -> dict[str, str | int]:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from deadtokens.arguments import add_output
 from deadtokens.errors import UserError
-from deadtokens.matrices.examination import BEST, examine
+from deadtokens.matrices.examination import best_indicator, examine
 from deadtokens.matrices.indicators import INDICATORS
 from deadtokens.matrices.matrix import Matrix, Model
 from deadtokens.matrices.open import open_model
@@ -89,11 +89,12 @@ def _vocabulary(model: Model, rows: int, options: Namespace) -> Vocabulary:
 def write_suspects(found: xr.Dataset, tokens: Tokens, path: Path) -> None:
     """Write the suspects as a table: those of the largest clusters first, then by the indicator."""
     suspects = np.flatnonzero(found["why"].values != "")
-    indicator = next(name for name in BEST if name in found)
     tokens_of = dict(zip(found["hole_first"].values, found["hole_tokens"].values, strict=True))
     hole = _hole(found)
     size = np.array([tokens_of.get(first, 0) for first in hole])
-    order = np.lexsort((found[indicator].values[suspects], hole[suspects], -size[suspects]))
+    order = np.lexsort(
+        (found[best_indicator(found)].values[suspects], hole[suspects], -size[suspects])
+    )
     suspects = suspects[order]
     measures = {name: found[name].values[suspects] for name in ("why", "population")}
     measures["hole"] = np.where(size[suspects] > 1, hole[suspects], -1)

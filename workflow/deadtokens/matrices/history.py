@@ -17,7 +17,7 @@ from deadtokens.matrices.indicators import INDICATORS, SEEN, indicators, moments
 from deadtokens.matrices.matrix import Array
 from deadtokens.netcdf import write
 from deadtokens.statistics.bins import logarithmic
-from deadtokens.statistics.roc import LEVEL, area_under_curve
+from deadtokens.statistics.roc import LEVEL, areas_under_curves
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.populations import dead_of
@@ -96,19 +96,14 @@ def _wanted(states: np.ndarray) -> np.ndarray:
 
 def _told(
     W: np.ndarray, known: np.ndarray, asked: np.ndarray, truth: np.ndarray
-) -> dict[str, list[float]]:
+) -> dict[str, np.ndarray]:
     """Return what each indicator tells of a state."""
     matrix = Array("W", *W.shape, "float32", W)
     found = indicators(matrix, moments(matrix), known)
-    areas = [area_under_curve(found[name][asked], truth[asked]) for name in INDICATORS]
-    low, high = ([getattr(area, end) for area in areas] for end in ("low", "high"))
     of_dead, of_others = asked & truth, asked & ~truth
-    return {
-        "area": [area.value for area in areas],
-        "area_low": low,
-        "area_high": high,
-        "dead_mean": [_mean(found[name][of_dead]) for name in INDICATORS],
-        "live_mean": [_mean(found[name][of_others]) for name in INDICATORS],
+    return areas_under_curves(found, truth, asked) | {
+        "dead_mean": np.array([_mean(values[of_dead]) for values in found.values()]),
+        "live_mean": np.array([_mean(values[of_others]) for values in found.values()]),
     }
 
 

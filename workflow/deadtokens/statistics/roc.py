@@ -1,5 +1,6 @@
 """How well an indicator tells what is known: the area under its ROC curve, with an interval."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -51,3 +52,18 @@ def area_under_curve(indicator: np.ndarray, truth: np.ndarray) -> Area:
     half /= value * (1 - value)
     low, high = (1 / (1 + np.exp(-(logit + sign * half))) for sign in (-1, 1))
     return Area(value, float(low), float(high))
+
+
+def areas_under_curves(
+    indicators: Mapping[str, np.ndarray], truth: np.ndarray, asked: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the areas of several indicators over the tokens that are asked.
+
+    Returns
+    -------
+    dict of str to float64 ndarray of shape (indicators,)
+        ``area``, ``area_low`` and ``area_high``, in the order of the indicators.
+    """
+    areas = [area_under_curve(values[asked], truth[asked]) for values in indicators.values()]
+    value, low, high = np.array(areas).reshape(-1, 3).T
+    return {"area": value, "area_low": low, "area_high": high}
