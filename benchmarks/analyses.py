@@ -6,6 +6,7 @@ machine disturbs least. The bits that a command inflates are counted in a run th
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -28,6 +29,14 @@ from deadtokens.trajectory.segments import list_segments
 COMMANDS = ("freezing", "sharpening", "drift")
 MOST_SECONDS = 40  # of CPU, all together, for the default run
 MOST_MEMORY = 1000  # MB
+# Starts a command on so many cores. A process's peak memory begins with that of the one that starts
+# it: this one is small.
+STARTER = """
+import json, os, sys
+os.sched_setaffinity(0, range(int(sys.argv[1])))
+_, status, usage = os.wait4(os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ), 0)
+print(json.dumps([status, usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss]))
+"""
 
 
 @dataclass(frozen=True)
@@ -45,18 +54,19 @@ def cost_of(command: str, segments: Sequence[str], cores: int) -> Cost:
     with TemporaryDirectory() as folder:
         words = [command, *segments, "--output", str(Path(folder, "result"))]
         begin = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deadtokens", *words],
+        starter = [sys.executable, "-S", "-c", STARTER, str(cores)]
+        answer = subprocess.run(
+            [*starter, sys.executable, "-m", "deadtokens", *words],
             env=os.environ | threads,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            check=True,
         )
-        os.sched_setaffinity(process.pid, range(cores))
-        _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)
+    status, cpu, memory = json.loads(answer.stdout)
     if status:
         raise RuntimeError(f"{command} failed")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss)
+    return Cost(wall, cpu, memory)
 
 
 def inflated_by(command: str, segments: Sequence[str]) -> int:

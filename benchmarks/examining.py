@@ -2,8 +2,7 @@
 
 A bfloat16 matrix of random rows with a planted black hole is written, as one safetensors file with
 a vocabulary beside it, and examined by the command, in a process of its own. Whether the black hole
-is found is checked first; then come wall time and peak memory, the mapped pages of the file among
-it.
+is found is checked first; then come times and peak memory.
 """
 
 import argparse
