@@ -132,5 +132,5 @@ def test_a_tied_model_has_one_matrix(tmp_path):
 def test_the_file_says_what_its_variables_are(examined):
     found, _ = examined
     for name, variable in found.variables.items():
-        assert variable.attrs.get("long_name") or name in ("indicator", "component"), name
+        assert variable.attrs.get("long_name"), name
     assert isinstance(found, xr.Dataset)

@@ -14,7 +14,7 @@ from deadtokens.matrices.duplicates import (
     near_pairs,
     population,
 )
-from deadtokens.matrices.indicators import INDICATORS, indicators, moments
+from deadtokens.matrices.indicators import COORDINATE, INDICATORS, indicators, moments
 from deadtokens.matrices.matrix import Matrix
 from deadtokens.matrices.tokenizer import RESERVED
 from deadtokens.matrices.tokens import MISSING, Tokens
@@ -61,7 +61,7 @@ VARIABLES = {
     "hole_extent": (("hole",), "of the component in which they differ the most", "units"),
 }
 COORDINATES = {
-    "indicator": ("", ""),
+    "indicator": COORDINATE,
     "direction": ("principal direction, the largest variance first", "1"),
     "hole": ("clusters of rows that are alike, the largest first", "1"),
     "distance": ("largest distance in a component, or sum over the components", ""),

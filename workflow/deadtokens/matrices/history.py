@@ -13,7 +13,7 @@ import xarray as xr
 from deadtokens.arguments import add_output, add_run
 from deadtokens.errors import UserError
 from deadtokens.labels import label
-from deadtokens.matrices.indicators import INDICATORS, SEEN, indicators, moments
+from deadtokens.matrices.indicators import COORDINATE, INDICATORS, SEEN, indicators, moments
 from deadtokens.matrices.matrix import Array
 from deadtokens.netcdf import write
 from deadtokens.statistics.bins import logarithmic
@@ -41,7 +41,7 @@ VARIABLES = {
     "dead_mean": (("indicator", "state"), "mean of the indicator over the dead tokens asked", "1"),
     "live_mean": (("indicator", "state"), "mean of the indicator over the other tokens", "1"),
 }
-COORDINATES = {"indicator": ("", "")}
+COORDINATES = {"indicator": COORDINATE}
 
 
 def follow_indicators(segments: Segments) -> xr.Dataset:

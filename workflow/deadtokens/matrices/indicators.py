@@ -27,6 +27,7 @@ INDICATORS = {  # name: what it is
     "cosine_without_first": "the same, their part along the first component taken out of both",
 }
 SEEN = 0.95  # area under the ROC curve above which an indicator sees the unused tokens
+COORDINATE = ("number that is small for rows which training has not moved", "")
 
 
 @dataclass(frozen=True)
