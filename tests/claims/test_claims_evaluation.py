@@ -21,7 +21,8 @@ from deadtokens.comparison.members import Experiment, Member
 from deadtokens.comparison.outcomes import compare
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
-from deadtokens.study.claims import Claim, Effect, Variable, claimed_files, has, read_claims
+from deadtokens.study.claims import Claim, Effect, Variable, claimed_files, read_claims
+from deadtokens.study.members import has
 from deadtokens.study.study import Study
 
 DEFAULT = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))

@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from deadtokens.claims.sample import Entry, NotTested, Sample
-from deadtokens.study.claims import Effect, listed, same
+from deadtokens.study.claims import Effect, listed
+from deadtokens.study.members import same
 
 NO_PAIR = "a run or its outcome is missing"
 

@@ -18,17 +18,8 @@ from deadtokens.claims.sample import (
 )
 from deadtokens.comparison.settings import written
 from deadtokens.errors import UserError
-from deadtokens.study.claims import (
-    Claim,
-    Effect,
-    Settings,
-    Value,
-    Variable,
-    files_with,
-    has,
-    members_with,
-    settings_of_member,
-)
+from deadtokens.study.claims import Claim, Effect, Value, Variable, files_with
+from deadtokens.study.members import Settings, has, members_with, settings_of_member
 from deadtokens.study.study import Study
 from deadtokens.study.validation import suggestion
 

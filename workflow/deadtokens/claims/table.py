@@ -7,7 +7,8 @@ import pandas as pd
 
 from deadtokens.claims.evaluation import Finding
 from deadtokens.comparison.settings import written
-from deadtokens.study.claims import Claim, Effect, Settings, Variable, listed
+from deadtokens.study.claims import Claim, Effect, Variable, listed
+from deadtokens.study.members import Settings
 
 NUMBERS = ("number", "low", "high")
 COLUMNS = (

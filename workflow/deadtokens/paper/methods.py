@@ -13,7 +13,7 @@ from deadtokens.paper.sources import first_experiment
 from deadtokens.paper.words import exact, listing, number
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec, flat
-from deadtokens.study.claims import settings_of_member
+from deadtokens.study.members import settings_of_member
 from deadtokens.study.study import Study
 from deadtokens.text.read import read_census
 

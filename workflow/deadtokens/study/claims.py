@@ -4,20 +4,17 @@ A claim speaks of an outcome's value, of an effect on it, or of a variable of a 
 models say how each is found. `deadtokens.claims` evaluates them.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
-from deadtokens.comparison.settings import written
 from deadtokens.errors import UserError
 from deadtokens.models import Model
-from deadtokens.run.spec import flat
 from deadtokens.study.figures import FIGURES, OUTCOMES, QUESTIONS, Source
 from deadtokens.study.files import read_configuration
+from deadtokens.study.members import SettingOf, Settings, members_with
 from deadtokens.study.study import Member, Study
 from deadtokens.study.validation import NAME, Place, build
 from deadtokens.study.wanted import derived_files
@@ -29,7 +26,6 @@ FEWEST_SEEDS = 5  # of a claim over seeds, unless it says otherwise
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Label = str | float
-Settings = dict[str, Any]
 STATISTICS = ("mean", "median", "min", "max", "sum", "first", "last", "last over first")
 
 
@@ -215,13 +211,6 @@ class Claim(Model):
         return OUTCOMES if self.variable is None else SOURCES[self.variable.file]
 
 
-class SettingOf(NamedTuple):
-    """A run of an experiment with all its settings by flat key."""
-
-    member: Member
-    settings: Mapping[str, Any]
-
-
 def read_claims(path: Path) -> dict[str, Claim]:
     """Read a file of claims.
 
@@ -270,42 +259,6 @@ def claims_file(study: Study) -> Path | None:
     if study.claims is not None:
         return Path(study.claims)
     return OWN if OWN.exists() else None
-
-
-def members_with(study: Study, experiment: str, setting: Settings) -> list[SettingOf]:
-    """Return the runs of an experiment that have a setting."""
-    return [
-        SettingOf(member, settings)
-        for member in study.experiments[experiment].members
-        if has(settings := settings_of_member(study, member), setting)
-    ]
-
-
-@cache
-def settings_of_member(study: Study, member: Member) -> Mapping[str, Any]:
-    """Return a run's settings by flat key, the steps and the vocabulary's size among them."""
-    size = study.tokens(member.run)
-    return flat(study.runs[member.run]) | {"steps": member.steps, "vocabulary_size": size}
-
-
-def has(settings: Mapping[str, Any], wanted: Settings) -> bool:
-    """Return whether settings have the wanted values."""
-    return all(key in settings and same(settings[key], value) for key, value in wanted.items())
-
-
-def same(value: Any, wanted: Any) -> bool:
-    """Return whether two values are the same setting: 0 is 0.0, and null is the text 'null'."""
-    pair = [_number(one) for one in (value, wanted)]
-    if not any(math.isnan(one) for one in pair):
-        return pair[0] == pair[1]
-    return written(value) == written(wanted)
-
-
-def _number(value: Any) -> float:
-    try:
-        return math.nan if isinstance(value, bool | None) else float(value)
-    except (TypeError, ValueError):
-        return math.nan
 
 
 def _plain(value: float) -> str:

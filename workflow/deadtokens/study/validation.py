@@ -142,6 +142,13 @@ def suggestion(key: str, known: Collection[str]) -> str:
     return f"; known are {', '.join(known)}" if known else "; there are none"
 
 
+def require(entries: Collection[str], name: str, where: str, section: str) -> None:
+    """Refuse a name that is not that of an entry of a section of the configuration."""
+    if name not in entries:
+        hint = suggestion(name, list(entries))
+        raise UserError(f"{where}: {name!r} is not an entry of `{section}`{hint}")
+
+
 def nearest(value: Any, known: Collection[str]) -> str:
     """Return '; did you mean ...?' with the nearest known word, or nothing if none is near."""
     near = difflib.get_close_matches(str(value), known, n=1)
