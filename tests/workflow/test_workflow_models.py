@@ -1,16 +1,20 @@
-"""Other people's models, examined by the workflow."""
+"""Models, of others and of its own runs, examined by the workflow."""
 
 import copy
 import os
 
+import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 import xarray as xr
 from house import NO_CLAIMS, TINY, build_house
 from smoke import HOLE, write_model
 
 from deadtokens.study.figures import OF_CENSUSES
+from deadtokens.study.needed import read_from_records
 
+SEGMENT = "trajectory/segment-000.nc"
 MATRICES = ["embedding", "unembedding"]
 FILES = [f"results/models/planted/{matrix}/census.nc" for matrix in MATRICES]
 
@@ -74,7 +78,10 @@ def test_another_model_in_its_place_is_examined_again(house):
         ({"tokenizer": "nothing.json"}, "models.planted.tokenizer: 'nothing.json' is no file"),
         ({"path": "-x"}, "models.planted.path: must be a path, which does not begin with '-'"),
         ({"matrices": []}, "models.planted.matrices"),
-        ({"source": "minilm"}, "models.planted: needs `source` or `path`, and not both"),
+        (
+            {"source": "minilm"},
+            "models.planted: needs `source`, `path`, `experiment` or `recorded`",
+        ),
         ({"embedding": "--of"}, "models.planted.embedding: must be the name of a tensor"),
     ],
 )
@@ -83,6 +90,59 @@ def test_what_is_wrong_is_named_before_any_job(house, fields, sentence):
     answer = house.snakemake("--dry-run", config=configuration(**fields))
     assert answer.returncode != 0
     assert sentence in answer.stdout
+    assert "Traceback" not in answer.stdout
+
+
+def of_a_run(**run) -> dict:
+    config = configuration()
+    config["models"]["ours"] = {"experiment": "regimes", "run": run}
+    config["defaults"]["record"] = {"segment": 3, "tensors": ["grad"]}  # W is replayed
+    return config
+
+
+def test_a_run_is_examined_as_it_is_at_the_end_and_beside_the_others(house):
+    config = of_a_run(precision="fp32")
+    files = ["results/models/ours/W/census.nc", "results/models/matrix_cloud.png"]
+    answer = house.snakemake("--", *files, config=config)
+    assert answer.returncode == 0, answer.stdout
+    found, run = xr.load_dataset(house.work / files[0]), house.run("fp32", config)
+    checkpoint = safetensors.numpy.load_file(run / "checkpoints" / "checkpoint-001.safetensors")
+    W = checkpoint["embedding.weight/weight"].astype(np.float64)
+    assert found["norm"].values == pytest.approx(np.linalg.norm(W, axis=1), rel=1e-6)
+    assert found.attrs["matrix"] == "W after update 6" and found.attrs["model"] == "ours"
+    assert found.attrs["known_tokens"] == xr.load_dataset(run / SEGMENT)["dead"].sum()
+    drawn = pd.read_csv((house.work / files[1]).with_suffix(".csv"))
+    assert set(drawn["model"]) == {"planted", "ours"}
+    assert house.would_run("--", *files, config=config) == {}
+    # Another label of the same run is another file, and nothing is trained for it.
+    config["models"]["again"] = config["models"]["ours"]
+    jobs = house.would_run("--", "results/models/again/W/census.nc", config=config)
+    assert jobs == {"examine_matrix": 1}
+
+
+def test_what_is_released_waits_for_its_census(house):
+    config = of_a_run(precision="fp32") | {"keep": "derived"}
+    study = house.study(config)
+    (run,) = (name for name in study.runs if "fp32" in name)
+    assert "models/ours/W/census.nc" in read_from_records(study)[run]
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"experiment": "regime"}, "'regime' is not an entry of `experiments`; did you mean"),
+        ({"recorded": "mine"}, "models.ours.recorded: 'mine' is not an entry of `recorded`"),
+        ({"experiment": "regimes"}, "models.ours.run: 2 runs of regimes have these settings"),
+        ({"experiment": "regimes", "run": {"lr": 3}}, "no runs of regimes have these settings"),
+        ({"experiment": "regimes", "tokenizer": "a"}, "`tokenizer` is of models in files"),
+        ({"source": "minilm", "run": {"lr": 3}}, "`run` is of an `experiment`"),
+    ],
+)
+def test_an_entry_names_one_run(house, entry, sentence):
+    config = configuration()
+    config["models"] = {"ours": entry}
+    answer = house.snakemake("--dry-run", config=config)
+    assert answer.returncode != 0 and sentence in answer.stdout, answer.stdout
     assert "Traceback" not in answer.stdout
 
 

@@ -87,7 +87,7 @@ wildcard_constraints:
     run="[^/]+",
     recording="[^/]+",
     model="[^/]+",
-    matrix="embedding|unembedding",
+    matrix="embedding|unembedding|W",
     weights=r"\w+",
     experiment="[^/]+",
     segment=r"\d+",

@@ -1,14 +1,16 @@
-"""Embedding matrices of other people's models: which rows stand out.
+"""Embedding matrices of trained models: which rows stand out.
 
 REQUIRED INPUTS:
 
-    the files that the configuration names under `models`, or the package index for those that are pinned
+    the files, runs and recordings that the configuration names under `models`, or the package index for those
+        that are pinned
 
 OUTPUTS:
 
     results/weights/{weights}/
     results/models/{model}/{matrix}/census.nc, suspects.csv
     results/models/{model}/{matrix}/{figure}.png, .pdf, .csv
+    results/models/matrix_cloud.png, .pdf, .csv: the clouds of all of them
     results/runs/{run}/steps-{steps}/indicators.nc: what the same indicators see of a run
 
 Models are only read, where they lie.
@@ -37,6 +39,7 @@ rule fetch_weights:
 rule examine_matrix:
     """Find the rows of a matrix that are alike, and those that training has not moved."""
     input:
+        **reads(segments=model_segments),
         files=model_files,
     output:
         **sealed(census="results/models/{model}/{matrix}/census.nc"),
@@ -54,7 +57,8 @@ rule examine_matrix:
         code=code("matrices.examine"),
     shell:
         """
-        deadtokens examine {params.model:q} \
+        deadtokens examine {params.model:q} {input.segments:q} \
+            --name {wildcards.model} \
             --of {wildcards.matrix} \
             --output {output.census:q} \
             --csv {output.suspects:q} \
@@ -73,7 +77,7 @@ for figure in OF_CENSUSES:
             png=report(
                 f"results/models/{{model}}/{{matrix}}/{figure}.png",
                 caption="../report/model.rst",
-                category="Models of others",
+                category="Models",
                 subcategory="{model}",
                 labels={"figure": figure, "matrix": "{matrix}"},
             ),
@@ -95,6 +99,34 @@ for figure in OF_CENSUSES:
             """
             deadtokens figure {params.figure} {input.census:q} --output {output.png:q} --log {log:q}
             """
+
+
+rule draw_clouds:
+    """Set the unused rows of all matrices beside each other."""
+    input:
+        **reads(censuses=all_censuses),
+    output:
+        png=report(
+            "results/models/matrix_cloud.png",
+            caption="../report/models.rst",
+            category="Models",
+            labels={"figure": "matrix_cloud", "matrix": "all"},
+        ),
+        pdf="results/models/matrix_cloud.pdf",
+        csv="results/models/matrix_cloud.csv",
+    log:
+        "logs/draw_clouds/models.log",
+    benchmark:
+        "logs/draw_clouds/models.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        caption=caption("matrix_cloud"),
+        code=code("figures.matrix_cloud"),
+    shell:
+        """
+        deadtokens figure matrix_cloud {input.censuses:q} --output {output.png:q} --log {log:q}
+        """
 
 
 rule follow_indicators:

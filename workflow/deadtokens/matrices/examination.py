@@ -7,6 +7,8 @@ import numpy as np
 import xarray as xr
 
 from deadtokens.labels import label
+from deadtokens.matrices import cloud
+from deadtokens.matrices.cloud import describe_cloud
 from deadtokens.matrices.duplicates import (
     clusters,
     first_alike,
@@ -17,20 +19,26 @@ from deadtokens.matrices.duplicates import (
 from deadtokens.matrices.indicators import COORDINATE, INDICATORS, indicators, moments
 from deadtokens.matrices.matrix import Matrix
 from deadtokens.matrices.tokenizer import RESERVED
-from deadtokens.matrices.tokens import MISSING, Tokens
+from deadtokens.matrices.tokens import DEAD, MISSING, Tokens
 from deadtokens.statistics.roc import LEVEL, areas_under_curves
 
 UNITS, NORMS = (1, 2, 4), ("Linf", "L1")
-KNOWN_UNUSED = (RESERVED, MISSING)  # kinds of tokens
+KNOWN_UNUSED = (DEAD, RESERVED, MISSING)  # kinds of tokens
 LOWEST = 0.02  # of the tokens by the last indicator are suspects
 BEST = ("cosine_without_first", "to_mean")  # with a reference, and without one
-ALIKE, NEAR, UNTRAINED, UNREACHABLE = "same bits", "near", "untrained", "unreachable"
+ALIKE, NEAR, IN_CLOUD, UNTRAINED, UNREACHABLE = (
+    "same bits",
+    "near",
+    "in the cloud",
+    "untrained",
+    "unreachable",
+)
 _AREA = 'area under the ROC curve of "small means unused"'
 # Name: axes, long name, unit.
 VARIABLES = {
     "token_string": (("token",), "readable text", ""),
     "script": (("token",), "script of its characters", ""),
-    "kind": (("token",), "missing, reserved, special, byte, partial or ordinary", ""),
+    "kind": (("token",), "dead, missing, reserved, special, byte, partial or ordinary", ""),
     "unreachable": (("token",), "whether no text gives the token: yes, no, unknown", ""),
     "first_alike": (("token",), "first token whose row has the same bits", "1"),
     "population": (("token",), "tokens whose rows have the same bits", "1"),
@@ -41,7 +49,11 @@ VARIABLES = {
         "1",
     ),
     **{name: (("token",), about, "weight") for name, about in INDICATORS.items()},
-    "known": (("token",), "known to be unused: a reserved or missing row", "1"),
+    "known": (
+        ("token",),
+        "known to be unused: a dead token of a record, a reserved or missing row",
+        "1",
+    ),
     "reference": (
         ("token",),
         "one of those whose mean is the reference: every second known token, or, where none is "
@@ -59,6 +71,7 @@ VARIABLES = {
     "hole_largest": (("hole",), "tokens on the row that has the most", "1"),
     "hole_components": (("hole",), "components in which its rows differ", "1"),
     "hole_extent": (("hole",), "of the component in which they differ the most", "units"),
+    **cloud.VARIABLES,
 }
 COORDINATES = {
     "indicator": COORDINATE,
@@ -66,6 +79,7 @@ COORDINATES = {
     "hole": ("clusters of rows that are alike, the largest first", "1"),
     "distance": ("largest distance in a component, or sum over the components", ""),
     "units": ("distance up to which two rows are near", "units"),
+    **cloud.COORDINATES,
 }
 WITHOUT_UNIT = ("cosine", "cosine_without_mean", "cosine_without_first")
 
@@ -120,9 +134,10 @@ def examine(matrix: Matrix, tokens: Tokens) -> xr.Dataset:
     known, reference = reference_of(tokens, alike["population"])
     told = indicators(matrix, sums, np.flatnonzero(reference))
     values = _of_tokens(tokens) | alike | told | {"known": known, "reference": reference}
-    values["why"] = _why(values, told[best_indicator(told)], "cluster" in alike)
+    lying_together = describe_cloud(matrix, sums, known if known.any() else reference)
+    values |= lying_together | {"variance": sums.spectrum()}
     values |= areas_under_curves(told, known, ~reference)
-    values["variance"] = sums.spectrum()
+    values["why"] = _why(values, told[best_indicator(told)])
     axes = {
         "token": np.arange(matrix.tokens, dtype=np.int32),
         "indicator": list(told),
@@ -131,6 +146,8 @@ def examine(matrix: Matrix, tokens: Tokens) -> xr.Dataset:
     }
     if "cluster" in alike:
         axes |= {"distance": list(NORMS), "units": list(UNITS)}
+    if lying_together:
+        axes |= {"component": np.arange(matrix.width), "axis": [1, 2]}
     variables = {
         name: (dims, about, "1" if name in WITHOUT_UNIT else unit)
         for name, (dims, about, unit) in VARIABLES.items()
@@ -170,13 +187,15 @@ def _alike(matrix: Matrix) -> dict[str, np.ndarray]:
     return found
 
 
-def _why(values: dict[str, np.ndarray], indicator: np.ndarray, compared: bool) -> np.ndarray:
+def _why(values: dict[str, np.ndarray], indicator: np.ndarray) -> np.ndarray:
     """Return why each token is a suspect: all reasons that it has."""
     reasons = {ALIKE: values["population"] > 1}
-    if compared:
+    if "cluster" in values:
         cluster = values["cluster"][NORMS.index("Linf"), UNITS.index(max(UNITS))]
         size = np.bincount(cluster, minlength=len(cluster))[cluster]
         reasons[NEAR] = size > values["population"]
+    if "to_centroid" in values:
+        reasons[IN_CLOUD] = values["to_centroid"] <= values["shell_high"]
     lowest = np.nanquantile(indicator, LOWEST) if np.isfinite(indicator).any() else -np.inf
     reasons[UNTRAINED] = indicator <= lowest
     reasons[UNREACHABLE] = values["unreachable"] == "yes"

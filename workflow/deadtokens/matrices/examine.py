@@ -1,7 +1,8 @@
 """Examine an embedding matrix of any model: rows that are alike, rows that training has not moved.
 
 The model is a safetensors file or an index of several, a GGUF file, a checkpoint of PyTorch or of a
-run, or a folder that has one of these. It is read where it lies and never as a whole.
+run, or a folder that has one of these. It is read where it lies and never as a whole. Or it is the
+record of a training: then its last W is examined, and which tokens are dead is known.
 """
 
 import logging
@@ -13,10 +14,12 @@ import xarray as xr
 
 from deadtokens.arguments import add_output
 from deadtokens.errors import UserError
+from deadtokens.identity import segment_number
 from deadtokens.matrices.examination import best_indicator, examine
 from deadtokens.matrices.indicators import INDICATORS
 from deadtokens.matrices.matrix import Matrix, Model
 from deadtokens.matrices.open import open_model
+from deadtokens.matrices.record import W, is_record, read_record
 from deadtokens.matrices.tokenizer import GGUF, Vocabulary, read_vocabulary, vocabulary_of_gguf
 from deadtokens.matrices.tokens import Tokens, describe, write_tokens
 from deadtokens.netcdf import write
@@ -24,12 +27,18 @@ from deadtokens.netcdf import write
 log = logging.getLogger(__name__)
 
 EMBEDDING, UNEMBEDDING = "embedding", "unembedding"
+TRAJECTORY = "trajectory"  # the folder of a run's segments, within that of the run
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")  # looked for beside a model
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("model", type=Path, help="file or folder of the model")
+    parser.add_argument(
+        "model",
+        type=Path,
+        nargs="+",
+        help="file or folder of the model; or the segments of a run, or the folder of a record",
+    )
     parser.add_argument(
         "--tokenizer",
         type=Path,
@@ -40,48 +49,72 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--unembedding", metavar="NAME", help="the same of the outputs' matrix")
     parser.add_argument(
         "--of",
-        choices=(EMBEDDING, UNEMBEDDING),
-        default=EMBEDDING,
-        help="the matrix that is examined, where there are two",
+        choices=(EMBEDDING, UNEMBEDDING, W),
+        help=f"the matrix that is examined (default: {EMBEDDING}; of a record {W})",
     )
+    parser.add_argument("--name", help="what the model is called (default: by its path)")
     add_output(parser)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="table of the suspects to write")
 
 
 def main(options: Namespace) -> None:
     """Examine a matrix, and say what stands out."""
-    model = open_model(options.model, options.embedding, options.unembedding)
-    matrix = _matrix(model, options)
-    tokens = describe(_vocabulary(model, matrix.tokens, options), matrix.tokens)
-    found = examine(matrix, tokens).assign_attrs(model=options.model.name, of=options.of)
+    matrix, tokens, of = _of_record(options) if is_record(options.model) else _of_model(options)
+    found = examine(matrix, tokens).assign_attrs(
+        model=options.name or _name(options.model[0]), of=of
+    )
     write(found, options.output)
     if options.csv:
         write_suspects(found, tokens, options.csv)
     log.info(f"examine {found.attrs['model']}: {summary(found)}")
 
 
-def _matrix(model: Model, options: Namespace) -> Matrix:
-    if options.of == EMBEDDING:
-        return model.embedding
-    if model.unembedding is None:
+def _name(path: Path) -> str:
+    """Return what a model is called: its file or folder, of a run's segments the run."""
+    if segment_number(path) is not None:
+        path = path.parent
+    return path.absolute().parent.name if path.name == TRAJECTORY else path.absolute().name
+
+
+def _of_record(options: Namespace) -> tuple[Matrix, Tokens, str]:
+    given = ("tokenizer", EMBEDDING, UNEMBEDDING)
+    needless = [f"--{name}" for name in given if getattr(options, name)]
+    needless += ["--of"] if options.of not in (None, W) else []
+    if needless:
         raise UserError(
-            f"{options.model}: has one matrix for inputs and outputs; leave out --of {UNEMBEDDING}"
+            f"{options.model[0]}: is of the record of a training, which has one matrix and its "
+            f"tokens; leave out {', '.join(needless)}"
         )
-    return model.unembedding
+    return *read_record(options.model), W
 
 
-def _vocabulary(model: Model, rows: int, options: Namespace) -> Vocabulary:
+def _of_model(options: Namespace) -> tuple[Matrix, Tokens, str]:
+    path, *others = options.model
+    if others:
+        raise UserError(f"{others[0]}: one model is examined at a time, and {path} is another one")
+    if options.of == W:
+        raise UserError(f"{path}: is no record of a training; leave out --of {W}")
+    model = open_model(path, options.embedding, options.unembedding)
+    of = options.of or EMBEDDING
+    matrix = model.embedding if of == EMBEDDING else model.unembedding
+    if matrix is None:
+        raise UserError(f"{path}: has one matrix for inputs and outputs; leave out --of {of}")
+    vocabulary = _vocabulary(model, path, matrix.tokens, options.tokenizer)
+    return matrix, describe(vocabulary, matrix.tokens), of
+
+
+def _vocabulary(model: Model, path: Path, rows: int, tokenizer: Path | None) -> Vocabulary:
     """Return the vocabulary of a model: the given one, its header's, or what lies beside it."""
-    if options.tokenizer:
-        return read_vocabulary(options.tokenizer, rows)
+    if tokenizer:
+        return read_vocabulary(tokenizer, rows)
     if f"{GGUF}tokens" in model.metadata:
         return vocabulary_of_gguf(model.metadata, rows)
-    folder = options.model if options.model.is_dir() else options.model.parent
+    folder = path if path.is_dir() else path.parent
     for name in TOKENIZERS:
         if (folder / name).is_file():
             return read_vocabulary(folder / name, rows)
     raise UserError(
-        f"{options.model}: has no vocabulary, nor has its folder ({', '.join(TOKENIZERS)}); "
+        f"{path}: has no vocabulary, nor has its folder ({', '.join(TOKENIZERS)}); "
         "name one by --tokenizer"
     )
 

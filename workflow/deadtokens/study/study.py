@@ -26,7 +26,7 @@ from deadtokens.study.config import (
 )
 from deadtokens.study.models import resolve_model
 from deadtokens.study.recordings import Recording, resolve
-from deadtokens.study.validation import Place, build, suggestion
+from deadtokens.study.validation import Place, build, require, suggestion
 from deadtokens.text.sources import PINNED
 
 LONGEST_ORIGIN = 80  # bytes: the name of a folder and of a log has 255
@@ -151,12 +151,13 @@ class Study:
         self.runs: dict[str, RunSpec] = {}
         self._resolve_run(config.defaults, vocabularies, Place("defaults"))
         self.recordings = _resolve_recordings(config)
-        self.models = {
-            name: resolve_model(f"models.{name}", entry) for name, entry in config.models.items()
-        }
         self.experiments = {
             name: self._resolve_experiment(name, experiment, config, vocabularies)
             for name, experiment in config.experiments.items()
+        }
+        self.models = {
+            name: resolve_model(f"models.{name}", entry, self)
+            for name, entry in config.models.items()
         }
 
     def _resolve_experiment(
@@ -202,7 +203,7 @@ class Study:
 
         What it holds was validated as `run`.
         """
-        _require(vocabularies, run.vocabulary, place.of("vocabulary"), "vocabularies")
+        require(vocabularies, run.vocabulary, place.of("vocabulary"), "vocabularies")
         vocabulary = vocabularies[run.vocabulary]
         text = self.corpora[vocabulary.training_corpus]
         if text.size <= run.context:  # a token has at least one byte
@@ -270,7 +271,7 @@ def _checked_recordings(
     where: str, experiment: Experiment, known: Mapping[str, Recording]
 ) -> tuple[str, ...]:
     for name in experiment.recorded:
-        _require(known, name, f"{where}.recorded", "recorded")
+        require(known, name, f"{where}.recorded", "recorded")
         if experiment.recorded.count(name) > 1:
             raise UserError(f"{where}.recorded: names {name!r} twice; name it once")
     return tuple(experiment.recorded)
@@ -281,20 +282,14 @@ def _resolve_vocabulary(
 ) -> ResolvedVocabulary:
     where = f"vocabularies.{name}"
     for corpus in vocabulary.tokenizer_corpora:
-        _require(corpora, corpus, f"{where}.tokenizer_corpora", "corpora")
-    _require(corpora, vocabulary.training_corpus, f"{where}.training_corpus", "corpora")
+        require(corpora, corpus, f"{where}.tokenizer_corpora", "corpora")
+    require(corpora, vocabulary.training_corpus, f"{where}.training_corpus", "corpora")
     return ResolvedVocabulary(
         tuple(corpora[corpus].identity for corpus in vocabulary.tokenizer_corpora),
         corpora[vocabulary.training_corpus].identity,
         vocabulary.size,
         vocabulary.unused,
     )
-
-
-def _require(entries: Mapping[str, Any], name: str, where: str, section: str) -> None:
-    if name not in entries:
-        hint = suggestion(name, list(entries))
-        raise UserError(f"{where}: {name!r} is not an entry of `{section}`{hint}")
 
 
 def _check_keys(settings: Mapping[str, Setting], where: str, known: Mapping[str, Any]) -> None:
