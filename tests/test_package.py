@@ -30,6 +30,7 @@ NEEDS = {
     "matrices.examination": "workflow",
     "matrices.examine": "workflow",
     "matrices.reach": "workflow",
+    "matrices.record": "workflow",
     "matrices.tokenizer": "workflow",
     "matrices.tokens": "workflow",
     "paper": "paper",
