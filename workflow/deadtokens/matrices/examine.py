@@ -60,13 +60,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Examine a matrix, and say what stands out."""
     matrix, tokens, of = _of_record(options) if is_record(options.model) else _of_model(options)
-    found = examine(matrix, tokens).assign_attrs(
-        model=options.name or _name(options.model[0]), of=of
-    )
+    name = options.name or _name(options.model[0])
+    found = examine(matrix, tokens).assign_attrs(model=name, of=of)
     write(found, options.output)
     if options.csv:
         write_suspects(found, tokens, options.csv)
-    log.info(f"examine {found.attrs['model']}: {summary(found)}")
+    log.info(f"examine {name}: {summary(found)}")
 
 
 def _name(path: Path) -> str:
@@ -99,6 +98,8 @@ def _of_model(options: Namespace) -> tuple[Matrix, Tokens, str]:
     matrix = model.embedding if of == EMBEDDING else model.unembedding
     if matrix is None:
         raise UserError(f"{path}: has one matrix for inputs and outputs; leave out --of {of}")
+    if options.of is None and model.unembedding is not None:
+        log.info(f"examine {path}: the unembedding is another matrix: --of {UNEMBEDDING}")
     vocabulary = _vocabulary(model, path, matrix.tokens, options.tokenizer)
     return matrix, describe(vocabulary, matrix.tokens), of
 
@@ -151,5 +152,11 @@ def summary(found: xr.Dataset) -> str:
         said += (
             f"the largest cluster has {int(first['hole_tokens']):,} on "
             f"{int(first['hole_vectors']):,} vectors within one unit; "
+        )
+    if "cloud_tokens" in found:
+        kind = "known to be unused" if found.attrs["known_tokens"] else "that share their bits"
+        said += (
+            f"{int(found['shell_of_others']):,} others are in the cloud of the "
+            f"{int(found['cloud_tokens']):,} rows {kind}; "
         )
     return said + f"{found.attrs['suspects']:,} suspects"

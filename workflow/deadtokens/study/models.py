@@ -43,6 +43,13 @@ class ExaminedModel:
     member: "Member | None" = None
     recording: str = ""
 
+    @property
+    def origin(self) -> str:
+        """Whose matrix it is: a path, a run's name, or an entry of `recorded`."""
+        if self.member:
+            return self.member.run
+        return f"recorded.{self.recording}" if self.recording else self.arguments[0]
+
 
 def censuses(study: "Study") -> dict[str, ExaminedModel]:
     """Return what is found in each matrix, by its path below the results, and whose it is."""

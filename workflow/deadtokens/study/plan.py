@@ -202,7 +202,7 @@ def _recordings(study: Study) -> Iterator[str]:
 def _models(study: Study) -> Iterator[str]:
     """Yield what is examined of each model; the times do not count it."""
     for name, model in study.models.items():
-        yield f"models.{name}: {model.arguments[0]}, its {' and '.join(model.matrices)} examined"
+        yield f"models.{name}: {model.origin}, its {' and '.join(model.matrices)} examined"
 
 
 def _experiment(name: str, part: Part) -> list[str]:
