@@ -14,7 +14,6 @@ from smoke import HOLE, write_model
 from deadtokens.study.figures import OF_CENSUSES
 from deadtokens.study.needed import read_from_records
 
-SEGMENT = "trajectory/segment-000.nc"
 MATRICES = ["embedding", "unembedding"]
 FILES = [f"results/models/planted/{matrix}/census.nc" for matrix in MATRICES]
 
@@ -110,7 +109,13 @@ def test_a_run_is_examined_as_it_is_at_the_end_and_beside_the_others(house):
     W = checkpoint["embedding.weight/weight"].astype(np.float64)
     assert found["norm"].values == pytest.approx(np.linalg.norm(W, axis=1), rel=1e-6)
     assert found.attrs["matrix"] == "W after update 6" and found.attrs["model"] == "ours"
-    assert found.attrs["known_tokens"] == xr.load_dataset(run / SEGMENT)["dead"].sum()
+    segments = [xr.load_dataset(run / "trajectory" / f"segment-00{n}.nc") for n in (0, 1)]
+    sampled = sum(one["sampled"].values for one in segments)
+    expected = np.where(sampled > 0, "ordinary", "never sampled")
+    expected[segments[0]["dead"].values] = "dead"
+    assert found["kind"].values.tolist() == expected.tolist()
+    assert set(expected) == {"ordinary", "never sampled", "dead"}
+    assert found.attrs["known_tokens"] == (expected == "dead").sum()
     drawn = pd.read_csv((house.work / files[1]).with_suffix(".csv"))
     assert set(drawn["model"]) == {"planted", "ours"}
     assert house.would_run("--", *files, config=config) == {}

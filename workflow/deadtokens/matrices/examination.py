@@ -38,7 +38,11 @@ _AREA = 'area under the ROC curve of "small means unused"'
 VARIABLES = {
     "token_string": (("token",), "readable text", ""),
     "script": (("token",), "script of its characters", ""),
-    "kind": (("token",), "dead, missing, reserved, special, byte, partial or ordinary", ""),
+    "kind": (
+        ("token",),
+        "dead, never sampled, missing, reserved, special, byte, partial or ordinary",
+        "",
+    ),
     "unreachable": (("token",), "whether no text gives the token: yes, no, unknown", ""),
     "first_alike": (("token",), "first token whose row has the same bits", "1"),
     "population": (("token",), "tokens whose rows have the same bits", "1"),

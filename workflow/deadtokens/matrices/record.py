@@ -15,9 +15,9 @@ from deadtokens.identity import segment_number
 from deadtokens.matrices.matrix import Array, Matrix
 from deadtokens.matrices.reach import UNKNOWN
 from deadtokens.matrices.tokenizer import ORDINARY
-from deadtokens.matrices.tokens import DEAD, Tokens
+from deadtokens.matrices.tokens import DEAD, NEVER_SAMPLED, Tokens
 from deadtokens.text.scripts import NO_SCRIPT
-from deadtokens.trajectory.populations import dead_of
+from deadtokens.trajectory.populations import members_of
 from deadtokens.trajectory.reader import open_run
 
 W = "W"
@@ -59,12 +59,12 @@ def read_record(segments: Sequence[Path]) -> tuple[Matrix, Tokens]:
 
 def _tokens(run: xr.Dataset) -> Tokens:
     rows = run.sizes["token"]
-    dead = dead_of(run)
+    dead, _, never_sampled = members_of(run)
     return Tokens(
         bytes=[bytes.fromhex(text) for text in _column(run, "token_bytes", [""] * rows)],
         readable=_column(run, "token_string", [f"token {row}" for row in range(rows)]),
         script=_column(run, "script", [NO_SCRIPT] * rows),
-        kind=[DEAD if one else ORDINARY for one in dead],
+        kind=np.select([dead, never_sampled], [DEAD, NEVER_SAMPLED], ORDINARY).tolist(),
         unreachable=[UNKNOWN] * rows,
     )
 

@@ -15,7 +15,8 @@ from deadtokens.tables import write_csv
 from deadtokens.text.readable import literal, readable
 from deadtokens.text.scripts import NO_SCRIPT, script_of
 
-BYTE, PARTIAL, MISSING, DEAD = "byte", "partial", "missing", "dead"
+BYTE, PARTIAL, MISSING = "byte", "partial", "missing"
+DEAD, NEVER_SAMPLED = "dead", "never sampled"  # of a training whose record says so
 RESERVED_NAME = re.compile(
     r"[<\[]\|?(?=\w*(?:unused|reserved|extra|dummy|placeholder))\w*\d\|?[>\]]", re.IGNORECASE
 )
@@ -35,11 +36,12 @@ class Tokens:
     script : list of str
         Of the bytes (`text.scripts.script_of`), 'none' without.
     kind : list of str
-        'dead', never in the training text: of a training whose record says so, and nothing else of
-        it but 'ordinary'; 'missing', the tokenizer has no such id: models have rows to spare;
-        'reserved', for later use, by its name (``[unused12]``) or what the file says; 'special',
-        added to the vocabulary, or to control the model; 'byte', one byte of whatever character;
-        'partial', bytes that are not whole UTF-8; 'ordinary', all the rest. The first that holds.
+        Of the record of a training 'dead', never in its text; 'never sampled', in the text, but in
+        no batch; 'ordinary', all the rest. Of a vocabulary 'missing', the tokenizer has no such id:
+        models have rows to spare; 'reserved', for later use, by its name (``[unused12]``) or what
+        the file says; 'special', added to the vocabulary, or to control the model; 'byte', one byte
+        of whatever character; 'partial', bytes that are not whole UTF-8; 'ordinary', all the rest.
+        The first that holds.
     unreachable : list of str
         'yes' if no text that was tried gives the token (`reach.unreachable`), 'no' if one does.
         'unknown' without an encoder, and of bytes that are not whole UTF-8: no text has them alone.
