@@ -22,13 +22,17 @@ from deadtokens.study.estimates import ANALYSES, SLOW_CORE, TYPICAL, training_se
 from deadtokens.study.files import read_configuration
 from deadtokens.study.inventory import STAGES, File, files_of
 from deadtokens.study.needed import read_from_records
-from deadtokens.study.room import ensure_room, size_in_words
+from deadtokens.study.room import ensure_room, in_words, size_in_words
 from deadtokens.study.study import Study
 from deadtokens.study.wanted import check_figures
 
 FIRST = ("experiment", "runs", "seeds", "updates", "to train", "segments", "records")
 MOST_NAMED = 20  # runs whose records are listed one by one
-TIMES = {"training": ["training"], "analyses": list(ANALYSES), "text, figures": ["text", "figures"]}
+TIMES = {
+    "training": ["training"],
+    "analyses": list(ANALYSES),
+    "text, models, figures": ["text", "models", "figures"],
+}
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +43,8 @@ class Row(NamedTuple):
     Attributes
     ----------
     experiment : str
-        '' stands for all of them together: these rows have once what experiments share.
+        '' stands for the whole study: these rows have once what experiments share, and models,
+        which belong to none.
     run : str
         '' if the files are not of one run.
     stage : str
@@ -63,7 +68,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """What an experiment, or all of them together, needs and draws.
+    """What an experiment, or the whole study, needs and draws.
 
     Attributes
     ----------
@@ -88,21 +93,22 @@ class Part:
 
 
 def parts_of(study: Study, results: Path, claims: Collection[Claim] = ()) -> dict[str, Part]:
-    """Return what each experiment makes, and under '' what all of them make together."""
-    experiments = {name: [name] for name in study.experiments} | {"": list(study.experiments)}
+    """Return what each experiment makes, and under '' what the whole study does."""
+    experiments = {name: [name] for name in study.experiments} | {"": None}
     return {name: _part(study, names, results, claims) for name, names in experiments.items()}
 
 
 def _part(
-    study: Study, experiments: Sequence[str], results: Path, claims: Collection[Claim]
+    study: Study, experiments: Sequence[str] | None, results: Path, claims: Collection[Claim]
 ) -> Part:
     released = _released(study, results, claims)
     split: dict[bool, list[File]] = {True: [], False: []}
     for file in files_of(study, experiments, claims):
-        present = _is_present(file.path, results, sealed=file.stage != "figures")
+        present = _is_present(file.path, results, file.sealed)
         gone = not present and file.stage == "training" and file.run in released
         split[present or gone].append(file._replace(bytes=0) if gone else file)
-    names = [member.run for name in experiments for member in study.experiments[name].members]
+    asked = study.experiments if experiments is None else experiments
+    names = [member.run for name in asked for member in study.experiments[name].members]
     return Part({name: study.runs[name] for name in names}, split[True], split[False])
 
 
@@ -200,9 +206,14 @@ def _recordings(study: Study) -> Iterator[str]:
 
 
 def _models(study: Study) -> Iterator[str]:
-    """Yield what is examined of each model; the times do not count it."""
+    """Yield what is examined of each model, and how large the model is."""
     for name, model in study.models.items():
-        yield f"models.{name}: {model.arguments[0]}, its {' and '.join(model.matrices)} examined"
+        examined = f"its {' and '.join(model.matrices)} examined"
+        if model.is_elsewhere:
+            examined = "which has what was made of it; the model is not here"
+        elif model.bytes:
+            examined = f"{in_words(model.bytes)}, {examined}"
+        yield f"models.{name}: {model.arguments[0]}, {examined}"
 
 
 def _experiment(name: str, part: Part) -> list[str]:
