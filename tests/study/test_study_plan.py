@@ -309,6 +309,20 @@ def test_of_models_what_is_there_is_subtracted(with_models, tmp_path):
     )
 
 
+def test_a_pinned_model_that_was_examined_is_not_downloaded_again(with_models, tmp_path):
+    put(tmp_path, "models/bert/embedding/census.nc")
+    part = parts_of(with_models, tmp_path)[""]
+    assert "weights/minilm" in [file.path for file in part.missing]
+    put(tmp_path, "models/again/embedding/census.nc")
+    part = parts_of(with_models, tmp_path)[""]
+    (gone,) = (file for file in part.present if file.path == "weights/minilm")
+    assert gone.bytes == 0
+    put(tmp_path, "weights/minilm", sealed=False)
+    part = parts_of(with_models, tmp_path)[""]
+    (there,) = (file for file in part.present if file.path == "weights/minilm")
+    assert there.bytes == WEIGHTS["minilm"].bytes
+
+
 def test_the_tables_have_models(with_models, caplog):
     caplog.set_level("INFO")
     call("plan", ["mine.json", "--csv", "plan.csv"])

@@ -74,8 +74,8 @@ class Part:
     ----------
     runs : dict of str to RunSpec
     present, missing : list of File
-        What is in the results already, and what is to be made. Records that were released are
-        present and have 0 bytes.
+        What is in the results already, and what is to be made. What was released or is read no
+        more, records and pinned models, is present and has 0 bytes.
     """
 
     runs: Mapping[str, RunSpec]
@@ -101,11 +101,12 @@ def parts_of(study: Study, results: Path, claims: Collection[Claim] = ()) -> dic
 def _part(
     study: Study, experiments: Sequence[str] | None, results: Path, claims: Collection[Claim]
 ) -> Part:
-    released = _released(study, results, claims)
+    released, examined = _released(study, results, claims), _examined(study, results)
     split: dict[bool, list[File]] = {True: [], False: []}
     for file in files_of(study, experiments, claims):
         present = _is_present(file.path, results, file.sealed)
-        gone = not present and file.stage == "training" and file.run in released
+        recorded = file.stage == "training" and file.run in released
+        gone = not present and (recorded or file.path in examined)
         split[present or gone].append(file._replace(bytes=0) if gone else file)
     asked = study.experiments if experiments is None else experiments
     names = [member.run for name in asked for member in study.experiments[name].members]
@@ -119,6 +120,19 @@ def _released(study: Study, results: Path, claims: Collection[Claim]) -> set[str
     return {
         run
         for run, files in read_from_records(study, claims).items()
+        if all(_is_present(file, results, sealed=True) for file in files)
+    }
+
+
+def _examined(study: Study, results: Path) -> set[str]:
+    """Return where pinned models lie, or lay, of which all that is asked for is found."""
+    read: dict[str, list[str]] = {}
+    for name, model in study.models.items():
+        censuses = [f"models/{name}/{matrix}/census.nc" for matrix in model.matrices]
+        read.setdefault(f"weights/{model.source}", []).extend(censuses)
+    return {
+        weights
+        for weights, files in read.items()
         if all(_is_present(file, results, sealed=True) for file in files)
     }
 
