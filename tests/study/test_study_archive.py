@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import stat
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,12 @@ from config_data import DEFAULT
 
 from deadtokens.cli import call
 from deadtokens.errors import UserError
+from deadtokens.files import complete_or_absent
 from deadtokens.seal import complete_and_sealed
 from deadtokens.study.archive import MANIFEST
+from deadtokens.study.figures import OF_CENSUSES
 from deadtokens.study.inventory import files_of
+from deadtokens.study.plan import parts_of
 from deadtokens.study.study import Study
 
 CONFIG = DEFAULT | {
@@ -38,16 +43,21 @@ def folder(tmp_path, monkeypatch) -> Path:
     """Return a folder with a finished study, in which the test works."""
     monkeypatch.chdir(tmp_path)
     Path("mine.json").write_text(json.dumps(CONFIG))
-    for file in files_of(Study(CONFIG), CONFIG["experiments"]):
-        path = Path("results", file.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with complete_and_sealed(path) as temporary:
-            temporary.write_bytes(file.path.encode())
-        for table in TABLES.get(path.name, ()):
-            path.with_name(table).write_text("a,b\n")
+    for file in files_of(Study(CONFIG)):
+        finish(file.path, TABLES.get(Path(file.path).name, ()))
     receipt = Path("results/runs", next(iter(Study(CONFIG).runs)), "released.json")
     receipt.write_text("{}")
     return tmp_path
+
+
+def finish(name: str, beside: Sequence[str] = (), sealed: bool = True) -> None:
+    """Write a file of the results, which tells its name, and what is made with it."""
+    path = Path("results", name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (complete_and_sealed if sealed else complete_or_absent)(path) as temporary:
+        temporary.write_bytes(name.encode())
+    for table in beside:
+        path.with_name(table).write_text("a,b\n")
 
 
 def pack(name="study.zip"):
@@ -78,14 +88,95 @@ def test_what_figures_are_made_from_comes_back_and_nothing_else(folder):
     assert len(times) == 1
 
 
-def test_models_of_others_stay_where_they_are(folder):
-    Path("model.gguf").write_bytes(b"GGUF")
-    with_model = CONFIG | {"models": {"theirs": {"path": "model.gguf"}}}
-    Path("mine.json").write_text(json.dumps(with_model))
+MODELS = {
+    "theirs": {"path": "model.gguf", "matrices": ["embedding", "unembedding"], "embedding": "E"},
+    "pinned": {"source": "minilm", "path": None},
+    "split": {"source": "minilm", "tokenizer": "vocab.json"},
+}
+OF_MODELS = {
+    "theirs": ["embedding", "unembedding"],
+    "pinned": ["embedding"],
+    "split": ["embedding"],
+}
+
+
+@pytest.fixture
+def with_models(folder) -> Path:
+    """Return the folder with models in the study, what was made of them, and a downloaded one."""
+    for name in ("model.gguf", "vocab.json", "results/weights/minilm/model.safetensors"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"a model's own")
+    Path("mine.json").write_text(json.dumps(CONFIG | {"models": MODELS}))
+    for place in (f"models/{name}/{matrix}" for name in OF_MODELS for matrix in OF_MODELS[name]):
+        finish(f"{place}/census.nc", ["suspects.csv"])
+        for figure in OF_CENSUSES:
+            finish(f"{place}/{figure}.png", [f"{figure}.pdf", f"{figure}.csv"], sealed=False)
+    return folder
+
+
+def test_of_models_comes_back_what_was_made_of_them(with_models):
     call("restore", [str(pack()), "--directory", "there"])
+    of_models = contents("results/models")
+    assert len(of_models) == 4 * (3 + 3 * len(OF_CENSUSES))
+    assert contents("there/results/models") == of_models
+    assert not any(b"own" in content for content in contents("there").values())
     configuration = yaml.safe_load(Path("there/study.yaml").read_text())
-    assert configuration == CONFIG | {"keep": "derived", "models": {}}
-    assert "model.gguf" not in contents("there")
+    assert configuration["models"] == {
+        "theirs": MODELS["theirs"] | {"path": "results/models/theirs"},
+        "pinned": MODELS["pinned"],
+        "split": {"path": "results/models/split", "tokenizer": "vocab.json"},
+    }
+
+
+def test_a_study_is_whole_where_its_models_are_not(with_models, monkeypatch):
+    """Nothing is missing of them, and it opens even without what was made of them."""
+    call("restore", [str(pack()), "--directory", "there"])
+    monkeypatch.chdir("there")
+    values = yaml.safe_load(Path("study.yaml").read_text())
+    study = Study(values)
+    gone = {name: model.is_elsewhere for name, model in study.models.items()}
+    assert gone == {"theirs": True, "pinned": False, "split": True}
+    missing = [file.path for file in parts_of(study, Path("results"))[""].missing]
+    assert [path for path in missing if path.startswith(("models/", "weights/"))] == []
+    Path("study.yaml").rename("mine.json")
+    assert pack().read_bytes() == Path("../study.zip").read_bytes()
+    shutil.rmtree("results/models")
+    assert Study(values).models == study.models
+
+
+@pytest.mark.parametrize("name", ["census.nc", "suspects.csv", "matrix_roc.png", "matrix_roc.csv"])
+def test_a_model_that_is_not_examined_is_not_packed(name, with_models):
+    Path("results/models/theirs/unembedding", name).unlink()
+    with pytest.raises(UserError, match=rf"theirs/unembedding/{name}: missing; run snakemake"):
+        pack()
+
+
+def test_a_damaged_census_of_a_model_is_not_packed(with_models):
+    path = Path("results/models/theirs/unembedding/census.nc")
+    path.write_bytes(path.read_bytes()[::-1])
+    with pytest.raises(UserError, match=r"unembedding/census\.nc: damaged"):
+        pack()
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("results/model/theirs", "is neither a file nor a folder"),
+        ("results/models/theirs/embedding", "has no file of a model"),
+    ],
+)
+def test_no_other_place_stands_for_a_model(path, sentence, with_models):
+    Path("results/models/theirs/embedding/census.nc.seal.json").unlink()
+    with pytest.raises(UserError, match=sentence):
+        Study(CONFIG | {"models": {"theirs": {"path": path}}})
+
+
+def test_a_model_that_lies_among_the_results_is_a_model(with_models):
+    Path("results/models/theirs/model.gguf").write_bytes(b"GGUF")
+    models = {"theirs": {"path": "results/models/theirs"}}
+    model = Study(CONFIG | {"models": models}).models["theirs"]
+    assert model.files == ("results/models/theirs/model.gguf",)
+    assert not model.is_elsewhere
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o077], ids=oct)

@@ -15,16 +15,20 @@ from deadtokens.backprop.backprop import MOST_LOGITS
 from deadtokens.cli import call
 from deadtokens.costs.storage import UPDATES
 from deadtokens.errors import UserError
+from deadtokens.matrices.sources import WEIGHTS
 from deadtokens.run.spec import RunSpec
 from deadtokens.study import plan, room
 from deadtokens.study.estimates import (
     ANALYSES,
     BENCHMARK_UPDATES,
     SLOW_CORE,
+    USUAL_SHAPE,
     analysis_seconds,
+    examination_seconds,
+    likely_shape,
     training_seconds,
 )
-from deadtokens.study.figures import FIGURES, Scope
+from deadtokens.study.figures import FIGURES, OF_CENSUSES, Scope
 from deadtokens.study.inventory import File, files_of
 from deadtokens.study.plan import parts_of
 from deadtokens.study.study import Study
@@ -241,13 +245,116 @@ def test_many_runs_are_told_by_their_size(number):
     assert all(any(line.startswith(run) for run in study.runs) for line in of_records[1:])
 
 
-def test_models_of_others_are_named(tmp_path):
-    path = tmp_path / "model.gguf"
-    path.write_bytes(b"GGUF")
-    entry = {"path": str(path), "matrices": ["embedding", "unembedding"]}
-    study = Study({**SHARED, "experiments": {"one": {"seeds": [0]}}, "models": {"theirs": entry}})
-    lines = list(plan.report(study, plan.parts_of(study, Path("nowhere")), 1))
-    assert f"models.theirs: {path}, its embedding and unembedding examined" in lines
+MODELS = {
+    "theirs": {"path": "model.gguf", "matrices": ["embedding", "unembedding"]},
+    "bert": {"source": "minilm"},
+    "again": {"source": "minilm"},
+    "gone": {"path": "results/models/gone"},
+}
+
+
+@pytest.fixture
+def with_models(tmp_path, monkeypatch) -> Study:
+    """Return a study with models of others: of 20 MB, pinned twice, and of results alone."""
+    monkeypatch.chdir(tmp_path)
+    with Path("model.gguf").open("wb") as file:
+        file.truncate(20_000_000)
+    config = SHARED | {"experiments": {"one": {"seeds": [0]}}, "models": MODELS}
+    Path("mine.json").write_text(json.dumps(config))
+    return Study(config)
+
+
+def of_models(files) -> list[File]:
+    return [file for file in files if file.stage == "models"]
+
+
+def test_models_of_others_are_named(with_models):
+    lines = list(plan.report(with_models, plan.parts_of(with_models, Path("nowhere")), 1))
+    assert [line for line in lines if line.startswith("models.")] == [
+        "models.theirs: model.gguf, 20 MB, its embedding and unembedding examined",
+        "models.bert: results/weights/minilm, 91 MB, its embedding examined",
+        "models.again: results/weights/minilm, 91 MB, its embedding examined",
+        "models.gone: results/models/gone, which has what was made of it; the model is not here",
+    ]
+
+
+def test_what_is_made_of_models_is_of_the_study_and_of_no_experiment(with_models):
+    """A pinned model is downloaded once; of five matrices there are a census and the figures."""
+    found = of_models(files_of(with_models))
+    assert Counter(file.path.split("/")[0] for file in found) == {
+        "weights": 1,
+        "models": 5 * (1 + len(OF_CENSUSES)),
+    }
+    (downloaded,) = (file for file in found if file.path == "weights/minilm")
+    assert downloaded.bytes == WEIGHTS["minilm"].bytes == 90_868_376 + 466_247
+    assert not any(file.run for file in found)
+    assert of_models(files_of(with_models, ["one"])) == []
+    parts = parts_of(with_models, Path("nowhere"))
+    assert (of_models(parts["one"].files), of_models(parts[""].files)) == ([], found)
+    assert files_of(with_models, ["one"]) == parts["one"].missing  # the same without models
+    assert len(parts[""].missing) == len(parts["one"].missing) + len(found)
+
+
+def test_of_models_what_is_there_is_subtracted(with_models, tmp_path):
+    there = ["weights/minilm", "models/bert/embedding/census.nc"]
+    there += [f"models/bert/embedding/{figure}.png" for figure in OF_CENSUSES]
+    for path in there:
+        put(tmp_path, path, sealed=path.endswith(".nc"))
+    put(tmp_path, "models/theirs/embedding/census.nc", sealed=False)
+    part = parts_of(with_models, tmp_path)[""]
+    assert [file.path for file in part.present] == there
+    whole = parts_of(with_models, tmp_path / "elsewhere")[""]
+    assert whole.seconds(["models"]) - part.seconds(["models"]) == pytest.approx(
+        sum(file.seconds for file in part.present)
+    )
+
+
+def test_a_pinned_model_that_was_examined_is_not_downloaded_again(with_models, tmp_path):
+    put(tmp_path, "models/bert/embedding/census.nc")
+    part = parts_of(with_models, tmp_path)[""]
+    assert "weights/minilm" in [file.path for file in part.missing]
+    put(tmp_path, "models/again/embedding/census.nc")
+    part = parts_of(with_models, tmp_path)[""]
+    (gone,) = (file for file in part.present if file.path == "weights/minilm")
+    assert gone.bytes == 0
+    put(tmp_path, "weights/minilm", sealed=False)
+    part = parts_of(with_models, tmp_path)[""]
+    (there,) = (file for file in part.present if file.path == "weights/minilm")
+    assert there.bytes == WEIGHTS["minilm"].bytes
+
+
+def test_the_tables_have_models(with_models, caplog):
+    caplog.set_level("INFO")
+    call("plan", ["mine.json", "--csv", "plan.csv"])
+    found = of_models(files_of(with_models))
+    size, seconds = sum(file.bytes for file in found), sum(file.seconds for file in found)
+    with open("plan.csv", newline="") as file:
+        (row,) = (row for row in csv.DictReader(file) if row["stage"] == "models")
+    assert row == {
+        "experiment": "",
+        "run": "",
+        "stage": "models",
+        "present": "False",
+        "updates": "0",
+        "segments": "0",
+        "bytes": str(size),
+        "seconds": str(round(seconds, 1)),
+    }
+    lines = [" ".join(line.split()) for line in caplog.text.splitlines()]
+    told = f"models {len(found)} {size / 1e6:,.0f} MB {plan.duration(seconds)}"
+    assert any(line.endswith(f" {told}") for line in lines)
+
+
+def test_models_need_room_too(with_models, monkeypatch):
+    files = files_of(with_models)
+    needed = sum(file.bytes for file in files)
+    assert needed > sum(file.bytes for file in files_of(with_models, ["one"])) + 91_000_000
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: usage(needed - 1))
+    with pytest.raises(UserError, match=f"needs about {needed:,} bytes"):
+        call("plan", ["mine.json"])
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: usage(needed))
+    call("plan", ["mine.json"])
 
 
 @pytest.mark.parametrize(
@@ -317,6 +424,43 @@ def test_the_time_of_what_looks_at_the_beginning_is_that_measured(analysis):
 def test_the_time_of_training_is_that_measured(spec, tokens, seconds):
     assert seconds / 1.3 < training_seconds(spec, tokens) < 1.3 * seconds
     assert training_seconds(spec, tokens, SLOW_CORE) > 4 * seconds
+
+
+# Rows, width and CPU seconds; the third is the GGUF file of SmolLM2, the second that of MiniLM.
+EXAMINED = [
+    *[(1000, 64, 2.2), (30_522, 384, 4.65), (49_152, 576, 7.65)],
+    *[(50_000, 768, 6.1), (152_000, 2560, 23.5), (256_000, 768, 22.3)],
+]
+
+
+@pytest.mark.parametrize(("rows", "width", "seconds"), EXAMINED)
+def test_the_time_of_an_examination_is_that_measured(rows, width, seconds):
+    assert seconds / 1.4 < examination_seconds(rows, width) < 1.4 * seconds
+
+
+# Bytes of a model's files, and its embedding: MiniLM, SmolLM2, and as their makers describe them
+# GPT-2, Llama 2 7B, Llama 3 8B and 70B, Qwen3 4B, Gemma 7B.
+EMBEDDINGS = [
+    *[(91e6, 30_522, 384), (98e6, 49_152, 576), (548e6, 50_257, 768)],
+    *[(13.5e9, 32_000, 4096), (16.1e9, 128_256, 4096), (141e9, 128_256, 8192)],
+    *[(8.05e9, 151_936, 2560), (17.1e9, 256_000, 3072)],
+]
+
+
+@pytest.mark.parametrize(("size", "rows", "width"), EMBEDDINGS)
+def test_the_shape_of_an_embedding_is_guessed(size, rows, width):
+    """A guess is a matrix of about that size, and its examination takes about that long."""
+    found = likely_shape(int(size))
+    assert rows * width / 4 < found[0] * found[1] < 4 * rows * width
+    seconds = examination_seconds(rows, width)
+    assert seconds / 3 < examination_seconds(*found) < 3 * seconds
+
+
+def test_a_matrix_is_no_larger_than_its_file():
+    rows, width = likely_shape(25_600)
+    assert (rows, width) == (200, 64)
+    assert likely_shape(1) == (1, 1)
+    assert likely_shape(0) == USUAL_SHAPE
 
 
 def by_stage(quantity: str) -> dict[str, float]:

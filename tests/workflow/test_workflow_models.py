@@ -1,16 +1,21 @@
 """Models, of others and of its own runs, examined by the workflow."""
 
+import contextlib
 import copy
 import os
+import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import safetensors.numpy
 import xarray as xr
-from house import NO_CLAIMS, TINY, build_house
+import yaml
+from house import NO_CLAIMS, OF_THE_STUDY, TINY, House, build_house
 from smoke import HOLE, write_model
 
+from deadtokens.cli import call
 from deadtokens.study.figures import OF_CENSUSES
 from deadtokens.study.needed import read_from_records
 
@@ -67,6 +72,95 @@ def test_another_model_in_its_place_is_examined_again(house):
         file.seek(-1, os.SEEK_END)
         file.write(b"\x3e")
     assert house.would_run("--", *FILES, config=configuration()) == {"examine_matrix": 2}
+
+
+def test_the_time_limit_follows_from_the_size_of_the_files(house):
+    """10 billion weights, of which 100,000 x 2,400 are read: 15.6 s, 8 times as much, 5 min."""
+    with (house.work / "large.gguf").open("wb") as file:
+        file.truncate(20_000_000_000)
+    config = configuration()
+    config["models"]["large"] = {"path": "large.gguf"}
+    files = [FILES[0], "results/models/large/embedding/census.nc"]
+    words = "--dry-run", "--forceall", "--quiet", "host", "--", *files
+    announced = house.snakemake(*words, config=config).stdout
+    (house.work / "large.gguf").unlink()
+    limits = re.findall(r"model=(\w+), matrix.*?\bruntime=(\d+)", announced, re.DOTALL)
+    assert dict(limits) == {"planted": "6", "large": "8"}
+
+
+@pytest.fixture(scope="module")
+def archived(house, tmp_path_factory):
+    """Return a folder with a whole study of one run and a model, and its archive."""
+    whole = house.copy(tmp_path_factory.mktemp("archived") / "house")
+    config = configuration()
+    config["experiments"]["regimes"] = {"vary": {"precision": ["fp32"]}, "figures": ["loss"]}
+    answer = whole.snakemake(config=config | {"keep": "derived"})
+    assert answer.returncode == 0, answer.stdout
+    with contextlib.chdir(whole.work):
+        call("archive", ["tiny.yaml", "--output", "study.zip"])
+    return whole
+
+
+@pytest.fixture
+def restored(archived, tmp_path):
+    """Return a folder in which it was restored, far from the model, and its configuration."""
+    there = House(archived.code, tmp_path / "there")
+    call("restore", [str(archived.work / "study.zip"), "--directory", str(there.work)])
+    for text in ("tale.txt", "words.txt"):
+        shutil.copy(archived.work / text, there.work)
+    return there, yaml.safe_load((there.work / "study.yaml").read_text())
+
+
+DRAWN = OF_THE_STUDY | {"draw_loss": 1}
+
+
+def test_of_an_archived_model_nothing_is_made_anew(restored):
+    there, config = restored
+    assert not list(there.work.rglob("model.safetensors"))
+    assert there.would_run(config=config) == DRAWN
+    answer = there.snakemake(config=config)
+    assert answer.returncode == 0, answer.stdout
+    assert there.would_run(config=config) == {}
+
+
+def test_figures_of_an_archived_model_are_drawn_anew(restored, archived):
+    there, config = restored
+    folders = [place.work / "results/models/planted/unembedding" for place in (archived, there)]
+    (folders[1] / "matrix_holes.png").unlink()
+    (folders[1] / "matrix_holes.csv").unlink()
+    assert there.would_run(config=config) == DRAWN | {"draw_matrix_holes": 1}
+    there.snakemake("--", "results/models/planted/unembedding/matrix_holes.png", config=config)
+    one, other = ((folder / "matrix_holes.csv").read_bytes() for folder in folders)
+    assert one == other
+
+
+def test_an_archived_model_that_is_to_be_read_is_missed_in_a_sentence(restored, archived):
+    there, config = restored
+    census = there.work / FILES[1]
+    census.unlink()
+    census.with_name("matrix_roc.png").unlink()
+    answer = there.snakemake("--dry-run", config=config)
+    assert answer.returncode == 1
+    (sentence,) = re.findall("What is to be made reads the model.*", answer.stdout)
+    assert sentence == (
+        "What is to be made reads the model planted, which is not here; name its file or folder "
+        "as models.planted.path, instead of results/models/planted."
+    )
+    assert "Traceback" not in answer.stdout
+    config["models"]["planted"]["path"] = str(archived.work / "a model's folder")
+    assert there.would_run("--", FILES[1], config=config) == {"examine_matrix": 1}
+
+
+def test_a_pinned_model_is_downloaded_again_only_to_be_read(restored):
+    there, config = restored
+    config["models"]["pinned"] = {"source": "smollm2"}
+    folders = [there.work / f"results/models/{name}/embedding" for name in ("planted", "pinned")]
+    shutil.copytree(*folders)
+    assert there.would_run(config=config) == DRAWN
+    shutil.rmtree(folders[1])
+    file = "results/models/pinned/embedding/census.nc"
+    jobs = there.would_run("--", file, config=config)
+    assert jobs == {"fetch_weights": 1, "examine_matrix": 1}
 
 
 @pytest.mark.parametrize(

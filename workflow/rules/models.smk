@@ -48,10 +48,13 @@ rule examine_matrix:
         "logs/examine_matrix/{model}/{matrix}.log",
     benchmark:
         "logs/examine_matrix/{model}/{matrix}.tsv"
+    priority: priority_of_models
     group:
         one_submission("analyses", "model")
     conda:
         ENVIRONMENT
+    resources:
+        runtime=minutes_of_examination,
     params:
         model=model_arguments,
         code=code("matrices.examine"),

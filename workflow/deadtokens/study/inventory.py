@@ -9,23 +9,27 @@ from deadtokens.study.estimates import (
     ANALYSES,
     BENCHMARK_UPDATES,
     CORPUS_SECONDS,
+    FETCH_SECONDS,
     FIGURE_BYTES,
     FIGURE_SECONDS,
     analysis_bytes,
     analysis_seconds,
     bytes_of_recording,
     encoding_seconds,
+    examination_bytes,
+    examination_seconds,
     seconds_of_recording,
     training_seconds,
     vocabulary_bytes,
 )
-from deadtokens.study.figures import ANIMATION, Scope
+from deadtokens.study.figures import ANIMATION, CLOUDS, OF_CENSUSES, Scope
+from deadtokens.study.models import censuses
 from deadtokens.study.needed import needed_files, needed_of_recordings
 from deadtokens.study.study import Member, Study
 from deadtokens.study.wanted import drawn_figures
 from deadtokens.training.size import checkpoint_bytes, predicted_bytes
 
-STAGES = ("text", "training", *ANALYSES, "figures")
+STAGES = ("text", "training", *ANALYSES, "models", "figures")
 
 
 class File(NamedTuple):
@@ -44,6 +48,8 @@ class File(NamedTuple):
         The run that it is of, '' if it is not of one.
     updates : int
         Updates that it records: of a segment; else 0.
+    sealed : bool
+        Whether it has a seal, without which it is not finished.
     """
 
     path: str
@@ -52,15 +58,20 @@ class File(NamedTuple):
     seconds: float
     run: str = ""
     updates: int = 0
+    sealed: bool = True
 
 
 def files_of(
-    study: Study, experiments: Iterable[str], claims: Collection[Claim] = ()
+    study: Study, experiments: Iterable[str] | None = None, claims: Collection[Claim] = ()
 ) -> list[File]:
-    """Return what experiments and claims on them need and draw, each once, in the data's way."""
-    files = [
+    """Return what experiments and claims on them need and draw, each once, in the data's way.
+
+    Without experiments, what the whole study does: besides them it has models, which are of none.
+    """
+    files = list(_of_models(study)) if experiments is None else []
+    files += [
         file
-        for name in experiments
+        for name in (study.experiments if experiments is None else experiments)
         for file in (
             *_texts(study, study.experiments[name].members),
             *_records(study, study.experiments[name].members),
@@ -128,9 +139,29 @@ def _of_recordings(study: Study, experiment: str) -> Iterator[File]:
         yield File(path, stage, size, seconds)
 
 
+def _of_models(study: Study) -> Iterator[File]:
+    """Yield pinned models, what is found in each model, and the figures of that."""
+    pictures = [f"models/{CLOUDS}.png"] if len(censuses(study)) > 1 else []
+    for name, model in study.models.items():
+        if model.source:
+            yield _unsealed(f"weights/{model.source}", "models", model.bytes, FETCH_SECONDS)
+        for matrix in model.matrices:
+            folder = f"models/{name}/{matrix}"
+            size, seconds = examination_bytes(model.shape[0]), examination_seconds(*model.shape)
+            yield File(f"{folder}/census.nc", "models", size, seconds)
+            pictures += [f"{folder}/{figure}.png" for figure in OF_CENSUSES]
+    for path in pictures:
+        yield _unsealed(path, "models", FIGURE_BYTES, FIGURE_SECONDS)
+
+
 def _figures(study: Study, experiment: str) -> Iterator[File]:
     names = [f"{figure}.png" for figure in drawn_figures(study, experiment)]
     if study.experiments[experiment].draws(ANIMATION):
         names.append("drift.gif")
     for name in names:
-        yield File(f"figures/{experiment}/{name}", "figures", FIGURE_BYTES, FIGURE_SECONDS)
+        path = f"figures/{experiment}/{name}"
+        yield _unsealed(path, "figures", FIGURE_BYTES, FIGURE_SECONDS)
+
+
+def _unsealed(path: str, stage: str, size: int, seconds: float) -> File:
+    return File(path, stage, size, seconds, sealed=False)

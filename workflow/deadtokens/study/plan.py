@@ -22,13 +22,17 @@ from deadtokens.study.estimates import ANALYSES, SLOW_CORE, TYPICAL, training_se
 from deadtokens.study.files import read_configuration
 from deadtokens.study.inventory import STAGES, File, files_of
 from deadtokens.study.needed import read_from_records
-from deadtokens.study.room import ensure_room, size_in_words
+from deadtokens.study.room import ensure_room, in_words, size_in_words
 from deadtokens.study.study import Study
 from deadtokens.study.wanted import check_figures
 
 FIRST = ("experiment", "runs", "seeds", "updates", "to train", "segments", "records")
 MOST_NAMED = 20  # runs whose records are listed one by one
-TIMES = {"training": ["training"], "analyses": list(ANALYSES), "text, figures": ["text", "figures"]}
+TIMES = {
+    "training": ["training"],
+    "analyses": list(ANALYSES),
+    "text, models, figures": ["text", "models", "figures"],
+}
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +43,8 @@ class Row(NamedTuple):
     Attributes
     ----------
     experiment : str
-        '' stands for all of them together: these rows have once what experiments share.
+        '' stands for the whole study: these rows have once what experiments share, and models,
+        which belong to none.
     run : str
         '' if the files are not of one run.
     stage : str
@@ -63,14 +68,14 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """What an experiment, or all of them together, needs and draws.
+    """What an experiment, or the whole study, needs and draws.
 
     Attributes
     ----------
     runs : dict of str to RunSpec
     present, missing : list of File
-        What is in the results already, and what is to be made. Records that were released are
-        present and have 0 bytes.
+        What is in the results already, and what is to be made. What was released or is read no
+        more, records and pinned models, is present and has 0 bytes.
     """
 
     runs: Mapping[str, RunSpec]
@@ -88,21 +93,23 @@ class Part:
 
 
 def parts_of(study: Study, results: Path, claims: Collection[Claim] = ()) -> dict[str, Part]:
-    """Return what each experiment makes, and under '' what all of them make together."""
-    experiments = {name: [name] for name in study.experiments} | {"": list(study.experiments)}
+    """Return what each experiment makes, and under '' what the whole study does."""
+    experiments = {name: [name] for name in study.experiments} | {"": None}
     return {name: _part(study, names, results, claims) for name, names in experiments.items()}
 
 
 def _part(
-    study: Study, experiments: Sequence[str], results: Path, claims: Collection[Claim]
+    study: Study, experiments: Sequence[str] | None, results: Path, claims: Collection[Claim]
 ) -> Part:
-    released = _released(study, results, claims)
+    released, examined = _released(study, results, claims), _examined(study, results)
     split: dict[bool, list[File]] = {True: [], False: []}
     for file in files_of(study, experiments, claims):
-        present = _is_present(file.path, results, sealed=file.stage != "figures")
-        gone = not present and file.stage == "training" and file.run in released
+        present = _is_present(file.path, results, file.sealed)
+        recorded = file.stage == "training" and file.run in released
+        gone = not present and (recorded or file.path in examined)
         split[present or gone].append(file._replace(bytes=0) if gone else file)
-    names = [member.run for name in experiments for member in study.experiments[name].members]
+    asked = study.experiments if experiments is None else experiments
+    names = [member.run for name in asked for member in study.experiments[name].members]
     return Part({name: study.runs[name] for name in names}, split[True], split[False])
 
 
@@ -113,6 +120,19 @@ def _released(study: Study, results: Path, claims: Collection[Claim]) -> set[str
     return {
         run
         for run, files in read_from_records(study, claims).items()
+        if all(_is_present(file, results, sealed=True) for file in files)
+    }
+
+
+def _examined(study: Study, results: Path) -> set[str]:
+    """Return where pinned models lie, or lay, of which all that is asked for is found."""
+    read: dict[str, list[str]] = {}
+    for name, model in study.models.items():
+        censuses = [f"models/{name}/{matrix}/census.nc" for matrix in model.matrices]
+        read.setdefault(f"weights/{model.source}", []).extend(censuses)
+    return {
+        weights
+        for weights, files in read.items()
         if all(_is_present(file, results, sealed=True) for file in files)
     }
 
@@ -200,9 +220,14 @@ def _recordings(study: Study) -> Iterator[str]:
 
 
 def _models(study: Study) -> Iterator[str]:
-    """Yield what is examined of each model; the times do not count it."""
+    """Yield what is examined of each model, and how large the model is."""
     for name, model in study.models.items():
-        yield f"models.{name}: {model.origin}, its {' and '.join(model.matrices)} examined"
+        examined = f"its {' and '.join(model.matrices)} examined"
+        if model.is_elsewhere:
+            examined = "which has what was made of it; the model is not here"
+        elif model.bytes:
+            examined = f"{in_words(model.bytes)}, {examined}"
+        yield f"models.{name}: {model.origin}, {examined}"
 
 
 def _experiment(name: str, part: Part) -> list[str]:
