@@ -17,7 +17,7 @@ from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
 from deadtokens.seal import complete_and_sealed
 from deadtokens.study.archive import MANIFEST
-from deadtokens.study.figures import OF_CENSUSES
+from deadtokens.study.figures import CLOUDS, OF_CENSUSES
 from deadtokens.study.inventory import files_of
 from deadtokens.study.plan import parts_of
 from deadtokens.study.study import Study
@@ -111,13 +111,14 @@ def with_models(folder) -> Path:
         finish(f"{place}/census.nc", ["suspects.csv"])
         for figure in OF_CENSUSES:
             finish(f"{place}/{figure}.png", [f"{figure}.pdf", f"{figure}.csv"], sealed=False)
+    finish(f"models/{CLOUDS}.png", [f"{CLOUDS}.pdf", f"{CLOUDS}.csv"], sealed=False)
     return folder
 
 
 def test_of_models_comes_back_what_was_made_of_them(with_models):
     call("restore", [str(pack()), "--directory", "there"])
     of_models = contents("results/models")
-    assert len(of_models) == 4 * (3 + 3 * len(OF_CENSUSES))
+    assert len(of_models) == 4 * (3 + 3 * len(OF_CENSUSES)) + 3
     assert contents("there/results/models") == of_models
     assert not any(b"own" in content for content in contents("there").values())
     configuration = yaml.safe_load(Path("there/study.yaml").read_text())

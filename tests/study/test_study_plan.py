@@ -279,11 +279,12 @@ def test_models_of_others_are_named(with_models):
 
 
 def test_what_is_made_of_models_is_of_the_study_and_of_no_experiment(with_models):
-    """A pinned model is downloaded once; of five matrices there are a census and the figures."""
+    """A pinned model is downloaded once; of five matrices there are a census and figures, and one
+    of all of them."""
     found = of_models(files_of(with_models))
     assert Counter(file.path.split("/")[0] for file in found) == {
         "weights": 1,
-        "models": 5 * (1 + len(OF_CENSUSES)),
+        "models": 5 * (1 + len(OF_CENSUSES)) + 1,
     }
     (downloaded,) = (file for file in found if file.path == "weights/minilm")
     assert downloaded.bytes == WEIGHTS["minilm"].bytes == 90_868_376 + 466_247
