@@ -90,10 +90,14 @@ def test_the_time_limit_follows_from_the_size_of_the_files(house):
 
 @pytest.fixture(scope="module")
 def archived(house, tmp_path_factory):
-    """Return a folder with a whole study of one run and a model, and its archive."""
+    """Return a folder with a whole study of one run, which is examined, and a model; its archive.
+
+    Of the run nothing but its segments gives the census, and they are released.
+    """
     whole = house.copy(tmp_path_factory.mktemp("archived") / "house")
     config = configuration()
     config["experiments"]["regimes"] = {"vary": {"precision": ["fp32"]}, "figures": ["loss"]}
+    config["models"]["ours"] = {"experiment": "regimes"}
     answer = whole.snakemake(config=config | {"keep": "derived"})
     assert answer.returncode == 0, answer.stdout
     with contextlib.chdir(whole.work):
