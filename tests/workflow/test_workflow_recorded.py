@@ -13,6 +13,7 @@ from foreign_records import make_record
 from house import NO_CLAIMS, TINY, House, build_house
 
 from deadtokens.cli import call
+from deadtokens.study.figures import OF_CENSUSES
 from deadtokens.trajectory.reader import open_run
 
 TITLE = 'My <b>"training" $\\frac{ #panic("x") ก'
@@ -22,6 +23,8 @@ CONFIG["recorded"] = {
     "mine": {"path": f"my records/{MINE}", "title": TITLE},
     "theirs": {"path": "my records/theirs"},
 }
+CONFIG["models"] = {"its-end": {"recorded": "mine"}}
+CENSUS = "results/models/its-end/W/census.nc"
 CONFIG["experiments"] = {
     "regimes": {
         "vary": {"precision": ["fp32"]},
@@ -38,6 +41,8 @@ OF_MINE = {
     "draw_frozen": 1,
     "draw_path": 1,
     "draw_audit": 1,
+    "examine_matrix": 1,
+    **{f"draw_{figure}": 1 for figure in OF_CENSUSES},
     "build_paper": 1,
     "collect_jobs": 1,
 }
@@ -84,6 +89,16 @@ def test_derived_files_are_those_of_the_recording(built):
     audit = json.loads((folder / "mine" / "audit.json").read_text())
     assert audit["identical"]
     assert "single" in audit["reproduced_by"]
+
+
+def test_its_last_matrix_is_examined(built):
+    house, _ = built
+    run, found = open_run(house.work / "my records" / MINE), xr.load_dataset(house.work / CENSUS)
+    last = run["W"].isel(state=-1).values.astype(np.float64)
+    assert found["norm"].values == pytest.approx(np.linalg.norm(last, axis=1), rel=1e-6)
+    assert found["known"].values.tolist() == run["dead"].values.tolist()
+    assert found["token_string"].values.tolist() == run["token_string"].values.tolist()
+    assert found.attrs["matrix"] == "W after update 8"
 
 
 def test_figures_show_them_beside_the_runs_and_alone(built):
@@ -153,3 +168,9 @@ def test_an_archive_has_what_was_derived(house, monkeypatch):
     (sentence,) = re.findall("What is to be made reads the recording.*", answer.stdout)
     assert "mine, of which no segment is here; name its folder as recorded.mine.path" in sentence
     assert "Traceback" not in answer.stdout
+    answer = elsewhere.snakemake("--dry-run", "--force", "--", CENSUS, config=config)
+    assert answer.returncode == 1
+    assert (
+        "What is to be made reads the model its-end, which is not here; name its file or folder as "
+        "recorded.mine.path, instead of results/recorded/mine."
+    ) in answer.stdout
