@@ -68,6 +68,14 @@ def test_no_display_that_the_environment_asks_for_is_loaded(module, name, backen
     assert "usage: deadtokens" in done.stdout
 
 
+def test_help_says_what_each_figure_is_drawn_from(capsys):
+    with pytest.raises(SystemExit):
+        call("figure", ["--help"])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "frozen freezing.nc of each run of the experiment, as far as it goes" in lines
+    assert "matrix_cloud census.nc of an examined matrix, or of several" in lines
+
+
 def test_matplotlib_by_itself_would_not_start_there():
     environment = os.environ | {"MPLBACKEND": "nonsense"}
     command = [sys.executable, "-c", "import matplotlib"]

@@ -16,7 +16,7 @@ from deadtokens.study.figures import FIGURES, OF_MATRICES
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command takes."""
     parser.formatter_class = RawDescriptionHelpFormatter
-    sources = {name: f"{source.file} of {source.scope}" for name, source in FIGURES.items()}
+    sources = {name: f"{source.file} of {source.scope.value}" for name, source in FIGURES.items()}
     sources |= OF_MATRICES
     lines = [f"  {name:17} {source}" for name, source in sources.items()]
     parser.epilog = "\n".join(["figures:", *lines])

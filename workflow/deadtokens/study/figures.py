@@ -103,6 +103,7 @@ OF_CENSUSES = ("matrix_norms", "matrix_distances", "matrix_holes", "matrix_roc",
 # What is drawn of one file, whether or not a study made it: figure, and the file.
 OF_MATRICES = {
     **dict.fromkeys(OF_CENSUSES, "census.nc of an examined matrix"),
+    CLOUDS: "census.nc of an examined matrix, or of several",
     "indicator_history": "indicators.nc of a run, or of several",
 }
 
