@@ -76,7 +76,7 @@ def follow_indicators(segments: Segments) -> xr.Dataset:
             "two that are, and others"
         )
     wanted, states, columns = _wanted(run["state"].values), [], []
-    for block in read_blocks(segments, ["W"]):
+    for block in read_blocks(segments, ["W"], wanted):
         for place in np.flatnonzero(np.isin(block.steps, wanted)):
             W = np.ascontiguousarray(block.values["W"][..., place])
             states.append(int(block.steps[place]))
