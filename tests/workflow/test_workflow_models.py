@@ -84,13 +84,3 @@ def test_what_is_wrong_is_named_before_any_job(house, fields, sentence):
     assert answer.returncode != 0
     assert sentence in answer.stdout
     assert "Traceback" not in answer.stdout
-
-
-def test_a_run_is_asked_for_its_indicators(house):
-    (run,) = (name for name in house.study().runs if "fp32" in name)
-    file = f"results/runs/{run}/steps-6/indicators.nc"
-    answer = house.snakemake("--", file)
-    assert answer.returncode == 0, answer.stdout
-    found = xr.load_dataset(house.work / file)
-    assert found["state"].values.tolist() == list(range(7))
-    assert found.attrs["run"] == run and found.attrs["dead_tokens"] > 2
