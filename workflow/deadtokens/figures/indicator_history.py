@@ -1,6 +1,6 @@
 """From which update on each indicator sees the dead tokens of a run.
 
-Of a run it is known which tokens are dead, and its matrix W is recorded at every update. Each panel
+Of a run it is known which tokens are dead, and its matrix W is recorded as it changes. Each panel
 is an indicator, small where training has not moved a row: the area under its ROC curve at some of
 the run's states, with the 95 % interval of DeLong as a band, over tokens as if they were
 independent. An area of 0.5 says nothing, less than that says that the dead tokens have the larger
