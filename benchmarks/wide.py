@@ -28,7 +28,7 @@ from deadtokens.text.read import digest
 
 ANALYSES = (
     *("attribution", "stillness", "gradients", "backprop"),
-    *("freezing", "sharpening", "drift"),
+    *("freezing", "sharpening", "drift", "indicators"),
 )
 LIVE = 0.63  # of the tokens, as in the Crucible
 TEXT_LENGTH = 400_000

@@ -56,6 +56,7 @@ ANALYSED = {
     "measure_freezing": 2,
     "measure_sharpening": 2,
     "measure_drift": 2,
+    "follow_indicators": 2,
     "run_audit": 2,
     "measure_gradients": 2,
     "compute_attribution": 2,

@@ -203,6 +203,11 @@ def check_reading(names: Names) -> None:
 def check_analyses(names: Names) -> None:
     assert names["frozen"].values.tolist() == [0.0] * UPDATES
     assert 0 < names["efficiency"] <= 1
+    area = names["indicators"].area
+    for indicator, update in names["seen_from"].items():
+        seen = (area.sel(indicator=indicator) >= 0.95).values
+        unseen = np.flatnonzero(~seen).max(initial=-1)
+        assert update == (area.state[unseen + 1] if seen[-1] else -1)
     assert names["audit"]["identical"]
     assert names["audit"]["controls_detected"]
     assert "single" in names["audit"]["reproduced_by"]

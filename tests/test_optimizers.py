@@ -22,7 +22,10 @@ RUNS = {
     "sgd, compensated": {"optimizer": "sgd", "lr": 0.01, "precision": "bf16-kahan"},
     "sgd without momentum": {"optimizer": "sgd", "lr": 0.01, "beta1": 0.0},
 }
-PER_RUN = ("scalars", "freezing", "sharpening", "drift", "audit", "attribution", "stillness")
+PER_RUN = (
+    *("scalars", "freezing", "sharpening", "drift", "indicators"),
+    *("audit", "attribution", "stillness"),
+)
 
 
 def derive(folder, spec):

@@ -39,7 +39,7 @@ from deadtokens.study.figures import FIGURES, OF_MATRICES, Scope
 
 NAMES = [name for name in (*FIGURES, *OF_MATRICES) if name != "audit"]  # that one reads JSON
 OF_OUTCOMES = [name for name, source in FIGURES.items() if source.scope is Scope.EXPERIMENT]
-OF_A_MATRIX = [name for name in OF_MATRICES if name != "indicator_history"]
+OF_A_MATRIX = [*OF_MATRICES]
 WITHOUT_RUNS = (*OF_OUTCOMES, *OF_A_MATRIX, "census", "storage", "tensors", "initial_softmax")
 DRIFT = ("path", "scree", "directions", "dependence", "bulk", "endpoint")
 GRADIENTS = ("firststep", "pathways", "second_moment", "prediction")
@@ -254,6 +254,10 @@ CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
     ("indicator_history", "regimes"): lambda: [
         history(np.linspace(0.5, 1, 60), [0, *range(1, 60)], name, 57, precision=name)
         for name in style.REGIMES
+    ],
+    ("indicator_history", "one of many sees"): lambda: [
+        history(np.linspace(0.5, 1, 3), [0, 1, 10**6], f"r{seed}", at, precision="fp32", seed=seed)
+        for seed, at in enumerate([10**6, *[-1] * 99])
     ],
     ("indicator_history", "many updates"): lambda: [
         history(np.linspace(0.5, 1, 8), [0, *10 ** np.arange(7)], "a", 10**6, precision="fp32")

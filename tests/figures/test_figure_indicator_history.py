@@ -54,6 +54,14 @@ def test_state_0_stands_further_apart_on_a_long_axis():
     assert figure.axes[-1].get_xticks()[0] == pytest.approx(10**-0.6)
 
 
+def test_state_0_stands_nearer_on_a_short_axis():
+    figure = RECIPE.draw(RECIPE.table([history(AREA, [0, 1, 2, 3], precision="fp32")]))
+    low, high = np.log(figure.axes[0].get_xlim())
+    place = np.log(lines(figure.axes[0])[0].get_xdata()[0])
+    assert place == pytest.approx(-np.log(3) / 4)
+    assert 1.5 * -place < 0.3 * (high - low)  # its strip takes no third of the panel
+
+
 def test_titles_say_from_when_on_they_are_seen():
     figure = RECIPE.draw(RECIPE.table([one()]))
     titles = [axes.get_title(loc="left") for axes in figure.axes]
@@ -64,7 +72,8 @@ def test_titles_say_from_when_on_they_are_seen():
 def test_of_several_runs_the_range_is_said():
     runs = [one(run=f"r{seed}", seed=seed, seen_from=at) for seed, at in enumerate((10, 100, -1))]
     figure = RECIPE.draw(RECIPE.table(runs))
-    assert "seen from update 10–100 on in 2 of 3 runs" in figure.axes[0].get_title(loc="left")
+    title = figure.axes[0].get_title(loc="left")
+    assert title == "norm of the row\nseen from update 10–100 on,\nin 2 of 3 runs"
 
 
 def test_a_state_without_an_area_is_a_gap():
@@ -85,6 +94,22 @@ def test_a_diverged_run_says_so():
     ended = table[table["series"] == "diverged"]
     assert ended["update"].tolist() == [100] * len(INDICATORS)
     assert "fp32: diverged at update 101" in shown_texts(RECIPE.draw(table))
+
+
+def test_a_run_that_diverged_without_another_area_is_marked_at_state_0():
+    data = history([0.6, np.nan], [0, 1], precision="fp32")
+    table = RECIPE.table([data.assign_attrs(status="diverged", diverged_at=2)])
+    first = RECIPE.draw(table).axes[0]
+    (cross,) = [line for line in first.lines if line.get_marker() == "x"]
+    assert cross.get_xdata().tolist() == lines(first)[0].get_xdata().tolist() == [2**-0.25]
+    assert cross.get_ydata().tolist() == [0.6]
+
+
+def test_a_run_of_too_few_dead_tokens_is_left_out_and_alone_it_says_so():
+    nobody = history([np.nan] * 4, STATES, "nobody", precision="mixed")
+    assert RECIPE.table([one(), nobody])["run"].unique().tolist() == ["a"]
+    figure = RECIPE.draw(RECIPE.table([nobody]))
+    assert shown_texts(figure) == ["fewer than two dead tokens, or no others"]
 
 
 def test_its_variables_are_those_of_the_file():

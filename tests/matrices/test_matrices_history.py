@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from foreign_records import make_record
 from planted import census, write_run
 
 from deadtokens.cli import call
-from deadtokens.errors import UserError
 from deadtokens.matrices.history import SEEN, follow_indicators
+from deadtokens.matrices.indicators import INDICATORS
+from deadtokens.trajectory.chunks import decode_chunk
 
 TOKENS, WIDTH, UPDATES = 90, 8, 40
 SHRUNK, GATHERED = 10, 26  # states from which on
@@ -79,7 +81,71 @@ def test_the_command_writes_what_is_found(tmp_path, found):
     xr.testing.assert_identical(xr.load_dataset(tmp_path / "indicators.nc"), found)
 
 
-def test_one_dead_token_is_too_few(tmp_path):
-    W = np.random.default_rng(2).normal(0, 1, (3, 3, WIDTH))  # of which the first is dead
-    with pytest.raises(UserError, match="1 of 3 tokens are dead; indicators need two"):
-        follow_indicators(write(tmp_path, W))
+@pytest.mark.parametrize(
+    ("dead", "reference"), [((), 0), ((1,), 1), (range(4), 2)], ids=["none", "one", "all"]
+)
+def test_of_too_few_dead_tokens_there_are_no_areas_and_no_mistake(
+    dead, reference, tmp_path, monkeypatch
+):
+    tokens = census(4).assign(dead=("token", np.isin(np.arange(4), dead)))
+    monkeypatch.setattr("planted.census", lambda _: tokens)
+    W = np.random.default_rng(2).normal(0, 1, (3, 4, WIDTH))
+    segments = write(tmp_path, W)
+    call("indicators", [*map(str, segments), "--output", str(tmp_path / "indicators.nc")])
+    found = xr.load_dataset(tmp_path / "indicators.nc")
+    assert found["indicator"].values.tolist() == list(INDICATORS)
+    assert found["state"].values.tolist() == [0, 1, 2]
+    assert found["area"].isnull().all() and (found["seen_from"] == -1).all()
+    assert found.attrs["reference_tokens"] == reference
+    assert found.attrs["left_out"] == (
+        f"areas: {len(dead)} of 4 tokens are dead; indicators need two that are, and others"
+    )
+    norms = np.linalg.norm(np.delete(W, dead, axis=1), axis=2)
+    if len(dead) < 4:
+        live = found["live_mean"].sel(indicator="norm").values
+        assert live == pytest.approx(norms.mean(axis=1), rel=1e-5)
+
+
+def test_enough_dead_tokens_leave_nothing_out(found):
+    assert "left_out" not in found.attrs
+    assert found["dead"].values.tolist() == DEAD.tolist()
+    assert np.flatnonzero(found["reference"]).tolist() == np.flatnonzero(DEAD)[::2].tolist()
+
+
+@pytest.mark.parametrize("end", [np.nan, np.inf, 1e30, 0.0])
+def test_the_end_of_a_diverged_run_is_a_result(end, tmp_path):
+    W = trajectory()[[0, -1, -1]]
+    W[2] *= end
+    found = follow_indicators(write(tmp_path, W, 1))
+    area = found["area"].sel(indicator="cosine_without_mean")
+    assert area[1] == 1
+    assert area[2] == 1 if end == 1e30 else area[2].isnull()
+    first = found["area"].sel(indicator="cosine_without_first")
+    assert first[1].notnull() and first[2].isnull()  # its products are no numbers, or all zero
+
+
+def test_only_chunks_with_a_state_that_is_looked_at_are_read(tmp_path, monkeypatch):
+    """Four segments have two chunks each; the first four states lie in the first of them."""
+    inflated = []
+
+    def counted(*arguments):
+        inflated.append(arguments)
+        return decode_chunk(*arguments)
+
+    generator = np.random.default_rng(3)
+    W = np.repeat(generator.normal(0, 1, (1, 12, 2)), 501, axis=0)
+    segments = write(tmp_path, W, 125, 250, 375)
+    monkeypatch.setattr("deadtokens.trajectory.inflate.decode_chunk", counted)
+    monkeypatch.setattr("deadtokens.matrices.history.STATES", 5)
+    found = follow_indicators(segments)
+    assert found["state"].values.tolist() == [0, 1, 5, 22, 106, 500]
+    assert len(inflated) == 3
+
+
+def test_a_recording_that_does_not_know_its_dead_tokens_says_so(tmp_path):
+    make_record(tmp_path / "mine", counts=None, embedding=None)
+    segments = sorted((tmp_path / "mine").glob("segment-*.nc"))
+    call("indicators", [*map(str, segments), "--output", str(tmp_path / "indicators.nc")])
+    found = xr.load_dataset(tmp_path / "indicators.nc")
+    assert not found.data_vars
+    assert "which of its tokens are dead is not known" in found.attrs["left_out"]

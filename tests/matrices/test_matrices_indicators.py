@@ -67,6 +67,21 @@ def test_a_row_of_no_numbers_has_no_value_and_changes_no_other():
         assert np.delete(found[name], 4) == pytest.approx(expected[name], rel=1e-6)
 
 
+def test_the_first_component_is_found_though_no_row_lies_along_the_diagonal():
+    rows = np.random.default_rng(4).normal(size=(9, 1)) * np.array([1, -1])
+    direction = moments(held(rows)).first_component()
+    assert np.abs(direction) == pytest.approx(np.sqrt([0.5, 0.5]))
+    assert direction.sum() == pytest.approx(0)
+
+
+@pytest.mark.parametrize("factor", [0.0, np.nan])
+def test_of_a_matrix_without_a_first_component_the_others_are_told(factor):
+    matrix = held(factor * np.random.default_rng(5).normal(size=(9, 3)))
+    found = indicators(matrix, moments(matrix), [0, 1])
+    assert np.isnan(found["cosine_without_first"]).all()
+    np.testing.assert_array_equal(found["norm"], np.full(9, factor))
+
+
 def tied(tokens: int = 2000, dead: int = 300) -> tuple[np.ndarray, np.ndarray]:
     """Return a matrix as a tied model has it: dead rows have moved together, and far."""
     generator = np.random.default_rng(3)

@@ -30,6 +30,7 @@ from deadtokens.study.wanted import (
 OF_EVERY_RECORDING = {
     *("frozen", "still", "displacement", "phases", "survival", "forecast", "ulps", "strata"),
     *("sharpening", "path", "scree", "directions", "dependence", "bulk", "endpoint"),
+    "indicator_history",
 }
 OF_GRADIENTS = {"audit", "shares", "ages", "causes"}
 
@@ -174,6 +175,7 @@ def test_gradients_decay_and_options_decide(tmp_path):
     assert why_not("sharpening.nc", every_update=False) == some
     assert why_not("audit.json", every_update=False) == some
     assert why_not("drift.nc", every_update=False) == ""
+    assert why_not("indicators.nc", tensors=["W"], every_update=False) == ""
 
 
 MISTAKES = {
@@ -273,7 +275,8 @@ def test_the_plan_has_recordings(place, caplog):
     files = files_of(Study(config), ["one"])
     made = {file.path for file in files if file.path.startswith("recorded/")}
     derived = {"freezing.nc", "sharpening.nc", "drift.nc", "audit.json", "attribution.nc"}
-    assert made == {f"recorded/mine/{name}" for name in derived | {"stillness.nc"}}
+    derived |= {"stillness.nc", "indicators.nc"}
+    assert made == {f"recorded/mine/{name}" for name in derived}
     pictures = OF_EVERY_RECORDING | OF_GRADIENTS | {ANIMATION}
     assert sum(file.stage == "figures" for file in files) == len(pictures)
     assert not any(file.run for file in files)

@@ -20,6 +20,7 @@ from tiny import bits
 
 from deadtokens.errors import UserError
 from deadtokens.run import layout
+from deadtokens.trajectory import inflate
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.chunks import decode_chunk, encode_chunk
 from deadtokens.trajectory.parts import load_steps, load_tensor
@@ -109,6 +110,29 @@ def test_blocks_cover_every_step_once(tmp_path):
     for name in ("W", "exp_avg"):
         together = np.concatenate([block.values[name] for block in blocks], axis=2)
         assert (bits(together) == float_bits(tensors[name]).transpose(1, 2, 0)).all()
+
+
+def test_blocks_of_wanted_steps_reach_from_the_first_to_the_last_and_no_others_are_read(
+    tmp_path, monkeypatch
+):
+    """Each segment has two chunks; the state 100 is in both segments."""
+    tensors = planted(250, 7, 3)
+    write_run(tmp_path, tensors, [0, 100, 250])
+    inflated = []
+
+    def counted(*arguments):
+        inflated.append(arguments)
+        return decode_chunk(*arguments)
+
+    monkeypatch.setattr(inflate, "decode_chunk", counted)
+    blocks = list(read_blocks(tmp_path, ["W"], np.array([3, 5, 100, 240])))
+    assert [block.steps.tolist() for block in blocks] == [[3, 4, 5], [100], [240]]
+    assert len(inflated) == 3
+    for block in blocks:
+        expected = float_bits(tensors["W"][block.steps]).transpose(1, 2, 0)
+        assert (bits(block.values["W"]) == expected).all()
+    assert list(read_blocks(tmp_path, ["W"], np.array([], np.int64))) == []
+    assert len(list(read_blocks(tmp_path, ["W"]))) == len(inflated) - 3 == 4
 
 
 @given(data=st.data())

@@ -111,9 +111,11 @@ def test_opening_computes_nothing(runs, monkeypatch):
         run.exp_avg.values  # noqa: B018
 
 
-def test_blocks_are_those_of_the_record(pair):
+@pytest.mark.parametrize("wanted", [None, np.array([2, 11, 20])])
+def test_blocks_are_those_of_the_record(wanted, pair):
     names = {states_of(pair[0])[-1]: None, "W": None}
-    whole, alone = (list(blocks.read_blocks(folder, list(names))) for folder in pair)
+    whole, alone = (list(blocks.read_blocks(folder, list(names), wanted)) for folder in pair)
+    assert whole
     for one, other in zip(whole, alone, strict=True):
         assert (one.steps == other.steps).all()
         for name in names:

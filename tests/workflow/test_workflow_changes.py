@@ -83,7 +83,8 @@ def test_a_diverging_run_is_a_result(house):
     assert answer.returncode == 0, answer.stdout
     assert "is not finite" in answer.stdout
     assert (house.work / figure).is_file()
-    for name in ("freezing.nc", "drift.nc", "attribution.nc", "stillness.nc", "gradients.nc"):
+    names = ("freezing", "drift", "indicators", "attribution", "stillness", "gradients")
+    for name in (f"{name}.nc" for name in names):
         made = xr.open_dataset(house.work / run / name)
         assert made.attrs["status"] == "diverged"
         assert 0 < made.attrs["diverged_at"] <= 6

@@ -247,13 +247,3 @@ def test_an_entry_names_one_run(house, entry, sentence):
     answer = house.snakemake("--dry-run", config=config)
     assert answer.returncode != 0 and sentence in answer.stdout, answer.stdout
     assert "Traceback" not in answer.stdout
-
-
-def test_a_run_is_asked_for_its_indicators(house):
-    (run,) = (name for name in house.study().runs if "fp32" in name)
-    file = f"results/runs/{run}/steps-6/indicators.nc"
-    answer = house.snakemake("--", file)
-    assert answer.returncode == 0, answer.stdout
-    found = xr.load_dataset(house.work / file)
-    assert found["state"].values.tolist() == list(range(7))
-    assert found.attrs["run"] == run and found.attrs["dead_tokens"] > 2

@@ -49,6 +49,21 @@ def test_derived_files_follow_from_the_record(finished):
 
 
 @pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
+def test_indicators_are_of_every_state_of_a_short_run(precision, finished):
+    folder = finished.run(precision)
+    run = open_run(folder / "trajectory")
+    dead = run.dead.values.astype(bool)
+    found = xr.open_dataset(folder / "steps-6" / "indicators.nc")
+    assert found.attrs["run"] == folder.name
+    assert found.state.values.tolist() == list(range(7))
+    assert (found.dead == dead).all()
+    assert found.attrs["reference_tokens"] == -(-dead.sum() // 2)
+    norms = np.linalg.norm(run.W.values[:, dead], axis=2)[:, 1::2]
+    expected = norms.mean(axis=1)
+    assert found.dead_mean.sel(indicator="norm").values == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["pure-bf16", "fp32"])
 def test_both_pathways_of_every_update_sum_to_the_gradient(precision, finished):
     folder = finished.run(precision)
     run = open_run(folder / "trajectory")

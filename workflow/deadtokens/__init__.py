@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deadtokens.errors import UserError
     from deadtokens.freezing.freezing import measure_freezing
     from deadtokens.freezing.sharpening import measure_sharpening
+    from deadtokens.matrices.history import follow_indicators
     from deadtokens.recording.recorder import Recorder
     from deadtokens.stillness.stillness import explain_stillness
     from deadtokens.trajectory.reader import open_run
@@ -39,6 +40,7 @@ __all__ = [
     "attribute_motion",
     "audit_run",
     "explain_stillness",
+    "follow_indicators",
     "measure_drift",
     "measure_freezing",
     "measure_sharpening",
@@ -52,6 +54,7 @@ _MODULES = {
     "attribute_motion": "attribution.attribution",
     "audit_run": "audit.audit",
     "explain_stillness": "stillness.stillness",
+    "follow_indicators": "matrices.history",
     "measure_drift": "drift.drift",
     "measure_freezing": "freezing.freezing",
     "measure_sharpening": "freezing.sharpening",

@@ -1,4 +1,4 @@
-"""Where the cloud of dead tokens goes.
+"""Where the cloud of dead tokens goes, and from when on it is seen in W alone.
 
 REQUIRED INPUTS:
 
@@ -6,7 +6,7 @@ REQUIRED INPUTS:
 
 OUTPUTS:
 
-    results/runs/{run}/steps-{steps}/drift.nc
+    results/runs/{run}/steps-{steps}/drift.nc, indicators.nc
 """
 
 
@@ -31,4 +31,28 @@ rule measure_drift:
     shell:
         """
         deadtokens drift {input.segments:q} --output {output.drift:q} --log {log:q}
+        """
+
+
+rule follow_indicators:
+    """Find from which update on indicators of unused tokens see the dead tokens of a run."""
+    input:
+        **reads(segments=run_segments),
+    output:
+        **sealed(indicators="results/runs/{run}/steps-{steps}/indicators.nc"),
+    log:
+        "logs/follow_indicators/{run}/{steps}.log",
+    benchmark:
+        "logs/follow_indicators/{run}/{steps}.tsv"
+    group:
+        one_submission("analyses", "run")
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=minutes_of("indicators"),
+    params:
+        code=code("matrices.history"),
+    shell:
+        """
+        deadtokens indicators {input.segments:q} --output {output.indicators:q} --log {log:q}
         """

@@ -11,7 +11,6 @@ OUTPUTS:
     results/models/{model}/{matrix}/census.nc, suspects.csv
     results/models/{model}/{matrix}/{figure}.png, .pdf, .csv
     results/models/matrix_cloud.png, .pdf, .csv: the clouds of all of them
-    results/runs/{run}/steps-{steps}/indicators.nc: what the same indicators see of a run
 
 Models are only read, where they lie.
 """
@@ -129,28 +128,4 @@ rule draw_clouds:
     shell:
         """
         deadtokens figure matrix_cloud {input.censuses:q} --output {output.png:q} --log {log:q}
-        """
-
-
-rule follow_indicators:
-    """Find from which update on indicators of unused tokens see the dead tokens of a run."""
-    input:
-        **reads(segments=run_segments),
-    output:
-        **sealed(indicators="results/runs/{run}/steps-{steps}/indicators.nc"),
-    log:
-        "logs/follow_indicators/{run}/{steps}.log",
-    benchmark:
-        "logs/follow_indicators/{run}/{steps}.tsv"
-    group:
-        one_submission("analyses", "run")
-    conda:
-        ENVIRONMENT
-    resources:
-        runtime=minutes_of("freezing"),  # which reads the same tensor and takes longer
-    params:
-        code=code("matrices.history"),
-    shell:
-        """
-        deadtokens indicators {input.segments:q} --output {output.indicators:q} --log {log:q}
         """

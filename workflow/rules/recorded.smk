@@ -6,8 +6,8 @@ REQUIRED INPUTS:
 
 OUTPUTS:
 
-    results/recorded/{recording}/scalars.nc, freezing.nc, sharpening.nc, drift.nc, audit.json,
-        attribution.nc, stillness.nc: as far as the recording can give them
+    results/recorded/{recording}/scalars.nc, freezing.nc, sharpening.nc, drift.nc, indicators.nc,
+        audit.json, attribution.nc, stillness.nc: as far as the recording can give them
 
 They are only read: no rule removes or changes them.
 """
@@ -75,6 +75,22 @@ use rule measure_drift as measure_drift_of_recording with:
         one_submission("analyses", "recording")
     resources:
         runtime=minutes_of_recording("drift"),
+
+
+use rule follow_indicators as follow_indicators_of_recording with:
+    input:
+        **reads(segments=recorded_segments),
+    output:
+        **sealed(indicators="results/recorded/{recording}/indicators.nc"),
+    log:
+        "logs/follow_indicators_of_recording/{recording}.log",
+    benchmark:
+        "logs/follow_indicators_of_recording/{recording}.tsv"
+    priority: priority_of_recordings
+    group:
+        one_submission("analyses", "recording")
+    resources:
+        runtime=minutes_of_recording("indicators"),
 
 
 use rule run_audit as run_audit_of_recording with:

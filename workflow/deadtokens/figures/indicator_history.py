@@ -1,6 +1,6 @@
 """From which update on each indicator sees the dead tokens of a run.
 
-Of a run it is known which tokens are dead, and its matrix W is recorded at every update. Each panel
+Of a run it is known which tokens are dead, and its matrix W is recorded as it changes. Each panel
 is an indicator, small where training has not moved a row: the area under its ROC curve at some of
 the run's states, with the 95 % interval of DeLong as a band, over tokens as if they were
 independent. An area of 0.5 says nothing, less than that says that the dead tokens have the larger
@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
 from deadtokens.figures import style
-from deadtokens.figures.axes import STRIP_COLOR, label_log_updates
+from deadtokens.figures.axes import STRIP_COLOR, TITLE_WIDTH, label_log_updates
 from deadtokens.figures.columns import DIVERGED_AT, NAMES, texts
 from deadtokens.figures.curves import EACH, end_of
 from deadtokens.figures.lines import draw_groups
@@ -30,8 +30,9 @@ from deadtokens.matrices.indicators import SEEN
 
 BAND = {"alpha": 0.25, "linewidth": 0}
 LINE = {"color": style.NEUTRAL, "linewidth": 0.9, "linestyle": (0, (4, 2))}
-BEFORE = 0.5  # where on the logarithmic axis the state 0 is drawn, at the highest
-OF_THE_AXIS = 0.1  # it is drawn at least so far from update 1, relative to the whole axis
+BEFORE = 0.5  # where on the logarithmic axis the state 0 is drawn
+OF_THE_AXIS = (0.1, 0.25)  # from update 1 it is at least and at most so far, of the whole axis
+COLUMNS = 3
 NEEDED = ("indicator", *AREA, "seen_from")
 TYPES = (
     NAMES
@@ -45,6 +46,8 @@ TYPES = (
 
 def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
     for run in runs:
+        if run.data["area"].isnull().all():
+            continue
         for name in run.data["indicator"].values:
             data = run.data.sel(indicator=name)
             values = {end: data[end].values for end in AREA}
@@ -55,9 +58,10 @@ def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
 
 def _panels(table: pd.DataFrame) -> list[Panel]:
     ylabel = "area under the\nROC curve"
+    placed = table["update"].astype(float).mask(table["update"] == 0, place_of_0(table))
     return [
         Panel(rows, f"{INDICATORS[name][0]}\n{_seen(rows)}", ylabel, _scale)
-        for name, rows in table.groupby("indicator", sort=False)
+        for name, rows in table.assign(update=placed).groupby("indicator", sort=False)
     ]
 
 
@@ -67,8 +71,9 @@ def _seen(rows: pd.DataFrame) -> str:
     seeing = states[states >= 0]
     if seeing.empty:
         return "not seen at the end"
-    of_some = f" in {len(seeing)} of {len(states)} runs" if len(seeing) < len(states) else ""
-    return f"seen from update {style.number_of(seeing)} on{of_some}"
+    of_some = f", in {len(seeing)} of {len(states)} runs" if len(seeing) < len(states) else ""
+    said = f"seen from update {style.number_of(seeing)} on{of_some}"
+    return style.as_drawn(said, TITLE_WIDTH // COLUMNS)
 
 
 def _scale(axes: Axes) -> None:
@@ -77,17 +82,17 @@ def _scale(axes: Axes) -> None:
 
 def place_of_0(rows: pd.DataFrame) -> float:
     """Return where on the logarithmic axis of some rows the state 0 is drawn."""
-    return min(BEFORE, max(1, rows["update"].max()) ** -OF_THE_AXIS)
+    last = max(2, rows["update"].max())
+    highest, lowest = (last**-part for part in OF_THE_AXIS)
+    return min(highest, max(lowest, BEFORE))
 
 
 def _draw_lines(axes: Axes, rows: pd.DataFrame, strokes: Strokes) -> None:
-    before = place_of_0(rows)
-    rows = rows.assign(update=rows["update"].mask(rows["update"] == 0, before))
     for (group, _), line in rows.groupby(["group", "run"], sort=False):
-        for part in (line[line["update"] == before], line[line["update"] != before]):
+        for part in (line[line["update"] < 1], line[line["update"] >= 1]):
             _draw_band(axes, part, strokes[group].color)
             draw_groups(axes, part, "area", strokes)
-    if (rows["update"] == before).any():
+    if (before := rows["update"].min()) < 1:
         axes.axvspan(before**1.5, before**0.5, color=STRIP_COLOR, linewidth=0, zorder=0)
     axes.axhline(SEEN, **LINE)
     axes.axhline(0.5, **style.DOTTED)
@@ -124,10 +129,11 @@ FIGURE = PanelFigure(
     rows=_rows,
     panels=_panels,
     lines=_draw_lines,
-    columns=lambda number: min(number, 3),
+    columns=lambda number: min(number, COLUMNS),
     label_x=_label_updates,
     entries=_entries,
     height=1.9,
+    nothing="fewer than two dead tokens, or no others",
 )
 RECIPE = FIGURE.recipe(
     "indicator_history",

@@ -6,12 +6,12 @@ the census says which tokens are dead, and W is recorded at every update.
 
 import logging
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
 
 from deadtokens.arguments import add_output, add_run
-from deadtokens.errors import UserError
 from deadtokens.labels import label
 from deadtokens.matrices.indicators import COORDINATE, INDICATORS, SEEN, indicators, moments
 from deadtokens.matrices.matrix import Array
@@ -20,8 +20,9 @@ from deadtokens.statistics.bins import logarithmic
 from deadtokens.statistics.roc import LEVEL, areas_under_curves
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
-from deadtokens.trajectory.populations import dead_of
+from deadtokens.trajectory.populations import MEMBERS, dead_of
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.refusal import LEFT_OUT, NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.segments import Segments
 
 log = logging.getLogger(__name__)
@@ -35,11 +36,14 @@ VARIABLES = {
     "area_high": (("indicator", "state"), f"{_OF}, upper end of its {LEVEL:.0%} interval", "1"),
     "seen_from": (
         ("indicator",),
-        f"first of these states from which on the area stays at {SEEN} or above; -1: it does not",
+        f"first of these states from which on the area stays at {SEEN} or above; -1: it does not, "
+        "or there is none",
         "update",
     ),
     "dead_mean": (("indicator", "state"), "mean of the indicator over the dead tokens asked", "1"),
     "live_mean": (("indicator", "state"), "mean of the indicator over the other tokens", "1"),
+    "dead": MEMBERS["dead"],
+    "reference": (("token",), "the dead token is taken as known, and not asked", "1"),
 }
 COORDINATES = {"indicator": COORDINATE}
 
@@ -48,6 +52,7 @@ def follow_indicators(segments: Segments) -> xr.Dataset:
     """Return how well each indicator tells the dead tokens of a run, at some of its states.
 
     Every second dead token is taken as known, for the reference; the others are what is asked.
+    Where fewer than two tokens are dead, or all are, there is nothing to tell.
 
     Parameters
     ----------
@@ -57,34 +62,37 @@ def follow_indicators(segments: Segments) -> xr.Dataset:
     Returns
     -------
     Dataset
-        Over ``indicator`` and ``state``; see VARIABLES.
+        Over ``indicator`` and ``state``: ``area`` and more, see VARIABLES. Areas that cannot be had
+        are NaN; the attribute ``left_out`` then says why.
 
     Raises
     ------
     UserError
-        If the segments cannot be read, which tokens are dead is not known, or too few are.
+        If the segments cannot be read, or which tokens are dead is not known.
+
+    Examples
+    --------
+    >>> history = follow_indicators("recorded/mine")
+    >>> history.area.sel(indicator="cosine"), history.seen_from.to_series()
     """
     run = open_run(segments)
-    dead = np.flatnonzero(dead_of(run))
-    known, asked = dead[::2], np.ones(run.sizes["token"], bool)
-    asked[known] = False
-    truth = np.zeros(run.sizes["token"], bool)
-    truth[dead] = True
-    if len(dead) < 2 or truth.all():
-        raise UserError(
-            f"run {run.attrs['run']}: {len(dead)} of {len(truth)} tokens are dead; indicators need "
-            "two that are, and others"
-        )
-    wanted, states, columns = _wanted(run["state"].values), [], []
-    for block in read_blocks(segments, ["W"]):
-        for place in np.flatnonzero(np.isin(block.steps, wanted)):
-            W = np.ascontiguousarray(block.values["W"][..., place])
-            states.append(int(block.steps[place]))
-            columns.append(_told(W, known, asked, truth))
+    truth = dead_of(run)
+    dead = np.flatnonzero(truth)
+    known, reference = dead[::2], np.zeros(len(truth), bool)
+    reference[known] = True
+    states = _wanted(run["state"].values)
+    with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
+        columns = [_told(W, known, ~reference, truth) for W in _each_W(segments, states)]
     values = {name: np.stack([one[name] for one in columns], axis=1) for name in columns[0]}
     values["seen_from"] = np.array([_seen_from(area, states) for area in values["area"]])
+    values |= {"dead": truth, "reference": reference}
     about = {"dead_tokens": len(dead), "reference_tokens": len(known)}
-    axes = {"indicator": list(INDICATORS), "state": np.array(states)}
+    if len(dead) < 2 or truth.all():
+        about[LEFT_OUT] = (
+            f"areas: {len(dead)} of {len(truth)} tokens are dead; indicators need two that are, "
+            "and others"
+        )
+    axes = {"indicator": list(INDICATORS), "state": states, "token": run["token"].values}
     found = label({**axes, **values}, VARIABLES, COORDINATES)
     return found.assign_attrs(run_attributes(run) | about)
 
@@ -94,12 +102,20 @@ def _wanted(states: np.ndarray) -> np.ndarray:
     return states[np.union1d([0], logarithmic(len(states) - 1, STATES).clip(max=len(states) - 1))]
 
 
+def _each_W(segments: Segments, states: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield W at some states, (tokens, components)."""
+    for block in read_blocks(segments, ["W"], states):
+        for place in np.flatnonzero(np.isin(block.steps, states)):
+            yield np.ascontiguousarray(block.values["W"][..., place])
+
+
 def _told(
     W: np.ndarray, known: np.ndarray, asked: np.ndarray, truth: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return what each indicator tells of a state."""
     matrix = Array("W", *W.shape, "float32", W)
-    found = indicators(matrix, moments(matrix), known)
+    found = dict.fromkeys(INDICATORS, np.full(len(truth), np.nan, np.float32))
+    found |= indicators(matrix, moments(matrix), known)
     of_dead, of_others = asked & truth, asked & ~truth
     return areas_under_curves(found, truth, asked) | {
         "dead_mean": np.array([_mean(values[of_dead]) for values in found.values()]),
@@ -112,11 +128,11 @@ def _mean(values: np.ndarray) -> float:
     return float(has.mean(dtype=np.float64)) if len(has) else np.nan
 
 
-def _seen_from(area: np.ndarray, states: list[int]) -> int:
+def _seen_from(area: np.ndarray, states: np.ndarray) -> int:
     """Return the first state from which on the area stays at SEEN or above, -1 if it does not."""
     below = np.flatnonzero(~(area >= SEEN))
     first = below[-1] + 1 if len(below) else 0
-    return states[first] if first < len(states) else -1
+    return int(states[first]) if first < len(states) else -1
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -127,10 +143,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> None:
     """Write when each indicator sees the dead tokens."""
-    found = follow_indicators(options.segments)
+    found = or_why_not(follow_indicators, options.segments, without_variables)
     write(found, options.output)
+    if NOTHING in found.attrs:
+        return
     seen = ", ".join(
         f"{name} {'never' if at < 0 else f'from {at:,} on'}"
         for name, at in zip(found["indicator"].values, found["seen_from"].values, strict=True)
     )
-    log.info(f"indicators {found.attrs['run']}: {seen}")
+    log.info(f"indicators {found.attrs['run']}: {found.attrs.get(LEFT_OUT, seen)}")

@@ -49,10 +49,13 @@ class Moments:
     def first_component(self) -> np.ndarray:
         """Return the unit vector along which the rows, their mean not taken out, are largest.
 
-        Its sign makes its product with the mean positive, or else its largest component.
+        Its sign makes its product with the mean positive, or else its largest component. NaN where
+        there is none: all rows are zero, or too large for their products.
         """
-        start = np.ones(len(self.mean))  # not a random one, for repeatable bits
-        vector = eigsh(self.products, k=1, v0=start)[1][:, 0] if len(start) > 1 else start
+        start = self.products[self.products.diagonal().argmax()]  # for repeatable bits not random
+        if not (np.isfinite(self.products).all() and start.any()):
+            return np.full(len(start), np.nan)
+        vector = eigsh(self.products, k=1, v0=start)[1][:, 0] if len(start) > 1 else np.ones(1)
         along = vector @ self.mean or vector[np.abs(vector).argmax()]
         return vector if along > 0 else -vector
 

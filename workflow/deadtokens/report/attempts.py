@@ -20,6 +20,7 @@ ANALYSES = {
     "freezing": "freezing.nc",
     "sharpening": "sharpening.nc",
     "drift": "drift.nc",
+    "indicators": "indicators.nc",
     "audit": "audit.json",
     "attribution": "attribution.nc",
     "stillness": "stillness.nc",

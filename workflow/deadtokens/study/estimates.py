@@ -73,6 +73,7 @@ ANALYSES = {
     "freezing": Cost(2.3, 12),
     "sharpening": Cost(2.2, 10),
     "drift": Cost(4.8, 16),
+    "indicators": Cost(2.1, 5),
     "audit": Cost(2.5, 22),
     "attribution": Cost(2.9, 33),
     "stillness": Cost(3.4, 20),

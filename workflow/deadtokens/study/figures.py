@@ -76,6 +76,7 @@ FIGURES = {
     "dependence": Source("drift.nc", question=DRIFT),
     "bulk": Source("drift.nc", question=DRIFT),
     "endpoint": Source("drift.nc", question=DRIFT),
+    "indicator_history": Source("indicators.nc", question=DRIFT),
     "census": Source("census.nc", Scope.VOCABULARIES, question=DRIFT),
     "audit": Source("audit.json", tensor="grad", question=RECORD),
     "shares": Source("attribution.nc", tensor="grad", question=MOTION),
@@ -104,7 +105,6 @@ OF_CENSUSES = ("matrix_norms", "matrix_distances", "matrix_holes", "matrix_roc",
 OF_MATRICES = {
     **dict.fromkeys(OF_CENSUSES, "census.nc of an examined matrix"),
     CLOUDS: "census.nc of an examined matrix, or of several",
-    "indicator_history": "indicators.nc of a run, or of several",
 }
 
 # What an experiment's outcomes are read from.

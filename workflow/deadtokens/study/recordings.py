@@ -12,7 +12,7 @@ from deadtokens.run.known import why_not_replayed, why_unknown
 from deadtokens.study.config import Recorded
 
 SEAL = ".seal.json"  # of deadtokens.seal, which needs more than Snakemake's environment has
-OF_EVERY_RECORD = ("scalars.nc", "freezing.nc", "drift.nc")
+OF_EVERY_RECORD = ("scalars.nc", "freezing.nc", "drift.nc", "indicators.nc")
 OF_EVERY_UPDATE = ("sharpening.nc", "audit.json", "attribution.nc", "stillness.nc")
 OF_GRADIENTS = ("audit.json", "attribution.nc", "stillness.nc")
 

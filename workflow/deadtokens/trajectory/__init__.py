@@ -11,7 +11,8 @@ reader                  in memory                   values         for
 `reader.open_run`       what is computed (`lazy`)   float32        people, notebooks, and the
                                                                    small variables
 `parts.load_tensor`     a part, `load_steps` steps  float32        a few tokens or steps
-`blocks.read_blocks`    all tokens, a chunk long    float32        all tokens at every state
+`blocks.read_blocks`    all tokens, a chunk long    float32        all tokens at every state, or
+                                                                   at wanted ones
 `pieces.read_pieces`    a chunk of tokens, a        bare bits      every bit, from update to
                         window of updates                          update
 `updates.read_updates`  chosen tokens, a chunk      own format     all of one update after the

@@ -32,33 +32,55 @@ class Block:
     values: dict[str, np.ndarray]
 
 
-def read_blocks(segments: Segments, names: Sequence[str]) -> Iterator[Block]:
+def read_blocks(
+    segments: Segments, names: Sequence[str], wanted: np.ndarray | None = None
+) -> Iterator[Block]:
     """Yield the named tensors, which share their step axis, block by block from the first step.
 
     A block is one chunk long, and the next one is inflated while the caller works on this one:
     memory does not grow with the run. No step comes twice: of the states that two segments share,
     the first counts.
+
+    Parameters
+    ----------
+    segments : path or sequence of paths
+    names : sequence of str
+    wanted : ndarray of int, optional
+        Steps that the caller looks at: chunks without any are not read, and a block reaches from
+        its first wanted step to its last.
     """
     axis = layout.VARIABLES[names[0]].dims[-1]
     paths = list_segments(segments)
     with open_each(paths) as files, ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from ahead(
             _begin(source, axis, names, part, pool)
-            for source, part in _chunks(map(Source, files), axis, names[0])
+            for source, part in _chunks(map(Source, files), axis, names[0], wanted)
         )
 
 
-def _chunks(sources: Iterable[Source], axis: str, name: str) -> Iterator[tuple[Source, range]]:
-    """Yield where each chunk's steps lie, without those that came before."""
+def _chunks(
+    sources: Iterable[Source], axis: str, name: str, wanted: np.ndarray | None
+) -> Iterator[tuple[Source, range]]:
+    """Yield where each chunk's steps lie, without those that came before or are not wanted."""
     previous = -1
     for source in sources:
         steps = source.file[axis][...]
         length = source.steps_per_chunk(name)
         for start in range(0, len(steps), length):
             part = range(start + int(steps[start] == previous), min(start + length, len(steps)))
-            if part:
-                previous = steps[part[-1]]
+            if not part:
+                continue
+            previous = steps[part[-1]]
+            if part := _reaching_over(part, steps, wanted):
                 yield source, part
+
+
+def _reaching_over(part: range, steps: np.ndarray, wanted: np.ndarray | None) -> range:
+    """Return the part from its first wanted step to its last."""
+    if wanted is None:
+        return part
+    places = np.flatnonzero(np.isin(steps[part.start : part.stop], wanted))
+    return part[places[0] : places[-1] + 1] if len(places) else part[:0]
 
 
 def _begin(
