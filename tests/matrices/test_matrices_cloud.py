@@ -138,6 +138,38 @@ def test_rows_that_are_no_numbers_are_in_no_centroid():
     assert found["shell_of_others"] == expected["shell_of_others"]
 
 
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_a_matrix_may_be_narrow(width):
+    rows = np.random.default_rng(0).normal(0, 1, (50, width))
+    found = described(rows, np.arange(50) < 20)
+    assert found["plane"].shape == (50, 2)
+    places = np.sort(np.abs(found["plane"][:20, 0]))
+    if width == 1:
+        assert places == pytest.approx(np.sort(found["to_centroid"][:20]), rel=1e-5)
+        assert (found["plane"][:, 1] == 0).all()
+
+
+def test_a_direction_in_which_nothing_differs_stops_nothing():
+    """Differences whose sum over the components is zero, and rows that do not differ at all."""
+    signs = np.random.default_rng(0).normal(0, 1, (40, 1))
+    rows = np.concatenate([signs * [1, -1, 0, 0], np.ones((10, 4))])
+    found = described(rows, np.arange(50) < 40)
+    assert found["cloud_dimension"] == pytest.approx(1, abs=0.1)
+    assert np.abs(found["plane"][:40, 0]) == pytest.approx(
+        np.sqrt(2) * np.abs(signs[:, 0] - signs.mean()), rel=1e-5
+    )
+
+
+def test_huge_numbers_of_a_run_that_diverges_are_described_as_far_as_they_are_numbers():
+    rows, cloud = planted()
+    rows[~cloud] *= np.float32(1e30)
+    found = described(rows, cloud)
+    assert not np.isfinite(found["other_radius"])
+    assert found["cloud_radius"] == pytest.approx(described(*planted())["cloud_radius"])
+    rows[cloud] = np.nan
+    assert described(rows, cloud) == {}
+
+
 @pytest.mark.parametrize("tokens", [0, 1, FEWEST - 1, CLOUD + OTHERS])
 def test_too_few_rows_are_no_cloud_and_all_are_none(tokens):
     rows, _ = planted()

@@ -12,7 +12,7 @@ are: below one, rows that differed have the same bits.
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse.linalg import eigsh
+from scipy.linalg import eigh
 from scipy.stats import gamma
 
 from deadtokens.matrices.indicators import Moments
@@ -189,13 +189,9 @@ def _dimension(covariance: np.ndarray, count: int) -> float:
 def _principal_plane(covariance: np.ndarray, towards: np.ndarray) -> np.ndarray:
     """Return the two longest axes of a cloud as columns, along which `towards` is not negative."""
     width = len(covariance)
-    if width > 2 and np.any(covariance):
-        start = np.ones(width)  # not a random one, for repeatable bits
-        variances, axes = eigsh(covariance / np.trace(covariance), k=2, v0=start)
-    else:
-        variances, axes = np.linalg.eigh(covariance)
-    axes = axes[:, np.argsort(-variances, kind="stable")[:2]]
-    return np.pad(axes * np.where(towards @ axes < 0, -1.0, 1.0), ((0, 0), (0, 2 - axes.shape[1])))
+    _, axes = eigh(covariance, subset_by_index=[max(width - 2, 0), width - 1])
+    axes = axes[:, ::-1] * np.where(towards @ axes[:, ::-1] < 0, -1.0, 1.0)
+    return np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))
 
 
 def _from_centroid(
@@ -221,5 +217,6 @@ def _radius_of_others(
     sums: Moments, count: int, centroid: np.ndarray, variance: float, other: np.ndarray
 ) -> float:
     """Return the radius of all rows but the cloud's, from the moments of all."""
-    square = sums.count * np.trace(sums.products) - count * (centroid @ centroid + variance)
-    return np.sqrt(max(square / (sums.count - count) - other @ other, 0.0))
+    with np.errstate(invalid="ignore", over="ignore"):  # of numbers whose squares are none
+        square = sums.count * np.trace(sums.products) - count * (centroid @ centroid + variance)
+        return np.sqrt(np.maximum(square / (sums.count - count) - other @ other, 0.0))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
+from deadtokens.drift.cloud import spectra
 from deadtokens.matrices.matrix import Matrix
 
 INDICATORS = {  # name: what it is
@@ -60,9 +61,11 @@ class Moments:
         return vector if along > 0 else -vector
 
     def spectrum(self) -> np.ndarray:
-        """Return the variances along the principal directions, the largest first, float64."""
-        covariance = self.products - np.outer(self.mean, self.mean)
-        return np.linalg.eigvalsh(covariance)[::-1].clip(min=0.0)
+        """Return the variances along the principal directions, the largest first, float64.
+
+        NaN where the squares of numbers are none.
+        """
+        return spectra((self.products - np.outer(self.mean, self.mean))[None])[0]
 
 
 def moments(matrix: Matrix) -> Moments:
@@ -73,7 +76,8 @@ def moments(matrix: Matrix) -> Moments:
         finite = rows[np.isfinite(rows).all(1)]
         count += len(finite)
         mean += finite.sum(0, dtype=np.float64)
-        products += finite.T @ finite
+        with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
+            products += finite.T @ finite
     return Moments(count, mean / max(count, 1), products / max(count, 1))
 
 
