@@ -1,17 +1,17 @@
 """Where the unused rows of matrices lie, and whether that is what training dynamics make of them.
 
-A line of panels is a matrix. Its cloud are the rows that are known to be unused (the dead tokens of
-a recorded training; reserved rows, and those beyond a tokenizer), or, where none is known, rows
-that share their bits. What is carried as a whole keeps the shape of its Gaussian start. From left
-to right: the cloud in its principal plane, but for those few rows that are farthest out, and of all
-other rows those that are as near to its centroid as its own (not those that only seem so in this
-plane); the distances of all rows from the centroid, over the cloud's radius, on a logarithmic axis,
-with the shell in which 95 % of the rows would be if the cloud were Gaussian with its radius and
-effective dimension, and how many other rows are no farther away (what lies on the centroid itself
-is in the lowest bin); the components of the cloud's
-centroid over those of the centroid of all other rows, with the cosine between them; and how many
-units of the matrix's format (ulps, or steps of its quantization) the standard deviation of the
-cloud is in each component: left of the line at 1, rows that were different have become the same.
+Each line is a matrix; its cloud are the rows known to be unused, or else those that share their
+bits. From left to right: the cloud in its principal plane, with others as near to its centroid; all
+rows' distances from that over the cloud's radius, with a Gaussian cloud's shell; its components
+over those of all others' centroid; the cloud's deviation in each, in units of the format: left of
+1, rows that differed are the same.
+
+Known to be unused are the dead tokens of a recorded training, reserved rows, and those beyond a
+tokenizer. What is carried as a whole keeps the shape of its Gaussian start: the shell would hold
+95 % of the rows if the cloud were Gaussian with its radius and effective dimension. The plane
+leaves out those few rows that are farthest out, and others that only seem near in it; what lies on
+the centroid itself is in the lowest bin of the distances. Units are ulps, or steps of a
+quantization.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from deadtokens.figures import command, matrices, style
 from deadtokens.figures.axes import label_powers
 from deadtokens.figures.columns import numbers, texts, typed
 from deadtokens.figures.matrices import KNOWN, OTHER, POPULATIONS, SUSPECT
-from deadtokens.matrices.cloud import INSIDE
+from deadtokens.matrices.cloud import INSIDE, others_within, rows_of_cloud
 from deadtokens.matrices.cloud import VARIABLES as OF_CLOUDS
 
 PLANE, DISTANCE, CENTROIDS, UNITS = PANELS = "plane", "distance", "centroids", "units"
@@ -79,7 +79,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 
 def _of_matrix(data: xr.Dataset) -> pd.DataFrame:
     _, about = matrices.about([data])
-    of_cloud = (data["known"] if matrices.is_known(data) else data["reference"]).values
+    of_cloud = rows_of_cloud(data["known"].values, data["reference"].values)
     parts = {
         PLANE: _places(data, of_cloud),
         DISTANCE: _distances(data, of_cloud),
@@ -92,9 +92,9 @@ def _of_matrix(data: xr.Dataset) -> pd.DataFrame:
 
 def _places(data: xr.Dataset, of_cloud: np.ndarray) -> pd.DataFrame:
     plane = data["plane"].values
-    near = ~of_cloud & (data["to_centroid"].values <= data["shell_high"].item())
+    drawn = {KNOWN: of_cloud & np.isfinite(plane).all(1), OTHER: others_within(data)}
     parts = []
-    for name, chosen in ((KNOWN, of_cloud & np.isfinite(plane).all(1)), (OTHER, near)):
+    for name, chosen in drawn.items():
         some = plane[_evenly(np.flatnonzero(chosen))]
         parts.append(pd.DataFrame({"x": some[:, 0], "y": some[:, 1], "population": name}))
     return pd.concat(parts)
