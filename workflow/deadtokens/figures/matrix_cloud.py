@@ -2,9 +2,9 @@
 
 Each line is a matrix; its cloud are the rows known to be unused, or else those that share their
 bits. From left to right: the cloud in its principal plane, with others as near to its centroid; all
-rows' distances from that over the cloud's radius, with a Gaussian cloud's shell; its components
-over those of all others' centroid; the cloud's deviation in each, in units of the format: left of
-1, rows that differed are the same.
+rows' distances from that over its radius, with a Gaussian cloud's shell; its centroid's components
+over those of the others' centroid; its deviation in each, in units of the format: left of 1, rows
+that differed are the same.
 
 Known to be unused are the dead tokens of a recorded training, reserved rows, and those beyond a
 tokenizer. What is carried as a whole keeps the shape of its Gaussian start: the shell would hold

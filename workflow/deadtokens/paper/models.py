@@ -11,8 +11,9 @@ from deadtokens.matrices.indicators import INDICATORS
 from deadtokens.netcdf import read
 from deadtokens.paper.facts import Facts
 from deadtokens.paper.illustrations import illustration
+from deadtokens.paper.methods import CONFIGURATION
 from deadtokens.paper.sources import CLOUDS, cloud_figure
-from deadtokens.paper.words import UNDEFINED, interval, number, percent, shown
+from deadtokens.paper.words import UNDEFINED, counted, interval, number, percent, shown
 from deadtokens.statistics.roc import LEVEL
 from deadtokens.study.models import ExaminedModel, censuses
 from deadtokens.study.study import Study
@@ -43,7 +44,7 @@ def examined_models(facts: Facts, study: Study, results: Path) -> dict[str, Any]
     of_each = censuses(study)
     if not of_each:
         return {"matrices": [], "indicators": [], "pictures": []}
-    facts.add("the configuration", matrices=number(len(of_each)))
+    facts.add(CONFIGURATION, matrices=counted(len(of_each), "matrix", "matrices"))
     facts.add("deadtokens.matrices.cloud", inside=percent(INSIDE))
     facts.add("deadtokens.statistics.roc", level=percent(LEVEL))
     matrices = [_matrix(path, model, read(results / path)) for path, model in of_each.items()]
@@ -73,7 +74,7 @@ def _matrix(path: str, model: ExaminedModel, found: xr.Dataset) -> dict[str, Any
         "known": number(about["known_tokens"]),
         "norm": _area(found.sel(indicator=PLAIN)),
         "best": _best(found),
-        "unreachable": _counted(unreachable),
+        "unreachable": _without_text(unreachable),
         "left_out": shown(about.get("left_out", "")),
         "cloud": _cloud(found) if "cloud_radius" in found else None,
     }
@@ -110,7 +111,7 @@ def _best(found: xr.Dataset) -> dict[str, str]:
     return _area(others.isel(indicator=largest))
 
 
-def _counted(unreachable: np.ndarray) -> str:
+def _without_text(unreachable: np.ndarray) -> str:
     """Return how many tokens no text gives; nothing where no text was tried."""
     return number(int((unreachable == "yes").sum())) if _is_tried(unreachable).any() else UNDEFINED
 
@@ -140,7 +141,8 @@ def _cloud(found: xr.Dataset) -> dict[str, Any]:
         "keeps_shape": compared == AS_MANY and dimension > MOST * width,
         "units": number(deviation),
         "scale": scale_of(deviation),
-        "others": number(int(of["shell_of_others"])),
+        "others": number(of["shell_of_others"]),
+        "other_rows": counted(of["shell_of_others"], "other row", "other rows"),
         "alone": not of["shell_of_others"],
         "no_text": _no_text(found),
     }

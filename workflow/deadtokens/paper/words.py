@@ -55,6 +55,15 @@ def percent(share: float) -> str:
     return f"{number(100 * share)} %"
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """Write how many of something there are.
+
+    >>> counted(1, "matrix", "matrices"), counted(3, "matrix", "matrices")
+    ('1 matrix', '3 matrices')
+    """
+    return f"{number(count)} {one if count == 1 else many}"
+
+
 def shown(name: str) -> str:
     """Write a name from a file, which may be anything, as one printable line that is not too long.
 
