@@ -43,6 +43,7 @@ MARKS = {
     OTHER: {"color": POPULATIONS[SUSPECT].color, "markersize": 2.4},
 }
 SHELL = {"color": "#2879b5", "alpha": 0.25, "linewidth": 0}
+HEIGHT = 1.9  # inches, of a line of panels with a heading of two lines
 HEADING = {"fontsize": 7.5, "fontweight": "normal"}
 NOTHING = "no rows of these matrices are known to be unused, and none share their bits"
 SCALARS = tuple(name for name, (dims, *_) in OF_CLOUDS.items() if not dims)
@@ -140,13 +141,15 @@ def draw(table: pd.DataFrame) -> Figure:
     if table.empty:
         return style.empty(NOTHING)
     of_each = [rows for _, rows in table.groupby(list(matrices.OF_A_MATRIX), sort=False)]
-    figure = style.blank(height=0.3 + 1.9 * len(of_each))
-    lines = figure.subfigures(len(of_each), 1, squeeze=False)[:, 0]
-    for place, rows in zip(lines, of_each, strict=True):
+    headings = [_heading(rows.iloc[0]) for rows in of_each]
+    heights = [HEIGHT + style.LINE_HEIGHT * _lines_beyond(heading) for heading in headings]
+    figure = style.blank(height=0.3 + sum(heights))
+    lines = figure.subfigures(len(of_each), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for place, rows, heading in zip(lines, of_each, headings, strict=True):
         panels = dict(zip(PANELS, place.subplots(1, len(PANELS)), strict=True))
         for name, axes in panels.items():
             DRAW[name](axes, rows[rows["panel"] == name])
-        place.suptitle(_heading(rows.iloc[0]), x=0.01, ha="left", **HEADING)
+        place.suptitle(heading, x=0.01, ha="left", **HEADING)
     style.legend_below(figure, _entries())
     return figure
 
@@ -156,7 +159,12 @@ def _heading(row: pd.Series) -> str:
     whose = "known to be unused" if row["known_tokens"] else "that share their bits"
     cloud = f"cloud: the {row['cloud_tokens']:,.0f} rows {whose}, radius {row['cloud_radius']:.2g}"
     said = f"{row['model']}: {row['matrix']}, {row['format']}, {size}; {cloud}"
-    return style.as_drawn(said, style.CHARACTERS_PER_LINE["experiment"])
+    return style.as_drawn(said, style.CHARACTERS_PER_LINE["title"])
+
+
+def _lines_beyond(heading: str) -> int:
+    """Return for how many lines of a heading a line of panels has no room."""
+    return max(heading.count("\n") - 1, 0)
 
 
 def _draw_plane(axes: Axes, rows: pd.DataFrame) -> None:
