@@ -75,7 +75,7 @@ def _matrix(path: str, model: ExaminedModel, found: xr.Dataset) -> dict[str, Any
         "norm": _area(found.sel(indicator=PLAIN)),
         "best": _best(found),
         "unreachable": _without_text(unreachable),
-        "left_out": shown(about.get("left_out", "")),
+        "left_out": str(about.get("left_out", "")),
         "cloud": _cloud(found) if "cloud_radius" in found else None,
     }
 
