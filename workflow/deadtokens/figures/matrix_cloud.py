@@ -155,7 +155,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _heading(row: pd.Series) -> str:
-    size = f"{row['vocabulary_size']:,} rows of {row['width']:,} components"
+    size = f"{row['vocabulary_size']:,} × {row['width']:,} values"
     whose = "known to be unused" if row["known_tokens"] else "that share their bits"
     cloud = f"cloud: the {row['cloud_tokens']:,.0f} rows {whose}, radius {row['cloud_radius']:.2g}"
     said = f"{row['model']}: {row['matrix']}, {row['format']}, {size}; {cloud}"
