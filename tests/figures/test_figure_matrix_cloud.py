@@ -84,6 +84,16 @@ def test_each_matrix_has_a_line_of_panels_that_says_whose_it_is(table):
     assert misplaced_texts(figure) == []
 
 
+def test_a_name_of_many_lines_has_its_room(table):
+    long = table.assign(matrix=table["matrix"].where(table["model"] != "theirs", 900 * "#"))
+    figure = matrix_cloud.draw(long)
+    assert "".join(shown_texts(figure)).replace("\n", "").count("#") == 900
+    assert misplaced_texts(figure) == []
+    (panel, *_), (other, *_) = (place.axes for place in figure.subfigs)
+    heights = [one.get_window_extent().height for one in (panel, other)]
+    assert heights[0] >= heights[1]
+
+
 def test_a_cloud_on_one_vector_is_drawn():
     table = matrix_cloud.table([matrix(deviation=0)])
     assert panel(table, "units")["count"].sum() == 0

@@ -2,13 +2,10 @@
 
 import copy
 import json
-import shutil
 
 import numpy as np
 import pytest
-import xarray as xr
-import yaml
-from house import REPOSITORY
+from paper.paper_data import CONFIG, HOSTILE, MADE, TEMPLATE, template_with, write_results
 
 from deadtokens.cli import call
 from deadtokens.comparison.measures import OUTCOMES
@@ -23,13 +20,6 @@ from deadtokens.paper.typeset import typeset
 from deadtokens.study.figures import FIGURES
 from deadtokens.study.study import Study
 
-TEMPLATE = REPOSITORY / "workflow" / "paper"
-HOSTILE = r'Does #panic("x") *freeze* $in bf16$ @nowhere <label> _too_? \ "q" ` // [ ] {'
-CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
-CONFIG["experiments"] = {
-    "regimes": CONFIG["experiments"]["regimes"] | {"title": HOSTILE, "figures": ["effects"]}
-}
-
 
 def evaluated(status: str, **fields) -> dict:
     """Return what came of a claim, as ``deadtokens claims`` writes it."""
@@ -39,13 +29,6 @@ def evaluated(status: str, **fields) -> dict:
     return claim | said | fields
 
 
-MADE = {
-    "device": "cpu",
-    "machine": HOSTILE,
-    "python": "3.11",
-    "packages": "torch 9",
-    "git_commit": "unknown",
-}
 CLAIMS = {
     "pure-bf16-freezes": evaluated("holds"),
     "thaws-are-real": evaluated("fails", low=0.25, high=0.75, seen=True),
@@ -54,24 +37,10 @@ CLAIMS = {
 }
 
 
-def scalars_of(study, member) -> xr.Dataset:
-    """Return what a run's scalars say of its training."""
-    about = {"run": member.run, "spec": study.runs[member.run].json_text(), "status": "complete"}
-    return xr.Dataset(attrs=about | MADE | {"updates": member.steps})
-
-
 @pytest.fixture
 def results(tmp_path):
-    """Return a folder with the outcomes of the study's runs: the primary ones are 1 and 0.25."""
-    study = Study(CONFIG)
-    members = []
-    for member, frozen in zip(study.members, (1.0, 0.25), strict=True):
-        found = dict.fromkeys(OUTCOMES, (np.nan, "never")) | {"frozen": (frozen, "")}
-        settings = {"precision": study.runs[member.run].precision, "seed": 0}
-        members.append(Member(member.run, settings, found))
-        write(scalars_of(study, member), tmp_path / f"runs/{member.run}/steps-1500/scalars.nc")
-    outcomes = compare(Experiment(tuple(members)))
-    write(outcomes, tmp_path / "experiments" / "regimes" / "outcomes.nc")
+    """Return a folder with the outcomes of the study's runs."""
+    write_results(tmp_path)
     return tmp_path
 
 
@@ -172,15 +141,6 @@ def test_a_claim_that_has_several_seeds_is_said_with_its_interval(data, results)
 def test_a_number_without_a_source_stops_the_build(text, sentence, data, results):
     with pytest.raises(UserError, match=f"the paper cannot be typeset: .*{sentence}"):
         pdf(data, results, template_with(results, text))
-
-
-def template_with(folder, text: str):
-    """Return a template that has only the look of the paper's, and a text of a test."""
-    template = folder / "template"
-    template.mkdir(exist_ok=True)
-    shutil.copy(TEMPLATE / "style.typ", template)
-    (template / "paper.typ").write_text(f'#import "style.typ": *\n{text}\n', encoding="utf-8")
-    return template
 
 
 def test_what_texts_hold_is_text(data, results):

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import safetensors.numpy
 import xarray as xr
 import yaml
 from house import NO_CLAIMS, OF_THE_STUDY, TINY, House, build_house
-from smoke import HOLE, write_model
+from smoke import HOLE, TOKENS, WIDTH, write_model
 
 from deadtokens.cli import call
 from deadtokens.study.figures import OF_CENSUSES
@@ -221,6 +222,52 @@ def test_a_run_is_examined_as_it_is_at_the_end_and_beside_the_others(house):
     config["models"]["again"] = config["models"]["ours"]
     jobs = house.would_run("--", "results/models/again/W/census.nc", config=config)
     assert jobs == {"examine_matrix": 1}
+
+
+def test_the_paper_is_built_again_when_a_census_is_another_and_only_then(house):
+    config = of_a_run(precision="fp32")
+    config["experiments"]["regimes"]["figures"] = ["loss"]  # fewer, not to wait for all
+    paper, model = "results/paper/paper.pdf", house.work / "a model's folder" / "model.safetensors"
+    data = (house.work / paper).with_suffix(".json")
+
+    def built() -> dict:
+        answer = house.snakemake("--", paper, config=config)
+        assert answer.returncode == 0, answer.stdout
+        matrices = json.loads(data.read_text(encoding="utf-8"))["models"]["matrices"]
+        return {(one["name"], one["source"].split("/")[2]): one for one in matrices}
+
+    said = built()
+    assert set(said) == {("planted", "embedding"), ("planted", "unembedding"), ("ours", "W")}
+    for (name, matrix), one in said.items():
+        census = xr.load_dataset(house.work / f"results/models/{name}/{matrix}/census.nc")
+        assert one["known"] == str(int(census["known"].sum()))
+        assert one["whose"] == ("run" if name == "ours" else "others")
+    assert said["planted", "embedding"]["cluster"] == "5 on 2"
+    assert house.would_run("--", paper, config=config) == {}
+    # The file is newer, and has the same bits: it is examined again, and found to be the same.
+    first = data.read_bytes()
+    data.write_bytes(first + b"\n")
+    model.touch()
+    assert built() == said and data.read_bytes() == first + b"\n"
+    with model.open("r+b") as file:
+        file.seek(-2 * TOKENS * WIDTH, os.SEEK_END)
+        file.write(np.full(3 * WIDTH, 0x3E80, "<u2").tobytes())
+    assert house.would_run("--", paper, config=config)["build_paper"] == 1
+    again = built()
+    assert again["ours", "W"] == said["ours", "W"]
+    assert data.read_bytes()[-2:] != b"\n\n"
+    changed = [key for key in said if again[key]["alike"] != said[key]["alike"]]
+    assert len(changed) == 1
+
+
+def test_a_study_without_models_reads_no_census_for_its_paper(house):
+    words = ("--forceall", "--", "results/paper/paper.pdf")
+    jobs = house.would_run(*words, config=configuration())
+    assert (jobs["examine_matrix"], jobs["draw_clouds"], jobs["build_paper"]) == (2, 1, 1)
+    without = house.would_run(*words, config=copy.deepcopy(TINY) | NO_CLAIMS)
+    assert without["build_paper"] == 1 and not {"examine_matrix", "draw_clouds"} & set(without)
+    one = house.would_run(*words, config=configuration(matrices=["embedding"]))
+    assert one["draw_matrix_cloud"] == 1 and "draw_clouds" not in one
 
 
 def test_what_is_released_waits_for_its_census(house):

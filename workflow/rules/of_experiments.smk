@@ -5,6 +5,7 @@ import hashlib
 import json
 
 from deadtokens.paper.sources import (
+    CLOUDS,
     figure_files,
     paper_figures,
     paper_sources,
@@ -121,7 +122,7 @@ def claims_digest():
 
 def paper_inputs(wildcards):
     """Return the derived files that the paper reads, and those behind the figures that it shows."""
-    sources = [*paper_sources(study), *recording_sources(study)]
+    sources = [*paper_sources(study), *recording_sources(study), *censuses(study)]
     return [f"results/{file}" for file in sources]
 
 
@@ -134,7 +135,7 @@ def codes_of_paper_figures():
     """Return the fingerprints of the figures that the paper shows: they stand for the pictures."""
     shown = {
         figure for name in study.experiments for figure in figure_files(study, name)
-    }
+    } | ({CLOUDS} if study.models else set())
     return code(*(f"figures.{figure}" for figure in sorted(shown)))
 
 

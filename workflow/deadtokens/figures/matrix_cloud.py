@@ -1,17 +1,17 @@
 """Where the unused rows of matrices lie, and whether that is what training dynamics make of them.
 
-A line of panels is a matrix. Its cloud are the rows that are known to be unused (the dead tokens of
-a recorded training; reserved rows, and those beyond a tokenizer), or, where none is known, rows
-that share their bits. What is carried as a whole keeps the shape of its Gaussian start. From left
-to right: the cloud in its principal plane, but for those few rows that are farthest out, and of all
-other rows those that are as near to its centroid as its own (not those that only seem so in this
-plane); the distances of all rows from the centroid, over the cloud's radius, on a logarithmic axis,
-with the shell in which 95 % of the rows would be if the cloud were Gaussian with its radius and
-effective dimension, and how many other rows are no farther away (what lies on the centroid itself
-is in the lowest bin); the components of the cloud's
-centroid over those of the centroid of all other rows, with the cosine between them; and how many
-units of the matrix's format (ulps, or steps of its quantization) the standard deviation of the
-cloud is in each component: left of the line at 1, rows that were different have become the same.
+Each line is a matrix; its cloud are the rows known to be unused, or else those that share their
+bits. From left to right: the cloud in its principal plane, with others as near to its centroid; all
+rows' distances from that over its radius, with a Gaussian cloud's shell; its centroid's components
+over those of the others' centroid; its deviation in each, in units of the format: left of 1, rows
+that differed are the same.
+
+Known to be unused are the dead tokens of a recorded training, reserved rows, and those beyond a
+tokenizer. What is carried as a whole keeps the shape of its Gaussian start: the shell would hold
+95 % of the rows if the cloud were Gaussian with its radius and effective dimension. The plane
+leaves out those few rows that are farthest out, and others that only seem near in it; what lies on
+the centroid itself is in the lowest bin of the distances. Units are ulps, or steps of a
+quantization.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from deadtokens.figures import command, matrices, style
 from deadtokens.figures.axes import label_powers
 from deadtokens.figures.columns import numbers, texts, typed
 from deadtokens.figures.matrices import KNOWN, OTHER, POPULATIONS, SUSPECT
-from deadtokens.matrices.cloud import INSIDE
+from deadtokens.matrices.cloud import INSIDE, others_within, rows_of_cloud
 from deadtokens.matrices.cloud import VARIABLES as OF_CLOUDS
 
 PLANE, DISTANCE, CENTROIDS, UNITS = PANELS = "plane", "distance", "centroids", "units"
@@ -43,6 +43,7 @@ MARKS = {
     OTHER: {"color": POPULATIONS[SUSPECT].color, "markersize": 2.4},
 }
 SHELL = {"color": "#2879b5", "alpha": 0.25, "linewidth": 0}
+HEIGHT = 1.9  # inches, of a line of panels with a heading of two lines
 HEADING = {"fontsize": 7.5, "fontweight": "normal"}
 NOTHING = "no rows of these matrices are known to be unused, and none share their bits"
 SCALARS = tuple(name for name, (dims, *_) in OF_CLOUDS.items() if not dims)
@@ -79,7 +80,7 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 
 def _of_matrix(data: xr.Dataset) -> pd.DataFrame:
     _, about = matrices.about([data])
-    of_cloud = (data["known"] if matrices.is_known(data) else data["reference"]).values
+    of_cloud = rows_of_cloud(data["known"].values, data["reference"].values)
     parts = {
         PLANE: _places(data, of_cloud),
         DISTANCE: _distances(data, of_cloud),
@@ -92,9 +93,9 @@ def _of_matrix(data: xr.Dataset) -> pd.DataFrame:
 
 def _places(data: xr.Dataset, of_cloud: np.ndarray) -> pd.DataFrame:
     plane = data["plane"].values
-    near = ~of_cloud & (data["to_centroid"].values <= data["shell_high"].item())
+    drawn = {KNOWN: of_cloud & np.isfinite(plane).all(1), OTHER: others_within(data)}
     parts = []
-    for name, chosen in ((KNOWN, of_cloud & np.isfinite(plane).all(1)), (OTHER, near)):
+    for name, chosen in drawn.items():
         some = plane[_evenly(np.flatnonzero(chosen))]
         parts.append(pd.DataFrame({"x": some[:, 0], "y": some[:, 1], "population": name}))
     return pd.concat(parts)
@@ -140,23 +141,30 @@ def draw(table: pd.DataFrame) -> Figure:
     if table.empty:
         return style.empty(NOTHING)
     of_each = [rows for _, rows in table.groupby(list(matrices.OF_A_MATRIX), sort=False)]
-    figure = style.blank(height=0.3 + 1.9 * len(of_each))
-    lines = figure.subfigures(len(of_each), 1, squeeze=False)[:, 0]
-    for place, rows in zip(lines, of_each, strict=True):
+    headings = [_heading(rows.iloc[0]) for rows in of_each]
+    heights = [HEIGHT + style.LINE_HEIGHT * _lines_beyond(heading) for heading in headings]
+    figure = style.blank(height=0.3 + sum(heights))
+    lines = figure.subfigures(len(of_each), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for place, rows, heading in zip(lines, of_each, headings, strict=True):
         panels = dict(zip(PANELS, place.subplots(1, len(PANELS)), strict=True))
         for name, axes in panels.items():
             DRAW[name](axes, rows[rows["panel"] == name])
-        place.suptitle(_heading(rows.iloc[0]), x=0.01, ha="left", **HEADING)
+        place.suptitle(heading, x=0.01, ha="left", **HEADING)
     style.legend_below(figure, _entries())
     return figure
 
 
 def _heading(row: pd.Series) -> str:
-    size = f"{row['vocabulary_size']:,} rows of {row['width']:,} components"
+    size = f"{row['vocabulary_size']:,} × {row['width']:,} values"
     whose = "known to be unused" if row["known_tokens"] else "that share their bits"
     cloud = f"cloud: the {row['cloud_tokens']:,.0f} rows {whose}, radius {row['cloud_radius']:.2g}"
     said = f"{row['model']}: {row['matrix']}, {row['format']}, {size}; {cloud}"
-    return style.as_drawn(said, style.CHARACTERS_PER_LINE["experiment"])
+    return style.as_drawn(said, style.CHARACTERS_PER_LINE["title"])
+
+
+def _lines_beyond(heading: str) -> int:
+    """Return for how many lines of a heading a line of panels has no room."""
+    return max(heading.count("\n") - 1, 0)
 
 
 def _draw_plane(axes: Axes, rows: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ are: below one, rows that differed have the same bits.
 from collections.abc import Iterator
 
 import numpy as np
+import xarray as xr
 from scipy.linalg import eigh
 from scipy.stats import gamma
 
@@ -66,6 +67,29 @@ VARIABLES = {
     "shell_of_others": ((), "number of other rows between them, or nearer", "1"),
 }
 COORDINATES = {"axis": ("axis of the cloud's principal plane, the longer one first", "1")}
+
+
+def rows_of_cloud(known: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return which rows are the cloud: those known to be unused, or of none the reference.
+
+    Parameters
+    ----------
+    known, reference : bool ndarray of shape (tokens,)
+        As `examination.reference_of` gives them.
+    """
+    return known if known.any() else reference
+
+
+def others_within(found: xr.Dataset) -> np.ndarray:
+    """Return which other rows are no farther from the cloud's centroid than its shell.
+
+    Parameters
+    ----------
+    found : Dataset
+        Of a matrix that has a cloud, as `examination.examine` makes it.
+    """
+    cloud = rows_of_cloud(found["known"].values, found["reference"].values)
+    return ~cloud & (found["to_centroid"].values <= found["shell_high"].item())
 
 
 def describe_cloud(matrix: Matrix, sums: Moments, cloud: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from deadtokens.labels import label
 from deadtokens.matrices import cloud
-from deadtokens.matrices.cloud import describe_cloud
+from deadtokens.matrices.cloud import describe_cloud, rows_of_cloud
 from deadtokens.matrices.duplicates import (
     clusters,
     first_alike,
@@ -138,7 +138,7 @@ def examine(matrix: Matrix, tokens: Tokens) -> xr.Dataset:
     known, reference = reference_of(tokens, alike["population"])
     told = indicators(matrix, sums, np.flatnonzero(reference))
     values = _of_tokens(tokens) | alike | told | {"known": known, "reference": reference}
-    lying_together = describe_cloud(matrix, sums, known if known.any() else reference)
+    lying_together = describe_cloud(matrix, sums, rows_of_cloud(known, reference))
     values |= lying_together | {"variance": sums.spectrum()}
     values |= areas_under_curves(told, known, ~reference)
     values["why"] = _why(values, told[best_indicator(told)])

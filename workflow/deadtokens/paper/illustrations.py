@@ -26,16 +26,25 @@ def illustrations(study: Study, results: Path) -> dict[str, list[dict[str, str]]
     first: dict[str, str] = {}
     for experiment, resolved in study.experiments.items():
         for figure, file in figure_files(study, experiment).items():
-            if _is_legible((results / file).with_suffix(".png")):
+            if shown := illustration(results, file, figure, experiment):
                 of_all = FIGURES[figure].scope is Scope.EXPERIMENT
                 of_all |= is_of_recordings(study, experiment)
                 place = experiment if of_all else str(FIGURES[figure].question)
-                name = f"{experiment}-{figure}"
-                about = {"file": file, "title": resolved.title, "caption": caption(figure)}
-                about |= {"name": name, "like": first.get(figure, "")}
-                first.setdefault(figure, name)
-                found[place].append(about)
+                about = {"title": resolved.title, "like": first.get(figure, "")}
+                first.setdefault(figure, shown["name"])
+                found[place].append(shown | about)
     return found
+
+
+def illustration(results: Path, file: str, figure: str, of: str) -> dict[str, str] | None:
+    """Return a figure as the paper shows it, by a name that tells whose it is.
+
+    Nothing, if it is too tall to be read on a page.
+    """
+    if not _is_legible((results / file).with_suffix(".png")):
+        return None
+    name = f"{of}-{figure}"
+    return {"file": file, "name": name, "caption": caption(figure), "title": "", "like": ""}
 
 
 def _is_legible(png: Path) -> bool:

@@ -26,6 +26,7 @@ from deadtokens.paper.methods import (
     regimes_table,
     varied_settings,
 )
+from deadtokens.paper.models import examined_models
 from deadtokens.paper.provenance import (
     add_audits,
     diverged,
@@ -77,6 +78,7 @@ def gather(study: Study, results: Path, claims: Mapping[str, Any]) -> dict[str, 
         "outcomes": outcomes_shown(),
         "experiments": experiment_tables(study, results, files),
         "recordings": recorded_experiments(study, results, recording_sources(study)),
+        "models": examined_models(facts, study, results),
         "experiments_of": experiments_of(study),
         "makings": makings(runs),
         "diverged": diverged(runs),
@@ -125,7 +127,8 @@ def main(options: Namespace) -> None:
     """Run the command ``paper``."""
     study = study_of(options)
     data = gather(study, options.results, _read_claims(options.claims))
-    figures = [figure["file"] for shown in data["figures"].values() for figure in shown]
+    shown = [*data["figures"].values(), data["models"]["pictures"]]
+    figures = [figure["file"] for figures in shown for figure in figures]
     with complete_or_absent(options.output.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     with complete_and_sealed(options.output) as temporary:

@@ -6,12 +6,14 @@ from pathlib import PurePosixPath
 from deadtokens.comparison.settings import seeds_of
 from deadtokens.errors import UserError
 from deadtokens.study.figures import FIGURES, SCALARS
+from deadtokens.study.models import censuses
 from deadtokens.study.study import Member, Study
 from deadtokens.study.wanted import derived_files, drawn_figures, recorded_files
 
 SHOWN = {"frozen", "causes", "path", "shares", "tensors", "initial_softmax"}  # of one experiment
 # Of the experiments as wholes: the first that is drawn shows most of what the experiment varies.
 OF_EXPERIMENTS = ("walls", "remedies", "sweep", "factorial", "outcomes", "effects")
+CLOUDS = "matrix_cloud"  # of all matrices of models
 READ = {"audit", "tensors", "census", "effects"}  # what these draw, the text says too
 
 
@@ -58,7 +60,16 @@ def _has_several_seeds(study: Study, experiment: str) -> bool:
 
 def paper_figures(study: Study) -> list[str]:
     """Return all PDFs that the paper shows."""
-    return [file for name in study.experiments for file in figure_files(study, name).values()]
+    of_experiments = [
+        file for name in study.experiments for file in figure_files(study, name).values()
+    ]
+    return of_experiments + ([cloud_figure(study)] if study.models else [])
+
+
+def cloud_figure(study: Study) -> str:
+    """Return the PDF of the clouds of all matrices that are examined, of which there are some."""
+    folders = [file.removesuffix("/census.nc") for file in censuses(study)]
+    return f"{folders[0] if len(folders) == 1 else 'models'}/{CLOUDS}.pdf"
 
 
 def paper_sources(study: Study) -> dict[str, Member]:

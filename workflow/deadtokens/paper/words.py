@@ -3,10 +3,13 @@
 import math
 from collections.abc import Iterable
 
+from deadtokens.text.readable import readable
+
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DIGITS = 3  # significant ones
 UNDEFINED = "–"
 WHOLE = 1e12
+LONGEST = 60  # characters of a name that a file gives
 SMALLEST, LARGEST = 1e-3, 1e5  # written without a power of ten
 
 
@@ -45,6 +48,30 @@ def size(bytes_: float) -> str:
         if bytes_ >= factor:
             return f"{number(bytes_ / factor)} {unit}"
     return f"{number(bytes_)} bytes"
+
+
+def percent(share: float) -> str:
+    """Write a share of one."""
+    return f"{number(100 * share)} %"
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Write how many of something there are.
+
+    >>> counted(1, "matrix", "matrices"), counted(3, "matrix", "matrices")
+    ('1 matrix', '3 matrices')
+    """
+    return f"{number(count)} {one if count == 1 else many}"
+
+
+def shown(name: str) -> str:
+    """Write a name from a file, which may be anything, as one printable line that is not too long.
+
+    >>> shown("wte.weight"), shown("evil\x1b[31m"), len(shown("a" * 100_000))
+    ('wte.weight', 'evil\\x1b[31m', 60)
+    """
+    line = readable(name.encode(errors="backslashreplace"))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def listing(words: Iterable[str]) -> str:
