@@ -37,10 +37,12 @@ OURS = {"experiment": "regimes", "run": {"precision": "pure-bf16"}}
 PLANTED = {
     "cloud_radius": 0.25,
     "other_radius": 8.0,
-    "cloud_cosine": -0.75,
+    "cloud_cosine": 0.75,
+    "cloud_norm": 8.0,
     "cloud_dimension": 15.5,
     "shell_of_cloud": 0.95,
 }
+VECTORS = {"cloud_units": np.full(16, 64.0), "other_centroid": np.full(16, 0.5)}  # of norm 2
 AREAS = {
     "norm": (0.125, 0.1, 0.15),
     "to_mean": (0.25, 0.2, 0.3),
@@ -82,7 +84,7 @@ def with_numbers(found, **numbers):
 
 
 def planted(**numbers):
-    found = with_numbers(examined(), **PLANTED | {"cloud_units": np.full(WIDTH, 64.0)} | numbers)
+    found = with_numbers(examined(), **PLANTED | VECTORS | numbers)
     for place, end in enumerate(("area", "area_low", "area_high")):
         found[end] = ("indicator", [AREAS[name][place] for name in INDICATORS])
     return found
@@ -162,16 +164,18 @@ def test_numbers_are_those_of_the_census(study_of, tmp_path):
     assert one["unreachable"] == "84"
     cloud = one["cloud"]
     assert (cloud["rows"], cloud["kind"], cloud["radius"]) == ("80", "known", "0.250")
-    assert (cloud["other_radius"], cloud["cosine"], cloud["dimension"]) == ("8", "−0.750", "15.5")
+    assert (cloud["other_radius"], cloud["cosine"], cloud["dimension"]) == ("8", "0.750", "15.5")
+    assert cloud["along"] == "3"
     assert (cloud["in_shell"], cloud["others"], cloud["units"]) == ("95 %", "5", "64")
-    assert cloud["no_text"] == {"rows": "4", "none": False, "within": "3"}
+    expected = {"rows": "4", "none": False, "within": "3", "why": "no text gives"}
+    assert cloud["unmet"] == expected
 
 
 def test_the_section_says_them(study_of, tmp_path):
     said = said_of(study_of(theirs=planted()), tmp_path)
     table = "theirs, of others W | float32 | 500 × 16 | 8 | 5 on 1 | 80 | 0.125 0.100 to 0.150 | "
     assert table + "0.875 cosine 0.750 to 0.938 | 84 | " in said
-    clouds = "theirs, of others W | 80 known unused | 0.250 | 8 | −0.750 | 15.5 of 16 | 95 % | 5 | "
+    clouds = "theirs, of others W | 80 known unused | 0.250 | 8 | 0.750 | 15.5 of 16 | 95 % | 5 | "
     assert clouds + "64 | " in said
     assert "1 matrix can be asked." in said
     assert "cosine (1 - cosine to the mean of the known unused tokens)" in said
@@ -180,9 +184,9 @@ def test_the_section_says_them(study_of, tmp_path):
         "unused. 95 % of them lie in the shell of a Gaussian start that is carried as a whole, as "
         "many as the 95 % that are expected, in 15.5 of 16 dimensions. Their shell encloses 5 "
         "other rows. Among them are 3 of the 4 other tokens that no text gives. Their centroid "
-        "lies on the other side of zero than all others (cosine −0.750), and a deviation of 64 "
-        "units in the median component still tells them apart. The shape is that of a start "
-        "carried as a whole, and the place that of rows which the logits push away."
+        "lies on the side of that of all others (cosine 0.750), 3 times as far from zero that way, "
+        "and a deviation of 64 units in the median component still tells them apart. The shape is "
+        "that of a start carried as a whole, and the place that of rows which the logits push away."
     ) in said
 
 
@@ -192,9 +196,14 @@ SENTENCES = {
     "more": ({"shell_of_cloud": 1.0}, "100 % of them lie in", "more than the 95 %", NOT_THE_SHAPE),
     "fewer": ({"shell_of_cloud": 0.5}, "50 % of them lie in", "fewer than the 95 %", NOT_THE_SHAPE),
     "flat": ({"cloud_dimension": 8.0}, "as many as the 95 %", "in 8 of 16 dim", NOT_THE_SHAPE),
-    "same": ({"cloud_cosine": 0.75}, "on the side of all others (cosine 0.750)", NOT_THE_PLACE),
-    "chance": ({"cloud_cosine": -0.25}, "on neither side of all others", NOT_THE_PLACE),
-    "neither": ({"shell_of_cloud": 0.5, "cloud_cosine": 0.75}, "fewer than", NEITHER),
+    "other": (
+        {"cloud_cosine": -0.75},
+        "on the other side of zero than that of all others (cosine −0.750), and",
+        NOT_THE_PLACE,
+    ),
+    "nearer": ({"cloud_norm": 2.0}, "0.750 times as far from zero that way", NOT_THE_PLACE),
+    "chance": ({"cloud_cosine": 0.25}, "on neither side of that of all others", NOT_THE_PLACE),
+    "neither": ({"shell_of_cloud": 0.5, "cloud_cosine": -0.75}, "fewer than", NEITHER),
     "both": ({}, "as many as the 95 %", BOTH),
 }
 
@@ -219,7 +228,7 @@ def test_rows_that_share_their_bits_are_called_so(study_of, tmp_path):
     study = study_of(theirs=examined(cloud=0, twins=6))
     one, said = only(study, tmp_path), said_of(study, tmp_path)
     assert (one["cloud"]["kind"], one["cloud"]["rows"], one["known"]) == ("alike", "6", "0")
-    assert one["cloud"]["no_text"]["within"] == "0"
+    assert one["cloud"]["unmet"]["within"] == "0"
     assert "None of its rows is known to be unused; 6 of 500 share their bits" in said
     assert "theirs, of others W | float32 | 500 × 16 | 6 | 6 on 1 | 0 | – | – | 4 |" in said
     assert "No other row lies as near to their centroid as they do." in said
@@ -248,10 +257,22 @@ def test_what_was_left_out_is_said(study_of, tmp_path):
     assert "this was left out" not in said_of(study_of(theirs=planted()), tmp_path)
 
 
+def test_of_a_record_those_that_stood_in_no_batch_are_counted(study_of, tmp_path):
+    found = planted()
+    kinds = np.where(found["known"].values, "dead", "ordinary").astype(object)
+    kinds[[80, 82, TOKENS - 1]] = "never sampled"  # of which two lie in the cloud
+    found["kind"] = ("token", kinds)
+    found["unreachable"] = ("token", np.full(TOKENS, "unknown", dtype=object))
+    study = study_of(ours=found)
+    assert only(study, tmp_path)["cloud"]["unmet"]["why"] == "stood in no batch"
+    said = said_of(study, tmp_path)
+    assert "Among them are 2 of the 3 other tokens that stood in no batch." in said
+
+
 def test_where_no_text_was_tried_nothing_is_counted(study_of, tmp_path):
     study = study_of(theirs=examined(tried=False))
     assert only(study, tmp_path)["unreachable"] == "–"
-    assert only(study, tmp_path)["cloud"]["no_text"] is None
+    assert only(study, tmp_path)["cloud"]["unmet"] is None
     assert "5 other rows, and whether a text gives their tokens is not" in said_of(study, tmp_path)
 
 
@@ -259,7 +280,7 @@ def test_where_every_other_token_has_its_text_none_is_counted(study_of, tmp_path
     found = planted()
     found["unreachable"] = ("token", np.where(found["known"], "yes", "no").astype(object))
     said = said_of(study_of(theirs=found), tmp_path)
-    assert "of no other token is it known that no text gives it" in said
+    assert "and no other token is known that no text gives." in said
 
 
 def test_whose_a_matrix_is_can_be_seen(study_of, tmp_path):

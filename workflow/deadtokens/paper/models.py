@@ -8,6 +8,7 @@ import xarray as xr
 
 from deadtokens.matrices.cloud import INSIDE, others_within, rows_of_cloud
 from deadtokens.matrices.indicators import INDICATORS
+from deadtokens.matrices.tokens import NEVER_SAMPLED
 from deadtokens.netcdf import read
 from deadtokens.paper.facts import Facts
 from deadtokens.paper.illustrations import illustration
@@ -76,7 +77,9 @@ def _matrix(path: str, model: ExaminedModel, found: xr.Dataset) -> dict[str, Any
         "best": _best(found),
         "unreachable": _without_text(unreachable),
         "left_out": str(about.get("left_out", "")),
-        "cloud": _cloud(found) if "cloud_radius" in found else None,
+        "cloud": _cloud(found, bool(model.member or model.recording))
+        if "cloud_radius" in found
+        else None,
     }
 
 
@@ -120,7 +123,7 @@ def _is_tried(unreachable: np.ndarray) -> np.ndarray:
     return unreachable != "unknown"
 
 
-def _cloud(found: xr.Dataset) -> dict[str, Any]:
+def _cloud(found: xr.Dataset, recorded: bool) -> dict[str, Any]:
     """Return a cloud in written numbers, and which of the template's sentences are true of it."""
     of = {name: array.item() for name, array in found.items() if not array.dims}
     units = found["cloud_units"].values
@@ -128,6 +131,7 @@ def _cloud(found: xr.Dataset) -> dict[str, Any]:
     rows, width = int(of["cloud_tokens"]), int(found.attrs["width"])
     dimension, cosine = of["cloud_dimension"], of["cloud_cosine"]
     compared, side = compared_with_expected(of["shell_of_cloud"], rows), side_of(cosine, width)
+    along = cosine * of["cloud_norm"] / np.linalg.norm(found["other_centroid"])
     return {
         "rows": number(rows),
         "kind": "known" if found["known"].values.any() else "alike",
@@ -135,6 +139,8 @@ def _cloud(found: xr.Dataset) -> dict[str, Any]:
         "other_radius": number(of["other_radius"]),
         "cosine": number(cosine),
         "side": side,
+        "along": number(along),
+        "is_pushed": side == "same" and bool(along > 1),
         "dimension": number(dimension),
         "in_shell": percent(of["shell_of_cloud"]),
         "compared": compared,
@@ -144,7 +150,7 @@ def _cloud(found: xr.Dataset) -> dict[str, Any]:
         "others": number(of["shell_of_others"]),
         "other_rows": counted(of["shell_of_others"], "other row", "other rows"),
         "alone": not of["shell_of_others"],
-        "no_text": _no_text(found),
+        "unmet": _unmet(found, recorded),
     }
 
 
@@ -174,12 +180,22 @@ def scale_of(deviation: float) -> str:
     return "above" if deviation >= 1 else "below"
 
 
-def _no_text(found: xr.Dataset) -> dict[str, str | bool] | None:
-    """Return of how many other tokens that no text gives how many lie within the cloud's shell."""
+def _unmet(found: xr.Dataset, recorded: bool) -> dict[str, str | bool] | None:
+    """Return of how many other tokens that training cannot have met how many the shell encloses.
+
+    Of a record those that stood in no batch; else those that no text gives, `None` where no text
+    was tried.
+    """
     unreachable = found["unreachable"].values
     cloud = rows_of_cloud(found["known"].values, found["reference"].values)
-    if not _is_tried(unreachable[~cloud]).any():
+    if not (recorded or _is_tried(unreachable[~cloud]).any()):
         return None
-    given = ~cloud & (unreachable == "yes")
+    unmet = found["kind"].values == NEVER_SAMPLED if recorded else unreachable == "yes"
+    given = ~cloud & unmet
     rows, within = int(given.sum()), int((given & others_within(found)).sum())
-    return {"rows": number(rows), "none": not rows, "within": number(within)}
+    return {
+        "rows": number(rows),
+        "none": not rows,
+        "within": number(within),
+        "why": "stood in no batch" if recorded else "no text gives",
+    }
