@@ -18,6 +18,9 @@ from smoke import (
 
 from deadtokens.cli import call
 from deadtokens.errors import UserError
+from deadtokens.matrices import examination
+from deadtokens.matrices.matrix import Array
+from deadtokens.matrices.tokens import Tokens
 from deadtokens.netcdf import read
 
 
@@ -134,3 +137,27 @@ def test_the_file_says_what_its_variables_are(examined):
     for name, variable in found.variables.items():
         assert variable.attrs.get("long_name"), name
     assert isinstance(found, xr.Dataset)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-44, 1e30, 1e37, np.inf, np.nan])
+@pytest.mark.parametrize("rows", ["dead", "others", "all"])
+def test_a_matrix_of_a_diverged_run_is_examined_as_far_as_it_is_one(rows, factor):
+    """And without a word on the way: the tests make errors of warnings."""
+    W = np.random.default_rng(0).normal(0, 1, (90, 8)).astype(np.float32)
+    dead = np.arange(90) < 30
+    chosen = {"dead": dead, "others": ~dead, "all": np.full(90, True)}[rows]
+    with np.errstate(over="ignore", invalid="ignore"):
+        W[chosen] *= np.float32(factor)
+    kinds = np.where(dead, "dead", "ordinary").tolist()
+    tokens = Tokens([b""] * 90, ["word"] * 90, ["none"] * 90, kinds, ["unknown"] * 90)
+    found = examination.examine(Array("W", 90, 8, "float32", W), tokens)
+    assert found["known"].values.tolist() == dead.tolist()
+    whole = np.isfinite(W).all(1)
+    with np.errstate(over="ignore"):
+        norms = np.linalg.norm(W[whole].astype(np.float64), axis=1)
+    assert found["norm"].values[whole] == pytest.approx(norms, rel=1e-5)
+    assert np.isnan(found["norm"].values[~whole]).all()
+    if "cloud_tokens" in found:
+        assert found["cloud_tokens"] == (whole & dead).sum()
+    else:
+        assert not (whole & dead).any() or not (whole & ~dead).any()

@@ -196,6 +196,7 @@ BAD_CLAIMS = {
     "a storage that is larger than its record": claiming((4, 4), (4, 1), numbers=17),
     "a storage that is smaller than its record": claiming((3, 4), (4, 1), numbers=12),
     "a place past the end": claiming((4, 4), (4, 1), offset=2**40),
+    "a place so far past it that its bytes have no number": claiming((4, 4), (4, 1), offset=2**61),
     "a place before the begin": claiming((4, 4), (4, 1), offset=-5),
     "a negative shape": claiming((-4, 4), (4, 1)),
     "no pickle": b"hello",

@@ -241,6 +241,5 @@ def _radius_of_others(
     sums: Moments, count: int, centroid: np.ndarray, variance: float, other: np.ndarray
 ) -> float:
     """Return the radius of all rows but the cloud's, from the moments of all."""
-    with np.errstate(invalid="ignore", over="ignore"):  # of numbers whose squares are none
-        square = sums.count * np.trace(sums.products) - count * (centroid @ centroid + variance)
-        return np.sqrt(np.maximum(square / (sums.count - count) - other @ other, 0.0))
+    square = sums.count * np.trace(sums.products) - count * (centroid @ centroid + variance)
+    return np.sqrt(np.maximum(square / (sums.count - count) - other @ other, 0.0))

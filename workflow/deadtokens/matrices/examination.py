@@ -134,23 +134,17 @@ def examine(matrix: Matrix, tokens: Tokens) -> xr.Dataset:
     Dataset
         Over ``token``, ``indicator``, ``hole`` and more; see VARIABLES.
     """
-    alike, sums = _alike(matrix), moments(matrix)
-    known, reference = reference_of(tokens, alike["population"])
-    told = indicators(matrix, sums, np.flatnonzero(reference))
-    values = _of_tokens(tokens) | alike | told | {"known": known, "reference": reference}
-    lying_together = describe_cloud(matrix, sums, rows_of_cloud(known, reference))
-    values |= lying_together | {"variance": sums.spectrum()}
-    values |= areas_under_curves(told, known, ~reference)
-    values["why"] = _why(values, told[best_indicator(told)])
+    with np.errstate(over="ignore", invalid="ignore"):  # squares that are none, of a diverged run
+        values = _measured(matrix, tokens)
     axes = {
         "token": np.arange(matrix.tokens, dtype=np.int32),
-        "indicator": list(told),
+        "indicator": [name for name in INDICATORS if name in values],
         "direction": np.arange(1, matrix.width + 1),
-        "hole": np.arange(1, len(alike["hole_first"]) + 1),
+        "hole": np.arange(1, len(values["hole_first"]) + 1),
     }
-    if "cluster" in alike:
+    if "cluster" in values:
         axes |= {"distance": list(NORMS), "units": list(UNITS)}
-    if lying_together:
+    if "plane" in values:
         axes |= {"component": np.arange(matrix.width), "axis": [1, 2]}
     variables = {
         name: (dims, about, "1" if name in WITHOUT_UNIT else unit)
@@ -160,6 +154,16 @@ def examine(matrix: Matrix, tokens: Tokens) -> xr.Dataset:
     coordinates = {name: COORDINATES[name] for name in axes if name in COORDINATES}
     found = label({**axes, **values}, variables, coordinates)
     return found.assign_attrs(_about(matrix, values))
+
+
+def _measured(matrix: Matrix, tokens: Tokens) -> dict[str, np.ndarray]:
+    alike, sums = _alike(matrix), moments(matrix)
+    known, reference = reference_of(tokens, alike["population"])
+    told = indicators(matrix, sums, np.flatnonzero(reference))
+    values = _of_tokens(tokens) | alike | told | {"known": known, "reference": reference}
+    values |= describe_cloud(matrix, sums, rows_of_cloud(known, reference))
+    values |= areas_under_curves(told, known, ~reference) | {"variance": sums.spectrum()}
+    return values | {"why": _why(values, told[best_indicator(told)])}
 
 
 def _of_tokens(tokens: Tokens) -> dict[str, np.ndarray]:

@@ -76,8 +76,7 @@ def moments(matrix: Matrix) -> Moments:
         finite = rows[np.isfinite(rows).all(1)]
         count += len(finite)
         mean += finite.sum(0, dtype=np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
-            products += finite.T @ finite
+        products += finite.T @ finite
     return Moments(count, mean / max(count, 1), products / max(count, 1))
 
 

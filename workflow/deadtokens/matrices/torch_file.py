@@ -110,7 +110,10 @@ def _stored(name: str, tensor: torch.Tensor, path: Path, records: Mapping[int, i
         return Stored(name, tuple(tensor.shape), f"{number_format}, not row after row", path, 0)
     storage = tensor.untyped_storage()
     begin = getattr(storage, "_checkpoint_offset", None)
-    if begin is None or records.get(begin) != storage.nbytes():
+    end = (
+        tensor.storage_offset() + tensor.numel()
+    ) * tensor.itemsize  # torch's own check runs over
+    if begin is None or records.get(begin) != storage.nbytes() or end > storage.nbytes():
         raise unreadable(path, KIND, f"{shown(name)} claims other bytes than the file holds")
     offset = begin + tensor.storage_offset() * tensor.itemsize
     return Stored(name, tuple(tensor.shape), number_format, path, offset)
