@@ -9,7 +9,7 @@ lie like that, on which side of all others, and how many units of the format the
 are: below one, rows that differed have the same bits.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -110,12 +110,12 @@ def describe_cloud(matrix: Matrix, sums: Moments, cloud: np.ndarray) -> dict[str
     dict of str to ndarray
         See VARIABLES; empty if fewer than FEWEST rows are the cloud, or all are.
     """
-    count, centroid, unit = _centroid_and_unit(matrix, cloud)
+    own = _summed(matrix, np.flatnonzero(cloud))
+    count, centroid, covariance, unit = own.count, own.mean, own.covariance, own.unit
     others = sums.count - count
     if count < FEWEST or not others:
         return {}
     other = (sums.count * sums.mean - count * centroid) / others
-    covariance = _covariance(matrix, cloud, centroid, count)
     axes = _principal_plane(covariance, other - centroid)
     square, plane = _from_centroid(matrix, centroid, axes)
     distance = np.sqrt(square)
@@ -163,36 +163,36 @@ def shell(variance: float, dimension: float) -> tuple[float, float]:
     return float(np.sqrt(low)), float(np.sqrt(high))
 
 
-def _finite(matrix: Matrix, chosen: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Yield the pieces with chosen rows: where they are, who is chosen and finite, these rows."""
-    for start, rows in matrix.pieces():
-        part = slice(start, start + len(rows))
-        if chosen[part].any():
-            some = chosen[part] & np.isfinite(rows).all(1)
-            yield part, some, rows[some]
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows: how many are finite, their mean, covariance, and mean unit in each component."""
+
+    count: int
+    mean: np.ndarray
+    covariance: np.ndarray
+    unit: np.ndarray
 
 
-def _centroid_and_unit(matrix: Matrix, cloud: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """Return how many rows a cloud has, its centroid, and the mean unit in each component."""
-    count, total, units = 0, np.zeros(matrix.width), np.zeros(matrix.width)
-    for part, some, rows in _finite(matrix, cloud):
-        count += len(rows)
-        total += rows.sum(0, dtype=np.float64)
-        there = np.broadcast_to(matrix.units(part.start, part.stop), (len(some), matrix.width))
-        units += there[some].sum(0, dtype=np.float64)
-    return count, total / max(count, 1), units / max(count, 1)
-
-
-def _covariance(matrix: Matrix, cloud: np.ndarray, centroid: np.ndarray, count: int) -> np.ndarray:
-    """Return the covariance of a cloud's rows.
-
-    The centroid goes first, in float64: a cloud can be a millionth of its distance from zero.
-    """
-    total = np.zeros((matrix.width, matrix.width))
-    for _, _, rows in _finite(matrix, cloud):
-        apart = rows - centroid
-        total += apart.T @ apart
-    return total / count
+def _summed(matrix: Matrix, rows: np.ndarray) -> _Rows:
+    """Sum up some rows, as their distances from the first one: a cloud can be small and far."""
+    count, first, unit = 0, None, np.zeros(matrix.width)
+    total, products = np.zeros(matrix.width), np.zeros((matrix.width, matrix.width))
+    for start in range(0, len(rows), matrix.rows_of_piece):
+        values, units = matrix.gathered(rows[start : start + matrix.rows_of_piece])
+        finite = np.isfinite(values).all(1)
+        if not finite.any():
+            continue
+        if first is None:
+            first = values[finite][0].astype(np.float64)
+        apart = values[finite] - first
+        count += len(apart)
+        total += apart.sum(0)
+        products += apart.T @ apart
+        unit += units[finite].sum(0, dtype=np.float64)
+    if first is None:
+        return _Rows(0, total, products, unit)
+    mean = total / count
+    return _Rows(count, first + mean, products / count - np.outer(mean, mean), unit / count)
 
 
 def _dimension(covariance: np.ndarray, count: int) -> float:

@@ -6,7 +6,6 @@ component (Linf), or if these quotients sum to k at most (L1).
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +95,7 @@ def near_pairs(matrix: Matrix, first: np.ndarray, units: int) -> NearPairs | Non
     if 8 * len(rows) * matrix.width > MOST_BYTES:
         return None
     one, other = np.sort(pairs.reshape(-1, 2), axis=1).T
-    largest, total = _distances(*_gathered(matrix, rows), one, other)
+    largest, total = _distances(*matrix.gathered(rows), one, other)
     near = np.flatnonzero(largest <= units)
     order = near[np.lexsort((other[near], one[near]))]
     return NearPairs(rows[one[order]], rows[other[order]], largest[order], total[order])
@@ -182,16 +181,6 @@ def _distances(
     return largest, total
 
 
-def _gathered(matrix: Matrix, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values of some rows, and the units there."""
-    values = np.empty((len(rows), matrix.width), np.float32)
-    units = np.empty_like(values)
-    for index, row in enumerate(rows):
-        values[index] = matrix.rows(row, row + 1)[0]
-        units[index] = matrix.units(row, row + 1)[0]
-    return values, units
-
-
 def clusters(first: np.ndarray, pairs: NearPairs, near: np.ndarray) -> np.ndarray:
     """Return for each row the first of its cluster: what is connected by bits or near pairs.
 
@@ -261,7 +250,7 @@ def lattice(matrix: Matrix, first: np.ndarray, cluster: np.ndarray) -> list[Clus
 def _describe(matrix: Matrix, vectors: np.ndarray) -> Cluster:
     """Describe a cluster, of each token of which the first row with its bits is given."""
     different, tokens = np.unique(vectors, return_counts=True)
-    values, units = _gathered(matrix, different)
+    values, units = matrix.gathered(different)
     spread = values.max(0).astype(np.float64) - values.min(0)
     differs = spread > 0
     extent = float((spread[differs] / units.max(0)[differs]).max(initial=0.0))

@@ -1,7 +1,7 @@
 """An embedding matrix in a file, whose rows are read when they are asked for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,9 +44,22 @@ class Matrix(ABC):
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield all rows, a few at a time, and the number of the first of them."""
-        count = max(1, PIECE // (4 * self.width))
-        for start in range(0, self.tokens, count):
-            yield start, self.rows(start, min(start + count, self.tokens))
+        for start in range(0, self.tokens, self.rows_of_piece):
+            yield start, self.rows(start, min(start + self.rows_of_piece, self.tokens))
+
+    @property
+    def rows_of_piece(self) -> int:
+        """How many rows are in memory together."""
+        return max(1, PIECE // (4 * self.width))
+
+    def gathered(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of some rows, wherever they are, and the units there."""
+        values = np.empty((len(rows), self.width), np.float32)
+        units = np.empty_like(values)
+        for index, row in enumerate(rows):
+            values[index] = self.rows(row, row + 1)[0]
+            units[index] = self.units(row, row + 1)[0]
+        return values, units
 
 
 @dataclass(frozen=True)
