@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
-from deadtokens.drift.cloud import spectra
 from deadtokens.matrices.matrix import Matrix
 
 INDICATORS = {  # name: what it is
@@ -65,7 +64,10 @@ class Moments:
 
         NaN where the squares of numbers are none.
         """
-        return spectra((self.products - np.outer(self.mean, self.mean))[None])[0]
+        covariance = self.products - np.outer(self.mean, self.mean)
+        if not np.isfinite(covariance).all():
+            return np.full(len(covariance), np.nan)
+        return np.linalg.eigvalsh(covariance)[::-1].clip(min=0.0)
 
 
 def moments(matrix: Matrix) -> Moments:

@@ -10,6 +10,7 @@ from deadtokens.matrices.matrix import Model
 from deadtokens.matrices.safetensors_file import LENGTH, read_safetensors
 from deadtokens.matrices.stored import (
     LARGEST_HEADER,
+    ZIP,
     Contents,
     Stored,
     distinct,
@@ -17,7 +18,6 @@ from deadtokens.matrices.stored import (
     shown,
     unreadable,
 )
-from deadtokens.matrices.torch_file import ZIP, read_torch
 
 # What models call them; a wrapper may have put its own name and a dot before.
 EMBEDDINGS = (
@@ -161,6 +161,8 @@ def _reader(file: Path) -> Callable[[Path], Contents]:
     if begin[LENGTH:] == b"{" or file.suffix == ".safetensors":
         return read_safetensors
     if begin.startswith((ZIP, b"\x80")) or file.suffix in (".bin", ".pt", ".pth"):
+        from deadtokens.matrices.torch_file import read_torch  # needs torch, which takes seconds
+
         return read_torch
     raise UserError(
         f"{file}: neither safetensors nor GGUF nor a checkpoint of PyTorch; give a model's file"

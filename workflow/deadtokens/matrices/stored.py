@@ -14,6 +14,7 @@ from deadtokens.matrices.matrix import Matrix
 from deadtokens.ulp import spacing
 
 LARGEST_HEADER = 10**8  # bytes; no header of a model is near it, and safetensors allows no more
+ZIP = b"PK\x03\x04"  # with which the checkpoints of PyTorch begin
 SHOWN = 80  # characters of a name
 LONGEST = 300  # of a library's reason
 

@@ -14,9 +14,10 @@ from deadtokens.matrices.tokenizer import ORDINARY, RESERVED, SPECIAL, Vocabular
 from deadtokens.tables import write_csv
 from deadtokens.text.readable import literal, readable
 from deadtokens.text.scripts import NO_SCRIPT, script_of
+from deadtokens.trajectory.populations import POPULATIONS
 
 BYTE, PARTIAL, MISSING = "byte", "partial", "missing"
-DEAD, NEVER_SAMPLED = "dead", "never sampled"  # of a training whose record says so
+DEAD, _, NEVER_SAMPLED = POPULATIONS  # of a training whose record says so
 RESERVED_NAME = re.compile(
     r"[<\[]\|?(?=\w*(?:unused|reserved|extra|dummy|placeholder))\w*\d\|?[>\]]", re.IGNORECASE
 )

@@ -11,10 +11,9 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import torch
 
 from deadtokens.errors import UserError
-from deadtokens.matrices.stored import LARGEST_HEADER, Contents, Stored, shown, unreadable
+from deadtokens.matrices.stored import LARGEST_HEADER, ZIP, Contents, Stored, shown, unreadable
 
 KIND = "checkpoint of PyTorch"
-ZIP = b"PK\x03\x04"
 NESTED = ("state_dict", "model_state_dict", "model", "module")  # where the tensors may be
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # before a record: ends with the lengths of what follows
 

@@ -8,7 +8,6 @@ import xarray as xr
 
 from deadtokens.matrices.cloud import INSIDE, others_within, rows_of_cloud
 from deadtokens.matrices.indicators import INDICATORS
-from deadtokens.matrices.tokens import NEVER_SAMPLED
 from deadtokens.netcdf import read
 from deadtokens.paper.facts import Facts
 from deadtokens.paper.illustrations import illustration
@@ -18,6 +17,7 @@ from deadtokens.paper.words import UNDEFINED, counted, interval, number, percent
 from deadtokens.statistics.roc import LEVEL
 from deadtokens.study.models import ExaminedModel, censuses
 from deadtokens.study.study import Study
+from deadtokens.trajectory.populations import NEVER_SAMPLED, POPULATIONS
 
 PLAIN = "norm"  # the indicator at which everybody looks first
 STANDARD_ERRORS = 2  # beyond which a share is called more or fewer, a cosine not that of chance
@@ -190,7 +190,7 @@ def _unmet(found: xr.Dataset, recorded: bool) -> dict[str, str | bool] | None:
     cloud = rows_of_cloud(found["known"].values, found["reference"].values)
     if not (recorded or _is_tried(unreachable[~cloud]).any()):
         return None
-    unmet = found["kind"].values == NEVER_SAMPLED if recorded else unreachable == "yes"
+    unmet = found["kind"].values == POPULATIONS[NEVER_SAMPLED] if recorded else unreachable == "yes"
     given = ~cloud & unmet
     rows, within = int(given.sum()), int((given & others_within(found)).sum())
     return {
