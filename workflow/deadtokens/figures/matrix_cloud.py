@@ -69,10 +69,10 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     DataFrame
         Of each matrix that has a cloud the numbers of that, and for each `panel`: in the ``plane``
         the places ``x``, ``y`` of rows of the cloud, and of others that are as near; MOST of each
-        kind, evenly chosen; of each ``distance`` over
-        the radius, from ``lower`` to ``upper``, the rows as a ``count`` and a ``share`` of their
-        kind; of the ``centroids`` each component, that of the other rows as ``x``, the cloud's as
-        ``y``; of the ``units`` the components in each bin as a ``count``.
+        kind, evenly chosen; of each ``distance`` over the radius, from ``lower`` to ``upper``, the
+        rows as a ``count`` and a ``share`` of their kind; of the ``centroids`` each component, that
+        of the other rows as ``x``, the cloud's as ``y``; of the ``units`` the components in each
+        bin as a ``count``.
     """
     parts = [_of_matrix(data) for data in datasets if "cloud_radius" in data]
     return typed(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), TYPES)
@@ -217,7 +217,7 @@ def _draw_units(axes: Axes, rows: pd.DataFrame) -> None:
     unlike = int(rows["count"].sum())
     axes.set(xlabel="deviation [units]", ylabel="components")
     if alike := rows["width"].iloc[0] - unlike:
-        axes.set_title(f"0 in {alike:,} components", fontsize=7)
+        axes.set_title(f"0 in {alike:,} component{'s' if alike > 1 else ''}", fontsize=7)
 
 
 DRAW = {
