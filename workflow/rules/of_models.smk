@@ -58,6 +58,6 @@ def all_censuses(wildcards=None):
 
 def all_matrices():
     """Return the figures of every matrix of every model, and the one of several together."""
-    folders = [file.removesuffix("/census.nc") for file in all_censuses()]
+    folders = [str(Path(file).parent) for file in all_censuses()]
     figures = [f"{folder}/{name}.png" for folder in folders for name in OF_CENSUSES]
     return figures + [f"results/models/{CLOUDS}.png"] * (len(folders) > 1)
