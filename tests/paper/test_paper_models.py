@@ -26,7 +26,7 @@ from deadtokens.paper.models import (
 from deadtokens.paper.paper import gather
 from deadtokens.paper.sources import paper_figures
 from deadtokens.paper.typeset import typeset
-from deadtokens.study.models import censuses
+from deadtokens.study.models import censuses, models_of
 from deadtokens.study.study import Study
 
 TOKENS, WIDTH, CLOUD, NEAR, TWINS = 500, 16, 80, 5, 3
@@ -285,7 +285,7 @@ def test_where_every_other_token_has_its_text_none_is_counted(study_of, tmp_path
 
 def test_whose_a_matrix_is_can_be_seen(study_of, tmp_path):
     study = study_of(ours=planted(), theirs=planted())
-    said, run = said_of(study, tmp_path), study.models["ours"].member.run
+    said, run = said_of(study, tmp_path), models_of(study)["ours"].member.run
     assert f"ours, W, of this study's run {run}." in said
     assert "ours, trained here W" in said and "theirs, of others W" in said
     assert said.count("of this study's run") == 1

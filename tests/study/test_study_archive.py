@@ -19,6 +19,7 @@ from deadtokens.seal import complete_and_sealed
 from deadtokens.study.archive import MANIFEST
 from deadtokens.study.figures import CLOUDS, OF_CENSUSES
 from deadtokens.study.inventory import files_of
+from deadtokens.study.models import models_of
 from deadtokens.study.plan import parts_of
 from deadtokens.study.study import Study
 
@@ -135,14 +136,14 @@ def test_a_study_is_whole_where_its_models_are_not(with_models, monkeypatch):
     monkeypatch.chdir("there")
     values = yaml.safe_load(Path("study.yaml").read_text())
     study = Study(values)
-    gone = {name: model.is_elsewhere for name, model in study.models.items()}
+    gone = {name: model.is_elsewhere for name, model in models_of(study).items()}
     assert gone == {"theirs": True, "pinned": False, "split": True}
     missing = [file.path for file in parts_of(study, Path("results"))[""].missing]
     assert [path for path in missing if path.startswith(("models/", "weights/"))] == []
     Path("study.yaml").rename("mine.json")
     assert pack().read_bytes() == Path("../study.zip").read_bytes()
     shutil.rmtree("results/models")
-    assert Study(values).models == study.models
+    assert models_of(Study(values)) == models_of(study)
 
 
 @pytest.mark.parametrize("name", ["census.nc", "suspects.csv", "matrix_roc.png", "matrix_roc.csv"])
@@ -175,7 +176,7 @@ def test_no_other_place_stands_for_a_model(path, sentence, with_models):
 def test_a_model_that_lies_among_the_results_is_a_model(with_models):
     Path("results/models/theirs/model.gguf").write_bytes(b"GGUF")
     models = {"theirs": {"path": "results/models/theirs"}}
-    model = Study(CONFIG | {"models": models}).models["theirs"]
+    model = models_of(Study(CONFIG | {"models": models}))["theirs"]
     assert model.files == ("results/models/theirs/model.gguf",)
     assert not model.is_elsewhere
 

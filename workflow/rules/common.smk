@@ -31,6 +31,7 @@ from deadtokens.sharing import (
 )
 from deadtokens.study.claims import claims_of
 from deadtokens.study.files import read_configuration
+from deadtokens.study.models import models_of
 from deadtokens.study.study import Study
 from deadtokens.study.wanted import check_figures
 
@@ -51,6 +52,7 @@ try:
     study = Study(config)
     check_figures(study)
     claims = claims_of(study)
+    models = models_of(study)
 except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
 

@@ -135,7 +135,7 @@ def codes_of_paper_figures():
     """Return the fingerprints of the figures that the paper shows: they stand for the pictures."""
     shown = {
         figure for name in study.experiments for figure in figure_files(study, name)
-    } | ({CLOUDS} if study.models else set())
+    } | ({CLOUDS} if models else set())
     return code(*(f"figures.{figure}" for figure in sorted(shown)))
 
 

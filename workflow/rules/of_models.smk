@@ -7,12 +7,12 @@ from deadtokens.study.models import censuses
 
 def model_files(wildcards):
     """Return the files of a model; of a record none, nor where only what was made of it is here."""
-    return list(study.models[wildcards.model].files)
+    return list(models[wildcards.model].files)
 
 
 def model_segments(wildcards):
     """Return the segments of the record that a model is; of one in files none."""
-    model = study.models[wildcards.model]
+    model = models[wildcards.model]
     if model.member:
         return segments(model.member.run, model.member.steps)
     return list(study.recordings[model.recording].segments) if model.recording else []
@@ -20,12 +20,12 @@ def model_segments(wildcards):
 
 def model_arguments(wildcards):
     """Return the command line's words for a model in files, but the matrix."""
-    return list(study.models[wildcards.model].arguments)
+    return list(models[wildcards.model].arguments)
 
 
 def minutes_of_examination(wildcards, attempt):
     """Return the time limit of examining a matrix of a model."""
-    shape = study.models[wildcards.model].shape
+    shape = models[wildcards.model].shape
     return attempt * minutes_on_slow_core(examination_seconds(*shape))
 
 
@@ -34,7 +34,7 @@ def priority_of_models(wildcards):
 
     Snakemake asks for it when it knows which jobs will run, and of these alone.
     """
-    name, model = wildcards.model, study.models[wildcards.model]
+    name, model = wildcards.model, models[wildcards.model]
     if model.is_elsewhere:
         key = model.origin if model.recording else f"models.{name}"
         sys.exit(

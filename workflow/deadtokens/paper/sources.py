@@ -63,7 +63,7 @@ def paper_figures(study: Study) -> list[str]:
     of_experiments = [
         file for name in study.experiments for file in figure_files(study, name).values()
     ]
-    return of_experiments + ([cloud_figure(study)] if study.models else [])
+    return of_experiments + ([cloud_figure(study)] if study.examined else [])
 
 
 def cloud_figure(study: Study) -> str:

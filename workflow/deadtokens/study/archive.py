@@ -103,7 +103,7 @@ def archive(values: Mapping[str, Any], results: Path, output: Path) -> int:
             name: {**entry, "path": f"results/recorded/{name}"}
             for name, entry in values["recorded"].items()
         }
-    if study.models:
+    if study.examined:
         changed["models"] = {
             name: _without_files(name, entry) for name, entry in values["models"].items()
         }

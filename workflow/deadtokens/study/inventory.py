@@ -23,7 +23,7 @@ from deadtokens.study.estimates import (
     vocabulary_bytes,
 )
 from deadtokens.study.figures import ANIMATION, CLOUDS, OF_CENSUSES, Scope
-from deadtokens.study.models import censuses
+from deadtokens.study.models import censuses, models_of
 from deadtokens.study.needed import needed_files, needed_of_recordings
 from deadtokens.study.study import Member, Study
 from deadtokens.study.wanted import drawn_figures
@@ -142,7 +142,7 @@ def _of_recordings(study: Study, experiment: str) -> Iterator[File]:
 def _of_models(study: Study) -> Iterator[File]:
     """Yield pinned models, what is found in each model, and the figures of that."""
     pictures = [f"models/{CLOUDS}.png"] if len(censuses(study)) > 1 else []
-    for name, model in study.models.items():
+    for name, model in models_of(study).items():
         if model.source:
             yield _unsealed(f"weights/{model.source}", "models", model.bytes, FETCH_SECONDS)
         for matrix in model.matrices:

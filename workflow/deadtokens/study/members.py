@@ -3,13 +3,11 @@
 import math
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from deadtokens.comparison.settings import written
 from deadtokens.run.spec import flat
-
-if TYPE_CHECKING:
-    from deadtokens.study.study import Member, Study
+from deadtokens.study.study import Member, Study
 
 Settings = dict[str, Any]
 
@@ -17,11 +15,11 @@ Settings = dict[str, Any]
 class SettingOf(NamedTuple):
     """A run of an experiment with all its settings by flat key."""
 
-    member: "Member"
+    member: Member
     settings: Mapping[str, Any]
 
 
-def members_with(study: "Study", experiment: str, setting: Settings) -> list[SettingOf]:
+def members_with(study: Study, experiment: str, setting: Settings) -> list[SettingOf]:
     """Return the runs of an experiment that have a setting."""
     return [
         SettingOf(member, settings)
@@ -31,7 +29,7 @@ def members_with(study: "Study", experiment: str, setting: Settings) -> list[Set
 
 
 @cache
-def settings_of_member(study: "Study", member: "Member") -> Mapping[str, Any]:
+def settings_of_member(study: Study, member: Member) -> Mapping[str, Any]:
     """Return a run's settings by flat key, the steps and the vocabulary's size among them."""
     size = study.tokens(member.run)
     return flat(study.runs[member.run]) | {"steps": member.steps, "vocabulary_size": size}

@@ -3,18 +3,16 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deadtokens.errors import UserError
 from deadtokens.matrices.sources import WEIGHTS
 from deadtokens.study.config import Examined, flatten
 from deadtokens.study.estimates import USUAL_SHAPE, likely_shape
 from deadtokens.study.members import members_with
+from deadtokens.study.study import Member, Study
 from deadtokens.study.validation import require
-
-if TYPE_CHECKING:
-    from deadtokens.study.study import Member, Study
 
 W = "W"  # the matrix of a record
 LISTED = 4  # runs in a sentence
@@ -56,7 +54,7 @@ class ExaminedModel:
     source: str = ""
     bytes: int = 0
     shape: tuple[int, int] = USUAL_SHAPE
-    member: "Member | None" = None
+    member: Member | None = None
     recording: str = ""
     is_elsewhere: bool = False
 
@@ -68,31 +66,31 @@ class ExaminedModel:
         return f"recorded.{self.recording}" if self.recording else self.arguments[0]
 
 
-def censuses(study: "Study") -> dict[str, ExaminedModel]:
-    """Return what is found in each matrix, by its path below the results, and whose it is."""
-    return {
-        f"models/{name}/{matrix}/census.nc": model
-        for name, model in study.models.items()
-        for matrix in model.matrices
-    }
-
-
-def resolve_model(where: str, entry: Examined, study: "Study") -> ExaminedModel:
-    """Return the model that an entry of the configuration names.
-
-    Parameters
-    ----------
-    where : str
-        The entry's place in the configuration.
-    entry : Examined
-    study : Study
-        Whose experiments and recordings are known.
+@cache
+def models_of(study: Study) -> dict[str, ExaminedModel]:
+    """Return the models of a study by name.
 
     Raises
     ------
     UserError
         If a file or folder is not there, or an experiment, its run or a recording.
     """
+    return {
+        name: _resolve(f"models.{name}", entry, study) for name, entry in study.examined.items()
+    }
+
+
+def censuses(study: Study) -> dict[str, ExaminedModel]:
+    """Return what is found in each matrix, by its path below the results, and whose it is."""
+    return {
+        f"models/{name}/{matrix}/census.nc": model
+        for name, model in models_of(study).items()
+        for matrix in model.matrices
+    }
+
+
+def _resolve(where: str, entry: Examined, study: Study) -> ExaminedModel:
+    """Return the model that an entry of the configuration names, at its place there."""
     if entry.experiment is not None:
         member = _run(where, entry, study)
         shape = study.tokens(member.run), study.runs[member.run].width
@@ -108,7 +106,7 @@ def resolve_model(where: str, entry: Examined, study: "Study") -> ExaminedModel:
     return _in_files(where, entry)
 
 
-def _run(where: str, entry: Examined, study: "Study") -> "Member":
+def _run(where: str, entry: Examined, study: Study) -> Member:
     """Return the one run of an experiment that has the settings of an entry."""
     require(study.experiments, entry.experiment, f"{where}.experiment", "experiments")
     wanted = flatten(entry.run)
@@ -125,7 +123,7 @@ def _run(where: str, entry: Examined, study: "Study") -> "Member":
     )
 
 
-def _listed(members: "Sequence[Member]") -> str:
+def _listed(members: Sequence[Member]) -> str:
     names = [f"{member.run} ({member.steps:,} updates)" for member in members]
     rest = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + rest

@@ -21,6 +21,7 @@ from deadtokens.study.claims import Claim, claims_of
 from deadtokens.study.estimates import ANALYSES, SLOW_CORE, TYPICAL, training_seconds
 from deadtokens.study.files import read_configuration
 from deadtokens.study.inventory import STAGES, File, files_of
+from deadtokens.study.models import models_of
 from deadtokens.study.needed import read_from_records
 from deadtokens.study.room import ensure_room, in_words, size_in_words
 from deadtokens.study.study import Study
@@ -127,7 +128,7 @@ def _released(study: Study, results: Path, claims: Collection[Claim]) -> set[str
 def _examined(study: Study, results: Path) -> set[str]:
     """Return where pinned models lie, or lay, of which all that is asked for is found."""
     read: dict[str, list[str]] = {}
-    for name, model in study.models.items():
+    for name, model in models_of(study).items():
         censuses = [f"models/{name}/{matrix}/census.nc" for matrix in model.matrices]
         read.setdefault(f"weights/{model.source}", []).extend(censuses)
     return {
@@ -221,7 +222,7 @@ def _recordings(study: Study) -> Iterator[str]:
 
 def _models(study: Study) -> Iterator[str]:
     """Yield what is examined of each model, and how large the model is."""
-    for name, model in study.models.items():
+    for name, model in models_of(study).items():
         examined = f"its {' and '.join(model.matrices)} examined"
         if model.is_elsewhere:
             examined = "which has what was made of it; the model is not here"

@@ -24,7 +24,6 @@ from deadtokens.study.config import (
     Vocabulary,
     nest,
 )
-from deadtokens.study.models import resolve_model
 from deadtokens.study.recordings import Recording, resolve
 from deadtokens.study.validation import Place, build, require, suggestion
 from deadtokens.text.sources import PINNED
@@ -112,8 +111,6 @@ class Study:
         The names of vocabularies in the configuration, by identity.
     recordings : dict of str to Recording
         By name.
-    models : dict of str to ExaminedModel
-        By name.
     experiments : dict of str to ResolvedExperiment
         By name.
     releases : bool
@@ -126,6 +123,8 @@ class Study:
         How many trainings a GPU of this machine takes at once.
     claims : str or None
         The file of claims, if the configuration names one.
+    examined : dict of str to Examined
+        The entries of `models`, by name; `models.models_of` finds what they name.
 
     Raises
     ------
@@ -144,7 +143,7 @@ class Study:
         self.train_again = config.train_again
         self.elsewhere = config.machines.elsewhere
         self.runs_per_gpu = config.machines.runs_per_gpu
-        self.claims = config.claims
+        self.claims, self.examined = config.claims, config.models
         self.corpora = {corpus.identity: corpus for corpus in corpora.values()}
         self.vocabularies = {entry.identity: entry for entry in vocabularies.values()}
         self.called = {entry.identity: name for name, entry in vocabularies.items()}
@@ -154,10 +153,6 @@ class Study:
         self.experiments = {
             name: self._resolve_experiment(name, experiment, config, vocabularies)
             for name, experiment in config.experiments.items()
-        }
-        self.models = {
-            name: resolve_model(f"models.{name}", entry, self)
-            for name, entry in config.models.items()
         }
 
     def _resolve_experiment(
