@@ -30,12 +30,12 @@ from figures.figure_data import (
     varied,
 )
 from figures.gradient_data import gradients, start
-from figures.matrix_data import examined, history, random_matrix
+from figures.matrix_data import clouded, examined, history, random_matrix
 from matplotlib.figure import Figure
 
 from deadtokens.cli import call
 from deadtokens.figures import style
-from deadtokens.study.figures import FIGURES, OF_MATRICES, Scope
+from deadtokens.study.figures import CLOUDS, FIGURES, OF_MATRICES, Scope
 
 NAMES = [name for name in (*FIGURES, *OF_MATRICES) if name != "audit"]  # that one reads JSON
 OF_OUTCOMES = [name for name, source in FIGURES.items() if source.scope is Scope.EXPERIMENT]
@@ -62,6 +62,8 @@ def datasets(name: str) -> list[xr.Dataset]:
         return [varied(VARIED[name], seeds=2, diverged=1.0, last_motion="$\\frac{ =cmd()")]
     if name == "census":
         return [census([("a", "=cmd()", 5, ""), ("b", "<script>", 0, "$\\frac{")], "input-0")]
+    if name == CLOUDS:
+        return [clouded("=cmd()"), clouded("$\\frac{")]
     if name in OF_A_MATRIX:
         return [random_matrix()]
     if name == "storage":
@@ -224,6 +226,12 @@ OF_MATRIX_CROWDS = {
     "a long name": lambda: random_matrix().assign_attrs(model="x" * 90, matrix="layer." * 30),
     "nothing known": lambda: examined({"norm": [1, 2, 3], "to_mean": [1, 2, 3]}),
 }
+CROWDS_OF_CLOUDS = {
+    "several": lambda: [clouded(name) for name in LONG_NAMES[:5]],
+    "a long name": lambda: [clouded("x" * 90).assign_attrs(matrix="layer." * 30)],
+    "one vector": lambda: [clouded(deviation=0.0)],
+    "bfloat16": lambda: [clouded(format="bfloat16", deviation=1e-3)],
+}
 
 # What a figure has to find room for: its name, then what there is much of.
 CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
@@ -251,6 +259,7 @@ CROWDS: dict[tuple[str, str], Callable[[], Sequence[xr.Dataset]]] = {
         for name in OF_A_MATRIX
         for crowd, make in OF_MATRIX_CROWDS.items()
     },
+    **{(CLOUDS, crowd): make for crowd, make in CROWDS_OF_CLOUDS.items()},
     ("indicator_history", "regimes"): lambda: [
         history(np.linspace(0.5, 1, 60), [0, *range(1, 60)], name, 57, precision=name)
         for name in style.REGIMES

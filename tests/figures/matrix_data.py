@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from deadtokens.matrices.examination import examine
 from deadtokens.matrices.indicators import INDICATORS
+from deadtokens.matrices.matrix import Array
+from deadtokens.matrices.tokenizer import ORDINARY, RESERVED
+from deadtokens.matrices.tokens import Tokens
 from deadtokens.statistics.roc import area_under_curve
 
+TOKENS, WIDTH, CLOUD, NEAR = 500, 16, 80, 5  # of a matrix with a cloud
 MODEL = "$\\frac{ =cmd().gguf"
 
 
@@ -88,6 +93,26 @@ def random_matrix(tokens: int = 300, known: int = 40, shared: int = 0) -> xr.Dat
     return examined(
         values, range(known), reference, range(60, 70), holes, strings, left_out="near rows"
     )
+
+
+def clouded(name="theirs", cloud=CLOUD, deviation=0.01, format="float32"):
+    """Return an examined matrix: a cloud, NEAR other rows within it, and the rest far from it."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(0, 1, (TOKENS, WIDTH))
+    if cloud:
+        rows[: cloud + NEAR] = 0.5 + deviation * rows[: cloud + NEAR]
+        rows[cloud : cloud + NEAR] = rows[:cloud].mean(0)
+    rows = (rows.astype(np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32)
+    names = [f"[unused{i}]" if i < cloud else "$\\frac{" for i in range(TOKENS)]
+    tokens = Tokens(
+        bytes=[b""] * TOKENS,
+        readable=names,
+        script=["none"] * TOKENS,
+        kind=[RESERVED] * cloud + [ORDINARY] * (TOKENS - cloud),
+        unreachable=["unknown"] * TOKENS,
+    )
+    found = examine(Array("<script>", *rows.shape, format, rows), tokens)
+    return found.assign_attrs(model=name)
 
 
 def history(

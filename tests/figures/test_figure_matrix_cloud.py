@@ -3,40 +3,15 @@
 import numpy as np
 import pytest
 from figures.figure_data import misplaced_texts, shown_texts
+from figures.matrix_data import CLOUD, NEAR, TOKENS, WIDTH, clouded
 
 from deadtokens.figures import matrix_cloud
 from deadtokens.figures.matrices import KNOWN, OTHER
-from deadtokens.matrices.examination import examine
-from deadtokens.matrices.matrix import Array
-from deadtokens.matrices.tokenizer import ORDINARY, RESERVED
-from deadtokens.matrices.tokens import Tokens
-
-TOKENS, WIDTH, CLOUD, NEAR = 500, 16, 80, 5
-
-
-def matrix(name="theirs", cloud=CLOUD, deviation=0.01, format="float32"):
-    """Return an examined matrix: a cloud, NEAR other rows within it, and the rest far from it."""
-    generator = np.random.default_rng(0)
-    rows = generator.normal(0, 1, (TOKENS, WIDTH))
-    if cloud:
-        rows[: cloud + NEAR] = 0.5 + deviation * rows[: cloud + NEAR]
-        rows[cloud : cloud + NEAR] = rows[:cloud].mean(0)
-    rows = (rows.astype(np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32)
-    names = [f"[unused{i}]" if i < cloud else "$\\frac{" for i in range(TOKENS)]
-    tokens = Tokens(
-        bytes=[b""] * TOKENS,
-        readable=names,
-        script=["none"] * TOKENS,
-        kind=[RESERVED] * cloud + [ORDINARY] * (TOKENS - cloud),
-        unreachable=["unknown"] * TOKENS,
-    )
-    found = examine(Array("<script>", *rows.shape, format, rows), tokens)
-    return found.assign_attrs(model=name)
 
 
 @pytest.fixture(scope="module")
 def table():
-    return matrix_cloud.table([matrix(), matrix("$\\frac{ =cmd()", format="bfloat16")])
+    return matrix_cloud.table([clouded(), clouded("$\\frac{ =cmd()", format="bfloat16")])
 
 
 def panel(table, name, model="theirs"):
@@ -64,7 +39,7 @@ def test_distances_are_counted_over_the_radius(table):
 
 
 def test_centroids_and_units_are_those_of_the_file(table):
-    data, rows = matrix(), panel(table, "centroids")
+    data, rows = clouded(), panel(table, "centroids")
     assert rows["y"].tolist() == data["cloud_centroid"].values.tolist()
     assert rows["x"].tolist() == data["other_centroid"].values.tolist()
     fine, coarse = (panel(table, "units", model) for model in ("theirs", "$\\frac{ =cmd()"))
@@ -95,7 +70,7 @@ def test_a_name_of_many_lines_has_its_room(table):
 
 
 def test_a_cloud_on_one_vector_is_drawn():
-    table = matrix_cloud.table([matrix(deviation=0)])
+    table = matrix_cloud.table([clouded(deviation=0)])
     assert panel(table, "units")["count"].sum() == 0
     figure = matrix_cloud.draw(table)
     assert f"0 in {WIDTH} components" in shown_texts(figure)
@@ -103,18 +78,18 @@ def test_a_cloud_on_one_vector_is_drawn():
 
 
 def test_where_no_matrix_has_a_cloud_the_figure_says_so():
-    table = matrix_cloud.table([matrix(cloud=0, deviation=1)])
+    table = matrix_cloud.table([clouded(cloud=0, deviation=1)])
     assert table.empty and list(table.columns) == list(matrix_cloud.TYPES)
     assert shown_texts(matrix_cloud.draw(table)) == [matrix_cloud.NOTHING]
 
 
 def test_a_matrix_without_a_cloud_leaves_the_others_in_place():
-    table = matrix_cloud.table([matrix("nothing", cloud=0, deviation=1), matrix()])
+    table = matrix_cloud.table([clouded("nothing", cloud=0, deviation=1), clouded()])
     assert table["model"].unique().tolist() == ["theirs"]
 
 
 def test_of_many_rows_some_are_drawn_evenly(monkeypatch):
     monkeypatch.setattr(matrix_cloud, "MOST", 20)
-    rows = panel(matrix_cloud.table([matrix()]), "plane")
+    rows = panel(matrix_cloud.table([clouded()]), "plane")
     assert (rows["population"] == KNOWN).sum() == 20
-    assert (panel(matrix_cloud.table([matrix()]), "distance")["count"].sum()) == TOKENS
+    assert (panel(matrix_cloud.table([clouded()]), "distance")["count"].sum()) == TOKENS

@@ -88,6 +88,7 @@ def _of_matrix(data: xr.Dataset) -> pd.DataFrame:
         UNITS: _units(data),
     }
     rows = pd.concat([rows.assign(panel=name) for name, rows in parts.items()])
+    rows = rows.fillna({"population": ""})  # of components, which are of no kind of rows
     return rows.assign(**about, **{name: data[name].item() for name in SCALARS})
 
 

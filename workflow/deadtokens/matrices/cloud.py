@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from scipy.linalg import eigh
-from scipy.stats import gamma
+from scipy.special import gammaincinv
 
 from deadtokens.matrices.indicators import Moments
 from deadtokens.matrices.matrix import Matrix
@@ -159,7 +159,7 @@ def shell(variance: float, dimension: float) -> tuple[float, float]:
     if not variance > 0:
         return 0.0, 0.0
     tail = (1 - INSIDE) / 2
-    low, high = gamma.ppf([tail, 1 - tail], dimension / 2, scale=2 * variance / dimension)
+    low, high = 2 * variance / dimension * gammaincinv(dimension / 2, [tail, 1 - tail])
     return float(np.sqrt(low)), float(np.sqrt(high))
 
 
