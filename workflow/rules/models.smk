@@ -120,6 +120,8 @@ rule draw_clouds:
         "logs/draw_clouds/models.log",
     benchmark:
         "logs/draw_clouds/models.tsv"
+    group:
+        "paper"
     conda:
         ENVIRONMENT
     params:
