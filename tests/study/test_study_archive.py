@@ -169,8 +169,9 @@ def test_a_damaged_census_of_a_model_is_not_packed(with_models):
 )
 def test_no_other_place_stands_for_a_model(path, sentence, with_models):
     Path("results/models/theirs/embedding/census.nc.seal.json").unlink()
+    study = Study(CONFIG | {"models": {"theirs": {"path": path}}})
     with pytest.raises(UserError, match=sentence):
-        Study(CONFIG | {"models": {"theirs": {"path": path}}})
+        models_of(study)
 
 
 def test_a_model_that_lies_among_the_results_is_a_model(with_models):

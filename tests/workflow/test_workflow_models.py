@@ -274,7 +274,8 @@ def test_what_is_released_waits_for_its_census(house):
     config = of_a_run(precision="fp32") | {"keep": "derived"}
     study = house.study(config)
     (run,) = (name for name in study.runs if "fp32" in name)
-    assert "models/ours/W/census.nc" in read_from_records(study)[run]
+    with contextlib.chdir(house.work):
+        assert "models/ours/W/census.nc" in read_from_records(study)[run]
 
 
 @pytest.mark.parametrize(
