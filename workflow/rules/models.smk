@@ -60,7 +60,7 @@ rule examine_matrix:
     shell:
         """
         deadtokens examine {params.model:q} {input.segments:q} \
-            --name {wildcards.model} \
+            --name {wildcards.model:q} \
             --of {wildcards.matrix} \
             --output {output.census:q} \
             --csv {output.suspects:q} \

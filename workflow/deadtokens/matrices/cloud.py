@@ -18,6 +18,7 @@ from scipy.special import gammaincinv
 
 from deadtokens.matrices.indicators import Moments
 from deadtokens.matrices.matrix import Matrix
+from deadtokens.statistics.cosines import cosines
 
 FEWEST = 4  # tokens that are a cloud: its effective dimension takes so many
 INSIDE = 0.95  # of a Gaussian cloud's rows lie between the two distances that are its shell
@@ -118,12 +119,12 @@ def describe_cloud(matrix: Matrix, sums: Moments, cloud: np.ndarray) -> dict[str
     other = (sums.count * sums.mean - count * centroid) / others
     axes = _principal_plane(covariance, other - centroid)
     square, plane = _from_centroid(matrix, centroid, axes)
-    distance = np.sqrt(square)
+    distance = np.sqrt(square).astype(np.float32)  # as it is compared by whoever reads the file
     variance, dimension = np.trace(covariance), _dimension(covariance, count)
-    low, high = shell(variance * count / max(count - 1, 1), dimension)
+    low, high = shell(variance * count / (count - 1), dimension)
     deviation = np.sqrt(np.diag(covariance).clip(min=0.0))
     return {
-        "to_centroid": distance.astype(np.float32),
+        "to_centroid": distance,
         "plane": plane.astype(np.float32),
         "cloud_centroid": centroid,
         "other_centroid": other,
@@ -134,7 +135,7 @@ def describe_cloud(matrix: Matrix, sums: Moments, cloud: np.ndarray) -> dict[str
         "cloud_dimension": dimension,
         "cloud_norm": np.linalg.norm(centroid),
         "cloud_distance": np.linalg.norm(centroid - other),
-        "cloud_cosine": _cosine(centroid, other),
+        "cloud_cosine": cosines(centroid[None], other[None]).item(),
         "other_radius": _radius_of_others(sums, count, centroid, variance, other),
         "shell_low": low,
         "shell_high": high,
@@ -230,11 +231,6 @@ def _from_centroid(
             square[part] = np.einsum("ij,ij->i", apart, apart)
             places[part] = apart @ axes
     return square, places
-
-
-def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    with np.errstate(invalid="ignore"):
-        return one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
 
 
 def _radius_of_others(
