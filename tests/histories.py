@@ -16,11 +16,14 @@ KINDS = {name: {"precision": name} for name in REGIMES} | {
 
 
 def patterns(value) -> object:
-    """Return the bits of a number or tensor as a list, None of None."""
+    """Return the bits of a number or tensor as a list, None of None.
+
+    NaN has one pattern, as on a GPU: a CPU's vectors leave another than the last elements have.
+    """
     if value is None:
         return None
-    value = torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float32)
-    return bits_of(value.detach()).tolist()
+    value = torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float32).detach()
+    return bits_of(value.masked_fill(value.isnan(), torch.nan)).tolist()
 
 
 def history(block: int, last: int = 20, **fields) -> tuple[list, list, tuple]:

@@ -34,7 +34,9 @@ class Noise:
 
     def bits(self, update: int, like: Tensor) -> Tensor:
         """Return 16 random bits an element, int32 in 0..65535, of the shape of `like`."""
-        return random_bits(self.words(update), like, self.first)
+        stop = self.first + like.numel()
+        element = torch.arange(self.first, stop, dtype=torch.int32, device=like.device)
+        return random_bits_(element, self.words(update)).view(like.shape)
 
     def words(self, update: int) -> tuple[int, int]:
         """Return the two int32 numbers that an update mixes into the number of every element."""
@@ -42,15 +44,16 @@ class Noise:
         return _signed(key), _signed(_mixed(key ^ WORD))
 
 
-def random_bits(words: Sequence[int] | Sequence[Tensor], like: Tensor, first: int = 0) -> Tensor:
-    """Return what `Noise.bits` does, of an update's words: Python's numbers or int32 tensors."""
-    stop = first + like.numel()
-    element = torch.arange(first, stop, dtype=torch.int32, device=like.device)
+def random_bits_(element: Tensor, words: Sequence[int] | Sequence[Tensor]) -> Tensor:
+    """Return the bits of `Noise.bits`, of the int32 numbers of elements, which are overwritten.
+
+    The words of the update are Python's numbers or int32 tensors, one for all or one an element.
+    """
     element ^= words[0]
     mix_(element)
     element += words[1]
     mix_(element)
-    return (element & 0xFFFF).view(like.shape)
+    return element.bitwise_and_(0xFFFF)
 
 
 def _mixed(word: int) -> int:

@@ -20,7 +20,7 @@ from deadtokens.run.hyperparameters import (
     learning_rate,
     step_size,
 )
-from deadtokens.run.noise import random_bits
+from deadtokens.run.noise import random_bits_
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.tensors import carried_formats
@@ -30,7 +30,13 @@ from deadtokens.training.optimizer import EMBEDDINGS, UpdateRule
 
 FLOATS = 3  # of an update: what W is multiplied by, what sqrt(v) is, and the step's size
 FUSED = "template <typename T> T multiply_add(T a, T x, T y) { return fmaf(a, x, y); }"
-ASKED = (67, 64)  # tokens and components of the weights with which a device is asked
+# The parameters with which a device is asked: most begin, as one tensor, where no vector does.
+ASKED = {
+    EMBEDDINGS[0]: (67, 64),
+    "norm.bias": (7,),
+    "positions.weight": (13, 5),
+    "output.bias": (1,),
+}
 LATE = 1000  # the update of which it is asked
 
 
@@ -94,6 +100,7 @@ class NumbersOfUpdates:
         self.noises = {name: rule.noise_of(name) for name in rule.named}
         self.held = to_device(self._row(1), device).clone()
         self.numbers = NumbersOnDevice(self.held[:FLOATS].view(torch.float32), rule.hyper)
+        self.groups = [(names, self._bits(names)) for names in rule.moved_together()]
 
     def table(self, updates: Sequence[int]) -> Tensor:
         """Return the numbers of updates, a row each, on the device."""
@@ -104,9 +111,13 @@ class NumbersOfUpdates:
         self.held.copy_(row)
 
     def move_all(self) -> None:
-        """Take every parameter, and what is carried beside it, through the update."""
-        for place, name in enumerate(self.rule.named):
-            self.rule.move(name, self.numbers, self._bits(name, place))
+        """Take every parameter, and what is carried beside it, through the update.
+
+        As few tensors as can be: to launch a kernel takes longer than what it does with a small
+        one, also in a graph.
+        """
+        for names, bits in self.groups:
+            self.rule.move(names, self.numbers, bits)
 
     def _row(self, update: int) -> Tensor:
         floats = floats_of(update, learning_rate(self.rule.spec, update), self.rule.hyper)
@@ -115,11 +126,23 @@ class NumbersOfUpdates:
         row = np.concatenate([floats.view(np.int32), np.array(words, np.int32)])
         return torch.from_numpy(row)
 
-    def _bits(self, name: str, place: int) -> Bits | None:
-        if self.noises[name] is None:
+    def _bits(self, names: Sequence[str]) -> Bits | None:
+        """Return the noise of parameters that are moved as one, each by its own words."""
+        if self.noises[names[0]] is None:
             return None
-        words = self.held[FLOATS + 2 * place :][:2].unbind()
-        return lambda like: random_bits(words, like)
+        places = list(self.noises)
+        sizes = [self.rule.named[name].numel() for name in names]
+        element = np.concatenate([np.arange(size, dtype=np.int32) for size in sizes])
+        owner = np.repeat([places.index(name) for name in names], sizes)
+        element, owner = (
+            to_device(torch.from_numpy(array), self.device) for array in (element, owner)
+        )
+
+        def bits(like: Tensor) -> Tensor:
+            words = self.held[FLOATS:].view(-1, 2).index_select(0, owner).unbind(1)
+            return random_bits_(element.clone(), words).view(like.shape)
+
+        return bits
 
 
 def has_the_plain_bits(spec: RunSpec, device: torch.device) -> bool:
@@ -127,7 +150,7 @@ def has_the_plain_bits(spec: RunSpec, device: torch.device) -> bool:
 
     Asked with weights and moments of many orders of magnitude, in the formats of the run.
     """
-    plain, other = (_rule_of_random_weights(spec, device) for _ in range(2))
+    plain, other = (_rule_of_random_tensors(spec, device) for _ in range(2))
     plain.step()
     numbers = NumbersOfUpdates(other, device)
     numbers.take(numbers.table([LATE])[0])
@@ -138,27 +161,32 @@ def has_the_plain_bits(spec: RunSpec, device: torch.device) -> bool:
     )
 
 
-def _rule_of_random_weights(spec: RunSpec, device: torch.device) -> UpdateRule:
-    """Return a rule with one matrix of weights, whose next update is number LATE."""
-    name, generator = EMBEDDINGS[0], torch.Generator().manual_seed(0)
+def _rule_of_random_tensors(spec: RunSpec, device: torch.device) -> UpdateRule:
+    """Return a rule of some parameters whose next update is number LATE."""
+    generator, regime = torch.Generator().manual_seed(0), REGIMES[spec.precision]
 
-    def random() -> Tensor:
-        exponent = torch.randint(-12, 1, ASKED, generator=generator)
-        return (torch.randn(ASKED, generator=generator) * 10.0**exponent).to(device)
+    def random(shape: tuple[int, ...]) -> Tensor:
+        exponent = torch.randint(-12, 1, shape, generator=generator)
+        return (torch.randn(shape, generator=generator) * 10.0**exponent).to(device)
 
-    regime, carried = REGIMES[spec.precision], carried_formats(spec)
-    weights = random().to(getattr(torch, regime.weights))
-    parameter = nn.Parameter(weights.to(getattr(torch, regime.parameters)))
-    parameter.grad = random().to(parameter.dtype)
-    rule = UpdateRule({name: parameter}, spec)
-    rule.state[parameter] = {"step": torch.tensor(LATE - 1.0)} | {
-        part: random().abs().to(getattr(torch, format)) for part, format in carried.items()
-    }
+    def parameter(shape: tuple[int, ...]) -> nn.Parameter:
+        weights = random(shape).to(getattr(torch, regime.weights))
+        made = nn.Parameter(weights.to(getattr(torch, regime.parameters)))
+        made.grad = random(shape).to(made.dtype)
+        return made
+
+    rule = UpdateRule({name: parameter(shape) for name, shape in ASKED.items()}, spec)
+    for made in rule.named.values():
+        rule.state[made] = {"step": torch.tensor(LATE - 1.0)} | {
+            part: random(made.shape).abs().to(getattr(torch, format))
+            for part, format in carried_formats(spec).items()
+        }
     for group in rule.param_groups:
         group["lr"] = learning_rate(spec, LATE)
     return rule
 
 
 def _tensors(rule: UpdateRule) -> list[Tensor]:
-    (parameter,) = rule.named.values()
-    return [parameter.detach(), *(rule.state[parameter][part] for part in rule.carried)]
+    parameters = list(rule.named.values())
+    carried = [rule.state[one][part] for one in parameters for part in rule.carried]
+    return [*(parameter.detach() for parameter in parameters), *carried]

@@ -1,6 +1,6 @@
 """The optimizer of a run: torch's AdamW as it is where it applies, our update rule elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -42,21 +42,30 @@ class UpdateRule(torch.optim.Optimizer):
             kept["step"] += 1
             t, noise = int(kept["step"]), self.noise_of(name)
             bits = None if noise is None else partial(noise.bits, t)
-            self.move(name, Numbers(t, group["lr"], self.hyper), bits)
+            self.move([name], Numbers(t, group["lr"], self.hyper), bits)
+
+    def moved_together(self) -> list[list[str]]:
+        """Return the names of the parameters, those in one list that can be moved as one."""
+        apart = [name for name in self.named if self._has_shared_square(name)]
+        rest = [name for name in self.named if name not in apart]
+        return [[name] for name in apart] + [rest] * bool(rest)
 
     @torch.no_grad()
-    def move(self, name: str, numbers: Numbers, bits: Bits | None) -> None:
-        """Take a parameter, and what is carried beside it, through an update."""
-        parameter = self.named[name]
-        # itself, where it has that format
-        weights = parameter.to(getattr(torch, self.regime.weights))
-        state = {"W": weights} | {part: self.state[parameter][part] for part in self.carried}
-        rule = numbers, self._mean_square(name, parameter)
+    def move(self, names: Sequence[str], numbers: Numbers, bits: Bits | None) -> None:
+        """Take parameters, and what is carried beside them, through an update: as one tensor."""
+        parameters = [self.named[name] for name in names]
+        held = {part: [self.state[one][part] for one in parameters] for part in self.carried}
+        # itself, where it is one and has that format
+        weights = joined(parameters).to(getattr(torch, self.regime.weights))
+        state = {"W": weights} | {part: joined(tensors) for part, tensors in held.items()}
+        grad = joined([parameter.grad for parameter in parameters])
+        rule = numbers, self._mean_square(names)
         if self.regime.update == "torch":
-            update_(state, parameter.grad, *rule)
+            update_(state, grad, *rule)
         else:
-            rounded_update_(state, parameter.grad, *rule, bits)
-        parameter.copy_(weights)
+            rounded_update_(state, grad, *rule, bits)
+        for part, tensors in ({"W": parameters} | held).items():
+            share_out(state[part], tensors)
 
     def _begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
         self.state[parameter] = {"step": torch.tensor(0.0)} | {
@@ -65,16 +74,38 @@ class UpdateRule(torch.optim.Optimizer):
         }
         return self.state[parameter]
 
-    def _mean_square(self, name: str, parameter: nn.Parameter) -> Tensor | None:
+    def _has_shared_square(self, name: str) -> bool:
+        return self.coupled and name in EMBEDDINGS
+
+    def _mean_square(self, names: Sequence[str]) -> Tensor | None:
         """Return what the rows of an embedding matrix share under Coupled Adam, and keep it."""
-        if not (self.coupled and name in EMBEDDINGS):
+        if not self._has_shared_square(names[0]):
             return None
+        (parameter,) = [self.named[name] for name in names]
         self.state[parameter]["grad_sq_mean"] = mean_square(parameter.grad)
         return self.state[parameter]["grad_sq_mean"]
 
     def noise_of(self, name: str) -> Noise | None:
         """Return the noise that rounds a parameter, by its name in the model."""
         return Noise(self.spec.seed, name) if self.regime.update == "stochastic" else None
+
+
+def joined(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the elements of tensors as one; of a single tensor itself."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+@torch.no_grad()
+def share_out(whole: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Copy to tensors what `joined` made of them."""
+    if len(tensors) == 1:
+        tensors[0].copy_(whole)  # nothing, where it is itself
+        return
+    pieces = whole.to(tensors[0].dtype).split([tensor.numel() for tensor in tensors])
+    shaped = [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
+    torch._foreach_copy_(tensors, shaped)
 
 
 def build_optimizer(spec: RunSpec, model: nn.Module) -> torch.optim.Optimizer:

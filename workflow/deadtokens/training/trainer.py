@@ -205,12 +205,11 @@ class Trainer:
     def _clip(self) -> Tensor:
         """Return the whole gradient's norm, summed in float32; scale the gradient if too large."""
         gradients = [parameter.grad for parameter in self.model.parameters()]
-        norms = [torch.linalg.vector_norm(grad, dtype=torch.float32) for grad in gradients]
+        norms = torch._foreach_norm(gradients, dtype=torch.float32)
         norm = torch.linalg.vector_norm(torch.stack(norms))
         if self.spec.clip is not None:
             scale = clip_scale(norm, self.spec.clip)
-            for grad in gradients:
-                grad.mul_(scale.to(grad.dtype))
+            torch._foreach_mul_(gradients, scale.to(gradients[0].dtype))
         return norm
 
     def _check_dtypes(self, arithmetic: torch.dtype) -> dict[str, str]:
