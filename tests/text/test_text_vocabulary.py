@@ -324,6 +324,14 @@ def test_a_tokenizer_that_may_lose_something_is_refused(what, tmp_path):
         read_tokenizer(tmp_path / "tokenizer.json")
 
 
+@pytest.mark.parametrize("merge", [["a", "zz"], ["ab", "b"], "a  b", 7, None])
+def test_a_merge_that_joins_no_tokens_is_refused_before_the_library_aborts(merge, tmp_path):
+    text = edited(lambda values: values["model"]["merges"].append(merge))
+    (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"the merge .* joins no tokens; remove it and make it"):
+        read_tokenizer(tmp_path / "tokenizer.json")
+
+
 @pytest.mark.parametrize("text", ["", "[", "[]", "null", "[" * 100_000, "\x00", '{"model": {}}'])
 def test_a_file_of_something_else_is_a_sentence(text, tmp_path):
     (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")

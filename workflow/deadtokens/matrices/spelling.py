@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deadtokens.text.readable import utf8
+
 SPACE = "▁"  # SentencePiece's
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -49,8 +51,3 @@ class Spelling:
         if self.alphabet is not None:
             return name in self.alphabet
         return self.pieces and _BYTE.fullmatch(name) is not None
-
-
-def utf8(text: str) -> bytes:
-    """Encode a text, a lone surrogate as the three bytes that it would have."""
-    return text.encode("utf-8", errors="surrogatepass")

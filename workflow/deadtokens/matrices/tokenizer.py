@@ -1,7 +1,7 @@
 """The vocabulary of a model, from whatever holds it, and its encoder, where that is known."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -9,9 +9,9 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 from deadtokens.errors import UserError
-from deadtokens.matrices.spelling import SPACE, Spelling, utf8
+from deadtokens.matrices.spelling import SPACE, Spelling
+from deadtokens.text.library import load_tokenizer, require_merges, shown, words_of
 from deadtokens.text.local import read_local
-from deadtokens.text.readable import readable
 from deadtokens.text.vocabulary import byte_of_character
 
 ORDINARY, SPECIAL, RESERVED = "ordinary", "special", "reserved"
@@ -21,6 +21,7 @@ WORDPIECE = Spelling(prefix="##")
 SPECIAL_NAMES = {"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]", "<s>", "</s>", "<unk>", "<pad>"}
 SPECIAL_NAMES |= {"<mask>", "<bos>", "<eos>", "<|endoftext|>"}
 
+AGAIN = "get it again"
 GGUF = "tokenizer.ggml."
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 KINDS = {UNKNOWN: SPECIAL, CONTROL: SPECIAL, USER_DEFINED: SPECIAL, UNUSED: RESERVED}
@@ -112,7 +113,7 @@ def vocabulary_of_gguf(metadata: Mapping[str, object], rows: int) -> Vocabulary:
     model = metadata.get(GGUF + "model")
     if not isinstance(model, str) or model not in GGUF_SPELLINGS:
         raise UserError(
-            f"the GGUF metadata have a tokenizer of the kind {_shown(model)}, known are "
+            f"the GGUF metadata have a tokenizer of the kind {shown(model)}, known are "
             f"{', '.join(GGUF_SPELLINGS)}; give the model's tokenizer.json"
         )
     tokens = _gguf_list(metadata, "tokens", str)
@@ -154,7 +155,7 @@ def _gguf_encoder(
         return None
     ids = {name: i for i, name in enumerate(tokens)}
     pairs = [tuple(merge.split(" ")) for merge in merges]
-    _require_merges(pairs, ids.keys(), "", "the GGUF metadata")
+    require_merges(pairs, ids.keys(), "", "the GGUF metadata", AGAIN)
     with_space = metadata.get(GGUF + "add_space_prefix") is True
     tokenizer = Tokenizer(models.BPE(ids, pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -170,7 +171,7 @@ def _parsed(text: str, path: str | Path) -> dict:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{path} is damaged, it is no JSON ({_words_of(error)}); get the file again"
+            f"{path} is damaged, it is no JSON ({words_of(error)}); get the file again"
         ) from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds neither a tokenizer nor ids of tokens; give another file")
@@ -187,7 +188,7 @@ def _of_ids(content: Mapping[str, object], path: str | Path) -> Vocabulary:
     for name, i in content.items():
         if type(i) is not int or i < 0:
             raise UserError(
-                f"{path}: the token {_shown(name)} has the id {_shown(i)}, which is none; "
+                f"{path}: the token {shown(name)} has the id {shown(i)}, which is none; "
                 "give a tokenizer.json, or a vocabulary that gives each token its id"
             )
     _require_one_name_each(content, path)
@@ -209,8 +210,7 @@ def _guessed_spelling(names: Sequence[str]) -> Spelling:
 
 
 def _of_library(text: str, content: dict, path: str | Path, rows: int) -> Vocabulary:
-    _require_merges_of_bpe(content["model"], path)
-    tokenizer = _loaded(text, path)
+    tokenizer = _whole(load_tokenizer(text, path, AGAIN))
     ids = tokenizer.get_vocab(with_added_tokens=True)
     _require_one_name_each(ids, path)
     added = tokenizer.get_added_tokens_decoder()
@@ -224,13 +224,8 @@ def _of_library(text: str, content: dict, path: str | Path, rows: int) -> Vocabu
     )
 
 
-def _loaded(text: str, path: str | Path) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # what the library does not expect is no Exception
-        raise UserError(f"{path} holds no tokenizer ({_words_of(error)}); get it again") from error
+def _whole(tokenizer: Tokenizer) -> Tokenizer:
+    """Let a tokenizer neither cut nor fill up what it is given, and leave nothing to chance."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if isinstance(tokenizer.model, models.BPE):
@@ -260,36 +255,12 @@ def _types_in(value: object) -> Iterator[str]:
             yield from _types_in(part)
 
 
-def _require_merges_of_bpe(model: dict, path: str | Path) -> None:
-    merges, vocabulary = model.get("merges"), model.get("vocab")
-    if isinstance(merges, list) and isinstance(vocabulary, dict):
-        lines = [merge for merge in merges if not str(merge).startswith("#version")]
-        pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in lines]
-        prefix = str(model.get("continuing_subword_prefix") or "")
-        _require_merges(pairs, vocabulary.keys(), prefix, path)
-
-
-def _require_merges(
-    pairs: Sequence[Sequence[str]], names: Set[str], prefix: str, source: object
-) -> None:
-    """Require that merges join tokens to tokens: the library can abort the process at others."""
-    for pair in pairs:
-        match pair:
-            case [str(left), str(right)] if {
-                left,
-                right,
-                left + right.removeprefix(prefix),
-            } <= names and right.startswith(prefix):
-                continue
-        raise UserError(f"{source}: the merge {_shown(pair)} joins no tokens; get it again")
-
-
 def _require_one_name_each(ids: Mapping[str, int], path: str | Path) -> None:
     seen: dict[int, str] = {}
     for name, i in ids.items():
         if seen.setdefault(i, name) != name:
             raise UserError(
-                f"{path}: the tokens {_shown(seen[i])} and {_shown(name)} have the same id, {i}; "
+                f"{path}: the tokens {shown(seen[i])} and {shown(name)} have the same id, {i}; "
                 "get the file again"
             )
 
@@ -303,13 +274,3 @@ def _require_rows(names: Mapping[int, str], rows: int, source: object) -> None:
             f"{source}: the matrix has {rows:,} rows, but ids go up to {max(names):,} "
             f"({beyond:,} of them are no row); give the tokenizer of this model"
         )
-
-
-def _shown(value: object) -> str:
-    """Return a hostile value as a few printable words."""
-    line = readable(utf8(repr(value) if not isinstance(value, str) else f"'{value}'"))
-    return line if len(line) <= 60 else line[:60] + "…"
-
-
-def _words_of(error: BaseException) -> str:
-    return readable(utf8(str(error)))[:200]

@@ -9,10 +9,9 @@ import pandas as pd
 
 from deadtokens.files import complete_or_absent
 from deadtokens.matrices.reach import UNKNOWN, YES, unreachable
-from deadtokens.matrices.spelling import utf8
 from deadtokens.matrices.tokenizer import ORDINARY, RESERVED, SPECIAL, Vocabulary
 from deadtokens.tables import write_csv
-from deadtokens.text.readable import literal, readable
+from deadtokens.text.readable import literal, readable, utf8
 from deadtokens.text.scripts import NO_SCRIPT, script_of
 from deadtokens.trajectory.populations import POPULATIONS
 

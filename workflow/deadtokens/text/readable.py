@@ -21,6 +21,11 @@ def literal(line: str) -> str:
     return "'" + line.replace("'", "\\'") + "'"
 
 
+def utf8(text: str) -> bytes:
+    """Encode a text, a lone surrogate as the three bytes that it would have."""
+    return text.encode("utf-8", errors="surrogatepass")
+
+
 def _escaped(character: str) -> str:
     code = ord(character)
     if 0x80 <= code <= 0xFF:

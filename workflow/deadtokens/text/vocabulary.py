@@ -35,11 +35,13 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from deadtokens.arguments import add_output
 from deadtokens.errors import UserError
 from deadtokens.seal import complete_and_sealed
+from deadtokens.text.library import load_tokenizer
 from deadtokens.text.local import read_local
 
 log = logging.getLogger(__name__)
 
 BYTES = 256
+AGAIN = "remove it and make it again"
 RESERVED = "<unused{}>"  # words end before and after letters, so that no token is called like this
 LONGEST_WORD = 500  # characters
 _RUN = f"{{1,{LONGEST_WORD}}}"
@@ -153,16 +155,11 @@ def read_tokenizer(path: str | Path) -> Tokenizer:
         If the file is missing, holds no tokenizer, or one that may lose something of a text.
     """
     text = read_local(path).decode("utf-8")
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # the library raises nothing more specific
-        raise UserError(
-            f"{path} holds no tokenizer ({error}); remove it and make it again"
-        ) from error
+    tokenizer = load_tokenizer(text, path, AGAIN)
     if not _is_byte_level(tokenizer):
         raise UserError(
             f"{path} holds no tokenizer as deadtokens vocabulary makes them: byte-level, every "
-            "byte a token, nothing else in between; remove it and make it again"
+            f"byte a token, nothing else in between; {AGAIN}"
         )
     return tokenizer
 
