@@ -1,6 +1,7 @@
 """Segments: what is recorded is what every reader sees, bit for bit."""
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -26,7 +27,7 @@ from deadtokens.trajectory.chunks import decode_chunk, encode_chunk
 from deadtokens.trajectory.parts import load_steps, load_tensor
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import list_segments
-from deadtokens.trajectory.writer import write_segment
+from deadtokens.trajectory.writer import compression_threads, write_segment
 
 CONTENTS = layout.Contents(TENSORS)
 READERS = {
@@ -185,6 +186,32 @@ def test_only_the_named_tensors_are_recorded(tmp_path):
     write_run(tmp_path, planted(3, 5, 2), [0, 3], names=("W", "exp_avg"))
     assert set(open_run(tmp_path).data_vars) >= {"W", "exp_avg", "loss"}
     assert not {"grad", "exp_avg_sq"} & set(open_run(tmp_path).variables)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 15])
+def test_any_number_of_threads_writes_the_same_values(threads, tmp_path):
+    states = planted(130, 700, 40)["W"]
+    with write_segment(
+        tmp_path / "0.nc", 0, 130, 40, layout.Contents(["W"]), census(700), {}, threads=threads
+    ) as writer:
+        assert writer.blocks["W"].pool._max_workers == threads
+        for state in states:
+            writer.state({"W": state})
+    with h5py.File(tmp_path / "0.nc") as file:
+        assert file["W"].chunks[0] < 700 and file["W"].chunks[2] < 131
+        assert (bits(file["W"][...]) == float_bits(states.permute(1, 2, 0))).all()
+
+
+@pytest.mark.parametrize(
+    ("device", "usable", "expected"),
+    [("cpu", 16, 2), ("cuda:1", 16, 15), ("cuda", 4, 3), ("mps", 8, 7), ("cuda", 1, 2)],
+)
+def test_a_gpu_leaves_the_compression_all_cores_but_one(device, usable, expected, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(usable)), raising=False)
+    assert compression_threads(torch.device(device)) == expected
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: usable)
+    assert compression_threads(torch.device(device)) == expected
 
 
 def test_an_interrupted_segment_leaves_nothing(tmp_path):

@@ -17,7 +17,7 @@ from deadtokens.recording.series import Series
 from deadtokens.run import layout
 from deadtokens.run.bits import bits_of
 from deadtokens.seal import put_sealed
-from deadtokens.trajectory.writer import SegmentWriter, write_segment
+from deadtokens.trajectory.writer import SegmentWriter, compression_threads, write_segment
 
 State = dict[str, Tensor]
 
@@ -81,8 +81,9 @@ class Record:
         contents = layout.Contents(tensors, (), per_update)
         self._path, self._census = self.series.current.next, self.census.copy()
         inside = self.start, self.start + self.length, before["W"].shape[1], contents
+        threads = compression_threads(before["W"].device)
         self.writer = self._open.enter_context(
-            write_segment(finished_path(self._path), *inside, self._census, about)
+            write_segment(finished_path(self._path), *inside, self._census, about, threads=threads)
         )
         if self._spent is not None:
             self.writer.go_on_with(self._spent)

@@ -28,7 +28,7 @@ from deadtokens.training.finished import is_finished, making_of
 from deadtokens.training.products import describe_products, slow_because
 from deadtokens.training.progress import Progress
 from deadtokens.training.trainer import Trainer
-from deadtokens.trajectory.writer import write_segment
+from deadtokens.trajectory.writer import compression_threads, write_segment
 
 log = logging.getLogger(__name__)
 
@@ -156,8 +156,9 @@ def record_segment(
     spec = trainer.spec
     first, last = segment * spec.record.segment, (segment + 1) * spec.record.segment
     progress, census = Progress(name, first, last), census.copy()
+    holds, threads = contents(spec), compression_threads(trainer.device)
     with write_segment(
-        path, first, last, spec.width, contents(spec), census, attributes, needed
+        path, first, last, spec.width, holds, census, attributes, needed, threads
     ) as writer:
         if trainer.diverged_at is None:
             writer.state(trainer.state())

@@ -1,5 +1,6 @@
 """Writing one segment of a trajectory: recorded steps in, a complete NetCDF-4 file out."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from deadtokens.trajectory.chunks import DEFLATE_LEVEL, encode_chunk
 from deadtokens.trajectory.proof import Proof
 from deadtokens.trajectory.staging import HostStaging, stage
 
-COMPRESSION_THREADS = 2
+FEWEST_THREADS = 2
 
 
 @contextmanager
@@ -35,6 +36,7 @@ def write_segment(
     census: xr.Dataset,
     attributes: Mapping[str, Any],
     needed: int | None = None,
+    threads: int = FEWEST_THREADS,
 ) -> Iterator["SegmentWriter"]:
     """Yield the writer of the segment of updates (first, last]; `path` appears when it is complete.
 
@@ -54,6 +56,8 @@ def write_segment(
         Global attributes; the caller may add to them until the block ends.
     needed : int or None
         How large the file will be, in bytes, if that is known.
+    threads : int
+        How many compress, see `compression_threads`.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def write_segment(
         sizes["row_group"] = -(-sizes["token"] // layout.rows_per_group(sizes))
     with complete_or_absent(path, needed) as temporary, steady_file(temporary) as disk:
         _declare(disk, sizes, contents)
-        with h5py.File(disk, "r+") as file, ThreadPoolExecutor(COMPRESSION_THREADS) as pool:
+        with h5py.File(disk, "r+") as file, ThreadPoolExecutor(threads) as pool:
             proofs = {
                 name: Proof(sizes["state"], layout.rows_per_group(sizes))
                 for name in contents.replayed
@@ -80,6 +84,19 @@ def write_segment(
             writer.finish()
         _complete(disk, writer, attributes)
         census.to_netcdf(disk, mode="a", engine="h5netcdf")
+
+
+def compression_threads(device: torch.device) -> int:
+    """Return how many threads compress what is trained on a device.
+
+    A training on a CPU needs the cores itself. One on another device is faster than two threads,
+    and leaves them all cores that the process may use but the one which launches its kernels.
+    """
+    if device.type == "cpu":
+        return FEWEST_THREADS
+    known = hasattr(os, "sched_getaffinity")
+    usable = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return max(FEWEST_THREADS, usable - 1)
 
 
 class SegmentWriter:
