@@ -1,6 +1,7 @@
 """Jobs run this checkout's code and nothing else's, whatever surrounds them."""
 
 import copy
+import errno
 import json
 import logging
 import os
@@ -267,6 +268,29 @@ def test_an_unexpected_exception_reaches_the_log(form, run, tmp_path):
 def test_a_mistake_of_the_user_is_a_sentence_in_the_log(run, tmp_path):
     assert run(fails(UserError("what to do")), "--log", tmp_path / "a.log") == 1
     assert (tmp_path / "a.log").read_text() == "deadtokens: what to do\n"
+
+
+def test_what_the_system_refuses_is_a_sentence_in_the_log(run, tmp_path):
+    for path in ("/a/folder", b"/a/folder"):
+        error = PermissionError(errno.EACCES, "Permission denied", path)
+        assert run(fails(error), "--log", tmp_path / "a.log") == 1
+        assert (tmp_path / "a.log").read_text() == (
+            "deadtokens: /a/folder: the system refuses it (Permission denied); check it and run it "
+            "again\n"
+        )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/a/file"),  # which should be
+        PermissionError(errno.EACCES, "Permission denied"),
+        OSError("Unable to synchronously open file"),
+    ],
+)
+def test_other_errors_of_files_may_be_faults(error, run, tmp_path):
+    assert run(fails(error), "--log", tmp_path / "a.log") == 1
+    assert "please report it" in (tmp_path / "a.log").read_text()
 
 
 def test_only_the_log_is_taken_out_of_the_arguments(run, tmp_path, capsys):

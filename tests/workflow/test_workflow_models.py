@@ -174,6 +174,7 @@ def test_a_pinned_model_is_downloaded_again_only_to_be_read(restored):
         ({"path": "nowhere"}, "models.planted.path: 'nowhere' is neither a file nor a folder"),
         ({"path": "results"}, "models.planted.path: 'results' has no file of a model"),
         ({"tokenizer": "nothing.json"}, "models.planted.tokenizer: 'nothing.json' is no file"),
+        ({"path": "x" * 300}, "xxx: the system refuses it (File name too long)"),
         ({"path": "-x"}, "models.planted.path: must be a path, which does not begin with '-'"),
         ({"matrices": []}, "models.planted.matrices"),
         (

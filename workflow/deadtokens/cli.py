@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from deadtokens import extras
-from deadtokens.errors import UserError
+from deadtokens.errors import FAULT, UserError, refusal_of_the_system
 
 
 class Command(NamedTuple):
@@ -143,8 +143,11 @@ def reported(log: Path | None) -> Iterator[None]:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception:
-        logging.exception("deadtokens: a fault of the program; please report it with these lines")
+    except Exception as error:
+        if refusal := refusal_of_the_system(error):
+            logging.error("deadtokens: %s", refusal)
+        else:
+            logging.exception(f"deadtokens: {FAULT}")
         sys.exit(1)
 
 

@@ -21,7 +21,7 @@ from deadtokens.environment import (
     search_no_working_folder,
     why_not_submitted,
 )
-from deadtokens.errors import UserError
+from deadtokens.errors import UserError, refusal_of_the_system
 from deadtokens.fingerprint import fingerprint
 from deadtokens.models import short_digest
 from deadtokens.sharing import (
@@ -55,6 +55,10 @@ try:
     models = models_of(study)
 except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
+except OSError as error:
+    if refusal := refusal_of_the_system(error):
+        sys.exit(refusal)
+    raise
 
 
 def ensure_jobs_are_let_in():

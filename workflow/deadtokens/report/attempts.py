@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deadtokens.audit.reading import read_audit
 from deadtokens.cli import call
-from deadtokens.errors import UserError
+from deadtokens.errors import FAULT, UserError, refusal_of_the_system
 from deadtokens.extras import missing
 from deadtokens.netcdf import read_derived
 from deadtokens.seal import seal_path
@@ -130,7 +130,9 @@ def _refusal(work: Callable[[], None]) -> str:
     except ImportError as error:
         return str(missing(error.name or "") or f"a package is not installed ({error})")
     except Exception as error:
-        log.exception("a fault of the program; please report it with these lines")
+        if refusal := refusal_of_the_system(error):
+            return refusal
+        log.exception(FAULT)
         return f"a fault of the program ({type(error).__name__}: {error}); please report it"
     return ""
 
