@@ -150,6 +150,29 @@ def test_an_additive_square_has_no_interaction():
     assert differences(contrast, settings, [(0, 0)] * 4, values).tolist() == [[0.0]]
 
 
+def test_settings_that_change_nothing_have_effects_of_zero():
+    """As float64 numbers, a third of each added and taken away again leaves up to 1e-16."""
+    settings, outcomes = grid("abc", "xy"), np.array([[0.1], [0.7], [0.983]])
+    values = outcomes[["abc".index(one) for one, _ in settings]]
+    for contrast in Design(["one", "other"], settings).contrasts():
+        if "one" not in contrast.changed_key:
+            assert differences(contrast, settings, [(0, 0)] * 6, values).tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize("lost", [np.nan, np.inf])
+def test_a_contrast_with_an_outcome_that_is_no_number_is_none(lost):
+    settings = grid("abc", "xy")
+    values = np.array([[1.0, 2.0]] * 5 + [[lost, 2.0]])
+    (main,) = (
+        one
+        for one in by(MAIN, Design(["one", "other"], settings).contrasts())
+        if one.changed_key == "other"
+    )
+    ((first, second),) = differences(main, settings, [(0, 0)] * 6, values)
+    assert not np.isfinite(first)
+    assert second == 0
+
+
 def of_draws(values):
     """Return runs whose primary outcome is given by precision and the seeds of both kinds."""
     return [

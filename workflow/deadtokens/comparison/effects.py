@@ -9,7 +9,8 @@ effect* is the mean of the first's effects over all values of the second, and an
 much an effect of the first differs between a value of the second and its baseline.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, product
 
@@ -227,7 +228,7 @@ def differences(
     row = {cell: place for place, cell in enumerate(zip(settings, draws, strict=True))}
     missing = np.full(values.shape[1], np.nan)
     of_draws = {
-        draw: sum(
+        draw: _sums(
             weight * (values[row[cell, draw]] if (cell, draw) in row else missing)
             for cell, weight in contrast.weights.items()
         )
@@ -235,6 +236,12 @@ def differences(
     }
     frame = pd.DataFrame(of_draws.values(), index=units(list(of_draws)))
     return frame.groupby(level=0).mean().to_numpy()
+
+
+def _sums(terms: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the sums of terms, rounded once: what cancels leaves a zero, and no 1e-17."""
+    columns = zip(*terms, strict=True)
+    return np.array([math.fsum(one) if np.isfinite(one).all() else sum(one) for one in columns])
 
 
 def summarize(sample: np.ndarray) -> dict[str, float]:
