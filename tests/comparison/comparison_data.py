@@ -56,6 +56,7 @@ def freezing(frozen: Sequence[float], dead: np.ndarray = DEAD) -> xr.Dataset:
             "dead": ("token", dead),
         },
         coords={
+            "update": 1 + np.arange(len(frozen)),
             "population": ["dead", "live"],
             "grid": ["bfloat16", "recorded"],
             "cut": list(FRACTIONS),
@@ -143,7 +144,8 @@ def scalars(loss: Sequence[float]) -> xr.Dataset:
     """Return a run's losses, and an entropy of 8, 5, 7, 7, ... nats."""
     entropy = np.array([8, 5, *[7] * len(loss)][: len(loss)], "float32")
     values = {"loss": np.asarray(loss, "float32"), "entropy": entropy}
-    return xr.Dataset({name: ("update", array) for name, array in values.items()})
+    updates = {"update": 1 + np.arange(len(values["loss"]))}
+    return xr.Dataset({name: ("update", array) for name, array in values.items()}, updates)
 
 
 def planted(frozen: float = 1.0, loss: float = 1.0) -> dict[str, xr.Dataset]:

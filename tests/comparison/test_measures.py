@@ -17,6 +17,7 @@ from deadtokens.comparison.measures import (
     first_reaching,
     largest_change,
     measure,
+    over_all,
     over_last_tenth,
 )
 from deadtokens.study.figures import OUTCOME_SOURCES
@@ -105,9 +106,20 @@ def test_the_primary_outcome_is_the_fraction_of_tokens_at_rest():
 def test_the_last_tenth_is_rounded_up(updates, counted):
     values = np.zeros(updates)
     values[-counted:] = 1
-    assert over_last_tenth(values) == 1
+    each = np.ones(updates, int)
+    assert over_last_tenth(values, each) == 1
     values[-counted] = 0
-    assert over_last_tenth(values) == (counted - 1) / counted
+    assert over_last_tenth(values, each) == (counted - 1) / counted
+
+
+@pytest.mark.parametrize(
+    ("spans", "whole", "last"),
+    [([1, 1, 1], 3, 6), ([10, 5, 5], 2.25, 6), ([15, 4, 1], 0.9, 4.5), ([1, 1, 18], 5.55, 6)],
+)
+def test_a_value_weighs_as_many_updates_as_it_stands_for(spans, whole, last):
+    values = np.array([0.0, 3, 6])
+    assert over_all(values, np.array(spans)) == pytest.approx(whole)
+    assert over_last_tenth(values, np.array(spans)) == last
 
 
 @pytest.mark.parametrize("values", [[8, 8, 5, 7], [8, 9, 11], [8, 5], [5, 8, 5]])
@@ -118,8 +130,9 @@ def test_the_largest_change_is_from_the_start_whichever_way(values):
 
 
 def test_a_level_is_reached_at_the_update_that_has_it():
-    assert first_reaching(0.5, np.array([0.4, 0.5, 0.1, 0.9])) == 2
-    assert np.isnan(first_reaching(0.95, np.array([0.4, 0.5, 0.1, 0.9])))
+    fractions, updates = np.array([0.4, 0.5, 0.1, 0.9]), np.array([1, 10, 20, 30])
+    assert first_reaching(0.5, fractions, updates) == 10
+    assert np.isnan(first_reaching(0.95, fractions, updates))
 
 
 @pytest.mark.parametrize(

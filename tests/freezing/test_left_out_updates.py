@@ -5,6 +5,7 @@ import pytest
 import torch
 from planted import census
 
+from deadtokens.comparison.measures import OUTCOMES, measure_one
 from deadtokens.drift.drift import measure_drift
 from deadtokens.freezing.freezing import measure_freezing
 from deadtokens.run import layout
@@ -65,6 +66,20 @@ def test_the_last_change_is_the_recorded_update_that_first_shows_it(tmp_path, up
     dead = np.arange(TOKENS) % 3 == 0
     frozen = freezing.frozen_fraction.sel(population="dead").values
     assert frozen.tolist() == [np.mean(expected[dead] < number) for number in updates]
+
+
+@pytest.mark.parametrize("updates", EVERY.values(), ids=EVERY)
+def test_outcomes_are_of_updates_whichever_are_recorded(tmp_path, updates):
+    folder = written(tmp_path, updates, moving)
+    freezing, scalars = measure_freezing(folder), collect_scalars(folder)
+    spans, of_dead = np.diff([0, *updates]), freezing.sel(population="dead", grid="recorded")
+    outcome = lambda name: measure_one(OUTCOMES[name], freezing)[0]  # noqa: E731
+    frozen = freezing.frozen_fraction.sel(population="dead").values
+    assert outcome("half_frozen") == updates[np.flatnonzero(frozen >= 0.5)[0]] > STOPS[3]
+    still = np.repeat(1 - of_dead.moved_fraction.values, spans)
+    assert outcome("still_over_run") == pytest.approx(still.mean())
+    assert 0.5 < outcome("still_over_run") < outcome("still") == 1
+    assert ("updates_since" in scalars) == (max(spans) > 1)
 
 
 @pytest.mark.parametrize("updates", EVERY.values(), ids=EVERY)

@@ -91,24 +91,25 @@ class Outcome(NamedTuple):
     undefined: str = "no update was recorded"
 
 
-def over_last_tenth(values: np.ndarray) -> float:
+def over_last_tenth(values: np.ndarray, spans: np.ndarray) -> float:
     """Return the mean over the last tenth of the updates, rounded up to a whole number of them.
 
-    Parameters
-    ----------
-    values : ndarray of shape (updates,)
+    The parameters are those of `over_all`.
     """
-    return over_all(values[len(values) - -(-len(values) // PART) :])
+    behind = spans.sum() - np.cumsum(spans)
+    inside = np.clip(-(-spans.sum() // PART) - behind, 0, spans)
+    return over_all(values[inside > 0], inside[inside > 0])
 
 
-def over_all(values: np.ndarray) -> float:
+def over_all(values: np.ndarray, spans: np.ndarray) -> float:
     """Return the mean over the updates, NaN without any.
 
     Parameters
     ----------
-    values : ndarray of shape (updates,)
+    values, spans : ndarray of shape (recorded updates,)
+        For how many updates each value stands.
     """
-    return float(np.mean(values, dtype=np.float64)) if len(values) else np.nan
+    return float(np.average(values.astype(np.float64), weights=spans)) if len(values) else np.nan
 
 
 def largest_change(values: np.ndarray) -> float:
@@ -121,10 +122,10 @@ def largest_change(values: np.ndarray) -> float:
     return float(np.max(np.abs(values - values[0]))) if len(values) else np.nan
 
 
-def first_reaching(level: float, fractions: np.ndarray) -> float:
-    """Return the first update whose fraction is at least `level`, NaN if none is."""
-    reached = np.flatnonzero(np.asarray(fractions) >= level)
-    return float(reached[0] + 1) if reached.size else np.nan
+def first_reaching(level: float, fractions: np.ndarray, updates: np.ndarray) -> float:
+    """Return the first of the updates whose fraction is at least `level`, NaN if none is."""
+    reached = updates[fractions >= level]
+    return float(reached[0]) if reached.size else np.nan
 
 
 def censored_median(times: np.ndarray, censored: np.ndarray) -> float:
@@ -143,8 +144,17 @@ def censored_median(times: np.ndarray, censored: np.ndarray) -> float:
     return float(np.median(np.where(censored, np.inf, times))) if len(times) else np.nan
 
 
+def _spans(data: xr.Dataset) -> np.ndarray:
+    """Return for how many updates each recorded one stands, see `trajectory.spans`."""
+    return data.get("updates_since", xr.ones_like(data["update"])).values
+
+
 def _frozen(freezing: xr.Dataset) -> np.ndarray:
     return freezing["frozen_fraction"].sel(DEAD).values
+
+
+def _first_frozen(level: float, freezing: xr.Dataset) -> float:
+    return first_reaching(level, _frozen(freezing), freezing["update"].values)
 
 
 def _still(freezing: xr.Dataset) -> np.ndarray:
@@ -228,6 +238,11 @@ def _entropy(scalars: xr.Dataset) -> np.ndarray:
     return np.asarray(scalars.get("entropy", ()), np.float64)
 
 
+def _last_entropy(scalars: xr.Dataset) -> float:
+    entropy = _entropy(scalars)
+    return over_last_tenth(entropy, _spans(scalars)) if len(entropy) else np.nan
+
+
 def _diverged(data: xr.Dataset) -> bool:
     return data.attrs["status"] == "diverged"
 
@@ -239,17 +254,17 @@ _NO_MOTION = "the dead tokens' centroid did not move"
 OUTCOMES = {
     PRIMARY: Outcome(
         _FREEZING,
-        lambda freezing: over_last_tenth(_frozen(freezing)),
+        lambda freezing: over_last_tenth(_frozen(freezing), _spans(freezing)),
         "fraction of the dead tokens at rest, mean over the last tenth of the updates",
     ),
     "still": Outcome(
         _FREEZING,
-        lambda freezing: over_last_tenth(_still(freezing)),
+        lambda freezing: over_last_tenth(_still(freezing), _spans(freezing)),
         "fraction of the dead tokens' components at rest, mean over the last tenth of the updates",
     ),
     "still_over_run": Outcome(
         _FREEZING,
-        lambda freezing: over_all(_still(freezing)),
+        lambda freezing: over_all(_still(freezing), _spans(freezing)),
         "fraction of the dead tokens' components at rest, mean over all updates",
     ),
     "last_motion": Outcome(
@@ -270,13 +285,13 @@ OUTCOMES = {
     ),
     "half_frozen": Outcome(
         _FREEZING,
-        lambda freezing: first_reaching(0.5, _frozen(freezing)),
+        partial(_first_frozen, 0.5),
         "first update that left half of the dead tokens frozen",
         undefined="no update left so many frozen",
     ),
     "most_frozen": Outcome(
         _FREEZING,
-        lambda freezing: first_reaching(0.9, _frozen(freezing)),
+        partial(_first_frozen, 0.9),
         "first update that left 90 % of the dead tokens frozen",
         undefined="no update left so many frozen",
     ),
@@ -429,14 +444,14 @@ OUTCOMES = {
     },
     "loss": Outcome(
         "scalars.nc",
-        lambda scalars: over_last_tenth(scalars["loss"].values),
+        lambda scalars: over_last_tenth(scalars["loss"].values, _spans(scalars)),
         "cross-entropy of the batch, mean over the last tenth of the updates",
         "nat",
         "the loss was not finite",
     ),
     "entropy": Outcome(
         "scalars.nc",
-        lambda scalars: over_last_tenth(_entropy(scalars)),
+        _last_entropy,
         "entropy of the prediction, mean over positions and over the last tenth of the updates",
         "nat",
         _NO_ENTROPY,

@@ -9,6 +9,7 @@ from deadtokens.netcdf import write
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import Segments
+from deadtokens.trajectory.spans import describe_spans
 
 SCALARS = ("loss", "lr", "grad_norm", "entropy")
 
@@ -17,7 +18,8 @@ def collect_scalars(segments: Segments) -> xr.Dataset:
     """Return `SCALARS`, as far as they are recorded, of every update of a run, along `update`."""
     run = open_run(segments)
     scalars = run[[name for name in SCALARS if name in run]].compute()
-    return scalars.drop_attrs(deep=False).assign_attrs(run_attributes(run))
+    told = scalars.assign(describe_spans(run))
+    return told.drop_attrs(deep=False).assign_attrs(run_attributes(run))
 
 
 def add_arguments(parser: ArgumentParser) -> None:
