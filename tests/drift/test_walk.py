@@ -35,6 +35,19 @@ def test_the_efficiency_is_that_of_drawn_walks(width, alike):
     assert walk_efficiency(norms, alike)[1:] == pytest.approx(found, rel=0.03)
 
 
+@pytest.mark.parametrize("alike", [0.0, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("span", [1, 2, 10])
+def test_recorded_steps_that_are_sums_are_as_alike_as_such_sums(alike, span):
+    """Against the sum over all pairs of updates."""
+    steps = 6
+    places = np.arange(steps * span)
+    pairs = alike ** np.abs(places[:, None] - places)
+    sums = pairs.reshape(steps, span, steps, span).sum((1, 3))
+    cosines = sums / sums[0, 0]
+    expected = [np.sqrt(cosines[:n, :n].sum()) / n for n in range(1, steps + 1)]
+    assert walk_efficiency(np.ones(steps), alike, span)[1:] == pytest.approx(expected)
+
+
 def test_the_efficiency_of_equal_steps_is_one_over_the_root_of_their_number():
     efficiency = walk_efficiency(np.full(400, 3.0))
     assert np.isnan(efficiency[0])

@@ -67,12 +67,12 @@ def _hindcasts(record: Record, found: Followed, centroid: np.ndarray) -> dict[st
 
 
 def _memory_of_steps(record: Record) -> float:
-    """Return how alike neighbours are: beta1, by its power if they are several updates apart.
+    """Return how alike the steps of neighbouring updates are by momentum alone: beta1.
 
-    NaN if the optimizer is not known, or has no beta1 or distance that stays.
+    NaN if the optimizer is not known or has none, or recorded states are not equally far apart.
     """
     try:
-        return rule_of_run(record.run).fixed.beta1 ** (equal_span(record.spans) or np.nan)
+        return rule_of_run(record.run).fixed.beta1 if equal_span(record.spans) else np.nan
     except UserError:
         return np.nan
 
@@ -202,14 +202,20 @@ def _values(
         **plane,
         "source_state": np.array([-1, -1, *_source_states(found)]),
         "member_dead": record.dead[watch.members],
-        **describe_walks(centroid, plane["path_share"], _memory_of_steps(record), generator),
+        **describe_walks(
+            centroid,
+            plane["path_share"],
+            _memory_of_steps(record),
+            generator,
+            equal_span(record.spans) or 1,
+        ),
     }
 
 
 def _endpoint(record: Record, centroid: np.ndarray) -> dict[str, np.ndarray]:
     """Return what was to be foreseen of the end; NaN where the updates are not equally far apart.
 
-    A step of k updates counts as one with the sum of their learning rates.
+    A step of k updates counts as one with k times the last one's learning rate.
     """
     found = describe_endpoint(centroid, record.h_mean, record.lr * record.spans)
     if len(record.spans) and equal_span(record.spans) is None:

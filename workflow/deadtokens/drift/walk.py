@@ -16,24 +16,33 @@ from deadtokens.drift.component_sets import NULL_QUANTILES
 from deadtokens.drift.components import DRAWS, count_above, shares_of
 
 
-def walk_efficiency(norms: np.ndarray, alike: float = 0.0) -> np.ndarray:
+def walk_efficiency(norms: np.ndarray, alike: float = 0.0, span: int = 1) -> np.ndarray:
     """Return the root mean square efficiency of walks with given step norms.
 
     Exact in any dimension: the expected squared distance is the sum over pairs of steps of the
     product of their norms and their expected cosine, alike^k for steps k apart.
+
+    Where a step is the sum of `span` = k equal ones, b = alike, neighbours have the cosine
+    b (1 - b^k)^2 / (k (1 - b^2) - 2 b (1 - b^k)), and each step further apart b^k of it: sums over
+    the pairs of k terms of an autoregression. For k = 1 this is b.
 
     Parameters
     ----------
     norms : ndarray, shape (updates,)
     alike : float
         Expected cosine of two neighbours: 0 for independent directions.
+    span : int
+        Updates between two recorded states.
 
     Returns
     -------
     ndarray, shape (updates + 1,)
         Distance from the start over the length of the path; NaN before the first motion.
     """
-    before = lfilter([0, alike], [1, -alike], norms) if len(norms) else norms
+    kept = alike**span
+    spread = span * (1 - alike**2) - 2 * alike * (1 - kept)
+    neighbours = alike * (1 - kept) ** 2 / spread if alike != 1 else 1.0
+    before = lfilter([0, neighbours], [1, -kept], norms) if len(norms) else norms
     square = np.cumsum(norms * (norms + 2 * before))
     length = np.cumsum(norms)
     with np.errstate(all="ignore"):
@@ -73,6 +82,7 @@ def describe_walks(
     path_share: np.ndarray,
     beta1: float,
     generator: np.random.Generator,
+    span: int = 1,
 ) -> dict[str, np.ndarray]:
     """Return what walks with the centroids' step sizes are like, and how the dead one compares.
 
@@ -84,9 +94,13 @@ def describe_walks(
     beta1 : float
         By which momentum makes neighbouring steps alike without any drift.
     generator : numpy Generator
+    span : int
+        Updates between two recorded states.
     """
     norms = {name: np.linalg.norm(np.diff(path, axis=0), axis=1) for name, path in centroid.items()}
-    efficiency = [[walk_efficiency(one, alike) for alike in (0.0, beta1)] for one in norms.values()]
+    efficiency = [
+        [walk_efficiency(one, alike, span) for alike in (0.0, beta1)] for one in norms.values()
+    ]
     random = walk_shares(norms["dead"], len(path_share), generator)
     null = np.quantile(random, NULL_QUANTILES, axis=0).T
     return {
