@@ -18,8 +18,10 @@ from deadtokens.trajectory.populations import POPULATIONS
 BYTE, PARTIAL, MISSING = "byte", "partial", "missing"
 DEAD, _, NEVER_SAMPLED = POPULATIONS  # of a training whose record says so
 RESERVED_NAME = re.compile(
-    r"[<\[]\|?(?=\w*(?:unused|reserved|extra|dummy|placeholder))\w*\d\|?[>\]]", re.IGNORECASE
+    r"[<\[]\|?(?:(?=\w*(?:unused|reserved|dummy|placeholder))\w*\d|extra_\d+)\|?[>\]]",
+    re.IGNORECASE,
 )
+SENTINEL = re.compile(r"<extra_id_\d+>")  # T5 fills its gaps with these, and trains them
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def _kind(vocabulary: Vocabulary, i: int) -> str:
         return RESERVED
     if i in vocabulary.stated:
         return vocabulary.stated[i]
+    if SENTINEL.fullmatch(name):
+        return SPECIAL
     if vocabulary.spelling.is_byte(name):
         return BYTE
     return ORDINARY if _text(vocabulary.spelling.bytes_of(name)) is not None else PARTIAL
