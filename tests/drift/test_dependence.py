@@ -174,6 +174,13 @@ def test_capitals_differ_and_an_empty_token_is_no_accident():
     assert spelling_similarity([b"AB", b"ab", b""])[0].tolist() == pytest.approx([1, 0, 0])
 
 
+def test_white_space_is_spelt_in_bytes():
+    spaces, newlines, tabs, others = b" " * 8, b"\n\n", b"\t\t\t", b"\xa0\x85"
+    found = spelling_similarity([spaces, newlines, tabs, others, b" "])
+    assert found[:4, :4] == pytest.approx(np.eye(4))
+    assert 0.2 < found[0, 4] < 1
+
+
 def test_few_tokens_have_no_pairs():
     assert np.isnan(pairs_alike(np.eye(4), np.eye(4), generator()).value)
 

@@ -231,9 +231,18 @@ def spelling_similarity(spelt: list[bytes]) -> np.ndarray:
     if not spelt:
         return np.zeros((0, 0))
     texts = [token.decode("latin-1") for token in spelt]
-    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=GRAMS, lowercase=False)
-    grams = vectorizer.fit_transform([text or "\0" for text in texts])
+    grams = TfidfVectorizer(analyzer=_runs).fit_transform(texts)
     return (grams @ grams.T).toarray()
+
+
+def _runs(text: str) -> list[str]:
+    """Return all runs of GRAMS characters; the library's own are blind to which white space."""
+    shortest, longest = GRAMS
+    return [
+        text[start : start + length]
+        for length in range(shortest, longest + 1)
+        for start in range(len(text) - length + 1)
+    ]
 
 
 def place_similarity(positions: np.ndarray) -> np.ndarray:
