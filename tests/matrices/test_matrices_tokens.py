@@ -228,12 +228,12 @@ def test_a_word_piece_is_unreachable_where_longer_ones_stand_behind_every_charac
 
 def test_pieces_with_byte_fallback(tmp_path):
     scores = [("<unk>", 0.0), ("▁", -2.0), ("a", -3.0), ("b", -3.0), ("▁ab", -1.0), ("ab", -2.0)]
-    scores += [("abab", -50.0), ("▁▁", -9.0), ("<extra_id_3>", -9.0)]
+    scores += [("abab", -50.0), ("▁▁", -9.0), ("<unused3>", -9.0)]
     scores += [(f"<0x{byte:02X}>", -5.0) for byte in range(256)]
     tokens = described(unigram(scores), tmp_path)
     assert tokens.bytes[:9] == [b"", b" ", b"a", b"b", b" ab", b"ab", b"abab", b"  ", b""]
     assert tokens.readable[:8] == ["<unk>", " ", "a", "b", " ab", "ab", "abab", "  "]
-    assert tokens.readable[8] == "<extra_id_3>"
+    assert tokens.readable[8] == "<unused3>"
     assert tokens.kind[:9] == ["special", *["ordinary"] * 7, "reserved"]
     assert tokens.unreachable[1:7] == [
         "no",
