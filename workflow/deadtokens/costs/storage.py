@@ -29,10 +29,10 @@ from deadtokens.run.bits import bits_of, unsigned
 from deadtokens.run.device import keep_freed_memory, make_deterministic
 from deadtokens.run.machine import processor_name
 from deadtokens.run.outcome import Outcome
+from deadtokens.trajectory.contents import tensor_format
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.reader import open_run
-from deadtokens.trajectory.source import tensor_format
 from deadtokens.trajectory.writer import write_segment
 
 UPDATES = 126  # two chunks along the step axis of a default segment

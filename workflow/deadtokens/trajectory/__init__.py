@@ -2,8 +2,9 @@
 
 What a record holds is named in `run.layout`. A segment is written by `writer` (blocks of steps wait
 in `staging`; `chunks` are shuffled and deflated; `proof` takes checksums of what is not kept).
-Files are found and checked by `segments`. A `source` gives a segment's tensors, inflated by
-`inflate` or replayed by `replay`; on it stand the readers, which read `ahead`. Which reader when:
+Files are found and checked by `segments`. What tensors it has a segment says in its `contents`; a
+`source` gives them, inflated by `inflate` or replayed by `replay`; on it stand the readers, which
+read `ahead`. Which reader when:
 
 ======================  ==========================  =============  ==============================
 reader                  in memory                   values         for

@@ -11,6 +11,7 @@ import numpy as np
 
 from deadtokens.run import layout
 from deadtokens.trajectory.ahead import ahead
+from deadtokens.trajectory.contents import tensor_shape
 from deadtokens.trajectory.segments import (
     Header,
     Segments,
@@ -18,7 +19,7 @@ from deadtokens.trajectory.segments import (
     open_each,
     read_header,
 )
-from deadtokens.trajectory.source import Reading, Source, tensor_shape
+from deadtokens.trajectory.source import Reading, Source
 
 TOGETHER = 2**24  # bytes of rows of which single steps are read
 

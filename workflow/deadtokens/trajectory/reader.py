@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from deadtokens.run import layout
+from deadtokens.trajectory.contents import tensor_format, tensor_shape
 from deadtokens.trajectory.lazy import Stretch, recorded_array, replayed_arrays
 from deadtokens.trajectory.segments import (
     MADE,
@@ -20,7 +21,6 @@ from deadtokens.trajectory.segments import (
     list_segments,
     read_header,
 )
-from deadtokens.trajectory.source import tensor_format, tensor_shape
 
 
 def open_run(segments: Segments, check: bool = True) -> xr.Dataset:

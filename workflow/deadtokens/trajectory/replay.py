@@ -24,9 +24,9 @@ from deadtokens.run.rounding import rounding_of
 from deadtokens.run.rule import rule_of
 from deadtokens.run.spec import read_spec
 from deadtokens.trajectory.chunks import place
+from deadtokens.trajectory.contents import mean_squares
 from deadtokens.trajectory.inflate import Rows, inflate_now, overlap
 from deadtokens.trajectory.proof import checksums_differ
-from deadtokens.trajectory.source import mean_squares
 
 TOGETHER = 2**15  # values of a tensor that are replayed together: a core's L2 holds the state
 STEPS = layout.STEPS_PER_CHUNK  # that are collected before they are handed out

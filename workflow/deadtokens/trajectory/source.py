@@ -1,6 +1,6 @@
 """All tensors that one segment gives: those in the file are inflated, the others replayed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ import numpy as np
 
 from deadtokens.run import layout
 from deadtokens.run.formats import UNSIGNED
+from deadtokens.trajectory.contents import tensor_format, tensor_shape
 from deadtokens.trajectory.inflate import Rows, inflate
 
 if TYPE_CHECKING:
@@ -155,32 +156,8 @@ class Source:
         return pending + (self.replay.begin(replayed, tokens, states, pool) if replayed else [])
 
 
-def mean_squares(file: h5py.File) -> Sequence[np.ndarray | None]:
-    """Return what all rows of W share in each update of a segment, None where they share nothing.
-
-    Returns
-    -------
-    sequence of float32 ndarray of shape (components,), or of None
-    """
-    if "grad_sq_mean" not in file:
-        return [None] * file["update"].shape[0]
-    return np.ascontiguousarray(file["grad_sq_mean"][...].T)
-
-
 def around(updates: range, names: Iterable[str]) -> dict[str, range]:
     """Return each tensor's steps around a segment's updates: theirs, and of states one more."""
     return {
         name: range(updates.start, updates.stop + (name in layout.STATE_TENSORS)) for name in names
     }
-
-
-def tensor_shape(file: h5py.File, name: str) -> tuple[int, int, int]:
-    """Return the lengths of a tensor that a segment gives: tokens, components, steps."""
-    if name in file:
-        return file[name].shape
-    return (*file["grad"].shape[:2], file["state"].shape[0])
-
-
-def tensor_format(file: h5py.File, name: str) -> str:
-    """Return the number format of a tensor that a segment gives, '' if no step was recorded."""
-    return file[name if name in file else f"first_{name}"].attrs["recorded_dtype"]

@@ -20,9 +20,10 @@ from deadtokens.run.bits import as_tensor, as_tensors
 from deadtokens.run.formats import UNSIGNED
 from deadtokens.run.rounding import Rounding, rounding_of
 from deadtokens.trajectory.ahead import ahead
+from deadtokens.trajectory.contents import mean_squares, tensor_format
 from deadtokens.trajectory.replay import Replay
 from deadtokens.trajectory.segments import Segments, list_segments, open_each
-from deadtokens.trajectory.source import Reading, Source, around, mean_squares, tensor_format
+from deadtokens.trajectory.source import Reading, Source, around
 
 TILE_BYTES = 64 << 20  # of all tensors of a tile; two tiles are in memory at a time
 

@@ -19,8 +19,9 @@ from deadtokens.run import layout
 from deadtokens.run.bits import as_tensors
 from deadtokens.run.rounding import Rounding, rounding_of
 from deadtokens.trajectory.ahead import ahead
+from deadtokens.trajectory.contents import mean_squares
 from deadtokens.trajectory.segments import Segments, list_segments
-from deadtokens.trajectory.source import Source, mean_squares
+from deadtokens.trajectory.source import Source
 
 
 @dataclass(frozen=True)
