@@ -172,6 +172,6 @@ def main(options: Namespace) -> None:
     """Run the command ``restore``."""
     number = restore(options.archive, options.directory)
     logging.getLogger(__name__).info(
-        f"{options.directory}: {number:,} files restored and checked; snakemake --configfile "
-        f"{CONFIGURATION} draws the figures, and trains nothing"
+        f"{options.directory}: {number:,} files restored and checked; in that folder "
+        f"snakemake --cores all --configfile {CONFIGURATION} draws the figures, and trains nothing"
     )
