@@ -1,6 +1,7 @@
 """When an indicator sees the dead tokens of a run: planted trajectories with known answers."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -140,6 +141,21 @@ def test_only_chunks_with_a_state_that_is_looked_at_are_read(tmp_path, monkeypat
     found = follow_indicators(segments)
     assert found["state"].values.tolist() == [0, 1, 5, 22, 106, 500]
     assert len(inflated) == 3
+
+
+def test_a_recording_of_some_rows_says_that_it_has_not_all(tmp_path):
+    """The mean of all rows, and their first component, are not those of the recorded ones."""
+    make_record(tmp_path / "some", rows="dead", live=5)
+    segments = sorted((tmp_path / "some").glob("segment-*.nc"))
+    call("indicators", [*map(str, segments), "--output", str(tmp_path / "indicators.nc")])
+    found = xr.load_dataset(tmp_path / "indicators.nc")
+    assert not found.data_vars
+    assert found.attrs["left_out"] == (
+        "run some: has 15 of 40 rows of W; record all of them to have the indicators"
+    )
+    figure = tmp_path / "history.png"
+    call("figure", ["indicator_history", str(tmp_path / "indicators.nc"), "--output", str(figure)])
+    assert pd.read_csv(figure.with_suffix(".csv")).empty
 
 
 def test_a_recording_that_does_not_know_its_dead_tokens_says_so(tmp_path):

@@ -27,9 +27,8 @@ UPDATES = 45
 
 def record(folder, kind=ADAMW, dtype=torch.float32, updates=UPDATES, told=True, **options):
     """Record a training in segments of 20 updates; return its folder."""
-    ours = {
-        name: options.pop(name) for name in ("rows", "counts", "unembedding") if name in options
-    }
+    names = ("rows", "live", "counts", "unembedding")
+    ours = {name: options.pop(name) for name in names if name in options}
     model = Model().to(dtype)
     optimizer = kind(model.parameters(), **{"lr": 0.01} | options)
     if ours.pop("unembedding", False):
@@ -209,6 +208,47 @@ def test_the_dead_of_a_record_of_dead_rows_have_their_numbers_in_the_vocabulary(
     assert audit_run(part)["identical"]
     shares = [attribute_motion(run).centroid_share.sel(population="dead") for run in (part, whole)]
     assert shares[0].values == pytest.approx(shares[1].values, rel=1e-9)
+
+
+OF_ALL_ROWS = {"mean_embedding_ratio_all", "entropy_of_mean"}
+OF_ALL_DEAD_ROWS = {"dead_probability_sum"}
+ROWS = {  # which are recorded, and what cannot be said then
+    "all": ({}, set()),
+    "each": ({"rows": range(TOKENS)}, set()),
+    "dead": ({"rows": "dead", "live": 5}, OF_ALL_ROWS),
+    "half of the dead": ({"rows": range(25, 35)}, OF_ALL_ROWS | OF_ALL_DEAD_ROWS),
+}
+
+
+@pytest.fixture(scope="module")
+def of_all_rows(tmp_path_factory):
+    """Return by hand what is of all rows, of the training that `record` makes."""
+    run = open_run(record(tmp_path_factory.mktemp("all"), unembedding=True))
+    W, probability = run.W.values.astype(float), run.probability.values.astype(float)
+    return {
+        "mean_embedding_ratio_all": np.linalg.norm(W.mean(axis=1), axis=1)
+        / np.linalg.norm(W, axis=2).mean(axis=1),
+        "entropy_of_mean": -(probability * np.log(probability)).sum(axis=1),
+        "dead_probability_sum": probability[:, LIVE:].sum(axis=1),
+    }
+
+
+@pytest.mark.parametrize("which", ROWS)
+def test_what_is_of_all_rows_is_not_said_of_some(which, tmp_path, of_all_rows):
+    rows, unknown = ROWS[which]
+    counts = np.where(np.arange(TOKENS) < LIVE, 5, 0)
+    run = record(tmp_path, counts=counts, unembedding=True, **rows)
+    analyses = measure_drift(run), measure_sharpening(run)
+    values = {name: one for found in analyses for name, one in found.data_vars.items()}
+    left_out = " ".join(found.attrs["left_out"] for found in analyses)
+    for name, expected in of_all_rows.items():
+        assert (name in left_out) == (name in unknown)
+        if name in unknown:
+            assert np.isnan(values[name]).all()
+        else:
+            assert values[name].values == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(values["mean_embedding_ratio"].sel(population="dead")).all()
+    assert np.isfinite(values["entropy"]).all()  # of the logits, which were all there
 
 
 def test_who_is_dead_is_counted_told_or_asked_for(tmp_path):

@@ -176,6 +176,9 @@ def test_gradients_decay_and_options_decide(tmp_path):
     assert why_not("audit.json", every_update=False) == some
     assert why_not("drift.nc", every_update=False) == ""
     assert why_not("indicators.nc", tensors=["W"], every_update=False) == ""
+    rows = "it takes all rows of W, and not each is recorded"
+    assert why_not("indicators.nc", rows=8) == rows
+    assert why_not("drift.nc", rows=8) == why_not("attribution.nc", rows=8) == ""
 
 
 MISTAKES = {

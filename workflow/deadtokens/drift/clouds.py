@@ -7,15 +7,25 @@ from deadtokens.drift.follow import Followed, joined_motion, joined_positions
 from deadtokens.trajectory.populations import POPULATIONS
 
 
-def describe_clouds(found: Followed, members: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the quantities of every state and update; `members` is (populations, tokens)."""
+def describe_clouds(
+    found: Followed, members: np.ndarray, has_all_rows: bool
+) -> dict[str, np.ndarray]:
+    """Return the quantities of every state and update.
+
+    Parameters
+    ----------
+    found : Followed
+    members : ndarray of bool, shape (populations, tokens)
+    has_all_rows : bool
+        Whether W has rows for these tokens alone; else what is of all rows is NaN.
+    """
     positions = {name: joined_positions(found.positions[name]) for name in POPULATIONS}
     eigenvalues = np.concatenate(found.eigenvalues)
     marked = list(dict.fromkeys(state for _, state in found.covariance))
     with np.errstate(all="ignore"):
         separation = np.linalg.norm(positions["dead"].centroid - positions["live"].centroid, axis=1)
         return {
-            **_of_states(positions, members),
+            **_of_states(positions, members, has_all_rows),
             **_of_updates(found, positions),
             "separation": separation,
             "separation_in_radii": separation / positions["dead"].radius,
@@ -33,7 +43,9 @@ def describe_clouds(found: Followed, members: np.ndarray) -> dict[str, np.ndarra
         }
 
 
-def _of_states(positions: dict[str, Positions], members: np.ndarray) -> dict[str, np.ndarray]:
+def _of_states(
+    positions: dict[str, Positions], members: np.ndarray, has_all_rows: bool
+) -> dict[str, np.ndarray]:
     paths = [follow_path(positions[name].centroid) for name in POPULATIONS]
     columns = {
         "centroid": [positions[name].centroid for name in POPULATIONS],
@@ -43,15 +55,20 @@ def _of_states(positions: dict[str, Positions], members: np.ndarray) -> dict[str
         "efficiency": [path.efficiency for path in paths],
     }
     stacked = {name: np.stack(values, axis=1) for name, values in columns.items()}
-    tokens = members.sum(axis=1)
+    centroid, mean_norm = stacked["centroid"], stacked["mean_norm"]
+    of_all = _ratio_of_all(centroid, mean_norm, members.sum(axis=1))
+    return stacked | {
+        "mean_embedding_ratio": np.linalg.norm(centroid, axis=2) / mean_norm,
+        "mean_embedding_ratio_all": of_all if has_all_rows else np.full_like(of_all, np.nan),
+    }
+
+
+def _ratio_of_all(centroid: np.ndarray, mean_norm: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """Return the norm of the mean of all populations' rows over their mean norm, by state."""
     known = tokens > 0
     share = tokens[known] / tokens.sum()
-    together = np.einsum("p,spc->sc", share, stacked["centroid"][:, known])
-    return stacked | {
-        "mean_embedding_ratio": np.linalg.norm(stacked["centroid"], axis=2) / stacked["mean_norm"],
-        "mean_embedding_ratio_all": np.linalg.norm(together, axis=1)
-        / (stacked["mean_norm"][:, known] @ share),
-    }
+    together = np.einsum("p,spc->sc", share, centroid[:, known])
+    return np.linalg.norm(together, axis=1) / (mean_norm[:, known] @ share)
 
 
 def _of_updates(found: Followed, positions: dict[str, Positions]) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run.spec import read_spec
 from deadtokens.trajectory.blocks import read_blocks
-from deadtokens.trajectory.optional import left_out
+from deadtokens.trajectory.optional import ALL_ROWS, is_recorded, left_out
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.populations import LIVE, POPULATIONS, describe_members
@@ -166,8 +166,8 @@ def _left_out(run: xr.Dataset) -> dict[str, str]:
     if "recorded" not in run.attrs:
         return {}
     directions = "directions against hidden states, forecasts by them"
-    said = left_out(run, h_mean=directions, probability="hindcasts", grad_norm="hindcasts")
-    return {"left_out": said}
+    needing = {"h_mean": directions, "probability": "hindcasts", "grad_norm": "hindcasts"}
+    return {"left_out": left_out(run, **needing, **{ALL_ROWS: "mean_embedding_ratio_all"})}
 
 
 def _generator(run: str, first: np.ndarray) -> np.random.Generator:
@@ -182,7 +182,7 @@ def _values(
     candidates: np.ndarray,
     generator: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    clouds = describe_clouds(found, record.members)
+    clouds = describe_clouds(found, record.members, is_recorded(record.run, ALL_ROWS))
     centroid = dict(zip(POPULATIONS, clouds["centroid"].transpose(1, 0, 2), strict=True))
     sources = sources_of(record, found, centroid["dead"])
     plane = describe_plane(found, centroid)

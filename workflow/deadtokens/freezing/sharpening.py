@@ -32,7 +32,7 @@ from deadtokens.run import layout
 from deadtokens.run.hyperparameters import Hyperparameters
 from deadtokens.run.rule import Rule
 from deadtokens.statistics.entropy import entropy
-from deadtokens.trajectory.optional import left_out
+from deadtokens.trajectory.optional import ALL_DEAD_ROWS, ALL_ROWS, is_recorded, left_out
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.pieces import Piece, read_pieces
 from deadtokens.trajectory.populations import dead_of
@@ -85,6 +85,7 @@ VARIABLES = {
     "eps": ((), "eps of Adam; NaN of another optimizer", "nat"),
 }
 TEMPERATURE = "temperature of the predictions: the record does not have their logits"
+OF_PREDICTIONS = {ALL_ROWS: "entropy_of_mean", ALL_DEAD_ROWS: "dead_probability_sum"}  # sums
 PROBED = "; gradients.nc has it at the probed updates"
 NO_OPTIMIZER = Hyperparameters(0.0, 0.0, 0.0, 0.0)
 Medians = dict[str, np.ndarray]  # by name, each of shape (updates,)
@@ -176,7 +177,8 @@ def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) ->
     """Return what the mean predicted probabilities say of each update, some updates at a time.
 
     Entropy is concave: that of the mean prediction is no less than the mean entropy of the
-    predictions themselves, ``entropy``. Nothing is known of them where they were not recorded.
+    predictions themselves, ``entropy``. Nothing is known of them where they were not recorded, and
+    what sums over rows of which some were not is NaN.
     """
     parts = []
     if "probability" not in run:
@@ -193,13 +195,16 @@ def measure_predictions(run: xr.Dataset, dead: np.ndarray, length: int = 512) ->
             }
         )
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for rows, name in OF_PREDICTIONS.items():
+        if not is_recorded(run, rows):
+            found[name] = np.full_like(found[name], np.nan)
     return found | {name: run[name].values for name in ("entropy",) if name in run}
 
 
 def measure_sharpening(segments: Segments) -> xr.Dataset:
     """Return forces and motion of a run's dead tokens over its updates.
 
-    What the record does not allow is left out and named in the attribute ``left_out``.
+    What the record does not allow is left out, or NaN, and named in the attribute ``left_out``.
 
     Parameters
     ----------
@@ -242,7 +247,7 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
         values["gradient_decay"] = gradient_decay(values["gradient_median"])
         values["fastest_decay"] = fastest_decay(updates + before, hyper.beta2)
     missing = unknown or _missing_forces(names, rule)
-    prediction = left_out(run, probability="predictions")
+    prediction = left_out(run, probability="predictions", **OF_PREDICTIONS)
     temperature = TEMPERATURE if "recorded" in run.attrs else TEMPERATURE + PROBED
     about = {
         "dead_tokens": np.count_nonzero(dead),

@@ -19,6 +19,7 @@ from deadtokens.netcdf import write
 from deadtokens.statistics.bins import logarithmic
 from deadtokens.statistics.roc import LEVEL, areas_under_curves
 from deadtokens.trajectory.blocks import read_blocks
+from deadtokens.trajectory.optional import check_all_rows
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.populations import MEMBERS, dead_of
 from deadtokens.trajectory.reader import open_run
@@ -68,7 +69,8 @@ def follow_indicators(segments: Segments) -> xr.Dataset:
     Raises
     ------
     UserError
-        If the segments cannot be read, or which tokens are dead is not known.
+        If the segments cannot be read or do not have every row of W, or which tokens are dead is
+        not known.
 
     Examples
     --------
@@ -76,6 +78,7 @@ def follow_indicators(segments: Segments) -> xr.Dataset:
     >>> history.area.sel(indicator="cosine"), history.seen_from.to_series()
     """
     run = open_run(segments)
+    check_all_rows(run, "the indicators")  # which hold each row against the mean of all
     truth = dead_of(run)
     dead = np.flatnonzero(truth)
     known, reference = dead[::2], np.zeros(len(truth), bool)

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deadtokens.errors import NotInRecord, UserError
+from deadtokens.errors import NotInRecord
 from deadtokens.identity import segment_number
 from deadtokens.matrices.matrix import Array, Matrix
 from deadtokens.matrices.reach import UNKNOWN
 from deadtokens.matrices.tokenizer import ORDINARY
 from deadtokens.matrices.tokens import DEAD, NEVER_SAMPLED, Tokens
 from deadtokens.text.scripts import NO_SCRIPT
+from deadtokens.trajectory.optional import check_all_rows
 from deadtokens.trajectory.populations import members_of
 from deadtokens.trajectory.reader import open_run
 
@@ -43,12 +44,7 @@ def read_record(segments: Sequence[Path]) -> tuple[Matrix, Tokens]:
         If the segments cannot be read, or do not have every row of W at some state.
     """
     run = open_run(segments[0] if segments[0].is_dir() else segments)
-    size = int(run.attrs.get("vocabulary_size", run.sizes["token"]))
-    if run.sizes["token"] < size:
-        raise UserError(
-            f"run {run.attrs['run']}: has {run.sizes['token']:,} of {size:,} rows of W; record all "
-            "of them to have the matrix examined"
-        )
+    check_all_rows(run, "the matrix examined")
     if W not in run or not run.sizes["state"]:
         raise NotInRecord(f"run {run.attrs['run']}: its record has no state of W")
     last = run[W].isel(state=-1)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from deadtokens.paper.words import listing, number
 from deadtokens.run import layout
+from deadtokens.trajectory.origin import vocabulary_size
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.segments import MADE
 
@@ -74,7 +75,7 @@ def _course(values: np.ndarray) -> str:
 
 
 def _extent(run: xr.Dataset) -> Iterator[Row]:
-    rows, size = run.sizes["token"], int(run.attrs.get("vocabulary_size", run.sizes["token"]))
+    rows, size = run.sizes["token"], vocabulary_size(run)
     updates = run["update"].values
     span = f": {updates[0]:,} to {updates[-1]:,}" if len(updates) else ""
     before = int(run.attrs.get("updates_before", 0))

@@ -14,6 +14,7 @@ from deadtokens.study.config import Recorded
 SEAL = ".seal.json"  # of deadtokens.seal, which needs more than Snakemake's environment has
 OF_EVERY_RECORD = ("scalars.nc", "freezing.nc", "drift.nc", "indicators.nc")
 OF_EVERY_UPDATE = ("sharpening.nc", "audit.json", "attribution.nc", "stillness.nc")
+OF_ALL_ROWS = ("indicators.nc",)
 OF_GRADIENTS = ("audit.json", "attribution.nc", "stillness.nc")
 
 
@@ -55,6 +56,8 @@ class Recording:
             return "it takes the whole model, and a recording has one weight of it"
         if file in OF_EVERY_UPDATE and not self.contents.every_update:
             return "it takes every update, and not each is recorded"
+        if file in OF_ALL_ROWS and self.contents.rows < self.contents.vocabulary_size:
+            return "it takes all rows of W, and not each is recorded"
         if file not in OF_GRADIENTS:
             return ""
         if "grad" not in self.contents.tensors:

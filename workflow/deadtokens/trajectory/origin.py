@@ -15,8 +15,15 @@ def run_attributes(run: xr.Dataset) -> dict[str, Any]:
     own = {name: run.attrs[name] for name in CARRIED if name in run.attrs}
     if "diverged_at" in own:
         own["diverged_at"] = int(own["diverged_at"])  # HDF5 gives a numpy scalar
-    size = int(run.attrs.get("vocabulary_size", run.sizes["token"]))  # some rows are recorded
-    return own | {"vocabulary_size": size, "updates": _updates(run["state"].values)}
+    return own | {
+        "vocabulary_size": vocabulary_size(run),
+        "updates": _updates(run["state"].values),
+    }
+
+
+def vocabulary_size(run: xr.Dataset) -> int:
+    """Return how many rows W has, of which an opened run may have recorded some."""
+    return int(run.attrs.get("vocabulary_size", run.sizes["token"]))
 
 
 def _updates(states: np.ndarray) -> int:
