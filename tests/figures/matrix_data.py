@@ -55,6 +55,7 @@ def examined(
         {
             "token_string": ("token", np.array(names, dtype=object)),
             **{name: ("token", one) for name, one in arrays.items()},
+            "kind": ("token", np.full(tokens, ORDINARY, dtype=object)),
             "known": ("token", chosen["known"]),
             "reference": ("token", chosen["reference"]),
             "why": ("token", np.where(chosen["suspect"], "untrained", "").astype(object)),

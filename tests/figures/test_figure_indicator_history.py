@@ -109,7 +109,7 @@ def test_a_run_of_too_few_dead_tokens_is_left_out_and_alone_it_says_so():
     nobody = history([np.nan] * 4, STATES, "nobody", precision="mixed")
     assert RECIPE.table([one(), nobody])["run"].unique().tolist() == ["a"]
     figure = RECIPE.draw(RECIPE.table([nobody]))
-    assert shown_texts(figure) == ["fewer than two dead tokens, or no others"]
+    assert shown_texts(figure) == ["fewer than two dead tokens, or no live ones"]
 
 
 def test_its_variables_are_those_of_the_file():

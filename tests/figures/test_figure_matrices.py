@@ -107,6 +107,15 @@ def test_where_nothing_is_known_the_reference_is_not_asked_about_itself():
     assert "rows that share their bits (n = 2)" in shown_texts(figure)
 
 
+def test_a_token_that_was_never_sampled_is_none_of_the_others():
+    data = unknown()
+    data["kind"][7] = "never sampled"
+    table = matrix_distances.table([data])
+    areas = table.drop_duplicates("indicator").set_index("indicator")["area"]
+    assert areas["to_mean"] == pytest.approx(1 / 10)  # a tie with one of 5
+    assert set(table.loc[table["population"] == OTHER, "tokens"]) == {5}
+
+
 def test_an_indicator_without_a_value_is_drawn_empty():
     table = matrix_distances.table(
         [examined({"norm": NORM, "cosine": [np.nan] * 8}, known=[0, 1], reference=[0])]

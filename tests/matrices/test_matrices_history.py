@@ -11,6 +11,7 @@ from planted import census, write_run
 from deadtokens.cli import call
 from deadtokens.matrices.history import SEEN, follow_indicators
 from deadtokens.matrices.indicators import INDICATORS
+from deadtokens.statistics.roc import area_under_curve
 from deadtokens.trajectory.chunks import decode_chunk
 
 TOKENS, WIDTH, UPDATES = 90, 8, 40
@@ -76,6 +77,37 @@ def test_tokens_that_are_like_all_others_are_not_seen(tmp_path):
     assert (found["area"] < SEEN).all()
 
 
+def test_tokens_that_were_never_sampled_are_not_asked(tmp_path, monkeypatch):
+    """They lie with the dead ones, and no indicator that sees these can know better."""
+    unmet = np.isin(np.arange(TOKENS), (1, 2, 4, 5, 7, 8))
+    known = census(TOKENS).assign(sampled=("token", (~DEAD & ~unmet).astype(int)))
+    monkeypatch.setattr("planted.census", lambda _: known)
+    W = trajectory()
+    W[SHRUNK:, unmet] *= 0.05
+    W[GATHERED:, unmet] = W[GATHERED:, np.flatnonzero(DEAD)[1::2][: unmet.sum()]]
+    found = follow_indicators(write(tmp_path, W, 16))
+    seen = found["seen_from"].to_series()
+    assert seen["cosine"] == GATHERED
+    assert seen["to_reference"] == seen["cosine_without_mean"] == SHRUNK
+    assert found["never_sampled"].values.tolist() == unmet.tolist()
+    norms = np.linalg.norm(W, axis=2)
+    for state in (0, SHRUNK, UPDATES):
+        one = found.sel(state=state, indicator="norm")
+        assert one["live_mean"] == pytest.approx(norms[state, ~DEAD & ~unmet].mean(), rel=1e-5)
+    # The negative control: as live ones they would hide what the indicator sees.
+    asked = ~found["reference"].values
+    assert area_under_curve(norms[SHRUNK][asked], DEAD[asked]).value < SEEN
+    assert found["area"].sel(indicator="norm", state=SHRUNK) == 1
+
+
+def test_a_run_that_met_no_token_has_no_areas(tmp_path, monkeypatch):
+    known = census(TOKENS).assign(sampled=("token", np.zeros(TOKENS, int)))
+    monkeypatch.setattr("planted.census", lambda _: known)
+    found = follow_indicators(write(tmp_path, trajectory()[:3]))
+    assert found["area"].isnull().all() and found["live_mean"].isnull().all()
+    assert "30 of 90 tokens are dead and 0 live" in found.attrs["left_out"]
+
+
 def test_the_command_writes_what_is_found(tmp_path, found):
     segments = write(tmp_path, trajectory(), 16)
     call("indicators", [*map(str, segments), "--output", str(tmp_path / "indicators.nc")])
@@ -88,7 +120,8 @@ def test_the_command_writes_what_is_found(tmp_path, found):
 def test_of_too_few_dead_tokens_there_are_no_areas_and_no_mistake(
     dead, reference, tmp_path, monkeypatch
 ):
-    tokens = census(4).assign(dead=("token", np.isin(np.arange(4), dead)))
+    is_dead = np.isin(np.arange(4), dead)
+    tokens = census(4).assign(dead=("token", is_dead), sampled=("token", (~is_dead).astype(int)))
     monkeypatch.setattr("planted.census", lambda _: tokens)
     W = np.random.default_rng(2).normal(0, 1, (3, 4, WIDTH))
     segments = write(tmp_path, W)
@@ -99,7 +132,8 @@ def test_of_too_few_dead_tokens_there_are_no_areas_and_no_mistake(
     assert found["area"].isnull().all() and (found["seen_from"] == -1).all()
     assert found.attrs["reference_tokens"] == reference
     assert found.attrs["left_out"] == (
-        f"areas: {len(dead)} of 4 tokens are dead; indicators need two that are, and others"
+        f"areas: {len(dead)} of 4 tokens are dead and {4 - len(dead)} live; indicators need two "
+        "dead ones, and live ones"
     )
     norms = np.linalg.norm(np.delete(W, dead, axis=1), axis=2)
     if len(dead) < 4:

@@ -8,24 +8,33 @@ from planted import census, write_run
 
 from deadtokens.cli import call
 from deadtokens.errors import UserError
+from deadtokens.figures import matrix_distances, matrix_roc
+from deadtokens.figures.matrices import OTHER
+from deadtokens.matrices.cloud import others_within
+from deadtokens.matrices.indicators import SEEN
+from deadtokens.statistics.roc import area_under_curve
 
 TOKENS, WIDTH, UPDATES = 90, 8, 6
 DEAD = census(TOKENS)["dead"].values
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run whose dead rows are near each other at its end alone, two of them on one vector."""
+def write(folder, gathered):
+    """Write a run some of whose rows are near each other at its end alone, two on one vector."""
     generator = np.random.default_rng(0)
     W = np.repeat(generator.normal(0, 1, (1, TOKENS, WIDTH)), UPDATES + 1, axis=0)
-    W[-1, DEAD] = 0.01 * W[-1, DEAD] + 0.5
+    W[-1, gathered] = 0.01 * W[-1, gathered] + 0.5
     W[-1, np.flatnonzero(DEAD)[:2]] = 0.5
     tensors = {"W": torch.from_numpy(W.astype(np.float32))}
     tensors["grad"] = torch.zeros(UPDATES, TOKENS, WIDTH)
-    folder = tmp_path_factory.mktemp("run") / "trajectory"
     folder.mkdir()
     write_run(folder, tensors, [0, 4, UPDATES], names=("W", "grad"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose dead rows are near each other."""
+    return write(tmp_path_factory.mktemp("run") / "trajectory", DEAD)
 
 
 def examine(output, *words):
@@ -44,6 +53,30 @@ def test_the_dead_tokens_are_the_truth(run, tmp_path):
     assert found["hole_tokens"].values.tolist() == [2]
     assert found["cloud_tokens"] == DEAD.sum() and found["shell_of_others"] == 0
     assert found["cloud_radius"] == pytest.approx(0.01 * np.sqrt(WIDTH), rel=0.15)
+
+
+def test_tokens_that_were_never_sampled_are_others_and_no_counterexamples(tmp_path, monkeypatch):
+    """No update has met them: they lie where the dead ones do, and tell nothing of an indicator."""
+    unmet = np.isin(np.arange(TOKENS), (1, 2, 4, 5, 7, 8))
+    known = census(TOKENS).assign(sampled=("token", (~DEAD & ~unmet).astype(int)))
+    monkeypatch.setattr("planted.census", lambda _: known)
+    found = examine(tmp_path, write(tmp_path / "trajectory", DEAD | unmet))
+    assert (found["kind"].values == "never sampled").tolist() == unmet.tolist()
+    assert found["known"].values.tolist() == DEAD.tolist()
+    for name in ("to_reference", "cosine"):
+        assert found["area"].sel(indicator=name) == 1
+        asked = ~found["reference"].values
+        as_others = area_under_curve(found[name].values[asked], DEAD[asked]).value
+        assert as_others < SEEN  # the negative control: what they would make of it
+    assert found["shell_of_others"] == others_within(found).sum() > 0
+    assert unmet[others_within(found)].all()
+    curves = matrix_roc.table([found])
+    assert set(curves["others"]) == {TOKENS - DEAD.sum() - unmet.sum()}
+    cosine = curves[curves["indicator"] == "cosine"]
+    under = np.trapezoid(cosine["true_positive"], cosine["false_positive"])
+    assert under == cosine["area"].iloc[0] == 1
+    bins = matrix_distances.table([found]).drop_duplicates(["indicator", "population"])
+    assert set(bins.loc[bins["population"] == OTHER, "tokens"]) == set(curves["others"])
 
 
 def test_a_folder_is_enough_and_gives_the_same(run, tmp_path):

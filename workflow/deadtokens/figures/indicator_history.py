@@ -5,8 +5,9 @@ is an indicator, small where training has not moved a row: the area under its RO
 the run's states, with the 95 % interval of DeLong as a band, over tokens as if they were
 independent. An area of 0.5 says nothing, less than that says that the dead tokens have the larger
 values. The reference is the mean of every second dead token; the area is that of the others among
-all that are left. The dashed line is the area from which on an indicator is said to see them, and
-the title has the first of the states drawn from which on it stays there until the record ends.
+the live ones: those that stood in no batch, which nothing tells from dead ones, are left out. The
+dashed line is the area from which on an indicator is said to see them, and the title has the first
+of the states drawn from which on it stays there until the record ends.
 At the left, apart from the logarithmic axis, is the state 0, before the first update.
 """
 
@@ -133,7 +134,7 @@ FIGURE = PanelFigure(
     label_x=_label_updates,
     entries=_entries,
     height=1.9,
-    nothing="fewer than two dead tokens, or no others",
+    nothing="fewer than two dead tokens, or no live ones",
 )
 RECIPE = FIGURE.recipe(
     "indicator_history",

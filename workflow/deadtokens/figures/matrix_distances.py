@@ -3,13 +3,14 @@
 Of each indicator the rows of both kinds by its value, as shares of their kind on a logarithmic
 axis, on which a single row is seen; small values mean "not moved by training". The reference is the
 mean of every second token that is known to be unused: drawn and counted are those that it does not
-contain, beside all that are not known to be unused, some of which may be unused nevertheless. The
-area is that under the ROC curve, the chance that the indicator is smaller for an unused row than
-for another one: 0.5 says nothing, less than that points the wrong way. Its 95 % interval is
-DeLong's, over rows as if they were independent. Where no token is known to be unused, those whose
-rows share their bits are drawn in their place. These are the reference itself then, so that
-indicators which compare with it have no area, and rows with the same bits are not independent: the
-intervals of the others are too narrow.
+contain, beside all that are not known to be unused, some of which may be unused nevertheless; those
+of the record of a training that stood in its text and in none of its batches are left out. The area
+is that under the ROC curve, the chance that the indicator is smaller for an unused row than for
+another one: 0.5 says nothing, less than that points the wrong way. Its 95 % interval is DeLong's,
+over rows as if they were independent. Where no token is known to be unused, those whose rows share
+their bits are drawn in their place. These are the reference itself then, so that indicators which
+compare with it have no area, and rows with the same bits are not independent: the intervals of the
+others are too narrow.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from deadtokens.figures import command, matrices, style
 from deadtokens.figures.axes import label_powers
 from deadtokens.figures.columns import texts, typed
 from deadtokens.figures.matrices import AREA, INDICATORS, KNOWN, OTHER, POPULATIONS, REFERENCE
+from deadtokens.matrices.tokens import is_told
 from deadtokens.statistics.roc import area_under_curve
 
 BINS = 60
@@ -67,13 +69,16 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 def _of_indicator(data: xr.Dataset, name: str) -> pd.DataFrame:
     values = data[name].values.astype(np.float64)
     known, reference = data["known"].values, data["reference"].values
+    told = is_told(data["kind"].values)
     if matrices.is_known(data):
-        kinds = {KNOWN: known & ~reference, OTHER: ~known}
+        kinds = {KNOWN: known & ~reference, OTHER: ~known & told}
         area = [data[end].sel(indicator=name).item() for end in AREA]
     else:
-        kinds = {REFERENCE: reference, OTHER: ~reference}
-        of_rows_alone = name in OF_ROWS_ALONE
-        area = area_under_curve(values, reference) if of_rows_alone else [np.nan] * 3
+        kinds = {REFERENCE: reference, OTHER: ~reference & told}
+        asked, of_rows_alone = reference | told, name in OF_ROWS_ALONE
+        area = [np.nan] * 3
+        if of_rows_alone:
+            area = area_under_curve(values[asked], reference[asked])
     edges = matrices.binned(values, BINS)
     parts = [_of_kind(values[chosen], edges, kind) for kind, chosen in kinds.items()]
     return pd.concat(parts).assign(indicator=name, **dict(zip(AREA, area, strict=True)))
@@ -154,7 +159,7 @@ RECIPE = command.Recipe(
     name="matrix_distances",
     title="What tells the unused rows of a matrix",
     inputs=matrices.FILE,
-    open=matrices.opener("known", "reference", "area", "area_low", "area_high", "norm", "to_mean"),
+    open=matrices.opener("kind", "known", "reference", *AREA, "norm", "to_mean"),
     table=table,
     draw=draw,
 )

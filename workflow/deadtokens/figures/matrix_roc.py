@@ -5,8 +5,10 @@ over the fraction of all others that are. Left the whole curve; on the diagonal 
 nothing. Right the same with a logarithmic axis, since unused tokens are few: one percent of the
 others can be as many rows as all unused ones together. A curve enters it at what an indicator finds
 before the first false one. Some of the others may be unused too, which nobody knows: what is taken
-for a false one then may be none. The reference is the mean of every second known token; the curves
-are those of the rest. Areas have DeLong's 95 % interval.
+for a false one then may be none. Of the record of a training those are known that stood in its text
+and in none of its batches: nothing tells them from dead ones, and they are left out. The reference
+is the mean of every second known token; the curves are those of the rest. Areas have DeLong's 95 %
+interval.
 """
 
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ from deadtokens.figures import command, matrices, style
 from deadtokens.figures.axes import label_powers
 from deadtokens.figures.columns import numbers, texts, typed
 from deadtokens.figures.matrices import AREA, INDICATORS
+from deadtokens.matrices.tokens import is_told
 
 NOTHING = (
     "It is not known of any token of this matrix that it is unused:\n"
@@ -56,7 +59,8 @@ def table(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
 
 
 def _of_indicator(data: xr.Dataset, name: str) -> pd.DataFrame:
-    asked = ~data["reference"].values & ~np.isnan(data[name].values)
+    asked = ~data["reference"].values & is_told(data["kind"].values)
+    asked &= ~np.isnan(data[name].values)
     values, truth = data[name].values[asked], data["known"].values[asked]
     area = {end: data[end].sel(indicator=name).item() for end in AREA}
     counts = {"unused": truth.sum(), "others": (~truth).sum()}
@@ -130,7 +134,7 @@ RECIPE = command.Recipe(
     name="matrix_roc",
     title="ROC curves of the indicators",
     inputs=matrices.FILE,
-    open=matrices.opener("known", "reference", "area", "area_low", "area_high", "norm", "to_mean"),
+    open=matrices.opener("kind", "known", "reference", *AREA, "norm", "to_mean"),
     table=table,
     draw=draw,
 )

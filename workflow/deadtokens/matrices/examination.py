@@ -19,7 +19,7 @@ from deadtokens.matrices.duplicates import (
 from deadtokens.matrices.indicators import COORDINATE, INDICATORS, indicators, moments
 from deadtokens.matrices.matrix import Matrix
 from deadtokens.matrices.tokenizer import RESERVED
-from deadtokens.matrices.tokens import DEAD, MISSING, Tokens
+from deadtokens.matrices.tokens import DEAD, MISSING, Tokens, is_told
 from deadtokens.statistics.roc import LEVEL, areas_under_curves
 
 UNITS, NORMS = (1, 2, 4), ("Linf", "L1")
@@ -34,6 +34,7 @@ ALIKE, NEAR, IN_CLOUD, UNTRAINED, UNREACHABLE = (
     "unreachable",
 )
 _AREA = 'area under the ROC curve of "small means unused"'
+_ASKED = "over the known tokens that are no reference, and all others but those never sampled"
 # Name: axes, long name, unit.
 VARIABLES = {
     "token_string": (("token",), "readable text", ""),
@@ -65,7 +66,7 @@ VARIABLES = {
         "1",
     ),
     "why": (("token",), "why the token is a suspect, '' if it is none", ""),
-    "area": (("indicator",), f"{_AREA}, over the known tokens that are no reference", "1"),
+    "area": (("indicator",), f"{_AREA}, {_ASKED}", "1"),
     "area_low": (("indicator",), f"{_AREA}, lower end of its {LEVEL:.0%} interval", "1"),
     "area_high": (("indicator",), f"{_AREA}, upper end of its {LEVEL:.0%} interval", "1"),
     "variance": (("direction",), "variance of the rows along a principal direction", "weight^2"),
@@ -121,7 +122,8 @@ def best_indicator(names: Container[str]) -> str:
 def examine(matrix: Matrix, tokens: Tokens) -> xr.Dataset:
     """Return what stands out among the rows of a matrix.
 
-    How well an indicator tells the tokens that are known to be unused is its area.
+    How well an indicator tells the tokens that are known to be unused is its area. Tokens of a
+    record that were never sampled are in none.
 
     Parameters
     ----------
@@ -162,7 +164,8 @@ def _measured(matrix: Matrix, tokens: Tokens) -> dict[str, np.ndarray]:
     told = indicators(matrix, sums, np.flatnonzero(reference))
     values = _of_tokens(tokens) | alike | told | {"known": known, "reference": reference}
     values |= describe_cloud(matrix, sums, rows_of_cloud(known, reference))
-    values |= areas_under_curves(told, known, ~reference) | {"variance": sums.spectrum()}
+    asked = ~reference & is_told(values["kind"])
+    values |= areas_under_curves(told, known, asked) | {"variance": sums.spectrum()}
     return values | {"why": _why(values, told[best_indicator(told)])}
 
 

@@ -21,7 +21,7 @@ from deadtokens.statistics.roc import LEVEL, areas_under_curves
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.optional import check_all_rows
 from deadtokens.trajectory.origin import run_attributes
-from deadtokens.trajectory.populations import MEMBERS, dead_of
+from deadtokens.trajectory.populations import MEMBERS, members_of
 from deadtokens.trajectory.reader import open_run
 from deadtokens.trajectory.refusal import LEFT_OUT, NOTHING, or_why_not, without_variables
 from deadtokens.trajectory.segments import Segments
@@ -29,7 +29,7 @@ from deadtokens.trajectory.segments import Segments
 log = logging.getLogger(__name__)
 
 STATES = 60  # of a run, at most, evenly spaced in their logarithms, and the first
-_OF = 'area under the ROC curve of "small means dead"'
+_OF = 'area under the ROC curve of "small means dead", dead tokens asked against live ones'
 # Name: axes, long name, unit.
 VARIABLES = {
     "area": (("indicator", "state"), _OF, "1"),
@@ -42,8 +42,9 @@ VARIABLES = {
         "update",
     ),
     "dead_mean": (("indicator", "state"), "mean of the indicator over the dead tokens asked", "1"),
-    "live_mean": (("indicator", "state"), "mean of the indicator over the other tokens", "1"),
+    "live_mean": (("indicator", "state"), "mean of the indicator over the live tokens", "1"),
     "dead": MEMBERS["dead"],
+    "never_sampled": MEMBERS["never_sampled"],
     "reference": (("token",), "the dead token is taken as known, and not asked", "1"),
 }
 COORDINATES = {"indicator": COORDINATE}
@@ -52,8 +53,9 @@ COORDINATES = {"indicator": COORDINATE}
 def follow_indicators(segments: Segments) -> xr.Dataset:
     """Return how well each indicator tells the dead tokens of a run, at some of its states.
 
-    Every second dead token is taken as known, for the reference; the others are what is asked.
-    Where fewer than two tokens are dead, or all are, there is nothing to tell.
+    Every second dead token is taken as known, for the reference; the others are what is asked, and
+    the live ones. A token that was never sampled is nothing to be told from a dead one: no update
+    has met either. Where fewer than two tokens are dead, or none is live, there is nothing to tell.
 
     Parameters
     ----------
@@ -69,8 +71,8 @@ def follow_indicators(segments: Segments) -> xr.Dataset:
     Raises
     ------
     UserError
-        If the segments cannot be read or do not have every row of W, or which tokens are dead is
-        not known.
+        If the segments cannot be read or do not have every row of W, or which tokens are dead, or
+        stood in a batch, is not known.
 
     Examples
     --------
@@ -79,21 +81,22 @@ def follow_indicators(segments: Segments) -> xr.Dataset:
     """
     run = open_run(segments)
     check_all_rows(run, "the indicators")  # which hold each row against the mean of all
-    truth = dead_of(run)
+    truth, live, never_sampled = members_of(run)
     dead = np.flatnonzero(truth)
     known, reference = dead[::2], np.zeros(len(truth), bool)
     reference[known] = True
+    asked = ~(reference | never_sampled)
     states = _wanted(run["state"].values)
     with np.errstate(over="ignore", invalid="ignore"):  # the end of a diverged run
-        columns = [_told(W, known, ~reference, truth) for W in _each_W(segments, states)]
+        columns = [_told(W, known, asked, truth) for W in _each_W(segments, states)]
     values = {name: np.stack([one[name] for one in columns], axis=1) for name in columns[0]}
     values["seen_from"] = np.array([_seen_from(area, states) for area in values["area"]])
-    values |= {"dead": truth, "reference": reference}
+    values |= {"dead": truth, "never_sampled": never_sampled, "reference": reference}
     about = {"dead_tokens": len(dead), "reference_tokens": len(known)}
-    if len(dead) < 2 or truth.all():
+    if len(dead) < 2 or not live.any():
         about[LEFT_OUT] = (
-            f"areas: {len(dead)} of {len(truth)} tokens are dead; indicators need two that are, "
-            "and others"
+            f"areas: {len(dead)} of {len(truth)} tokens are dead and {live.sum()} live; indicators "
+            "need two dead ones, and live ones"
         )
     axes = {"indicator": list(INDICATORS), "state": states, "token": run["token"].values}
     found = label({**axes, **values}, VARIABLES, COORDINATES)
@@ -119,10 +122,10 @@ def _told(
     matrix = Array("W", *W.shape, "float32", W)
     found = dict.fromkeys(INDICATORS, np.full(len(truth), np.nan, np.float32))
     found |= indicators(matrix, moments(matrix), known)
-    of_dead, of_others = asked & truth, asked & ~truth
+    of_dead, of_live = asked & truth, asked & ~truth
     return areas_under_curves(found, truth, asked) | {
         "dead_mean": np.array([_mean(values[of_dead]) for values in found.values()]),
-        "live_mean": np.array([_mean(values[of_others]) for values in found.values()]),
+        "live_mean": np.array([_mean(values[of_live]) for values in found.values()]),
     }
 
 
