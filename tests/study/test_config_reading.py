@@ -9,8 +9,10 @@ from snakemake.common.configfile import load_configfile
 from deadtokens.cli import call
 from deadtokens.errors import UserError
 from deadtokens.run.spec import RunSpec
+from deadtokens.study.claims import claims_of
 from deadtokens.study.estimates import START_MINUTES, predicted_minutes
-from deadtokens.study.files import read_configuration
+from deadtokens.study.files import check_folder_of_results, read_configuration
+from deadtokens.study.study import Study
 
 
 @pytest.fixture
@@ -83,6 +85,28 @@ def test_what_is_no_configuration_is_one_sentence(what, file):
     assert sentence_on(file).startswith(f"{file}: {expected}")
     with pytest.raises(UserError):
         call("plan", [str(file)])
+
+
+@pytest.mark.parametrize("below", ["", "deep/results"])
+def test_a_file_where_results_should_be_is_refused(below, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").write_text("")
+    sentence = "results: a file stands where the folder of the results should be; rename it, or"
+    with pytest.raises(UserError, match=sentence):
+        check_folder_of_results(tmp_path / "results" / below)
+    with pytest.raises(UserError, match=sentence):
+        call("plan", [str(CONFIG / "config.yaml"), "--results", f"results/{below}"])
+    check_folder_of_results(tmp_path / "elsewhere" / below)
+    check_folder_of_results(tmp_path)
+
+
+def test_claims_that_are_not_there_are_named_with_their_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = Study(DEFAULT | {"claims": "none.yaml"})
+    with pytest.raises(
+        UserError, match=r"claims: 'none\.yaml' is no file; looked for .*/none\.yaml"
+    ):
+        claims_of(study)
 
 
 def test_a_folder_and_a_missing_file_are_sentences(tmp_path):

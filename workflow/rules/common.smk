@@ -30,7 +30,7 @@ from deadtokens.sharing import (
     shuts_out_the_group,
 )
 from deadtokens.study.claims import claims_of
-from deadtokens.study.files import read_configuration
+from deadtokens.study.files import check_folder_of_results, read_configuration
 from deadtokens.study.models import models_of
 from deadtokens.study.study import Study
 from deadtokens.study.wanted import check_figures
@@ -49,6 +49,7 @@ except UserError as error:
     sys.exit(str(error))
 try:
     read_configuration(workflow.configfiles)  # its checks; Snakemake has read them
+    check_folder_of_results(Path("results"))
     study = Study(config)
     check_figures(study)
     claims = claims_of(study)

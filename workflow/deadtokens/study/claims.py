@@ -248,10 +248,14 @@ def claims_of(study: Study) -> dict[str, Claim]:
     Raises
     ------
     UserError
-        As `read_claims`.
+        As `read_claims`, or if the study's file of claims is not there.
     """
     path = claims_file(study)
-    return {} if path is None else read_claims(path)
+    if path is None:
+        return {}
+    if not path.is_file():
+        raise UserError(f"claims: {str(path)!r} is no file; looked for {path.absolute()}")
+    return read_claims(path)
 
 
 def claims_file(study: Study) -> Path | None:

@@ -28,6 +28,22 @@ def read_configuration(paths: Sequence[str | Path]) -> dict[str, Any]:
     return merged
 
 
+def check_folder_of_results(folder: Path) -> None:
+    """Refuse results in what is there and no folder.
+
+    Raises
+    ------
+    UserError
+        If it is a file, or stands below one.
+    """
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise UserError(
+                f"{place}: a file stands where the folder of the results should be; rename it, or "
+                "let Snakemake work in another folder (--directory)"
+            )
+
+
 def _merge(values: dict, over: dict) -> None:
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):

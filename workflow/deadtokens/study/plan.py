@@ -19,7 +19,7 @@ from deadtokens.seal import seal_path
 from deadtokens.study.arguments import add_configuration, add_results
 from deadtokens.study.claims import Claim, claims_of
 from deadtokens.study.estimates import ANALYSES, SLOW_CORE, TYPICAL, training_seconds
-from deadtokens.study.files import read_configuration
+from deadtokens.study.files import check_folder_of_results, read_configuration
 from deadtokens.study.inventory import STAGES, File, files_of
 from deadtokens.study.models import models_of
 from deadtokens.study.needed import read_from_records
@@ -295,6 +295,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the command ``plan``."""
     study = Study(read_configuration(options.configuration))
+    check_folder_of_results(options.results)
     check_figures(study)
     claims = claims_of(study).values()
     parts = parts_of(study, options.results, claims)
