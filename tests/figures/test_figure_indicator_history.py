@@ -82,6 +82,19 @@ def test_a_state_without_an_area_is_a_gap():
     np.testing.assert_array_equal(lines(first)[1].get_ydata(), [0.5, np.nan, 1])
 
 
+BAND = "95 % interval, at each single state"
+
+
+def test_areas_without_an_interval_are_lines_without_a_band():
+    """Of two or three dead tokens one is asked alone."""
+    data = one()
+    data["area_low"][:] = data["area_high"][:] = np.nan
+    figure = RECIPE.draw(RECIPE.table([data]))
+    assert [line.get_ydata().tolist() for line in lines(figure.axes[0])] == [AREA[:1], AREA[1:]]
+    assert BAND not in shown_texts(figure)
+    assert BAND in shown_texts(RECIPE.draw(RECIPE.table([data, one(run="b", seed=1)])))
+
+
 def test_a_record_that_begins_later_has_no_strip():
     figure = RECIPE.draw(RECIPE.table([history(AREA[1:], STATES[1:], precision="fp32")]))
     assert figure.axes[0].get_xlim()[0] > BEFORE

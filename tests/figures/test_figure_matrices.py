@@ -91,7 +91,7 @@ def test_shares_of_the_known_and_of_all_others():
     assert set(to_mean["area"]) == {0.0}
     assert set(norm.loc[norm["population"] == OTHER, "tokens"]) == {5}
     texts = shown_texts(matrix_distances.draw(table))
-    assert "area 1.000 (95 %: 1.000 to 1.000)" in texts
+    assert "area 1.000 (no interval: one row alone)" in texts
     assert "known to be unused (n = 1)" in texts
 
 
@@ -102,7 +102,7 @@ def test_where_nothing_is_known_the_reference_is_not_asked_about_itself():
     assert np.isnan(areas["cosine"])
     figure = matrix_distances.draw(table)
     norm, to_mean, cosine = (axes.get_title(loc="left") for axes in figure.axes)
-    assert norm == "area 1.000 (95 %: 1.000 to 1.000)" and to_mean.startswith("area 0.083 (95 %: 0")
+    assert norm == "area 1.000 (95 %: 0.342 to 1.000)" and to_mean.startswith("area 0.083 (95 %: 0")
     assert cosine == matrix_distances.OWN_REFERENCE
     assert "rows that share their bits (n = 2)" in shown_texts(figure)
 
@@ -203,7 +203,7 @@ def test_curves_are_of_the_known_that_are_no_reference():
     to_mean = table[table["indicator"] == "to_mean"]
     assert to_mean["true_positive"].tolist() == [0, 0, 1]
     texts = shown_texts(matrix_roc.draw(table))
-    assert "norm of the row: area 1.000 (95 %: 1.000 to 1.000)" in texts
+    assert "norm of the row: area 1.000 (no interval: one row alone)" in texts
     assert "1 known unused, 5 others" in texts
 
 

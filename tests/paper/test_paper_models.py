@@ -190,6 +190,14 @@ def test_the_section_says_them(study_of, tmp_path):
     ) in said
 
 
+def test_an_area_without_an_interval_keeps_the_name_of_its_indicator(study_of, tmp_path):
+    found = planted()
+    for end in ("area_low", "area_high"):
+        found[end] = found["area"] * np.nan
+    said = said_of(study_of(theirs=found), tmp_path)
+    assert "5 on 1 | 80 | 0.125 | 0.875 cosine | 84 | " in said
+
+
 NOT_THE_SHAPE, NOT_THE_PLACE = "The shape is not that of a start", "the place is not that of rows"
 BOTH, NEITHER = "and the place that of rows which", "Neither is the shape that of a start"
 SENTENCES = {

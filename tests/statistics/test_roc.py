@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from deadtokens.freezing.order import cliffs_delta
 from deadtokens.statistics.roc import area_under_curve
 
 
@@ -17,14 +18,46 @@ def test_the_area_is_that_of_scikit_learn(seed, levels):
     truth = np.arange(40) < generator.integers(1, 39)
     found = area_under_curve(indicator, truth)
     assert found.value == pytest.approx(roc_auc_score(truth, -indicator), abs=1e-12)
-    assert 0 <= found.low <= found.value <= found.high <= 1
+    if min(truth.sum(), (~truth).sum()) == 1:
+        assert np.isnan([found.low, found.high]).all()
+    else:
+        assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_small_means_unused():
     truth = np.array([True, True, False, False])
-    assert area_under_curve(np.array([0.1, 0.2, 0.3, 0.4]), truth) == (1, 1, 1)
-    assert area_under_curve(np.array([0.4, 0.3, 0.2, 0.1]), truth) == (0, 0, 0)
+    assert area_under_curve(np.array([0.1, 0.2, 0.3, 0.4]), truth).value == 1
+    assert area_under_curve(np.array([0.4, 0.3, 0.2, 0.1]), truth).value == 0
     assert area_under_curve(np.array([1.0, 1.0, 1.0, 1.0]), truth).value == 0.5
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("value", [-1.0, 3.5, 8.0])
+def test_a_token_alone_has_an_area_and_no_interval(value, alone):
+    """Whether its area is 0, 1, or between: how others of its kind would differ is not known."""
+    truth = np.arange(8) == 0 if alone else np.arange(8) != 0
+    found = area_under_curve(np.array([value, *range(7)]), truth)
+    share = np.mean(np.arange(7) > value)
+    assert found.value == pytest.approx(share if alone else 1 - share)
+    assert np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize(("unused", "others"), [(2, 50), (2, 2), (7, 3), (500, 501)])
+def test_tokens_that_are_parted_are_bounded_by_how_many_there_are(unused, others):
+    """An area of n tokens and more is at least n / (n + z^2): of two 0.342, of 500 0.992."""
+    values, truth = np.arange(unused + others), np.arange(unused + others) < unused
+    fewest, z = min(unused, others), 1.959964
+    least = fewest / (fewest + z**2)
+    assert area_under_curve(values, truth) == pytest.approx((1, least, 1), abs=1e-6)
+    assert area_under_curve(-values, truth) == pytest.approx((0, 0, 1 - least), abs=1e-6)
+
+
+@pytest.mark.parametrize("shift", [10, -10])
+def test_areas_and_dominance_of_what_is_parted_have_one_bound(shift):
+    unused, others = shift + np.arange(4), np.arange(9)
+    area = area_under_curve(np.concatenate([unused, others]), np.arange(13) < 4)
+    delta = cliffs_delta(others, unused)
+    assert area == pytest.approx([(1 + one) / 2 for one in delta])
 
 
 def test_tokens_without_a_value_are_left_out():
@@ -46,3 +79,17 @@ def test_the_interval_covers_the_true_area_as_often_as_it_says():
         found = area_under_curve(values, truth)
         hits += found.low <= true <= found.high
     assert hits / 600 == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 600))
+
+
+def test_the_interval_covers_where_samples_are_often_parted():
+    """Of ten tokens and ten others three deviations apart, every fourth time none overlaps."""
+    from scipy.stats import norm
+
+    generator, shift, parted, hits = np.random.default_rng(3), 3.0, 0, 0
+    true, truth = norm.cdf(shift / np.sqrt(2)), np.arange(20) < 10
+    for _ in range(400):
+        found = area_under_curve(generator.normal(size=20) - shift * truth, truth)
+        parted += found.value == 1
+        hits += found.low <= true <= found.high
+    assert parted > 80
+    assert hits / 400 > 0.9

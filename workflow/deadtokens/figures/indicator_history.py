@@ -3,12 +3,13 @@
 Of a run it is known which tokens are dead, and its matrix W is recorded as it changes. Each panel
 is an indicator, small where training has not moved a row: the area under its ROC curve at some of
 the run's states, with the 95 % interval of DeLong as a band, over tokens as if they were
-independent. An area of 0.5 says nothing, less than that says that the dead tokens have the larger
-values. The reference is the mean of every second dead token; the area is that of the others among
-the live ones: those that stood in no batch, which nothing tells from dead ones, are left out. The
-dashed line is the area from which on an indicator is said to see them, and the title has the first
-of the states drawn from which on it stays there until the record ends.
-At the left, apart from the logarithmic axis, is the state 0, before the first update.
+independent; at areas of 0 and 1 that of Feng and Cliff, and none where one dead token, or one live
+one, is asked alone. An area of 0.5 says nothing, less than that says that the dead tokens have the
+larger values. The reference is the mean of every second dead token; the area is that of the others
+among the live ones: those that stood in no batch, which nothing tells from dead ones, are left out.
+The dashed line is the area from which on an indicator is said to see them, and the title has the
+first of the states drawn from which on it stays there until the record ends. At the left, apart
+from the logarithmic axis, is the state 0, before the first update.
 """
 
 from collections.abc import Iterator, Sequence
@@ -116,9 +117,10 @@ def _label_updates(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _entries(table: pd.DataFrame, strokes: Strokes) -> Entries:
+    band = (Patch(color=style.NEUTRAL, **BAND), "95 % interval, at each single state")
     return [
         *run_entries(table, strokes),
-        (Patch(color=style.NEUTRAL, **BAND), "95 % interval, at each single state"),
+        *([band] if table["area_low"].notna().any() else []),
         (Line2D([], [], **LINE), f"{SEEN}: it sees them"),
         (Line2D([], [], **style.DOTTED), "chance"),
     ]

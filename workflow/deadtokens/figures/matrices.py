@@ -87,4 +87,5 @@ def written_area(row: Mapping[str, float]) -> str:
     if np.isnan(row["area"]):
         return "no area"
     low, high = row["area_low"], row["area_high"]
-    return f"area {row['area']:.3f} (95 %: {low:.3f} to {high:.3f})"
+    said = "no interval: one row alone" if np.isnan(low) else f"95 %: {low:.3f} to {high:.3f}"
+    return f"area {row['area']:.3f} ({said})"

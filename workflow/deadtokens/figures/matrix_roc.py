@@ -8,7 +8,7 @@ before the first false one. Some of the others may be unused too, which nobody k
 for a false one then may be none. Of the record of a training those are known that stood in its text
 and in none of its batches: nothing tells them from dead ones, and they are left out. The reference
 is the mean of every second known token; the curves are those of the rest. Areas have DeLong's 95 %
-interval.
+interval, those of 0 and 1 that of Feng and Cliff; of one row alone there is none.
 """
 
 from collections.abc import Sequence

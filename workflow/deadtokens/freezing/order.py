@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deadtokens.statistics.correlation import Z, spearman
+from deadtokens.statistics.separation import separated
 
 FEWEST = 10  # tokens in a group, and outside it, of which something is said
 
@@ -58,7 +59,7 @@ def cliffs_delta(group: np.ndarray, rest: np.ndarray) -> tuple[float, float, flo
     of_group, of_rest = _dominance(group, rest), -_dominance(rest, group)
     delta = of_group.mean()
     if abs(delta) == 1:
-        return _separated(float(delta), min(n, m))
+        return float(delta), *separated(delta, min(n, m))
     unequal = _unequal_pairs(group, rest)
     variance = (
         m**2 * ((of_group - delta) ** 2).sum()
@@ -70,12 +71,6 @@ def cliffs_delta(group: np.ndarray, rest: np.ndarray) -> tuple[float, float, flo
     spread = Z * np.sqrt(variance * ((1 - delta**2) ** 2 + Z**2 * variance))
     ends = (delta - delta**3 + np.array([-spread, spread])) / (1 - delta**2 + Z**2 * variance)
     return float(delta), max(float(ends[0]), -1.0), min(float(ends[1]), 1.0)
-
-
-def _separated(delta: float, fewest: int) -> tuple[float, float, float]:
-    """Return the interval where all pairs agree: the same authors' bound by the smaller group."""
-    bound = max((fewest - Z**2) / (fewest + Z**2), -1.0)
-    return (delta, bound, 1.0) if delta > 0 else (delta, -1.0, -bound)
 
 
 def _dominance(values: np.ndarray, others: np.ndarray) -> np.ndarray:

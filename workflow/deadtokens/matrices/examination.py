@@ -20,7 +20,7 @@ from deadtokens.matrices.indicators import COORDINATE, INDICATORS, indicators, m
 from deadtokens.matrices.matrix import Matrix
 from deadtokens.matrices.tokenizer import RESERVED
 from deadtokens.matrices.tokens import DEAD, MISSING, Tokens, is_told
-from deadtokens.statistics.roc import LEVEL, areas_under_curves
+from deadtokens.statistics.roc import INTERVAL, areas_under_curves
 
 UNITS, NORMS = (1, 2, 4), ("Linf", "L1")
 KNOWN_UNUSED = (DEAD, RESERVED, MISSING)  # kinds of tokens
@@ -67,8 +67,8 @@ VARIABLES = {
     ),
     "why": (("token",), "why the token is a suspect, '' if it is none", ""),
     "area": (("indicator",), f"{_AREA}, {_ASKED}", "1"),
-    "area_low": (("indicator",), f"{_AREA}, lower end of its {LEVEL:.0%} interval", "1"),
-    "area_high": (("indicator",), f"{_AREA}, upper end of its {LEVEL:.0%} interval", "1"),
+    "area_low": (("indicator",), f"{_AREA}, lower end of its {INTERVAL}", "1"),
+    "area_high": (("indicator",), f"{_AREA}, upper end of its {INTERVAL}", "1"),
     "variance": (("direction",), "variance of the rows along a principal direction", "weight^2"),
     "hole_first": (("hole",), "first token of a cluster within one unit in every component", "1"),
     "hole_tokens": (("hole",), "tokens of the cluster", "1"),

@@ -17,7 +17,7 @@ from deadtokens.matrices.indicators import COORDINATE, INDICATORS, SEEN, indicat
 from deadtokens.matrices.matrix import Array
 from deadtokens.netcdf import write
 from deadtokens.statistics.bins import logarithmic
-from deadtokens.statistics.roc import LEVEL, areas_under_curves
+from deadtokens.statistics.roc import INTERVAL, areas_under_curves
 from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.optional import check_all_rows
 from deadtokens.trajectory.origin import run_attributes
@@ -33,8 +33,8 @@ _OF = 'area under the ROC curve of "small means dead", dead tokens asked against
 # Name: axes, long name, unit.
 VARIABLES = {
     "area": (("indicator", "state"), _OF, "1"),
-    "area_low": (("indicator", "state"), f"{_OF}, lower end of its {LEVEL:.0%} interval", "1"),
-    "area_high": (("indicator", "state"), f"{_OF}, upper end of its {LEVEL:.0%} interval", "1"),
+    "area_low": (("indicator", "state"), f"{_OF}, lower end of its {INTERVAL}", "1"),
+    "area_high": (("indicator", "state"), f"{_OF}, upper end of its {INTERVAL}", "1"),
     "seen_from": (
         ("indicator",),
         f"first of these states from which on the area stays at {SEEN} or above; -1: it does not, "

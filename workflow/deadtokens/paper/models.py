@@ -103,8 +103,9 @@ def _largest_cluster(found: xr.Dataset) -> str:
 
 def _area(indicator: xr.Dataset) -> dict[str, str]:
     limits = interval(float(indicator["area_low"]), float(indicator["area_high"]))
-    name = _words(str(indicator["indicator"].values))
-    return {"area": number(float(indicator["area"])), "interval": limits, "of": name}
+    area = float(indicator["area"])
+    name = "" if np.isnan(area) else _words(str(indicator["indicator"].values))
+    return {"area": number(area), "interval": limits, "of": name}
 
 
 def _best(found: xr.Dataset) -> dict[str, str]:

@@ -6,7 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from deadtokens.statistics.separation import separated
+
 LEVEL = 0.95
+INTERVAL = f"{LEVEL:.0%} interval, which a token alone of its kind does not have"
 
 
 class Area(NamedTuple):
@@ -15,7 +18,8 @@ class Area(NamedTuple):
     Attributes
     ----------
     value, low, high : float
-        With the bounds of its interval at LEVEL; NaN if there are no two to compare.
+        With the bounds of its interval at LEVEL, NaN if there is one token alone of either kind;
+        all NaN if there are no two to compare.
     """
 
     value: float
@@ -27,8 +31,10 @@ def area_under_curve(indicator: np.ndarray, truth: np.ndarray) -> Area:
     """Return the area under the ROC curve of "small means unused".
 
     Ties count half (Mann-Whitney). The interval is that of DeLong, DeLong & Clarke-Pearson (1988),
-    on the scale of the logit, so that it stays within 0 and 1; of an area of 0 or 1 it is empty.
-    Tokens without a value are left out.
+    on the scale of the logit, so that it stays within 0 and 1. An area of 0 or 1 has no variance to
+    estimate: its interval is that of `separated`, by how many tokens there are. A token alone says
+    nothing of how tokens of its kind differ, and there is none. Tokens without a value are left
+    out.
 
     Parameters
     ----------
@@ -45,8 +51,11 @@ def area_under_curve(indicator: np.ndarray, truth: np.ndarray) -> Area:
     above = (ranks[:m] - rankdata(unused)) / n  # of each unused one: the share of others below it
     below = 1 - (ranks[m:] - rankdata(others)) / m
     value = float(above.mean())
-    if min(m, n) < 2 or value in (0.0, 1.0):
-        return Area(value, value, value)
+    if min(m, n) < 2:
+        return Area(value, np.nan, np.nan)
+    if value in (0.0, 1.0):
+        low, high = separated(2 * value - 1, min(m, n))
+        return Area(value, (1 + low) / 2, (1 + high) / 2)
     deviation = np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)
     logit, half = np.log(value / (1 - value)), norm.ppf((1 + LEVEL) / 2) * deviation
     half /= value * (1 - value)
