@@ -1,6 +1,7 @@
 """Planted data for claims: files in which a claim's number is what a test wants it to be."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import xarray as xr
@@ -66,12 +67,16 @@ def effect_data(effect: Effect, differences: Sequence[float]) -> xr.Dataset:
     of_seeds = ["1", *from_, *held, *averaged]
     elsewhere = ["0", "no", *to[1:], *held, *averaged]
     values = [[np.nan] * len(differences), list(differences), [np.nan] * len(differences)]
+    varied = [*zip(from_, to, strict=True), *[("one", "other")] * bool(effect.over)]
+    cells = [["0", *cell[: len(to)], *held, *cell[len(to) :]] for cell in product(*varied)]
+    runs = [*cells, ["0", "no", *to[1:], *held, *["one"] * bool(effect.over)]]
+    seeds = np.repeat(np.arange(len(differences)), len(runs))
     return xr.Dataset(
         {
             "difference": (("contrast", "outcome", "pair"), np.array(values)[:, None]),
-            "reason": (("run", "outcome"), [[""]]),
-            "seed": ("run", [0]),
-            "setting": (("run", "key"), [["0", *to, *held, *(["one"] if effect.over else [])]]),
+            "reason": (("run", "outcome"), [[""]] * len(seeds)),
+            "seed": ("run", seeds),
+            "setting": (("run", "key"), runs * len(differences)),
             "before": (("contrast", "key"), [before] * 3),
             "after": (("contrast", "key"), [of_seeds, after, elsewhere]),
         },

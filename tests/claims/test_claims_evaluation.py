@@ -62,22 +62,33 @@ def study() -> Study:
     return Study(STUDY)
 
 
+def written_numbers(folder, study: Study, frozen: dict, experiment: str = "regimes") -> Numbers:
+    """Return numbers of an experiment's runs, whose fractions at rest are given by their key.
+
+    A key is precision and seed, and the batch seed where there is one; a text in place of a number
+    says why there is none.
+    """
+    members = []
+    for member in study.experiments[experiment].members:
+        spec = study.runs[member.run]
+        names = ("precision", "seed", "batch_seed")
+        settings = {name: getattr(spec, name) for name in names if getattr(spec, name) is not None}
+        value = frozen[tuple(settings.values())]
+        outcome = (np.nan, value) if isinstance(value, str) else (value, "")
+        members.append(Member(member.run, settings, {"frozen": outcome}))
+        loss = xr.Dataset({"loss": ("update", [9.0] * 1499 + [1.0])})
+        said = {"run": member.run, "spec": spec.json_text(), "updates": 1500, "status": "complete"}
+        path = folder / "runs" / member.run / "steps-1500" / "scalars.nc"
+        write(loss.assign_attrs(said), path)
+    outcomes = compare(Experiment(tuple(members)))
+    write(outcomes, folder / "experiments" / experiment / "outcomes.nc")
+    return Numbers(study, folder)
+
+
 @pytest.fixture
 def numbers(tmp_path, study) -> Numbers:
     """Return numbers of two regimes and five seeds, whose fractions at rest are FROZEN."""
-    members = []
-    for member in study.experiments["regimes"].members:
-        spec = study.runs[member.run]
-        settings = {"precision": spec.precision, "seed": spec.seed}
-        found = {"frozen": (FROZEN[spec.precision, spec.seed], "")}
-        members.append(Member(member.run, settings, found))
-        loss = xr.Dataset({"loss": ("update", [9.0] * 1499 + [1.0])})
-        said = {"run": member.run, "spec": spec.json_text(), "updates": 1500, "status": "complete"}
-        path = tmp_path / "runs" / member.run / "steps-1500" / "scalars.nc"
-        write(loss.assign_attrs(said), path)
-    outcomes = compare(Experiment(tuple(members)))
-    write(outcomes, tmp_path / "experiments" / "regimes" / "outcomes.nc")
-    return Numbers(study, tmp_path)
+    return written_numbers(tmp_path, study, FROZEN)
 
 
 def test_an_outcome_of_a_setting_is_its_mean_over_seeds(numbers):
@@ -112,6 +123,42 @@ def test_an_effect_is_found_both_ways(to, from_, sign, numbers):
     )
     assert found.sample.numbers == pytest.approx([sign * 0.9] * 5)
     assert (found.status, found.sample.runs) == (HOLDS, 10)
+
+
+REGIMES = ("pure-bf16", "fp32")
+CROSSED = {"vary": {"precision": list(REGIMES), "batch_seed": [7, 8]}, "seeds": [0, 1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize("lost", [None, ("fp32", 3, 8)])
+def test_an_effect_of_crossed_seeds_counts_the_runs_that_it_is_made_from(tmp_path, lost):
+    frozen = {(name, seed, batch): 0.5 * (name == "fp32") for name in REGIMES
+              for seed in range(5) for batch in (7, 8)}  # fmt: skip
+    study = Study(STUDY | {"experiments": {"crossed": CROSSED | {"figures": []}}})
+    frozen |= {lost: "the run diverged"} if lost else {}
+    effect = {"experiment": "crossed", "outcome": "frozen", "changed": "precision"}
+    about = claim({"above": 0, "by": "mean"}, effect=effect | {"from": REGIMES[0], "to": "fp32"})
+    found = find(about, written_numbers(tmp_path, study, frozen, "crossed"))
+    if lost is None:
+        assert (found.status, found.sample.numbers.tolist()) == (HOLDS, [0.5] * 5)
+        assert found.sample.runs == 20
+    else:
+        assert (found.status, found.why) == (NOT_TESTED, "seed 3: the run diverged")
+        assert found.sample.runs == 16  # of four seeds
+
+
+def test_an_effect_has_the_reason_of_its_own_runs_and_counts_no_others(tmp_path):
+    """A third regime has runs, and reasons, of which the effect is not made."""
+    names = ["mixed", *REGIMES]
+    vary = {"vary": {"precision": names}, "seeds": [0, 1, 2, 3, 4], "figures": []}
+    study = Study(STUDY | {"experiments": {"regimes": vary}})
+    frozen = FROZEN | {("mixed", seed): "another one's" for seed in range(5)}
+    effect = {"experiment": "regimes", "outcome": "frozen", "changed": "precision"}
+    about = claim({"below": 0, "by": "mean"}, effect=effect | {"from": REGIMES[0], "to": "fp32"})
+    folders = tmp_path / "whole", tmp_path / "lost"
+    assert find(about, written_numbers(folders[0], study, frozen)).sample.runs == 10
+    frozen[("fp32", 2)] = "its own"
+    found = find(about, written_numbers(folders[1], study, frozen))
+    assert (found.why, found.sample.runs) == ("seed 2: its own", 8)
 
 
 def test_a_variable_of_a_file_is_reduced_for_each_run(numbers):
@@ -212,6 +259,13 @@ def test_an_interaction_is_the_same_whichever_key_comes_first():
     assert of_effect(data, other).numbers.tolist() == [0.25, 0.75]
     assert of_effect(data, half).numbers.tolist() == [-0.25, -0.75]
     assert of_effect(data, INTERACTION).runs == 8
+
+
+def test_a_main_effect_is_made_from_the_runs_of_all_values_of_the_other_key():
+    main = INTERACTION.model_copy(
+        update={"changed": "weights", "to": "float32", "from_": "bfloat16", "over": "moments"}
+    )
+    assert of_effect(effect_data(main, [0.5, 0.25, 1.0]), main).runs == 3 * 4
 
 
 @pytest.mark.parametrize(

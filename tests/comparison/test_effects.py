@@ -1,6 +1,7 @@
 """Paired effects, against scipy's paired t test and by hand."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -231,6 +232,42 @@ def test_crossed_seeds_count_once_for_each_seed_of_the_weights(tmp_path):
     assert frozen.pairs.item() == 2
     assert "over whose batch seeds the effects are averaged" in found.attrs["inference"]
     assert found.label.values[0] == "pure-bf16, seed 1, batch seed 10"
+
+
+CROSSED = {
+    (name, seed, batch): place / 16
+    for place, (name, seed, batch) in enumerate(product(("pure-bf16", "fp32"), (1, 2, 3), (10, 20)))
+}  # whatever the seeds, 6 / 16 between the regimes
+
+
+@pytest.mark.parametrize("lost", ["run", "outcome"])
+@pytest.mark.parametrize("regime", ["pure-bf16", "fp32"])
+def test_a_seed_that_lacks_one_batch_seed_is_left_out(tmp_path, regime, lost):
+    runs = of_draws(CROSSED)
+    ((place, (_, files)),) = [
+        (place, (said, files))
+        for place, (said, files) in enumerate(runs)
+        if said["run"] == f"{(regime, 2, 20)}"
+    ]
+    if lost == "run":
+        del runs[place]
+    else:
+        files["freezing.nc"]["frozen_fraction"][:] = np.nan
+    found = compare(experiment(tmp_path, runs)).sel(outcome="frozen")
+    assert found.pair.values.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(found.difference, [[6 / 16, np.nan, 6 / 16]])
+    assert found.pairs.item() == 2
+
+
+def test_a_batch_seed_of_neither_side_is_not_lacked(tmp_path):
+    """A third regime has batch seeds, and a seed of the weights, that the other two lack."""
+    others = {("mixed", seed, batch): 0.0 for seed in (1, 2, 3, 4) for batch in (10, 20, 30)}
+    found = compare(experiment(tmp_path, of_draws(CROSSED | others)))
+    fp32 = found.sel(outcome="frozen").isel(contrast=found.changed_to.values == "fp32")
+    assert found.pair.values.tolist() == [1, 2, 3, 4]
+    np.testing.assert_array_equal(fp32.difference, [[6 / 16] * 3 + [np.nan]])
+    mixed = found.sel(outcome="frozen").isel(contrast=found.changed_to.values == "mixed")
+    assert mixed.pairs.item() == 0  # the batch seed 30 is on one side alone
 
 
 def test_runs_of_unlike_batches_are_no_pair(tmp_path):

@@ -38,12 +38,14 @@ def of_effect(data: xr.Dataset, effect: Effect) -> Sample:
     if found.size > 1:
         raise NotTested("the experiment has several such contrasts: its other settings differ too")
     contrast = data.isel(contrast=found[0]).sel(outcome=effect.outcome)
+    runs = contrast.isel(run=_made_from(contrast))
     differences = signs[found[0]] * contrast["difference"].values
     entries = [
-        Entry(int(seed), float(number), "" if np.isfinite(number) else _why(data, effect, seed))
+        Entry(int(seed), float(number), "" if np.isfinite(number) else _why(runs, seed))
         for seed, number in zip(data["pair"].values, differences, strict=True)
     ]
-    return Sample(entries, len(entries) * _cells(data, effect))
+    numbered = [entry.seed for entry in entries if np.isfinite(entry.number)]
+    return Sample(entries, int(np.isin(runs["seed"], numbered).sum()))
 
 
 def _sign(before: dict[str, str], after: dict[str, str], effect: Effect) -> int:
@@ -71,13 +73,13 @@ def _direction(before: str, after: str, wanted_before: object, wanted_after: obj
     return -int(same(before, wanted_after) and same(after, wanted_before))
 
 
-def _why(data: xr.Dataset, effect: Effect, seed: int) -> str:
-    reasons = data["reason"].sel(outcome=effect.outcome).values[data["seed"].values == seed]
+def _made_from(contrast: xr.Dataset) -> np.ndarray:
+    """Tell of each run if a contrast is made from its setting; "" stands for every value."""
+    setting, before, after = (contrast[name] for name in ("setting", "before", "after"))
+    chosen = (setting == before) | (setting == after) | (after == "")
+    return chosen.all("key").transpose("run").values
+
+
+def _why(runs: xr.Dataset, seed: int) -> str:
+    reasons = runs["reason"].values[runs["seed"].values == seed]
     return next(filter(None, map(str, reasons)), NO_PAIR)
-
-
-def _cells(data: xr.Dataset, effect: Effect) -> int:
-    """Return from how many runs of a seed a contrast is made."""
-    if effect.over is None:
-        return 2 * len(effect.keys)
-    return 2 * len(np.unique(data["setting"].sel(key=effect.over)))

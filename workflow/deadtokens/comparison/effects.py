@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import chain, combinations, product
 
 import numpy as np
-import pandas as pd
 
 from deadtokens.comparison.bootstrap import bootstrap_interval
 from deadtokens.comparison.intervals import t_interval
@@ -212,6 +211,10 @@ def differences(
 ) -> np.ndarray:
     """Return a contrast's number for each unit, NaN where a run or its outcome is missing.
 
+    Where a unit has several draws, one that lacks a run makes the unit's number NaN, as the mean of
+    those that are left would be over other batches than that of other units. A draw of which no
+    setting of the contrast has a run is none that it lacks.
+
     Parameters
     ----------
     contrast : Contrast
@@ -225,17 +228,16 @@ def differences(
     ndarray of shape (units, outcomes)
         Of the units ascending.
     """
-    row = {cell: place for place, cell in enumerate(zip(settings, draws, strict=True))}
+    of_runs = dict(zip(zip(settings, draws, strict=True), values, strict=True))
     missing = np.full(values.shape[1], np.nan)
-    of_draws = {
-        draw: _sums(
-            weight * (values[row[cell, draw]] if (cell, draw) in row else missing)
-            for cell, weight in contrast.weights.items()
-        )
-        for draw in draws
-    }
-    frame = pd.DataFrame(of_draws.values(), index=units(list(of_draws)))
-    return frame.groupby(level=0).mean().to_numpy()
+    unit_of_draw = dict(zip(draws, units(draws), strict=True))
+    of_units: dict[int, list[np.ndarray]] = {unit: [] for unit in sorted(unit_of_draw.values())}
+    for draw, unit in unit_of_draw.items():
+        cells = [of_runs.get((setting, draw), missing) for setting in contrast.weights]
+        if any(cell is not missing for cell in cells):
+            weighted = zip(contrast.weights.values(), cells, strict=True)
+            of_units[unit].append(_sums(weight * cell for weight, cell in weighted))
+    return np.array([np.mean(sums or [missing], axis=0) for sums in of_units.values()])
 
 
 def _sums(terms: Iterable[np.ndarray]) -> np.ndarray:
