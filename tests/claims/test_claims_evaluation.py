@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 import yaml
 from claims_data import effect_data, planted_sample, variable_data
+from foreign_records import make_record
 from house import REPOSITORY
 
 from deadtokens.claims.claims import as_json
@@ -189,6 +190,27 @@ def test_a_claim_that_cannot_be_tested_says_why(why, numbers):
     subject = dict(UNTESTED[why])
     found = find(of_value({"below": 1, "by": "mean"}, subject.pop("seeds", 5), **subject), numbers)
     assert (found.status, found.why) == (NOT_TESTED, why)
+
+
+RECORDED = {
+    "value": {"outcome": "frozen"},
+    "effect": {"outcome": "frozen", "changed": "precision", "from": "pure-bf16", "to": "fp32"},
+    "variable": {"file": "scalars.nc", "variable": "loss", "statistic": "last"},
+}
+
+
+@pytest.mark.parametrize("kind", RECORDED)
+def test_a_claim_on_an_experiment_of_recordings_is_untested(kind, tmp_path):
+    make_record(tmp_path / "mine")
+    recorded = {"mine": {"path": str(tmp_path / "mine")}}
+    experiments = {"theirs": {"recorded": ["mine"], "figures": []}}
+    study = Study(STUDY | {"experiments": experiments, "recorded": recorded})
+    subject = {kind: RECORDED[kind] | {"experiment": "theirs"}}
+    found = find(claim({"below": 1, "by": "mean"}, **subject), Numbers(study, tmp_path))
+    assert (found.status, found.why) == (
+        NOT_TESTED,
+        "the experiment 'theirs' has recordings alone",
+    )
 
 
 def test_a_file_of_the_first_run_alone_is_not_one_of_the_others(numbers):

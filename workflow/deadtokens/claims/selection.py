@@ -55,6 +55,8 @@ class Numbers:
         subject = claim.subject
         if subject.experiment not in self.study.experiments:
             raise NotTested(f"the experiment {subject.experiment!r} is not configured")
+        if not self.study.experiments[subject.experiment].members:
+            raise NotTested(f"the experiment {subject.experiment!r} has recordings alone")
         if isinstance(subject, Effect):
             return of_effect(self._outcomes(claim), subject)
         divided = subject.ratio_to is not None
