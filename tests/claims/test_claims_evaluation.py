@@ -175,6 +175,37 @@ def test_a_variable_of_a_file_is_reduced_for_each_run(numbers):
     assert all(np.isnan(found.sample.interval))  # of seeds twice over there is none
 
 
+LAST_LOSS = {"file": "scalars.nc", "variable": "loss", "statistic": "last"}
+ORDERS = {"vary": {"batch_seed": [5, 6, 7, 8, 9]}, "seeds": [3], "figures": []}
+
+
+@pytest.mark.parametrize("by", ["mean", "interval", "every run"])
+def test_a_variable_and_an_outcome_have_the_same_seeds(by, tmp_path):
+    """Of one seed of the weights the orders of the data are the sample, whatever is spoken of."""
+    study = Study(STUDY | {"experiments": {"orders": ORDERS}})
+    precision = DEFAULT["defaults"]["precision"]
+    frozen = {(precision, 3, batch): 0.5 for batch in ORDERS["vary"]["batch_seed"]}
+    numbers = written_numbers(tmp_path, study, frozen, "orders")
+    criterion, of_orders = {"between": [0, 1], "by": by}, {"experiment": "orders"}
+    outcome = find(claim(criterion, value=of_orders | {"outcome": "frozen"}), numbers)
+    variable = find(claim(criterion, variable=of_orders | LAST_LOSS), numbers)
+    for found in (outcome, variable):
+        assert (found.status, found.why) == (HOLDS, "")
+        assert [entry.seed for entry in found.sample.entries] == [5, 6, 7, 8, 9]
+
+
+def test_of_several_seeds_of_the_weights_a_variable_has_these(tmp_path):
+    """However many orders of the data each has, as outcomes do."""
+    study = Study(STUDY | {"experiments": {"crossed": CROSSED | {"figures": []}}})
+    frozen = {(name, seed, batch): 0.5 for name in REGIMES for seed in range(5) for batch in (7, 8)}
+    numbers = written_numbers(tmp_path, study, frozen, "crossed")
+    setting = {"precision": "fp32", "batch_seed": 8}
+    loss = LAST_LOSS | {"experiment": "crossed", "setting": setting}
+    found = find(claim({"below": 2, "by": "mean"}, variable=loss), numbers)
+    assert (found.status, found.sample.seeds, found.sample.runs) == (HOLDS, 5, 5)
+    assert [entry.seed for entry in found.sample.entries] == [0, 1, 2, 3, 4]
+
+
 UNTESTED = {
     "the experiment 'length' is not configured": {"experiment": "length"},
     "the experiment has no run with precision mixed": {"setting": {"precision": "mixed"}},
@@ -195,7 +226,7 @@ def test_a_claim_that_cannot_be_tested_says_why(why, numbers):
 RECORDED = {
     "value": {"outcome": "frozen"},
     "effect": {"outcome": "frozen", "changed": "precision", "from": "pure-bf16", "to": "fp32"},
-    "variable": {"file": "scalars.nc", "variable": "loss", "statistic": "last"},
+    "variable": LAST_LOSS,
 }
 
 

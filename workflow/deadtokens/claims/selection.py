@@ -16,11 +16,12 @@ from deadtokens.claims.sample import (
     ratios,
     refuse_several_runs_a_seed,
 )
-from deadtokens.comparison.settings import written
+from deadtokens.comparison.effects import units
+from deadtokens.comparison.settings import seeds_of, written
 from deadtokens.errors import UserError
 from deadtokens.study.claims import Claim, Effect, Value, Variable, files_with
 from deadtokens.study.members import Settings, has, members_with, settings_of_member
-from deadtokens.study.study import Study
+from deadtokens.study.study import Member, Study
 from deadtokens.study.validation import suggestion
 
 OPEN = 16  # files that are kept: claims on the same ones follow each other
@@ -68,13 +69,20 @@ class Numbers:
             data = self._outcomes(claim)
             entries = outcome_entries(data, self._settings(claim, data), claim.subject, setting)
         else:
+            seeds = self._seeds(claim.subject.experiment)
             entries = [
-                variable_entry(self._open(self.results / file), run.settings["seed"], claim.subject)
+                variable_entry(self._open(self.results / file), seeds[run.member], claim.subject)
                 for file, run in files_with(self.study, claim, setting).items()
             ]
         if not entries:
             raise NotTested(self._lacking(claim, setting))
         return entries
+
+    def _seeds(self, experiment: str) -> dict[Member, int]:
+        """Return of each run of an experiment the seed by which its outcomes pair it."""
+        members = self.study.experiments[experiment].members
+        draws = [seeds_of(settings_of_member(self.study, member)) for member in members]
+        return dict(zip(members, units(draws), strict=True))
 
     def _lacking(self, claim: Claim, setting: Settings) -> str:
         """Say what no run has: a value, the values together, or the file."""
