@@ -49,11 +49,11 @@ def outcome_data(outcome: str, numbers: Sequence[float]) -> xr.Dataset:
     """Return outcomes of a first run and of one a seed, beside another outcome that is NaN."""
     return xr.Dataset(
         {
-            "value": (("run", "outcome"), [[np.nan, number] for number in numbers]),
-            "reason": (("run", "outcome"), [["never", ""]] * len(numbers)),
+            "value": (("run", "outcome"), [[np.nan, number, 0.0] for number in numbers]),
+            "reason": (("run", "outcome"), [["never", "", ""]] * len(numbers)),
             "seed": ("run", [0, *range(len(numbers) - 1)]),
         },
-        coords={"outcome": ["another", outcome]},
+        coords={"outcome": ["another", outcome, "diverged"]},
     )
 
 
@@ -73,14 +73,19 @@ def effect_data(effect: Effect, differences: Sequence[float]) -> xr.Dataset:
     seeds = np.repeat(np.arange(len(differences)), len(runs))
     return xr.Dataset(
         {
-            "difference": (("contrast", "outcome", "pair"), np.array(values)[:, None]),
-            "reason": (("run", "outcome"), [[""]] * len(seeds)),
+            "difference": (("contrast", "outcome", "pair"), np.stack([values] * 2, axis=1)),
+            "value": (("run", "outcome"), [[0.5, 0.0]] * len(seeds)),
+            "reason": (("run", "outcome"), [["", ""]] * len(seeds)),
             "seed": ("run", seeds),
             "setting": (("run", "key"), runs * len(differences)),
             "before": (("contrast", "key"), [before] * 3),
             "after": (("contrast", "key"), [of_seeds, after, elsewhere]),
         },
-        coords={"outcome": [effect.outcome], "pair": np.arange(len(differences)), "key": keys},
+        coords={
+            "outcome": [effect.outcome, "diverged"],
+            "pair": np.arange(len(differences)),
+            "key": keys,
+        },
     )
 
 

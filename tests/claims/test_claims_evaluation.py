@@ -1,6 +1,7 @@
 """What becomes of claims: their numbers, what leaves them untested, mistakes in them."""
 
 import json
+from collections.abc import Container
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from deadtokens.claims.contrasts import of_effect
 from deadtokens.claims.evaluation import FAILS, HOLDS, NOT_TESTED, evaluate, find, judge
 from deadtokens.claims.reduction import reduce
 from deadtokens.claims.sample import Entry, NotTested, Sample, ratios
-from deadtokens.claims.selection import Numbers, combine
+from deadtokens.claims.selection import Numbers, combine, variable_entry
 from deadtokens.claims.table import findings_table
 from deadtokens.cli import call
 from deadtokens.comparison.members import Experiment, Member
@@ -63,20 +64,23 @@ def study() -> Study:
     return Study(STUDY)
 
 
-def written_numbers(folder, study: Study, frozen: dict, experiment: str = "regimes") -> Numbers:
+def written_numbers(
+    folder, study: Study, frozen: dict, experiment: str = "regimes", diverged: Container = ()
+) -> Numbers:
     """Return numbers of an experiment's runs, whose fractions at rest are given by their key.
 
     A key is precision and seed, and the batch seed where there is one; a text in place of a number
-    says why there is none.
+    says why there is none. So do the keys of those that diverged.
     """
     members = []
     for member in study.experiments[experiment].members:
         spec = study.runs[member.run]
         names = ("precision", "seed", "batch_seed")
         settings = {name: getattr(spec, name) for name in names if getattr(spec, name) is not None}
-        value = frozen[tuple(settings.values())]
-        outcome = (np.nan, value) if isinstance(value, str) else (value, "")
-        members.append(Member(member.run, settings, {"frozen": outcome}))
+        key = tuple(settings.values())
+        outcome = (np.nan, frozen[key]) if isinstance(frozen[key], str) else (frozen[key], "")
+        found = {"frozen": outcome, "diverged": (float(key in diverged), "")}
+        members.append(Member(member.run, settings, found))
         loss = xr.Dataset({"loss": ("update", [9.0] * 1499 + [1.0])})
         said = {"run": member.run, "spec": spec.json_text(), "updates": 1500, "status": "complete"}
         path = folder / "runs" / member.run / "steps-1500" / "scalars.nc"
@@ -258,23 +262,84 @@ def test_one_seed_is_called_so_and_has_no_interval():
         judge(of_value({"below": 1, "by": "every run"}), Sample([Entry(0, 0.5)], 1))
 
 
-@pytest.mark.parametrize(
-    ("reason", "undefined", "status"),
-    [
-        ("no update left so many frozen", "fails", FAILS),
-        ("no update left so many frozen", "not tested", NOT_TESTED),
-        ("no update left so many frozen; the run diverged", "fails", NOT_TESTED),
-    ],
-)
-def test_what_has_no_number_is_untested_or_fails_as_the_claim_says(reason, undefined, status):
+def judged(undefined: str, entries: list[Entry]) -> tuple[str, str]:
+    """Return what comes of a claim on entries and others that are as it says."""
     criterion = {"below": 1, "by": "every run", "undefined": undefined}
-    sample = Sample([*(Entry(seed, 0.5) for seed in range(4)), Entry(4, np.nan, reason)], 5)
+    others = [Entry(10 + seed, 0.5) for seed in range(5 - len(entries))]
     try:
-        found = judge(of_value(criterion), sample)
+        found = judge(of_value(criterion), Sample([*others, *entries], 5))
     except NotTested as error:
-        assert (NOT_TESTED, str(error)) == (status, f"seed 4: {reason}")
-    else:
-        assert (found.status, found.why) == (status, f"seed 4: {reason}")
+        return NOT_TESTED, str(error)
+    return found.status, found.why
+
+
+NEVER = "no update left so many frozen"
+
+
+@pytest.mark.parametrize(
+    ("diverged", "undefined", "status"),
+    [(False, "fails", FAILS), (False, "not tested", NOT_TESTED), (True, "fails", NOT_TESTED)],
+)
+def test_what_has_no_number_is_untested_or_fails_as_the_claim_says(diverged, undefined, status):
+    entries = [Entry(4, np.nan, NEVER, diverged)]
+    assert judged(undefined, entries) == (status, f"seed 4: {NEVER}")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_one_run_that_did_not_diverge_decides_in_whichever_order(order):
+    diverged, lacking = Entry(3, np.nan, "it diverged", True), Entry(4, np.nan, NEVER)
+    assert judged("fails", [diverged, lacking][::order]) == (FAILS, f"seed 4: {NEVER}")
+    other = Entry(4, np.nan, "this one too", True)
+    assert judged("fails", [diverged, other]) == (NOT_TESTED, "seed 3: it diverged")
+
+
+OF_REGIMES = {"experiment": "regimes", "outcome": "frozen"}
+FP32 = OF_REGIMES | {"setting": {"precision": "fp32"}}
+CHANGE = {"changed": "precision", "from": "pure-bf16", "to": "fp32"}
+OF_FP32 = {
+    "value": {"value": FP32},
+    "ratio": {"value": FP32 | {"ratio_to": {"precision": "pure-bf16"}}},
+    "effect": {"effect": OF_REGIMES | CHANGE},
+}
+
+
+def with_lost_runs(folder, study, kind, lost: dict) -> tuple[str, str]:
+    """Return what comes of a claim; of each lost run is given whether it diverged."""
+    reasons = {run: "it did" if diverged else "it did not" for run, diverged in lost.items()}
+    gone = {run for run, diverged in lost.items() if diverged}
+    numbers = written_numbers(folder, study, FROZEN | reasons, diverged=gone)
+    criterion = {"below": 9, "by": "mean", "undefined": "fails"}
+    found = find(claim(criterion, **OF_FP32[kind]), numbers)
+    return found.status, found.why
+
+
+@pytest.mark.parametrize("kind", OF_FP32)
+def test_the_outcome_says_which_runs_diverged_whatever_words_a_reason_has(kind, tmp_path, study):
+    both = {("fp32", 2): True, ("fp32", 3): True}
+    found = with_lost_runs(tmp_path / "both", study, kind, both)
+    assert found == (NOT_TESTED, "seed 2: it did")
+    one = both | {("fp32", 3): False}
+    assert with_lost_runs(tmp_path / "one", study, kind, one) == (FAILS, "seed 3: it did not")
+
+
+@pytest.mark.parametrize("kind", ["ratio", "effect"])
+@pytest.mark.parametrize("diverged", ["pure-bf16", "fp32"])
+def test_of_two_runs_of_a_seed_the_one_that_did_not_diverge_decides(
+    kind, diverged, tmp_path, study
+):
+    lost = {(name, 2): name == diverged for name in ("pure-bf16", "fp32")}
+    assert with_lost_runs(tmp_path, study, kind, lost) == (FAILS, "seed 2: it did not")
+
+
+@pytest.mark.parametrize(("diverged", "status"), [((0, 1), NOT_TESTED), ((0,), FAILS)])
+def test_a_variable_s_file_says_if_its_run_diverged(diverged, status):
+    loss = of_file({"file": "scalars.nc", "variable": "loss"})
+    files = [
+        xr.Dataset({"loss": ((), np.nan)}, attrs={"status": "diverged"} if seed in diverged else {})
+        for seed in (0, 1)
+    ]
+    entries = [variable_entry(file, seed, loss) for seed, file in enumerate(files)]
+    assert judged("fails", entries)[0] == status
 
 
 def test_a_ratio_to_zero_has_no_number_and_says_so():
@@ -282,6 +347,8 @@ def test_a_ratio_to_zero_has_no_number_and_says_so():
     assert np.isnan(sample.numbers[0])
     assert sample.numbers[1] == 0.5
     assert sample.entries[0].reason == "the number by which it is divided is zero"
+    (lacking,) = ratios([Entry(0, np.nan, NEVER)], [Entry(0, 0.0)]).entries
+    assert lacking.reason == NEVER
 
 
 def test_ratios_without_a_common_seed_are_untested():

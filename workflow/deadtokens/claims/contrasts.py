@@ -1,11 +1,12 @@
 """Effects among the contrasts of an experiment's outcomes."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
-from deadtokens.claims.sample import Entry, NotTested, Sample
+from deadtokens.claims.sample import Entry, NotTested, Sample, deciding, entries_of_runs
 from deadtokens.study.claims import Effect, listed
 from deadtokens.study.members import same
 
@@ -38,14 +39,14 @@ def of_effect(data: xr.Dataset, effect: Effect) -> Sample:
     if found.size > 1:
         raise NotTested("the experiment has several such contrasts: its other settings differ too")
     contrast = data.isel(contrast=found[0]).sel(outcome=effect.outcome)
-    runs = contrast.isel(run=_made_from(contrast))
+    runs = entries_of_runs(data.isel(run=_made_from(contrast)), effect.outcome)
     differences = signs[found[0]] * contrast["difference"].values
     entries = [
-        Entry(int(seed), float(number), "" if np.isfinite(number) else _why(runs, seed))
-        for seed, number in zip(data["pair"].values, differences, strict=True)
+        _entry(seed, number, [run for run in runs if run.seed == seed])
+        for seed, number in zip(data["pair"].values.tolist(), differences.tolist(), strict=True)
     ]
-    numbered = [entry.seed for entry in entries if np.isfinite(entry.number)]
-    return Sample(entries, int(np.isin(runs["seed"], numbered).sum()))
+    numbered = {entry.seed for entry in entries if np.isfinite(entry.number)}
+    return Sample(entries, sum(run.seed in numbered for run in runs))
 
 
 def _sign(before: dict[str, str], after: dict[str, str], effect: Effect) -> int:
@@ -80,6 +81,9 @@ def _made_from(contrast: xr.Dataset) -> np.ndarray:
     return chosen.all("key").transpose("run").values
 
 
-def _why(runs: xr.Dataset, seed: int) -> str:
-    reasons = runs["reason"].values[runs["seed"].values == seed]
-    return next(filter(None, map(str, reasons)), NO_PAIR)
+def _entry(seed: int, number: float, runs: Sequence[Entry]) -> Entry:
+    """Return a seed's difference, or why its runs give none."""
+    if np.isfinite(number):
+        return Entry(seed, number)
+    without = deciding(runs) or Entry(seed, np.nan, NO_PAIR)
+    return Entry(seed, np.nan, without.reason, without.diverged)

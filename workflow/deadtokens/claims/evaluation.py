@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from deadtokens.claims.sample import NotTested, Sample
+from deadtokens.claims.sample import NotTested, Sample, deciding
 from deadtokens.claims.selection import Numbers
 from deadtokens.errors import UserError
 from deadtokens.study.claims import Claim, Criterion
@@ -13,7 +11,6 @@ from deadtokens.study.claims import Claim, Criterion
 HOLDS, FAILS, NOT_TESTED = "holds", "fails", "not tested"
 STATUSES = (HOLDS, FAILS, NOT_TESTED)
 ONE_SEED = "one seed"
-DIVERGED = "diverged"
 
 
 @dataclass(frozen=True)
@@ -80,10 +77,10 @@ def judge(claim: Claim, sample: Sample) -> Finding:
     """
     if sample.seeds < claim.seeds:
         raise NotTested(f"{_seeds(sample.seeds)}, and it is over at least {claim.seeds}")
-    missing = [entry for entry in sample.entries if not np.isfinite(entry.number)]
-    if missing:
-        why = f"seed {missing[0].seed}: {missing[0].reason}"
-        if claim.criterion.undefined == FAILS and DIVERGED not in missing[0].reason:
+    missing = deciding(sample.entries)
+    if missing is not None:
+        why = f"seed {missing.seed}: {missing.reason}"
+        if claim.criterion.undefined == FAILS and not missing.diverged:
             return Finding(claim, FAILS, sample, why)
         raise NotTested(why)
     status = HOLDS if _meets(claim.criterion, sample) else FAILS

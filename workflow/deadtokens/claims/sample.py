@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 
 from deadtokens.comparison.intervals import t_interval
 
+DIVERGED = "diverged"  # the outcome that is 1 of a run that did
 BY_ZERO = "the number by which it is divided is zero"
 
 
@@ -24,11 +26,14 @@ class Entry:
     number : float
         NaN: see `reason`.
     reason : str
+    diverged : bool
+        Whether the run diverged; of several, all that have no number.
     """
 
     seed: int
     number: float
     reason: str = ""
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,21 @@ class Sample:
         return t_interval(self.numbers) if of_seeds else (np.nan, np.nan)
 
 
+def entries_of_runs(data: xr.Dataset, outcome: str) -> list[Entry]:
+    """Return an outcome of each run of an experiment.
+
+    Parameters
+    ----------
+    data : Dataset
+        Outcomes of the experiment.
+    outcome : str
+    """
+    of_runs = data.sel(outcome=outcome)
+    diverged = data["value"].sel(outcome=DIVERGED) == 1
+    columns = data["seed"], of_runs["value"], of_runs["reason"], diverged
+    return [Entry(*row) for row in zip(*(one.values.tolist() for one in columns), strict=True)]
+
+
 def ratios(above: Sequence[Entry], below: Sequence[Entry]) -> Sample:
     """Return the ratio of two settings' numbers for each seed that both have.
 
@@ -83,9 +103,21 @@ def ratios(above: Sequence[Entry], below: Sequence[Entry]) -> Sample:
 
 
 def _quotient(one: Entry, other: Entry) -> Entry:
+    without = deciding([one, other])
+    if without is not None:
+        return Entry(one.seed, np.nan, without.reason, without.diverged)
     if other.number == 0:
-        return Entry(one.seed, np.nan, BY_ZERO)
-    return Entry(one.seed, one.number / other.number, one.reason or other.reason)
+        return Entry(one.seed, np.nan, BY_ZERO, other.diverged)
+    return Entry(one.seed, one.number / other.number)
+
+
+def deciding(entries: Sequence[Entry]) -> Entry | None:
+    """Return the first entry without a number of a run that did not diverge, else of one that did.
+
+    `None` if all have their numbers.
+    """
+    without = [entry for entry in entries if not np.isfinite(entry.number)]
+    return min(without, key=lambda entry: entry.diverged, default=None)
 
 
 def refuse_several_runs_a_seed(entries: Sequence[Entry]) -> None:

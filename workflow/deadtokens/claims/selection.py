@@ -13,6 +13,7 @@ from deadtokens.claims.sample import (
     Entry,
     NotTested,
     Sample,
+    entries_of_runs,
     ratios,
     refuse_several_runs_a_seed,
 )
@@ -136,9 +137,8 @@ def outcome_entries(
     value : Value
     setting : dict
     """
-    of_runs = data.sel(outcome=value.outcome)
-    runs = [of_runs.isel(run=place) for place, one in enumerate(settings) if has(one, setting)]
-    return [Entry(int(run["seed"]), float(run["value"]), str(run["reason"].values)) for run in runs]
+    entries = entries_of_runs(data, value.outcome)
+    return [entry for entry, one in zip(entries, settings, strict=True) if has(one, setting)]
 
 
 def variable_entry(data: xr.Dataset, seed: int, selection: Variable) -> Entry:
@@ -146,7 +146,7 @@ def variable_entry(data: xr.Dataset, seed: int, selection: Variable) -> Entry:
     number = reduce(data, selection)
     diverged = data.attrs.get("status") == "diverged"
     why = NO_NUMBER + "; the run diverged" * diverged
-    return Entry(seed, number, "" if np.isfinite(number) else why)
+    return Entry(seed, number, "" if np.isfinite(number) else why, diverged)
 
 
 def combine(claim: Claim, entries: Sequence[Entry], below: Sequence[Entry] | None) -> Sample:
