@@ -13,7 +13,6 @@ from deadtokens.comparison.measures import (
     OUTCOMES,
     PRIMARY,
     TERMS,
-    censored_median,
     first_reaching,
     largest_change,
     measure,
@@ -37,7 +36,7 @@ EXPECTED = {
     "frozen": 0.5,
     "still": 0.75,  # half of the components of moving tokens move
     "still_over_run": (1 + 6.15 / 20) / 2,  # of frozen fractions that sum to 6.15 over 20 updates
-    "last_motion": 7.0,  # of 4, 6, 8 and one that is censored
+    "last_motion": 6.0,  # of 4, 6, 8 and one that is censored: by then half had settled
     "settled": 3.0,
     "unsettled": 1.0,
     "half_frozen": 4.0,
@@ -137,10 +136,20 @@ def test_a_level_is_reached_at_the_update_that_has_it():
 
 @pytest.mark.parametrize(
     ("censored", "median"),
-    [([0, 0, 0], 2), ([1, 0, 0], 3), ([1, 1, 0], np.inf), ([1, 0, 1], np.inf)],
+    [
+        ([0, 0, 0, 0], 6),
+        ([1, 0, 0, 0], 8),
+        ([1, 1, 0, 0], 20),
+        ([0, 0, 1, 1], 8),
+        ([1, 1, 1, 0], np.nan),
+    ],
 )
-def test_a_censored_time_is_later_than_all_others(censored, median):
-    assert censored_median(np.array([1, 2, 3]), np.array(censored, bool)) == median
+def test_a_censored_last_motion_is_later_than_all_others(censored, median):
+    data = freezing([0.0] * 20)  # last motions at 4, 8, 6 and 20
+    data["unsettled"].loc[{"grid": "recorded"}] = [*map(bool, censored), True]
+    value, reason = outcomes({"freezing.nc": data})["last_motion"]
+    assert value == pytest.approx(median, nan_ok=True)
+    assert (reason == "") == np.isfinite(median)
 
 
 def test_a_forecast_of_nobody_has_a_reason():
@@ -159,7 +168,7 @@ def test_a_median_token_that_is_censored_has_a_reason():
     data["unsettled"][:] = True
     value, reason = outcomes({"freezing.nc": data})["last_motion"]
     assert np.isnan(value)
-    assert reason.startswith("half of the dead tokens or more had not settled")
+    assert reason.startswith("more than half of the dead tokens had not settled")
 
 
 def test_without_dead_tokens_there_is_a_reason_and_no_number():

@@ -7,6 +7,7 @@ import xarray as xr
 from planted import planted, write_run
 
 from deadtokens.cli import call
+from deadtokens.comparison.measures import measure
 from deadtokens.freezing import moves
 from deadtokens.freezing.freezing import measure_freezing
 from deadtokens.run import layout
@@ -103,6 +104,17 @@ def test_onsets_and_transitions_date_the_same_motion_by_the_same_update(tmp_path
         assert freezing.surviving_fraction.sel(
             population="dead", grid="recorded", criterion="last motion", update=int(onset)
         ) == pytest.approx(1 - level, abs=1 / 34)
+
+
+@pytest.mark.parametrize("last", [206, 160, 140, 100, 60])
+def test_the_outcome_and_the_transition_date_half_of_the_last_motions_alike(tmp_path, last):
+    """The dead tokens are 34, and the later the record ends the more of them have settled."""
+    freezing = measured(tmp_path, gas_to_solid()[:, :, :last])
+    of_half = {"transition": "hops to settled stillness", "grid": "recorded", "level": 0.5}
+    median, reason = measure("freezing.nc", freezing)["last_motion"]
+    assert median == pytest.approx(float(freezing.transition_update.sel(of_half)), nan_ok=True)
+    unsettled = freezing.unsettled.sel(grid="recorded").values[freezing.dead]
+    assert np.isnan(median) == (np.mean(unsettled) > 0.5) == bool(reason)
 
 
 def test_a_stillness_of_a_few_updates_is_not_for_good(tmp_path):

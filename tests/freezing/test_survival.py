@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deadtokens.freezing.survival import kaplan_meier, time_quantiles
+from deadtokens.freezing.survival import kaplan_meier
 
 UPDATES = np.arange(1, 11)
 
@@ -70,17 +70,3 @@ def test_the_band_covers_the_truth_as_often_as_it_says():
         found = kaplan_meier(np.minimum(times, 10), times > 10, UPDATES)
         hits += found.low[5] <= truth <= found.high[5]
     assert 0.91 <= hits / 400 <= 0.985
-
-
-def test_quantiles_are_tokens_own_times():
-    times = np.array([8, 1, 3, 5, 2])
-    none = np.zeros(5, bool)
-    assert time_quantiles(times, none, [0.2, 0.5, 0.6, 1.0]).tolist() == [1, 3, 3, 8]
-
-
-def test_quantiles_that_the_record_does_not_reach_are_nan():
-    times, censored = np.array([1, 9, 9, 9]), np.array([False, False, True, True])
-    found = time_quantiles(times, censored, [0.25, 0.5, 0.75])
-    assert found[:2].tolist() == [1, 9]
-    assert np.isnan(found[2])
-    assert np.isnan(time_quantiles(times[:0], censored[:0], [0.5])).all()

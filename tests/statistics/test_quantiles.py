@@ -1,11 +1,16 @@
-"""Quantiles: numpy's, of all values, of the finite ones, and without interpolation."""
+"""Quantiles: numpy's, of all values, of the finite ones, without interpolation, of times."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadtokens.statistics.quantiles import observed_quantiles, quantiles, quantiles_of_finite
+from deadtokens.statistics.quantiles import (
+    observed_quantiles,
+    quantiles,
+    quantiles_of_finite,
+    time_quantiles,
+)
 
 
 @given(
@@ -62,3 +67,17 @@ def test_a_sign_of_zero_or_of_nan_does_not_count():
     values = np.array([np.copysign(np.nan, -1), 2.0, -0.0, np.inf])
     assert observed_quantiles(values, [0.25, 0.5, 0.75]).tolist() == [0, 2, np.inf]
     assert np.isnan(observed_quantiles(values, [1.0])).all()
+
+
+def test_quantiles_are_tokens_own_times():
+    times = np.array([8, 1, 3, 5, 2])
+    none = np.zeros(5, bool)
+    assert time_quantiles(times, none, [0.2, 0.5, 0.6, 1.0]).tolist() == [1, 3, 3, 8]
+
+
+def test_quantiles_that_the_record_does_not_reach_are_nan():
+    times, censored = np.array([1, 9, 9, 9]), np.array([False, False, True, True])
+    found = time_quantiles(times, censored, [0.25, 0.5, 0.75])
+    assert found[:2].tolist() == [1, 9]
+    assert np.isnan(found[2])
+    assert np.isnan(time_quantiles(times[:0], censored[:0], [0.5])).all()

@@ -14,6 +14,7 @@ import xarray as xr
 from deadtokens.drift.endpoint import CLUES, KEPT_UP, LAST, REST, SIGN, STAY, WHOLE
 from deadtokens.drift.labels import INDEPENDENT
 from deadtokens.freezing.lasting import SETTLED, UNSETTLED
+from deadtokens.statistics.quantiles import time_quantiles
 from deadtokens.stillness.causes import CAUSES, HOLDERS
 
 DEAD = {"population": "dead"}
@@ -128,22 +129,6 @@ def first_reaching(level: float, fractions: np.ndarray, updates: np.ndarray) -> 
     return float(reached[0]) if reached.size else np.nan
 
 
-def censored_median(times: np.ndarray, censored: np.ndarray) -> float:
-    """Return the median of times of which some are only known to be later than the record's end.
-
-    Parameters
-    ----------
-    times : ndarray of shape (tokens,)
-    censored : ndarray of bool, of shape (tokens,)
-
-    Returns
-    -------
-    float
-        Infinite if the median token is censored, NaN without tokens.
-    """
-    return float(np.median(np.where(censored, np.inf, times))) if len(times) else np.nan
-
-
 def _spans(data: xr.Dataset) -> np.ndarray:
     """Return for how many updates each recorded one stands, see `trajectory.spans`."""
     return data.get("updates_since", xr.ones_like(data["update"])).values
@@ -166,7 +151,8 @@ def _of_dead(name: str, freezing: xr.Dataset) -> np.ndarray:
 
 
 def _last_motion(freezing: xr.Dataset) -> float:
-    return censored_median(_of_dead("last_motion", freezing), _of_dead("unsettled", freezing))
+    times, censored = (_of_dead(name, freezing) for name in ("last_motion", "unsettled"))
+    return float(time_quantiles(times, censored.astype(bool), [0.5])[0])
 
 
 def _moved_again(judgements: list[str], freezing: xr.Dataset) -> float:
@@ -271,7 +257,7 @@ OUTCOMES = {
         _FREEZING,
         _last_motion,
         "median over the dead tokens of the last update that moved them, later for unsettled ones",
-        undefined="half of the dead tokens or more had not settled when the record ended",
+        undefined="more than half of the dead tokens had not settled when the record ended",
     ),
     "settled": Outcome(
         _FREEZING,

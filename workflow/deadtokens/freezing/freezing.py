@@ -28,9 +28,10 @@ from deadtokens.freezing.order import effects, tied_times
 from deadtokens.freezing.properties import token_groups, token_numbers
 from deadtokens.freezing.steps import GRIDS, PHASES
 from deadtokens.freezing.strata import sampled_tokens, sampled_updates
-from deadtokens.freezing.survival import kaplan_meier, time_quantiles
+from deadtokens.freezing.survival import kaplan_meier
 from deadtokens.labels import label
 from deadtokens.netcdf import write
+from deadtokens.statistics.quantiles import time_quantiles
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.pieces import read_pieces

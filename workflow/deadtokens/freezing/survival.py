@@ -69,24 +69,3 @@ def _with_ends(
     high = np.where(fraction == 1, 1.0, high)
     last = high[fraction > 0][-1] if (fraction > 0).any() else 1.0
     return low, np.where(fraction == 0, last, high)
-
-
-def time_quantiles(times: np.ndarray, censored: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Return by when the given fractions of tokens had frozen, NaN where censored tokens begin.
-
-    Parameters
-    ----------
-    times : ndarray of int, shape (tokens,)
-    censored : ndarray of bool, shape (tokens,)
-    levels : ndarray of float, shape (levels,)
-
-    Returns
-    -------
-    ndarray of float64, shape (levels,)
-        Each a token's own time: the first by which at least so many had frozen.
-    """
-    if not len(times):
-        return np.full(len(levels), np.nan)
-    known = np.where(censored, np.inf, times)
-    found = np.quantile(known, levels, method="inverted_cdf")
-    return np.where(np.isinf(found), np.nan, found)

@@ -1,4 +1,7 @@
-"""Quantiles: linear between two neighbours as numpy has them, or values that were observed."""
+"""Quantiles: linear between two neighbours as numpy has them, or values that were observed.
+
+Of times some may be censored: known only to be later than the end of the record.
+"""
 
 import math
 from collections.abc import Sequence
@@ -89,3 +92,24 @@ def observed_quantiles(values: np.ndarray, parts: Sequence[float]) -> np.ndarray
     flat = np.abs(values.reshape(-1))  # a zero, and NaN, may have a sign
     places = [max(0, math.ceil(part * flat.size) - 1) for part in parts]
     return np.array([value_at(flat, place) for place in places])
+
+
+def time_quantiles(times: np.ndarray, censored: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return by when the given fractions of tokens had frozen, NaN where censored tokens begin.
+
+    Parameters
+    ----------
+    times : ndarray of int, shape (tokens,)
+    censored : ndarray of bool, shape (tokens,)
+    levels : ndarray of float, shape (levels,)
+
+    Returns
+    -------
+    ndarray of float64, shape (levels,)
+        Each a token's own time: the first by which at least so many had frozen.
+    """
+    if not len(times):
+        return np.full(len(levels), np.nan)
+    known = np.where(censored, np.inf, times)
+    found = np.quantile(known, levels, method="inverted_cdf")
+    return np.where(np.isinf(found), np.nan, found)
