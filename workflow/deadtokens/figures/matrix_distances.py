@@ -27,8 +27,8 @@ from deadtokens.figures import command, matrices, style
 from deadtokens.figures.axes import label_powers
 from deadtokens.figures.columns import texts, typed
 from deadtokens.figures.matrices import AREA, INDICATORS, KNOWN, OTHER, POPULATIONS, REFERENCE
-from deadtokens.matrices.tokens import is_told
 from deadtokens.statistics.roc import area_under_curve
+from deadtokens.trajectory.populations import is_told
 
 BINS = 60
 LOWEST = 0.7  # of the axis of shares, relative to the smallest, so that this is seen

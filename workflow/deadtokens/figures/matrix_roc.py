@@ -23,7 +23,7 @@ from deadtokens.figures import command, matrices, style
 from deadtokens.figures.axes import label_powers
 from deadtokens.figures.columns import numbers, texts, typed
 from deadtokens.figures.matrices import AREA, INDICATORS
-from deadtokens.matrices.tokens import is_told
+from deadtokens.trajectory.populations import is_told
 
 NOTHING = (
     "It is not known of any token of this matrix that it is unused:\n"

@@ -19,8 +19,9 @@ from deadtokens.matrices.duplicates import (
 from deadtokens.matrices.indicators import COORDINATE, INDICATORS, indicators, moments
 from deadtokens.matrices.matrix import Matrix
 from deadtokens.matrices.tokenizer import RESERVED
-from deadtokens.matrices.tokens import DEAD, MISSING, Tokens, is_told
+from deadtokens.matrices.tokens import DEAD, MISSING, Tokens
 from deadtokens.statistics.roc import INTERVAL, areas_under_curves
+from deadtokens.trajectory.populations import is_told
 
 UNITS, NORMS = (1, 2, 4), ("Linf", "L1")
 KNOWN_UNUSED = (DEAD, RESERVED, MISSING)  # kinds of tokens

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from deadtokens.files import complete_or_absent
@@ -55,24 +54,6 @@ class Tokens:
     script: list[str]
     kind: list[str]
     unreachable: list[str]
-
-
-def is_told(kind: np.ndarray) -> np.ndarray:
-    """Return of which tokens it can be told whether training met them as used ones.
-
-    Of a record not of those that were never sampled: they occur in its text, and no update has met
-    them, so that nothing tells them from dead ones. Of a vocabulary of all.
-
-    Parameters
-    ----------
-    kind : ndarray of str, shape (tokens,)
-        As `Tokens` has it.
-
-    Returns
-    -------
-    bool ndarray of shape (tokens,)
-    """
-    return kind != NEVER_SAMPLED
 
 
 def describe(vocabulary: Vocabulary, rows: int) -> Tokens:

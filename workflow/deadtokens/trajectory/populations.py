@@ -91,3 +91,21 @@ def describe_members(members: np.ndarray) -> dict[str, np.ndarray]:
         "tokens": members.sum(axis=1),
         "population": np.array(POPULATIONS),
     }
+
+
+def is_told(kind: np.ndarray) -> np.ndarray:
+    """Return of which tokens it can be told whether training met them as used ones.
+
+    Of a record not of those that were never sampled: they occur in its text, and no update has met
+    them, so that nothing tells them from dead ones. Of a vocabulary of all.
+
+    Parameters
+    ----------
+    kind : ndarray of str, shape (tokens,)
+        Of `matrices.tokens.Tokens`.
+
+    Returns
+    -------
+    bool ndarray of shape (tokens,)
+    """
+    return kind != POPULATIONS[NEVER_SAMPLED]
