@@ -1,7 +1,6 @@
 """The recorder and the process around it: copies, forks, ends without a close, failing disks."""
 
 import copy
-import gc
 import io
 import os
 import pickle
@@ -15,8 +14,11 @@ import torch
 from foreign import Model, train
 
 from deadtokens.recording import record
+from deadtokens.recording.contents import is_being_written
+from deadtokens.recording.forgotten import finish_forgotten
 from deadtokens.recording.recorder import Recorder
 from deadtokens.trajectory.reader import open_run
+from deadtokens.verify import verify_results
 
 
 def new() -> tuple[Model, torch.optim.Optimizer]:
@@ -52,7 +54,7 @@ def test_what_is_trained_can_be_saved_and_copied_as_ever(tmp_path):
     assert np.array_equal(open_run(tmp_path / "mine").W, expected(6))
 
 
-def run_in_process(code: str, folder: Path) -> subprocess.CompletedProcess:
+def run_in_process(code: str, folder: Path, limit: float = 120) -> subprocess.CompletedProcess:
     before = """
 import os, sys, gc, torch
 from foreign import Model, train
@@ -64,7 +66,7 @@ folder = sys.argv[1]
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-P", "-W", "error", "-c", before + code, str(folder)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit)
 
 
 def test_a_process_that_ends_without_a_close_keeps_what_is_complete(tmp_path):
@@ -94,8 +96,104 @@ def test_a_recorder_that_is_forgotten_with_its_training_keeps_what_is_complete(t
     recorder(tmp_path / "mine", model, optimizer)
     train(model, optimizer, range(6))
     del model, optimizer
-    gc.collect()
+    finish_forgotten()
+    assert not is_being_written(tmp_path / "mine")
     assert np.array_equal(open_run(tmp_path / "mine").W, expected(6))
+
+
+IN_A_CALL_OF_HDF5 = """
+from h5py._objects import phil  # what a call of h5py holds: the collector may run in its midst
+gc.disable()
+Recorder(folder, model.embedding.weight, optimizer, embedding=model.embedding, segment=4)
+train(model, optimizer, range(10))
+del model, optimizer
+with phil:
+    found = gc.collect()
+    assert found
+    assert not os.path.exists(f"{folder}/segment-002.nc")  # whose writing takes the lock
+"""
+
+
+def test_the_collector_only_hands_a_record_over(tmp_path):
+    """The process ends when the record is complete, and no earlier."""
+    ended = run_in_process(IN_A_CALL_OF_HDF5, tmp_path / "mine")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    run = open_run(tmp_path / "mine")
+    assert np.array_equal(run.W, expected(10))
+    assert verify_results(tmp_path / "mine") == {}
+    assert run.sampled.sum() == 10 * 2 * 4 * 8
+
+
+def test_a_collector_that_finishes_a_record_in_a_call_of_hdf5_waits_for_ever(tmp_path):
+    """Negative control: the same, but for what the collector does."""
+    finishes = """
+import faulthandler
+from deadtokens.recording.forgotten import Finisher
+Finisher.give = lambda self, task: task()
+faulthandler.dump_traceback_later(10, exit=True)
+"""
+    ended = run_in_process(finishes + IN_A_CALL_OF_HDF5, tmp_path / "mine")
+    assert ended.returncode == 1
+    assert "Timeout" in ended.stderr
+    assert "in finish" in ended.stderr
+    assert not (tmp_path / "mine" / "segment-002.nc").exists()
+
+
+def test_what_fails_behind_the_collector_is_told_and_frees_the_folder(
+    tmp_path, monkeypatch, caplog
+):
+    model, optimizer = new()
+    recorder(tmp_path / "mine", model, optimizer)
+    train(model, optimizer, range(3))
+
+    def refuse(*paths):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(record, "put_sealed", refuse)
+    del model, optimizer
+    finish_forgotten()
+    assert [one.getMessage() for one in caplog.records] == [
+        f"{tmp_path / 'mine'}: the record ends before its last file: the disk is gone"
+    ]
+    monkeypatch.undo()
+    model, optimizer = new()
+    recorder(tmp_path / "mine", model, optimizer).close()
+
+
+def cell(folder: Path, begin: int, end: int) -> None:
+    """What a notebook's cell does that closes no recorder."""
+    model, optimizer = new()
+    train(model, optimizer, range(begin))
+    recorder(folder, model, optimizer)
+    train(model, optimizer, range(begin, end))
+
+
+def test_a_cell_that_runs_again_waits_for_the_record_that_it_has_forgotten(tmp_path):
+    cell(tmp_path / "mine", 0, 6)
+    cell(tmp_path / "mine", 6, 9)
+    cell(tmp_path / "mine", 0, 7)
+    finish_forgotten()
+    assert np.array_equal(open_run(tmp_path / "mine").W, expected(7))
+    assert len(list((tmp_path / "mine" / "set-aside").iterdir())) == 3
+
+
+def test_a_folder_beside_that_a_forgotten_recorder_begins_is_found(tmp_path):
+    cell(tmp_path / "mine", 0, 6)
+    with pytest.warns(UserWarning, match="mine-2"):
+        cell(tmp_path / "mine", 8, 10)
+    cell(tmp_path / "mine", 10, 12)
+    finish_forgotten()
+    assert np.array_equal(open_run(tmp_path / "mine-2").W, expected(12)[8:])
+    assert not (tmp_path / "mine-3").exists()
+
+
+def test_a_recorder_that_was_refused_leaves_the_folder_and_the_optimizer(tmp_path):
+    model, optimizer = new()
+    with pytest.raises(AttributeError) as kept:  # as a notebook keeps what was raised
+        recorder(tmp_path / "mine", model, optimizer, unembedding="lm_head")
+    assert not is_being_written(tmp_path / "mine")
+    assert not optimizer._optimizer_step_pre_hooks
+    del kept
 
 
 def test_forked_processes_leave_the_record_alone(tmp_path):
@@ -122,6 +220,32 @@ recorder.close()
     ended = run_in_process(code, tmp_path / "mine")
     assert ended.returncode == 0, ended.stderr
     assert np.array_equal(open_run(tmp_path / "mine").W, expected(6))
+
+
+def test_a_forked_process_finishes_its_own_forgotten_records_alone(tmp_path):
+    code = """
+from deadtokens.recording.forgotten import finish_forgotten
+def forget(at):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    Recorder(f"{folder}/{at}", model.embedding.weight, optimizer, segment=4)
+    train(model, optimizer, range(6))
+gc.disable()
+forget("parent")
+child = os.fork()
+if not child:
+    gc.collect()  # finds what is the parent's
+    forget("child")
+    finish_forgotten()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert not os.path.exists(f"{folder}/parent/segment-001.nc")
+assert os.path.exists(f"{folder}/child/segment-001.nc")
+"""
+    ended = run_in_process(code, tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for name in ("parent", "child"):
+        assert np.array_equal(open_run(tmp_path / name).W, expected(6))
 
 
 def test_a_worker_that_outlives_its_parent_does_not_hold_the_folder(tmp_path):

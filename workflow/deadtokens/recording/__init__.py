@@ -5,12 +5,9 @@ optimizer moves a weight, `continuity` whether anything else has; `schedule` say
 taken. `tokens` counts what the training meets, `forward` takes what it predicts, both by hooks that
 no copy of the model keeps (`watching`). `record` fills one segment while it finishes the one
 before; `folder` is where they go, and where they go on after a restart (`cut`), `series` where
-behind a gap. `size` tells beforehand how much it will be; `checks` refuses.
+behind a gap. `forgotten` finishes the record of a recorder that nobody closed. `size` tells
+beforehand how much it will be; `checks` refuses.
 Where a library owns the loop, `attach` finds these in its training: `trainer` for HuggingFace's,
 `lightning` for Lightning's; each is imported only with its library.
-<<<<<<< HEAD
-`listing` writes beside a record what it holds, and `contents` reads that.
-=======
 `listing` writes beside the segments what they hold, and `contents` reads that.
->>>>>>> study
 """

@@ -21,6 +21,7 @@ from deadtokens.errors import UserError
 from deadtokens.files import ensure_writable
 from deadtokens.recording.contents import LOCK
 from deadtokens.recording.cut import cut_behind
+from deadtokens.recording.forgotten import finish_forgotten
 from deadtokens.recording.listing import write_contents
 from deadtokens.run import layout
 from deadtokens.seal import put_sealed, seal_path
@@ -167,15 +168,15 @@ class Folder:
 
     def _hold(self) -> None:
         lock = self._held.enter_context(_opened(self.path / LOCK))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if _locked(lock):
+            return
+        finish_forgotten()  # whose recorder nobody can close
+        if not _locked(lock):
             self.release()
             raise UserError(
-                f"{self.path}: another recorder writes there; give each a folder of its own"
-            ) from None
-        except OSError:  # a disk that knows no locks
-            return
+                f"{self.path}: another recorder writes there; close that one (`recorder.close()`), "
+                "or give each a folder of its own"
+            )
 
     def _found(self) -> list[Path]:
         if not any(self.path.glob("segment-*.nc")):
@@ -193,6 +194,17 @@ def _opened(lock: Path) -> IO:
         return lock.open()
     except OSError as error:
         raise UserError(f"{lock}: {error.strerror}; check its permissions") from None
+
+
+def _locked(lock: IO) -> bool:
+    """Lock a file, and return whether nobody else has; on a disk that knows no locks nobody has."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        finish_forgotten()  # it is not held there either
+    return True
 
 
 def attribute_of(segment: Path, name: str) -> Any:

@@ -6,8 +6,8 @@ import os
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from functools import cached_property, wraps
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cached_property, partial, wraps
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -27,6 +27,7 @@ from deadtokens.recording.checks import (
     checked_rows,
 )
 from deadtokens.recording.continuity import Marks
+from deadtokens.recording.forgotten import finisher
 from deadtokens.recording.forward import Forward
 from deadtokens.recording.record import Record, State
 from deadtokens.recording.rule import moments_of, numbers_of, rule_of, updates_done
@@ -170,16 +171,26 @@ class Recorder:
         self._due, self._first = False, {}
         self._missing: dict[str, float] = {}  # what is said of an update, as no numbers
         self._loss: Tensor | float | None = None  # since the last update
-        self._watching: list[Any] = [Steps(optimizer, weight, self)]
+        # Not what refers to the optimizer, whose hooks refer to the recorder: all end together.
+        end = partial(_end, self.record, self.counted, self.rows, weight.device)
+        self._unclosed = weakref.finalize(self, finisher().give, end)
+        self._unclosed.atexit = False  # which comes after HDF5's own end
+        atexit.register(self._unclosed)
+        self._watching: list[Any] = []
+        try:
+            self._watch(embedding, unembedding)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _watch(
+        self, embedding: nn.Module | Literal["found"] | None, unembedding: nn.Module | None
+    ) -> None:
+        self._watching.append(Steps(self.optimizer, self.weight, self))
         self._watching += self._counting(embedding)
         if unembedding is not None:
             self.forward = Forward(unembedding, self.guard)
             self._watching.append(self.forward)
-        # Not what refers to the optimizer, whose hooks refer to the recorder: all end together.
-        inside = self.record, self.counted, self.rows, self._process
-        self._unclosed = weakref.finalize(self, _end, *inside)
-        self._unclosed.atexit = False  # which comes after HDF5's own end
-        atexit.register(self._unclosed)
 
     def _counting(self, embedding: nn.Module | str | None) -> list[Any]:
         """Begin to count what an embedding reads; one that was found need not read anything."""
@@ -384,12 +395,20 @@ def _copied(state: State) -> State:
     return {name: one.clone() for name, one in state.items()}
 
 
-def _end(record: Record, counted: Counts, rows: np.ndarray, process: int) -> None:
-    """Finish the last file of a recorder that nobody has closed, at the process's end say."""
-    if os.getpid() != process:
-        return
+def _end(record: Record, counted: Counts, rows: np.ndarray, device: torch.device) -> None:
+    """Finish the last file of a recorder that nobody has closed."""
     try:
-        record.finish(counted.take()[rows], wait=True)
-        record.release()
+        with _synchronized(device):
+            record.finish(counted.take()[rows], wait=True)
     except Exception as error:
-        log.warning(f"the record ends before its last file: {error}")
+        log.warning(f"{record.series.path}: the record ends before its last file: {error}")
+    with suppress(Exception):  # what fails once more has been told
+        record.release()
+
+
+def _synchronized(device: torch.device) -> AbstractContextManager:
+    """Return what lets another thread than the training's use what that has put on a device."""
+    if device.type != "cuda":
+        return nullcontext()
+    torch.cuda.synchronize(device)  # the training may have had a stream of its own
+    return torch.cuda.device(device)

@@ -35,8 +35,9 @@ class Series:
     def __init__(self, path: Path):
         self.path, self.folders = path, []
         try:
-            for one in (path, *_continuing(path)):
-                self.folders.append(Folder(one))
+            self.folders.append(Folder(path))
+            # Not before that is held: who held it may have begun another one by then.
+            self.folders += map(Folder, _continuing(path))
         except BaseException:
             self.release()
             raise
