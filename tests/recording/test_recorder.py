@@ -323,20 +323,93 @@ def test_a_training_that_is_started_again_goes_on_where_its_checkpoint_is(tmp_pa
     assert len(aside) == {0: 3, 2: 3, 4: 2, 6: 2, 8: 1, 10: 0}[at]
 
 
-def test_another_training_is_not_recorded_into_the_folder(tmp_path):
-    for seed in (0, 1):
-        model = Model(seed)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-        if seed == 0:
-            with recorder(tmp_path / "mine", model, optimizer):
-                seen = train(model, optimizer, range(5))
-        else:
-            with (
-                recorder(tmp_path / "mine", model, optimizer, on_failure="raise"),
-                pytest.raises(UserError, match="holds 5 updates of a training, and what"),
-            ):
-                train(model, optimizer, range(5))
-    assert np.array_equal(matrices(tmp_path / "mine", "W"), seen.W)
+def held(folder: Path, **options) -> list[np.ndarray]:
+    """Record a training into a folder, with what is known of its tokens; return W."""
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    with recorder(folder, model, optimizer, **KNOWN | options):
+        return train(model, optimizer, range(5)).W
+
+
+KNOWN = {"counts": np.arange(TOKENS) % 3, "tokenizer": [f"token {one}" for one in range(TOKENS)]}
+ANOTHER = [
+    ({"tokens": TOKENS + 8}, "vocabulary's size is 40, and that of this one 48"),
+    ({"width": WIDTH + 1}, "width is 6, and that of this one 7"),
+    ({"dtype": torch.bfloat16}, "format is float32, and that of this one bfloat16"),
+    ({"optimizer": torch.optim.Adam}, "optimizer is AdamW, and that of this one Adam"),
+    ({"rows": [1, 2]}, "^rows: differ from those that .*mine was recorded with"),
+    ({"counts": np.arange(TOKENS) % 2}, "^counts: differ"),
+    ({"tokenizer": ["other"] * TOKENS}, "^tokenizer: differ"),
+]
+
+
+@pytest.mark.parametrize("on_failure", ["warn", "raise"])
+@pytest.mark.parametrize(("change", "sentence"), ANOTHER)
+def test_another_training_is_refused_before_it_begins(tmp_path, change, sentence, on_failure):
+    seen = held(tmp_path / "mine")
+    change = dict(change)
+    shape = change.pop("tokens", TOKENS), change.pop("width", WIDTH)
+    weight = torch.nn.Parameter(torch.zeros(shape, dtype=change.pop("dtype", torch.float32)))
+    optimizer = change.pop("optimizer", torch.optim.AdamW)([weight], lr=0.01)
+    given = (KNOWN if shape[0] == TOKENS else {}) | change
+    with pytest.raises(UserError, match=sentence):
+        Recorder(tmp_path / "mine", weight, optimizer, on_failure=on_failure, **given)
+    assert not optimizer._optimizer_step_pre_hooks
+    assert np.array_equal(matrices(tmp_path / "mine", "W"), seen)
+    held(tmp_path / "mine", counts=KNOWN["counts"] > 0)  # which tokens are dead is the same
+
+
+def test_what_is_not_known_of_the_tokens_of_either_record_differs_from_nothing(tmp_path):
+    held(tmp_path / "mine", counts=None, tokenizer=None)
+    held(tmp_path / "mine")
+
+
+def begun(folder: Path, seed: int = 0, before: int = 0, **options) -> list[np.ndarray]:
+    model = Model(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), **{"lr": 0.01} | options)
+    train(model, optimizer, range(before))
+    states = []
+    try:
+        with recorder(folder, model, optimizer):
+            for update in range(before, before + 5):
+                states += [one.detach().clone() for one in model.parameters()]
+                train(model, optimizer, range(update, update + 1))
+    except UserError:
+        now = [one.detach() for one in model.parameters()]
+        assert all(torch.equal(*pair) for pair in zip(states, now, strict=True))  # no update
+        raise
+    return matrices(folder, "W")
+
+
+OTHERWISE = [
+    ({"seed": 1}, "holds 5 updates of a training, and what"),
+    ({"seed": 1, "before": 5}, "holds 5 updates of a training, and what"),
+    ({"lr": 0.02}, r"with the same weights and other numbers \(lr is 0.01, and now 0.02\)"),
+    ({"betas": (0.5, 0.999), "eps": 1e-7}, "beta1 is 0.9, and now 0.5, eps is 1e-08, and now 1e"),
+    ({"amsgrad": True}, "amsgrad is None, and now True"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), OTHERWISE)
+def test_another_training_is_refused_at_its_first_step(tmp_path, change, sentence):
+    seen = begun(tmp_path / "mine")
+    with pytest.raises(UserError, match=sentence):
+        begun(tmp_path / "mine", **change)
+    assert np.array_equal(matrices(tmp_path / "mine", "W"), seen)
+    assert not (tmp_path / "mine" / "set-aside").exists()
+    assert not (tmp_path / "mine-2").exists()
+
+
+def test_a_training_that_goes_on_may_have_other_numbers(tmp_path):
+    begun(tmp_path / "mine")
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    train(model, optimizer, range(3))
+    optimizer.param_groups[0]["lr"] = 0.02
+    with recorder(tmp_path / "mine", model, optimizer):
+        train(model, optimizer, range(3, 8))
+    rates = open_run(tmp_path / "mine").lr.values.tolist()
+    assert rates == [0.01] * 3 + [0.02] * 5
 
 
 def test_a_folder_has_one_recorder_at_a_time(tmp_path):

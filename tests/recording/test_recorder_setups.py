@@ -1,6 +1,7 @@
 """The recorder in trainings that are spread over processes, compiled, or made of other parts."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,29 +100,30 @@ def test_a_compiled_model_is_counted_and_keeps_its_bits(tmp_path, backend):
 
 
 @pytest.mark.usefixtures("compiler")
-def test_modules_that_were_compiled_before_are_not_heard_and_that_is_told(tmp_path):
+def test_modules_that_were_compiled_before_are_not_heard_and_that_is_refused(tmp_path):
     model = Model()
     steps = compiled_training(model, "eager", range(5))
     optimizer = next(steps)
     next(steps)
     weight = model.embedding.weight
     with (
-        Recorder(tmp_path / "mine", weight, optimizer, embedding=model.embedding) as recording,
-        pytest.warns(UserWarning, match="the record ends here.* has read no tokens; give"),
+        Recorder(tmp_path / "mine", weight, optimizer, embedding=model.embedding),
+        pytest.raises(UserError, match="has read no tokens; give"),
     ):
         list(steps)
-    assert isinstance(recording.failure, UserError)
 
 
 class Odd(Model):
-    """Calls its unembedding by name."""
+    """Calls its unembedding by name from some update on."""
 
     def __init__(self):
         super().__init__()
         self.unembedding = Named(self.unembedding.weight)
+        self.odd = True
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.unembedding(hidden=torch.tanh(self.inner(self.embedding(ids))))
+        hidden = torch.tanh(self.inner(self.embedding(ids)))
+        return self.unembedding(hidden=hidden) if self.odd else self.unembedding(hidden)
 
 
 class Named(nn.Module):
@@ -133,14 +135,31 @@ class Named(nn.Module):
         return hidden @ self.weight.T
 
 
-def test_a_hook_that_fails_ends_the_record_and_not_the_training(tmp_path):
+def odd_training(folder: Path) -> tuple[Odd, Optimizer, Recorder]:
     model = Odd()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    recording = Recorder(
-        tmp_path / "mine", model.embedding.weight, optimizer, unembedding=model.unembedding
-    )
-    with recording, pytest.warns(UserWarning, match="the record ends here, the training goes on"):
+    weight = model.embedding.weight
+    return model, optimizer, Recorder(folder, weight, optimizer, unembedding=model.unembedding)
+
+
+def test_a_hook_that_fails_ends_the_record_and_not_the_training(tmp_path):
+    model, optimizer, recording = odd_training(tmp_path / "mine")
+    model.odd = False
+    with recording:
+        seen = train(model, optimizer, range(2))
+        model.odd = True
+        with pytest.warns(UserWarning, match="the record ends here, the training goes on"):
+            train(model, optimizer, range(2, 4))
+    assert isinstance(recording.failure, IndexError)
+    assert np.array_equal(open_run(tmp_path / "mine").W, seen.W)
+
+
+def test_a_hook_that_fails_from_the_first_batch_on_ends_the_training(tmp_path):
+    model, optimizer, recording = odd_training(tmp_path / "mine")
+    before = model.embedding.weight.detach().clone()
+    with recording, pytest.raises(IndexError):
         train(model, optimizer, range(2))
+    assert torch.equal(model.embedding.weight, before)
 
 
 DISTRIBUTED = """

@@ -307,12 +307,12 @@ def test_steps_that_accelerate_skips_are_no_updates(tmp_path):
     assert len(spy["grad"]) == 5
 
 
-def test_a_weight_of_another_vocabulary_ends_the_record_and_not_the_training(tmp_path):
+def test_a_weight_of_another_vocabulary_is_refused_before_the_first_update(tmp_path):
     training = trainer(tmp_path)
     training.add_callback(TrainerRecorder(tmp_path / "mine", weight="transformer.wpe.weight"))
-    with pytest.warns(UserWarning, match=r"the record ends here.* no row for, which has 9;"):
+    with pytest.raises(UserError, match="no row for, which has 9;"):
         training.train()
-    assert training.state.global_step == UPDATES
+    assert training.state.global_step == 0
 
 
 def test_a_record_for_which_there_is_no_room_is_refused_before_the_training(tmp_path):

@@ -31,6 +31,7 @@ from deadtokens.recording.forgotten import finisher
 from deadtokens.recording.forward import Forward
 from deadtokens.recording.record import Record, State
 from deadtokens.recording.rule import moments_of, numbers_of, rule_of, updates_done
+from deadtokens.recording.sameness import beginning_of
 from deadtokens.recording.schedule import Schedule
 from deadtokens.recording.series import Series
 from deadtokens.recording.size import size_of, tell_size
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 def _contained(method: Callable) -> Callable:
-    """Let a failure end the record and not the training, unless that is asked for.
+    """Let a failure end the record and not the training that has begun, unless that is asked for.
 
     A process forked from the training's (a worker that loads data) records nothing.
     """
@@ -66,7 +67,8 @@ def _contained(method: Callable) -> Callable:
 class Recorder:
     """Records a weight of a training, which goes on unchanged.
 
-    Use it as a context manager around the training, or call `close` at its end.
+    Use it as a context manager around the training, or call `close` at its end. One that nobody
+    closes is finished some time after its training is gone, at the process's end at the latest.
 
     Parameters
     ----------
@@ -105,7 +107,8 @@ class Recorder:
         Recorded updates in a file: so many are lost at most if the training is killed, or up to
         twice as many while a full file is being finished.
     on_failure : {'warn', 'raise'}
-        Whether a failure of the recorder (a full disk, say) is told once, or ends the training.
+        Whether a failure of the recorder behind the first update (a full disk, say) is told once,
+        or ends the training. One at the first update or before it ends the training in any case.
 
     Attributes
     ----------
@@ -117,8 +120,10 @@ class Recorder:
     Raises
     ------
     UserError
-        If the weight is none of the optimizer's or cannot be recorded, or the folder is in use or
-        cannot be written, or its disk has no room.
+        If the weight is none of the optimizer's or cannot be recorded; if the folder is in use or
+        cannot be written, its disk has no room, or it holds another training. What only the first
+        update shows is raised by its `optimizer.step`: that the training goes on from no recorded
+        state, say.
 
     Examples
     --------
@@ -168,6 +173,7 @@ class Recorder:
         self._before, self._done, self._known = {}, None, False
         self._counted_before = 0  # the optimizer's count at state 0, as far as it is known
         self._marks, self._since, self._missed = None, 0, 0
+        self._begun = False  # an update is behind it, which would be lost
         self._due, self._first = False, {}
         self._missing: dict[str, float] = {}  # what is said of an update, as no numbers
         self._loss: Tensor | float | None = None  # since the last update
@@ -178,6 +184,7 @@ class Recorder:
         atexit.register(self._unclosed)
         self._watching: list[Any] = []
         try:
+            self.record.series.check(weight, optimizer, census)
             self._watch(embedding, unembedding)
         except BaseException:
             self._let_go()
@@ -233,7 +240,7 @@ class Recorder:
         self._loss = value if self._loss is None else self._loss + value
 
     def guard(self, task: Callable, *given: Any) -> Any:
-        """Do what may fail without ending the training, and may be compiled with its model."""
+        """Do what may fail as `_contained` has it, and may be compiled with the model."""
         if self.failure is not None:
             return None
         try:
@@ -261,7 +268,7 @@ class Recorder:
         if self.number is None:
             check_gradient(grad, self.weight, self.shape, self.dtype)
             self.counted.check()
-            self._settle()
+            self._settle(beginning_of(self.optimizer, group))
         loss, self._loss = self._loss, None
         self._due = self.schedule.takes(self.number + 1)
         if not self._due:
@@ -285,6 +292,7 @@ class Recorder:
         if self._due:
             self._put(self._state())
         self._marks = Marks(self.optimizer, self.weight)
+        self._begun = True
 
     @_contained
     def passed_over(self) -> None:
@@ -311,10 +319,10 @@ class Recorder:
         if record.full:
             self._finish(wait=False)
 
-    def _settle(self) -> None:
+    def _settle(self, beginning: Mapping[str, float]) -> None:
         """Find out which state the training is at, and let the record go on there."""
         series = self.record.series
-        self.number = series.place_of(self._before, self._done, self._known)
+        self.number = series.place_of(self._before, self._done, beginning, self._known)
         self.record.go_on_at(self.number, self._before)
         # A record says from its beginning to its end the same of each update.
         self._missing = dict.fromkeys(series.current.per_update(), torch.nan)
@@ -373,12 +381,16 @@ class Recorder:
         return {ATTRIBUTE: rounding, **describe_making(describe_machine(device), PACKAGES)}
 
     def _fail(self, error: Exception) -> None:
-        """End the record with what is complete, and tell it; end the training, if asked to."""
+        """End the record with what is complete, and tell it; end the training, if asked to.
+
+        Before the first update there is nothing to lose, and a training that nobody records is
+        not what was asked for: that ends in any case.
+        """
         self.failure = error
         with suppress(Exception):  # what fails once more has been told
             self._finish(wait=True)
         self._let_go()
-        if self.on_failure == "raise":
+        if self.on_failure == "raise" or not self._begun:
             raise error
         warnings.warn(f"the record ends here, the training goes on: {error}", stacklevel=4)
 

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
+import xarray as xr
 from torch import Tensor
+from torch.optim import Optimizer
 
 from deadtokens.errors import UserError
 from deadtokens.recording.folder import Folder, attribute_of
+from deadtokens.recording.sameness import check_same_beginning, check_same_kind
 from deadtokens.run import layout
 
 
@@ -52,12 +55,24 @@ class Series:
         """The first folder's name, '' in the first."""
         return "" if len(self.folders) == 1 else self.path.name
 
+    def check(self, weight: Tensor, optimizer: Optimizer, census: xr.Dataset) -> None:
+        """Refuse to go on with another matrix, optimizer or vocabulary."""
+        recorded = [folder for folder in self.folders if folder.segments]
+        for folder in recorded[:1]:
+            check_same_kind(folder, weight, optimizer, census)
+
     def release(self) -> None:
         """Leave the folders to others."""
         for folder in self.folders:
             folder.release()
 
-    def place_of(self, state: Mapping[str, Tensor], done: int | None, same: bool = False) -> int:
+    def place_of(
+        self,
+        state: Mapping[str, Tensor],
+        done: int | None,
+        beginning: Mapping[str, float],
+        same: bool = False,
+    ) -> int:
         """Return at which state of the current folder a training goes on.
 
         What lies behind that is set aside. If no folder has the state, another one begins with it.
@@ -68,6 +83,8 @@ class Series:
             The weight and what is carried beside it before the next update.
         done : int or None
             Updates that the optimizer has counted.
+        beginning : mapping of str to float
+            What is to be the same where the training begins anew, see `sameness`.
         same : bool
             Whether it is known to be the training that was recorded before.
 
@@ -81,6 +98,8 @@ class Series:
         for number in range(len(self.folders) - 1, -1, -1):
             place = self.folders[number].find(state, done)
             if place is not None:
+                if number == place == 0:
+                    check_same_beginning(self.folders[0], beginning)
                 return self._go_on_at(number, place)
         if not same and not self._passed(done):
             raise UserError(
