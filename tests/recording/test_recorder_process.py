@@ -1,6 +1,7 @@
 """The recorder and the process around it: copies, forks, ends without a close, failing disks."""
 
 import copy
+import gc
 import io
 import os
 import pickle
@@ -106,10 +107,10 @@ from h5py._objects import phil  # what a call of h5py holds: the collector may r
 gc.disable()
 Recorder(folder, model.embedding.weight, optimizer, embedding=model.embedding, segment=4)
 train(model, optimizer, range(10))
+optimizer.itself = optimizer  # as schedules have it
 del model, optimizer
 with phil:
-    found = gc.collect()
-    assert found
+    gc.collect()
     assert not os.path.exists(f"{folder}/segment-002.nc")  # whose writing takes the lock
 """
 
@@ -177,6 +178,25 @@ def test_a_cell_that_runs_again_waits_for_the_record_that_it_has_forgotten(tmp_p
     assert len(list((tmp_path / "mine" / "set-aside").iterdir())) == 3
 
 
+def test_a_recorder_that_has_a_name_ends_with_its_optimizer(tmp_path):
+    """As in a notebook, where a cell's names are there until it has made what replaces them."""
+    for updates in (6, 7):
+        model, optimizer = new()
+        schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+        recording = recorder(tmp_path / "mine", model, optimizer)
+        train(model, optimizer, range(updates))
+    assert recording.optimizer is optimizer
+    del optimizer, schedule
+    gc.collect()
+    recording.checkpoint()
+    model(torch.zeros(1, 1, dtype=torch.int64))
+    recording.count(torch.tensor([7]))
+    recording.close()
+    assert recording.failure is None
+    assert not is_being_written(tmp_path / "mine")
+    assert np.array_equal(open_run(tmp_path / "mine").W, expected(7))
+
+
 def test_a_folder_beside_that_a_forgotten_recorder_begins_is_found(tmp_path):
     cell(tmp_path / "mine", 0, 6)
     with pytest.warns(UserWarning, match="mine-2"):
@@ -228,6 +248,7 @@ from deadtokens.recording.forgotten import finish_forgotten
 def forget(at):
     model = Model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    optimizer.itself = optimizer
     Recorder(f"{folder}/{at}", model.embedding.weight, optimizer, segment=4)
     train(model, optimizer, range(6))
 gc.disable()

@@ -1,5 +1,7 @@
 """Whether a weight is still as the last step left it, told without a look at its values."""
 
+from weakref import ref
+
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -8,11 +10,12 @@ class Marks:
     """Which tensors a weight's training goes on with, and how often each was written to.
 
     Whoever loads a checkpoint into the model or the optimizer, or changes the weight between two
-    steps, replaces a tensor or writes to one in place, which torch counts.
+    steps, replaces a tensor or writes to one in place, which torch counts. The optimizer is not
+    kept alive.
     """
 
     def __init__(self, optimizer: Optimizer, weight: Tensor):
-        self.optimizer, self.weight = optimizer, weight
+        self._optimizer, self.weight = ref(optimizer), weight
         self._seen = self._look()
 
     def hold(self) -> bool:
@@ -26,6 +29,6 @@ class Marks:
         )
 
     def _look(self) -> list[tuple[Tensor, int, int]]:
-        held = self.optimizer.state.get(self.weight, {}).values()
+        held = self._optimizer().state.get(self.weight, {}).values()
         tensors = [self.weight, *(one for one in held if isinstance(one, Tensor))]
         return [(one, one._version, one.data_ptr()) for one in tensors]

@@ -170,7 +170,7 @@ class Folder:
         lock = self._held.enter_context(_opened(self.path / LOCK))
         if _locked(lock):
             return
-        finish_forgotten()  # whose recorder nobody can close
+        finish_forgotten()  # whose training is gone
         if not _locked(lock):
             self.release()
             raise UserError(

@@ -1,9 +1,9 @@
 """The records of recorders that nobody closed: a thread finishes them, and exit waits for it.
 
-The garbage collector finds such a recorder in the midst of anything: of a call of HDF5, say, whose
-lock its thread then holds. There nothing may be written, and to wait for threads that need the lock
-would never end. So the collector hands the record over and no more: it does not even start the
-thread, which takes locks, too.
+Such a record ends with the training's optimizer, which the garbage collector may find in the midst
+of anything: of a call of HDF5, say, whose lock its thread then holds. There nothing may be written,
+and to wait for threads that need the lock would never end. So the collector hands the record over
+and no more: it does not even start the thread, which takes locks, too.
 """
 
 import atexit
@@ -58,7 +58,7 @@ def finisher() -> Finisher:
 
 
 def finish_forgotten() -> None:
-    """Have the collector look for recorders that nobody can close any more, and finish them."""
+    """Have the collector look for trainings that are gone, and finish the records of them."""
     gc.collect()
     finisher().wait()
 

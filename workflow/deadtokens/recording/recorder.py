@@ -54,7 +54,8 @@ def _contained(method: Callable) -> Callable:
 
     @wraps(method)
     def within(self: "Recorder", *arguments: Any) -> Any:
-        if self.failure is not None or os.getpid() != self._process:
+        ended = self.failure is not None or not self._unclosed.alive
+        if ended or os.getpid() != self._process:
             return None
         try:
             return method(self, *arguments)
@@ -67,8 +68,8 @@ def _contained(method: Callable) -> Callable:
 class Recorder:
     """Records a weight of a training, which goes on unchanged.
 
-    Use it as a context manager around the training, or call `close` at its end. One that nobody
-    closes is finished some time after its training is gone, at the process's end at the latest.
+    Use it as a context manager around the training, or call `close` at its end. If nobody does, a
+    thread finishes the record when the optimizer is gone, at the process's end at the latest.
 
     Parameters
     ----------
@@ -153,7 +154,7 @@ class Recorder:
         check_weight(weight, optimizer)
         tokens = weight.shape[0]
         known = None if counts is None else checked_counts(counts, tokens)
-        self.weight, self.optimizer = weight, optimizer
+        self.weight, self._optimizer = weight, weakref.ref(optimizer)
         self.shape, self.dtype = weight.shape, weight.dtype
         self.on_failure, self._process = on_failure, os.getpid()
         self.failure: Exception | None = None
@@ -177,9 +178,9 @@ class Recorder:
         self._due, self._first = False, {}
         self._missing: dict[str, float] = {}  # what is said of an update, as no numbers
         self._loss: Tensor | float | None = None  # since the last update
-        # Not what refers to the optimizer, whose hooks refer to the recorder: all end together.
+        # When no step can come any more; the optimizer's hooks keep the recorder until then.
         end = partial(_end, self.record, self.counted, self.rows, weight.device)
-        self._unclosed = weakref.finalize(self, finisher().give, end)
+        self._unclosed = weakref.finalize(optimizer, finisher().give, end)
         self._unclosed.atexit = False  # which comes after HDF5's own end
         atexit.register(self._unclosed)
         self._watching: list[Any] = []
@@ -189,6 +190,11 @@ class Recorder:
         except BaseException:
             self._let_go()
             raise
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer, None when it is gone: it is not kept alive, as its end is the record's."""
+        return self._optimizer()
 
     def _watch(
         self, embedding: nn.Module | Literal["found"] | None, unembedding: nn.Module | None
@@ -217,6 +223,7 @@ class Recorder:
         """Stop recording, and finish the last file."""
         self.checkpoint()
         if os.getpid() == self._process:
+            finisher().wait()  # which has the record, if the optimizer is gone
             self._let_go()
 
     @_contained
@@ -386,6 +393,8 @@ class Recorder:
         Before the first update there is nothing to lose, and a training that nobody records is
         not what was asked for: that ends in any case.
         """
+        if not self._unclosed.alive:
+            return
         self.failure = error
         with suppress(Exception):  # what fails once more has been told
             self._finish(wait=True)
