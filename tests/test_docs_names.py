@@ -1,4 +1,7 @@
-"""What the pages call by its place in the package, and the tests that they name, exist."""
+"""What the pages call by its place in the package, and the tests that they name, exist.
+
+Nor is a half-done merge left in any text.
+"""
 
 import importlib
 import re
@@ -52,3 +55,13 @@ def test_pages_name_many_and_a_wrong_one_would_be_seen():
     assert exists("trajectory.reader")
     assert not exists("training.clipping.clip_scale")
     assert not exists("attribution.bound.rounding_bound")
+
+
+def test_no_merge_is_left_half_done():
+    folders = ("workflow", "config", "docs", "tests", "benchmarks", "profiles", "envs")
+    files = [*ROOT.glob("*.*"), *(path for name in folders for path in (ROOT / name).rglob("*.*"))]
+    texts = [path for path in files if path.suffix in {".py", ".md", ".yaml", ".smk", ".typ"}]
+    marked = re.compile(rb"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
+    assert len(texts) > 400
+    assert [path for path in texts if marked.search(path.read_bytes())] == []
+    assert marked.search(b"a\n" + b"<" * 7 + b" HEAD\n")
