@@ -5,8 +5,10 @@ what the rules of single runs, of recordings, of models and of experiments take;
 functions.
 """
 
+import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(workflow.basedir, "workflow")
@@ -23,6 +25,7 @@ from deadtokens.environment import (
 )
 from deadtokens.errors import UserError, refusal_of_the_system
 from deadtokens.fingerprint import fingerprint
+from deadtokens.matrices.sources import WEIGHTS
 from deadtokens.models import short_digest
 from deadtokens.sharing import (
     ensure_open,
@@ -33,6 +36,7 @@ from deadtokens.study.claims import claims_of
 from deadtokens.study.files import check_folder_of_results, read_configuration
 from deadtokens.study.models import models_of
 from deadtokens.study.study import Study
+from deadtokens.study.targets import check_targets
 from deadtokens.study.wanted import check_figures
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
@@ -95,10 +99,10 @@ wildcard_constraints:
     recording="[^/]+",
     model="[^/]+",
     matrix="embedding|unembedding|W",
-    weights=r"\w+",
+    weights="|".join(map(re.escape, WEIGHTS)),
     experiment="[^/]+",
-    segment=r"\d+",
-    steps=r"\d+",
+    segment=r"\d\d\d|[1-9]\d\d\d+",
+    steps=r"[1-9]\d*",
 
 
 def code(*modules):
@@ -151,12 +155,40 @@ def one_submission(kind, wildcard):
     return name
 
 
+@cache
+def ensure_targets_are_known():
+    """Refuse what is asked for by path and the configuration does not have.
+
+    Snakemake knows it only when it looks for inputs, not yet when it reads this file.
+    """
+    asked = workflow.dag_settings
+    preferred = getattr(workflow.scheduling_settings, "prioritytargets", ())
+    targets = {*asked.targets, *asked.forcerun, *asked.until, *preferred}
+    try:
+        check_targets(study, claims.values(), map(os.path.normpath, targets))
+    except UserError as error:
+        sys.exit(str(error))
+
+
+def of_known_targets(file):
+    """Return an input that, if it is a function, looks at the targets first."""
+    if not callable(file):
+        return file
+
+    def files(wildcards):
+        ensure_targets_are_known()
+        return file(wildcards)
+
+    return files
+
+
 def reads(**files):
     """Return the inputs of a rule that reads sealed files, each a pattern or a function.
 
     The seals are compared by content. So the files' own times do not count, however large they
     are: what is touched, restored or copied is made again only if it is something else.
     """
+    files = {name: of_known_targets(file) for name, file in files.items()}
     seals = {f"{name}_seal": seals_of(file) for name, file in files.items()}
     return {name: ancient(file) for name, file in files.items()} | seals
 

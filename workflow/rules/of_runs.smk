@@ -24,6 +24,7 @@ def corpus_arguments(wildcards, output):
     `output` keeps Snakemake from comparing them: wherever the text lies, its digest is in the
     corpus's name.
     """
+    ensure_targets_are_known()
     corpus = study.corpora[wildcards.corpus]
     if corpus.source is not None:
         return [f"--source={corpus.source}"]

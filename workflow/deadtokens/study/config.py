@@ -125,14 +125,18 @@ class RunSettings(RunSpec):
 
     @model_validator(mode="after")
     def _whole_segments(self) -> "RunSettings":
-        if self.steps % self.record.segment:
-            below = self.steps - self.steps % self.record.segment
-            near = [str(steps) for steps in (below, below + self.record.segment) if steps]
-            raise ValueError(
-                f"steps: {self.steps} is not a multiple of record.segment, {self.record.segment}; "
-                f"take {' or '.join(near)} steps, or another segment"
-            )
+        if why := why_not_whole(self.steps, self.record.segment):
+            raise ValueError(f"steps: {why}, or another segment")
         return self
+
+
+def why_not_whole(steps: int, segment: int) -> str:
+    """Say why so many updates are no whole segments; nothing if they are."""
+    if not steps % segment:
+        return ""
+    below = steps - steps % segment
+    near = " or ".join(str(number) for number in (below, below + segment) if number)
+    return f"{steps} is not a multiple of record.segment, {segment}; take {near} steps"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
