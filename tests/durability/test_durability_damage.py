@@ -92,7 +92,7 @@ def test_every_damage_of_a_segment_is_named(run):
     path = run / "segment-001.nc"
     for word, content in damages(path.read_bytes(), seed=1):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=rf"segment-001\.nc: {word}.*; remove it and run"):
+        with pytest.raises(UserError, match=rf"segment-001\.nc: {word}.*; it cannot be made again"):
             open_run(run)
 
 
@@ -152,7 +152,7 @@ def test_no_analysis_computes_from_a_damaged_run(analysis, run, tmp_path):
 
 def test_missing_and_foreign_files_are_named(run):
     first, second = run / "segment-000.nc", run / "segment-001.nc"
-    with pytest.raises(UserError, match=r"segment-002\.nc: missing; run snakemake again"):
+    with pytest.raises(UserError, match=r"segment-002\.nc: missing; check the path, or"):
         open_run([first, second, run / "segment-002.nc"])
     shutil.copy(first, second)
     shutil.copy(seal_path(first), seal_path(second))

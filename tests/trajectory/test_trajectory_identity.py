@@ -218,7 +218,7 @@ def test_what_is_no_file_or_no_segment_is_told(two_seeds):
     second = folder / "segment-001.nc"
     second.write_bytes(b"no segment")
     seal(second)
-    with pytest.raises(UserError, match=r"segment-001\.nc: not a readable segment .*; remove it"):
+    with pytest.raises(UserError, match=r"segment-001\.nc: not a readable segment .*: restore"):
         open_run(folder)
     second.unlink()
     second.mkdir()

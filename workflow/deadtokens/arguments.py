@@ -7,8 +7,13 @@ from deadtokens.errors import UserError
 
 
 def add_run(parser: ArgumentParser) -> None:
-    """Add the segments of a recorded run."""
-    parser.add_argument("segments", type=Path, nargs="+", help="segments of the run, in order")
+    """Add the segments of a recorded run, or the folder that has them."""
+    parser.add_argument(
+        "segments",
+        type=Path,
+        nargs="+",
+        help="segments of the run, in order, or the folder that has them",
+    )
 
 
 def add_first_segment(parser: ArgumentParser, updates: int) -> None:

@@ -24,7 +24,7 @@ VOCABULARY = re.compile(rf"bpe-(?P<size>\d+)-{DIGEST}")
 STEPS = re.compile(r"steps-(?P<number>\d+)")
 SEGMENT = re.compile(r"segment-(?P<number>\d+)\.nc")
 CHECKPOINT = re.compile(r"checkpoint-(?P<number>\d+)\.safetensors")
-PUT_BACK = "put it where it belongs, or remove it and run snakemake again"
+PUT_BACK = "put it where it belongs, and what belongs here in its place"
 
 
 @dataclass(frozen=True)

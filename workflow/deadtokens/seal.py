@@ -17,7 +17,7 @@ from isal import isal_zlib
 
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
-from deadtokens.identity import SEGMENT
+from deadtokens.remedy import remedy, remedy_of_absence
 
 ENDING = ".seal.json"
 CONTENT = {"file": str, "bytes": int, "crc32": str}
@@ -127,13 +127,13 @@ def crc32(path: Path) -> str:
 def _problem(path: Path, required: bool) -> str:
     """Return what is wrong with a file or its seal and what to do, '' if nothing is wrong."""
     if path.is_dir():
-        return "is a folder, where a file should be; remove it and run snakemake again"
+        return "is a folder, where a file should be; give the file, or move the folder away"
     if not path.exists():
-        return "missing; run snakemake again, which makes it anew"
+        return f"missing; {remedy_of_absence(path)}"
     if not required and not _has_seal(path):
         return ""
     problem = _disagreement(path)
-    return f"{problem}; {_remedy(path)}" if problem else ""
+    return f"{problem}; {remedy(path)}" if problem else ""
 
 
 def _has_seal(path: Path) -> bool:
@@ -143,13 +143,6 @@ def _has_seal(path: Path) -> bool:
         if error.errno == errno.ENAMETOOLONG:
             return False
         raise
-
-
-def _remedy(path: Path) -> str:
-    remedy = "remove it and run snakemake again"
-    if SEGMENT.fullmatch(path.name):
-        return f"{remedy}: it is made anew from the checkpoint before it"
-    return f"{remedy}, which makes it anew"
 
 
 def _disagreement(path: Path) -> str:

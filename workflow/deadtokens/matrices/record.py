@@ -43,7 +43,7 @@ def read_record(segments: Sequence[Path]) -> tuple[Matrix, Tokens]:
     UserError
         If the segments cannot be read, or do not have every row of W at some state.
     """
-    run = open_run(segments[0] if segments[0].is_dir() else segments)
+    run = open_run(segments)
     check_all_rows(run, "the matrix examined")
     if W not in run or not run.sizes["state"]:
         raise NotInRecord(f"run {run.attrs['run']}: its record has no state of W")

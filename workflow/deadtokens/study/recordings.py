@@ -113,8 +113,8 @@ def _finished(where: str, folder: Path) -> list[Path]:
     unsealed = [path for path in paths if not os.path.exists(f"{path}{SEAL}")]
     if unsealed and not is_being_written(folder):
         raise UserError(
-            f"{where}.path: {unsealed[0]} is not sealed, so it may be incomplete; remove it, or "
-            "let the recording go on"
+            f"{where}.path: {unsealed[0]} is not sealed, so it may be incomplete; let the "
+            "recording go on, or move the file elsewhere"
         )
     sealed = [path for path in paths if path not in unsealed]
     if sealed or (folder / FILE).exists():

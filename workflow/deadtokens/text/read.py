@@ -37,7 +37,7 @@ def read_stream(path: str | Path) -> tuple[np.ndarray, dict]:
     if ids.dtype != np.int32 or digest(ids) != dataset.attrs.get("stream_sha256"):
         raise UserError(
             f"the token ids in {path} do not have the digest that the file states; "
-            "remove it and make it again with: deadtokens stream"
+            "make it again with: deadtokens stream"
         )
     return ids, {**dataset.attrs, "vocabulary_size": int(dataset.attrs["vocabulary_size"])}
 
@@ -86,8 +86,7 @@ def read_vocabulary(
         )
     if not np.array_equal(np.bincount(ids, minlength=size), counted["count"].values):
         raise UserError(
-            f"{census}: its counts are not those of {stream}; remove it and make it again with: "
-            "deadtokens census"
+            f"{census}: its counts are not those of {stream}; make it again with: deadtokens census"
         )
     named = attributes.get("vocabulary") or vocabulary_of(Path(stream))
     if named and VOCABULARY.fullmatch(vocabulary) and named != vocabulary:

@@ -41,7 +41,7 @@ from deadtokens.text.local import read_local
 log = logging.getLogger(__name__)
 
 BYTES = 256
-AGAIN = "remove it and make it again"
+AGAIN = "make one with: deadtokens vocabulary"
 RESERVED = "<unused{}>"  # words end before and after letters, so that no token is called like this
 LONGEST_WORD = 500  # characters
 _RUN = f"{{1,{LONGEST_WORD}}}"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from deadtokens.errors import UserError
 from deadtokens.files import complete_or_absent
 from deadtokens.identity import check_run, claim_of, updates_per_segment
+from deadtokens.remedy import remedy
 from deadtokens.run.precision import REGIMES
 from deadtokens.run.spec import RunSpec
 from deadtokens.run.tensors import carried_formats
@@ -121,9 +122,7 @@ def read_saved(path: Path) -> Saved:
     except Exception as error:  # a flipped bit makes the libraries raise anything
         problem = str(error)
     if problem:
-        raise UserError(
-            f"{path}: not a readable checkpoint ({problem}); remove it to train from the one before"
-        ) from None
+        raise UserError(f"{path}: not a readable checkpoint ({problem}); {remedy(path)}") from None
     _check_place(saved, path)
     return saved
 
@@ -165,8 +164,7 @@ def check_end(saved: Saved, end: int, path: Path) -> None:
     if saved.update != end and (saved.diverged_at is None or saved.update > end):
         raise UserError(
             f"{path}: holds the state after update {saved.update:,}, where that after {end:,} is "
-            "needed; give the checkpoint of the segment before, or remove it and run snakemake "
-            "again"
+            f"needed; give the checkpoint of the segment before, or {remedy(path)}"
         )
 
 
@@ -192,7 +190,7 @@ def check_tensors(saved: Saved, model: nn.Module, spec: RunSpec, path: Path) -> 
         if found.get(name) != expected.get(name):
             raise UserError(
                 f"{path}: tensor {name!r} is {_said(found.get(name))} in the file and "
-                f"{_said(expected.get(name))} in the run; remove it to train from the one before"
+                f"{_said(expected.get(name))} in the run; {remedy(path)}"
             )
 
 

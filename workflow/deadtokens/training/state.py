@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from deadtokens.errors import UserError
+from deadtokens.remedy import remedy
 from deadtokens.run.machine import DEVICE
 from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.training.checkpoint import WEIGHT, check_tensors, read_saved
@@ -66,7 +67,7 @@ def read_checkpoint(path: Path) -> State:
     if saved.diverged_at is None and (not saved.update or saved.update % spec.record.segment):
         raise UserError(
             f"{path}: update {saved.update:,} ends no segment of {spec.record.segment:,} updates; "
-            "remove it and run snakemake again"
+            f"{remedy(path)}"
         )
     text, device = saved.origin.get("text", ""), saved.machine.get(DEVICE, "")
     return State(saved.update, weights, spec, text, device, saved.diverged_at)

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 import h5py
 
 from deadtokens.errors import NotInRecord, UserError
-from deadtokens.identity import check_run, claim_of, segment_number, updates_per_segment
+from deadtokens.identity import (
+    PUT_BACK,
+    check_run,
+    claim_of,
+    segment_number,
+    updates_per_segment,
+)
+from deadtokens.remedy import remedy
 from deadtokens.seal import check_seal
 
 if TYPE_CHECKING:
@@ -74,7 +81,7 @@ def list_segments(segments: Segments, check: bool = True) -> list[Path]:
     Parameters
     ----------
     segments : path or sequence of paths
-        A folder's segments are ordered by their numbers.
+        The segments, or the one folder that has them: they are ordered by their numbers.
     check : bool
         Read each through and compare it with its seal, with the names of its run and its folder,
         and with the segment before it.
@@ -85,14 +92,16 @@ def list_segments(segments: Segments, check: bool = True) -> list[Path]:
         If there is none, one is missing, truncated, damaged or not sealed, or they are not those
         of one run from its first on.
     """
-    if isinstance(segments, Path | str):
-        paths = _segments_in(Path(segments))
-    else:
-        paths = [Path(path) for path in segments]
+    given = [segments] if isinstance(segments, Path | str) else segments
+    paths = [Path(path) for path in given]
+    if isinstance(segments, Path | str) or (len(paths) == 1 and paths[0].is_dir()):
+        paths = _segments_in(paths[0])
     if not paths:
-        raise UserError(f"{segments}: no segment of a trajectory (segment-000.nc, ...) is there")
+        place = given[0] if given else "none given"
+        raise UserError(f"{place}: no segment of a trajectory (segment-000.nc, ...) is there")
     if check:
         for path in paths:
+            _check_name(path)
             check_seal(path)
             check_identity(path)
         check_sequence(paths)
@@ -115,6 +124,15 @@ def _segments_in(folder: Path) -> list[Path]:
     return sorted((path for path in found if found[path] is not None), key=found.get)
 
 
+def _check_name(path: Path) -> None:
+    """Refuse a file that is named as no segment is, before it is called a damaged one."""
+    if segment_number(path) is None:
+        raise UserError(
+            f"{path}: is no segment of a run; give its segments (.../trajectory/segment-*.nc), or "
+            "the one folder that has them"
+        )
+
+
 def check_identity(path: Path) -> None:
     """Compare a segment with the name of its run, and with its place in the run's folder.
 
@@ -133,8 +151,8 @@ def check_identity(path: Path) -> None:
     if header.first != start or (header.status == "complete" and header.updates != length):
         raise UserError(
             f"{path}: holds the updates {header.first + 1:,} to {header.first + header.updates:,} "
-            f"of its run, not {start + 1:,} to {start + length:,}, as its name says; remove it and "
-            "run snakemake again"
+            f"of its run, not {start + 1:,} to {start + length:,}, as its name says; "
+            f"{PUT_BACK}"
         )
 
 
@@ -194,9 +212,7 @@ def read_header(path: Path) -> Header:
         status = path.stat()
         return _known_header(path.absolute(), status.st_size, status.st_mtime_ns)
     except Exception as error:  # a flipped bit makes HDF5 raise anything
-        raise UserError(
-            f"{path}: not a readable segment ({error}); remove it and run snakemake again"
-        ) from error
+        raise UserError(f"{path}: not a readable segment ({error}); {remedy(path)}") from error
 
 
 @lru_cache(maxsize=4096)
