@@ -51,7 +51,7 @@ def kind(request):
 
 @pytest.fixture
 def folder(tmp_path):
-    return tmp_path / SPEC.identity() / "steps-500"
+    return tmp_path / "results" / "runs" / SPEC.identity() / "steps-500"
 
 
 def test_what_was_made_for_its_folder_is_drawn(kind, folder):
