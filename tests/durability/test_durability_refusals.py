@@ -44,7 +44,9 @@ def test_every_writer_tells_of_a_file_that_may_not_be_so_large(writer, tmp_path)
     path = tmp_path / WRITERS[writer][0]
     assert said_by(writer, tmp_path) == "written"
     whole = path.stat().st_size
-    for limit in (0, 1, whole // 3, whole - 1):
+    # ISA-L may need a few bytes more or less for the same values in another process.
+    smallest = whole - (whole // 100 if writer == "segment" else 0)
+    for limit in (0, 1, whole // 3, smallest - 1):
         before = path.read_bytes()
         said = answer_of(write_with_limit, writer, tmp_path, limit)
         assert re.fullmatch(TOO_LARGE.format(folder=tmp_path, limit=f"{limit:,}"), said)

@@ -1,11 +1,14 @@
 """A chunk as HDF5's filters, shuffle and deflate, leave it; made outside HDF5's lock.
 
 The shuffle writes the lowest byte of every value first, then the next ones: four planes, of a
-float64 eight. bfloat16
-values are the high halves of their float32, so their two low planes are zeros. The planes are
-deflated one by one into a single zlib stream (RFC 1950, 1951), because they differ: the zeros are
-the same in every chunk and deflated once; the mantissas of gradients do not shrink and are stored
-as they are; the rest goes through ISA-L.
+float64 eight. bfloat16 values are the high halves of their float32, so their two low planes are
+zeros. The planes are deflated one by one into a single zlib stream (RFC 1950, 1951), because they
+differ: the zeros are the same in every chunk and deflated once; the mantissas of gradients do not
+shrink and are stored as they are; the rest goes through ISA-L.
+
+The values of a chunk are exact, its bytes are not always the same: ISA-L chooses other matches in
+some processes (of a plane of 100 bytes in one process of a hundred, of a larger one in one of ten
+thousand), so the files of two recordings of one run are compared by their values.
 """
 
 import math
