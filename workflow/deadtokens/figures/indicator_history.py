@@ -2,7 +2,7 @@
 
 Of a run it is known which tokens are dead, and its matrix W is recorded as it changes. Each panel
 is an indicator, small where training has not moved a row: the area under its ROC curve at some of
-the run's states, with the 95 % interval of DeLong as a band, over tokens as if they were
+the run's states, with its 95 % interval by DeLong's variance as a band, over tokens as if they were
 independent; at areas of 0 and 1 that of Feng and Cliff, and none where one dead token, or one live
 one, is asked alone. An area of 0.5 says nothing, less than that says that the dead tokens have the
 larger values. The reference is the mean of every second dead token; the area is that of the others

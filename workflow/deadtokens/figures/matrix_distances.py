@@ -6,11 +6,12 @@ mean of every second token that is known to be unused: drawn and counted are tho
 contain, beside all that are not known to be unused, some of which may be unused nevertheless; those
 of the record of a training that stood in its text and in none of its batches are left out. The area
 is that under the ROC curve, the chance that the indicator is smaller for an unused row than for
-another one: 0.5 says nothing, less than that points the wrong way. Its 95 % interval is DeLong's,
-of an area of 0 or 1 that of Feng and Cliff, over rows as if they were independent; of one row alone
-there is none. Where no token is known to be unused, those whose rows share their bits are drawn in
-their place. These are the reference itself then, so that indicators which compare with it have no
-area, and rows with the same bits are not independent: the intervals of the others are too narrow.
+another one: 0.5 says nothing, less than that points the wrong way. Its 95 % interval is by DeLong's
+variance, of an area of 0 or 1 that of Feng and Cliff, over rows as if they were independent; of one
+row alone there is none. Where no token is known to be unused, those whose rows share their bits are
+drawn in their place. These are the reference itself then, so that indicators which compare with it
+have no area, and rows with the same bits are not independent: the intervals of the others are too
+narrow.
 """
 
 from collections.abc import Sequence

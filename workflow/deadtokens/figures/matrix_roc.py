@@ -7,8 +7,9 @@ others can be as many rows as all unused ones together. A curve enters it at wha
 before the first false one. Some of the others may be unused too, which nobody knows: what is taken
 for a false one then may be none. Of the record of a training those are known that stood in its text
 and in none of its batches: nothing tells them from dead ones, and they are left out. The reference
-is the mean of every second known token; the curves are those of the rest. Areas have DeLong's 95 %
-interval, those of 0 and 1 that of Feng and Cliff; of one row alone there is none.
+is the mean of every second known token; the curves are those of the rest. Areas have a 95 %
+interval by DeLong's variance, those of 0 and 1 that of Feng and Cliff; of one row alone there is
+none.
 """
 
 from collections.abc import Sequence
