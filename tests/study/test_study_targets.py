@@ -1,11 +1,13 @@
 """Which files a study can give, as a call of the workflow may ask for them by path."""
 
+from pathlib import Path
+
 import pytest
 from config_data import with_experiment
 
 from deadtokens.errors import UserError
 from deadtokens.study.study import Study
-from deadtokens.study.targets import LISTED, check_targets
+from deadtokens.study.targets import LISTED, check_sources, check_targets
 
 
 def refusal(study: Study, target: str) -> str:
@@ -29,6 +31,40 @@ def test_a_record_that_is_kept_has_no_receipt():
             assert refusal(study, target).startswith(f"{target}: {refused}")
         else:
             check_targets(study, [], [target])
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Return the path of a model in the folder of a run, from where a study is worked at."""
+    config = with_experiment(seeds=[0])
+    config["corpora"] = {"mine": {"path": str(tmp_path / "text.txt")}}
+    config["vocabularies"] = {
+        name: entry | {"tokenizer_corpora": ["mine"], "training_corpus": "mine"}
+        for name, entry in config["vocabularies"].items()
+    }
+    (tmp_path / "text.txt").write_text("In the beginning " * 99)
+    monkeypatch.chdir(tmp_path)
+
+    def model_of(run):
+        path = Path("results/runs", run, "checkpoints/checkpoint-000.safetensors")
+        path.parent.mkdir(parents=True)
+        path.touch()
+        return config | {"models": {"mine": {"path": str(path)}}}
+
+    return model_of
+
+
+def test_a_model_of_a_run_that_is_no_longer_configured_is_refused(elsewhere):
+    """No rule makes it: Snakemake would look for the run's settings, and end in a KeyError."""
+    with pytest.raises(
+        UserError, match=r"^models\.mine: results/runs/gone_1/.* has no run 'gone_1'"
+    ):
+        check_sources(Study(elsewhere("gone_1")), [])
+
+
+def test_a_model_of_a_run_of_the_study_is_read_by_path(elsewhere):
+    (run,) = Study(elsewhere("other")).runs
+    check_sources(Study(elsewhere(run)), [])
 
 
 def test_of_many_names_none_of_which_is_near_some_are_named():

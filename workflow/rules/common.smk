@@ -36,7 +36,7 @@ from deadtokens.study.claims import claims_of
 from deadtokens.study.files import check_folder_of_results, read_configuration
 from deadtokens.study.models import models_of
 from deadtokens.study.study import Study
-from deadtokens.study.targets import check_targets
+from deadtokens.study.targets import check_sources, check_targets
 from deadtokens.study.wanted import check_figures
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
@@ -58,6 +58,7 @@ try:
     check_figures(study)
     claims = claims_of(study)
     models = models_of(study)
+    check_sources(study, claims.values())
 except UserError as error:
     sys.exit(f"The configuration is wrong.\n{error}")
 except OSError as error:

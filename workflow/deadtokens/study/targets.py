@@ -1,6 +1,7 @@
-"""What a call of the workflow asks for by path: whether the configuration can give it."""
+"""What is asked for by path, or read from one: whether the configuration can give it."""
 
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import PurePosixPath
 
 from deadtokens.errors import UserError
@@ -17,6 +18,7 @@ from deadtokens.study.wanted import why_not
 RECEIPT = "released.json"
 FILM = "drift"  # drawn from what the figure `path` is drawn from
 LISTED = 5  # names in a sentence
+OF_RULES = tuple(f"results/{kind}/" for kind in ("runs", "vocabularies", "corpora"))
 
 
 def check_targets(study: Study, claims: Collection[Claim], targets: Iterable[str]) -> None:
@@ -41,6 +43,33 @@ def check_targets(study: Study, claims: Collection[Claim], targets: Iterable[str
     ]
     if refused:
         raise UserError("\n".join(refused))
+
+
+def check_sources(study: Study, claims: Collection[Claim]) -> None:
+    """Refuse files that a study reads from where the workflow would have to make them, and cannot.
+
+    Raises
+    ------
+    UserError
+        One sentence for each, as for a model in the folder of a run that is no longer configured.
+    """
+    refused = [
+        f"{where}: {file}: {why}; move the file out of the results"
+        for where, file in _sources(study)
+        if os.path.normpath(file).startswith(OF_RULES)
+        and (why := _why_no_target(study, claims, os.path.normpath(file)))
+    ]
+    if refused:
+        raise UserError("\n".join(refused))
+
+
+def _sources(study: Study) -> Iterator[tuple[str, str]]:
+    """Yield what a study reads by path, and where the configuration says so."""
+    for corpus in study.corpora.values():
+        if corpus.path:
+            yield "corpora", corpus.path
+    for name, model in models_of(study).items():
+        yield from ((f"models.{name}", path) for path in model.files)
 
 
 def _why_no_target(study: Study, claims: Collection[Claim], target: str) -> str:
