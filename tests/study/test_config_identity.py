@@ -242,7 +242,7 @@ def test_experiments_that_ask_for_the_same_run_share_it():
 
 
 def test_what_is_asked_for_twice_is_one_run():
-    config = with_experiment(vary={"lr": [0.001, "1e-3"]}, runs=[{}], seeds=[0, 0])
+    config = with_experiment(vary={"lr": [0.001, "1e-3"]}, runs=[{}], seeds=[0])
     assert len(Study(config).members) == 1
 
 

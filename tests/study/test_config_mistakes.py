@@ -47,6 +47,14 @@ IN_SECTIONS = [
     # a truth value as a number; the others are in a test below
     ("defaults.clip", True, "defaults.clip: true is a truth value where a number is needed"),
     ("experiments.regimes.seeds", [1, True], "experiments.regimes.seeds: true is a truth value"),
+    # the same one twice
+    ("experiments.regimes.seeds", [0, 1, 0], "experiments.regimes.seeds: names 0 twice; name it"),
+    ("seeds", [5, 5], "seeds: names 5 twice; name it once"),
+    (
+        "experiments.regimes.vary",
+        {"lr": [1e-3, 1e-4, 0.001]},
+        "experiments.regimes.vary.lr: names 0.001 twice; name it once",
+    ),
     # impossible values
     ("defaults.heads", 3, "defaults.heads: 3 heads do not divide the width 64"),
     ("defaults.batch", 0, "defaults.batch: must be greater than or equal to 1, not 0"),

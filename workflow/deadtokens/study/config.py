@@ -63,7 +63,17 @@ def _refuse_unprintable(text: str, where: str) -> None:
         raise ValueError(f"{unprintable[0]!r} cannot be printed; leave it out of {where}")
 
 
+def _each_once(values: list) -> list:
+    """Refuse what is named twice: a typing error would be a run fewer than somebody counts on."""
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"names {value!r} twice; name it once")
+    return values
+
+
 Title = Annotated[str, AfterValidator(_fitting)]
+Seeds = Annotated[list[Seed], AfterValidator(_each_once)]
+Varied = Annotated[list[Any], Field(min_length=1), AfterValidator(_each_once)]
 TensorName = Annotated[str, AfterValidator(_named)]
 
 
@@ -242,16 +252,16 @@ class Experiment(Model):
     set: dict[str, Any] = {}
     """Keys of `defaults` and their values, for all runs of the experiment."""
 
-    vary: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    vary: dict[str, Varied] = {}
     """Keys of `defaults`, each with a list of values: every combination is a run."""
 
     runs: list[dict[str, Any]] = []
     """Further runs, each a mapping of keys of `defaults` to values."""
 
-    seeds: list[Seed] = []
+    seeds: Seeds = []
     """Each run is made with each of these seeds; empty: with those of all experiments."""
 
-    recorded: list[str] = []
+    recorded: Annotated[list[str], AfterValidator(_each_once)] = []
     """Entries of `recorded` that are drawn beside its runs; without `set`, `vary`, `runs` and
     `seeds` it has none of its own."""
 
@@ -324,7 +334,7 @@ class Config(Model):
     models: Annotated[dict[Name, Examined], Field(json_schema_extra=NAMED)] = {}
     """Models of others whose embeddings are examined, by name."""
 
-    seeds: list[Seed] = []
+    seeds: Seeds = []
     """Seeds of every experiment that names none; empty: the seed of `defaults`."""
 
     keep: Literal["all", "derived"] = "all"

@@ -267,8 +267,6 @@ def _checked_recordings(
 ) -> tuple[str, ...]:
     for name in experiment.recorded:
         require(known, name, f"{where}.recorded", "recorded")
-        if experiment.recorded.count(name) > 1:
-            raise UserError(f"{where}.recorded: names {name!r} twice; name it once")
     return tuple(experiment.recorded)
 
 
