@@ -20,9 +20,9 @@ ALL = ("W", "grad", "exp_avg", "exp_avg_sq")
 STATES = ("W", "exp_avg", "exp_avg_sq")
 
 
-def recorded(folder, names=ALL, **fields):
+def recorded(folder, names=ALL, updates=9, **fields):
     """Record a tiny run of one segment; return its path."""
-    spec = tiny_spec(record={"segment": 9, "tensors": list(names)}, **fields)
+    spec = tiny_spec(record={"segment": updates, "tensors": list(names)}, **fields)
     about = {"run": "tiny", "spec": spec.json_text(), "device": "cpu"}
     path = folder / "segment-000.nc"
     record_segment("tiny", tiny_trainer(**spec.model_dump()), 0, path, tiny_census(), about)
@@ -44,6 +44,14 @@ def test_every_choice_gives_the_same_bits(segment):
     assert measured.attrs["updates"] == 7
     item = {"pure-bf16": 2, "fp32": 4}[json.loads(measured.attrs["spec"])["precision"]]
     assert measured.raw_bytes == 4 * values * item
+
+
+def test_every_step_of_a_record_of_several_chunks_is_compared_with_its_own(tmp_path):
+    updates, values = 150, VOCABULARY * 8
+    measured = tensors.measure_tensors(recorded(tmp_path, updates=updates), updates)
+    of_all = ((3 * (updates + 1)) + updates) * values
+    assert measured.compared.values.tolist() == [(updates + 1) * values, *[of_all] * 3]
+    assert (measured.differing == 0).all()
 
 
 def test_what_a_choice_gives_follows_from_what_is_readable():

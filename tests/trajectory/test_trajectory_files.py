@@ -239,6 +239,16 @@ def test_what_is_known_of_an_update_is_read_at_the_end_alone(tmp_path):
     assert recorded == 3
 
 
+def test_states_without_updates_between_them_are_one_update_apart(tmp_path):
+    contents = layout.Contents(["W"])
+    with write_segment(tmp_path / "0.nc", 4, 7, 2, contents, census(5), {}) as writer:
+        for _ in range(3):
+            writer.state({"W": torch.zeros(5, 2)})
+    written = xr.load_dataset(tmp_path / "0.nc")
+    assert written.state.values.tolist() == [4, 5, 6]
+    assert written.sizes["update"] == 0
+
+
 def test_what_is_known_of_an_update_is_a_number_or_a_tensor(tmp_path):
     contents = layout.Contents(["W"], (), ("lr", "loss"))
     given = [

@@ -123,7 +123,12 @@ class SegmentWriter:
         self.blocks = {name: _Blocks(file[name], pool) for name in contents.tensors}
 
     def state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Record the next state: W and what is carried beside it, each (token, component)."""
+        """Record the next state: W and what is carried beside it, each (token, component).
+
+        Where no update is recorded between two states, they are one update apart.
+        """
+        if self.recorded["state"] == len(self.states):
+            self.states.append(self.states[-1] + 1)
         self._put("state", tensors)
 
     def update(self, given: Mapping[str, Tensor | float], number: int | None = None) -> None:
@@ -228,7 +233,7 @@ def _complete(disk: SteadyFile, writer: SegmentWriter, attributes: Mapping[str, 
         for name, proof in writer.proofs.items():
             file[f"first_{name}"].attrs["recorded_dtype"] = proof.recorded_dtype
         _write_axis(file, "state", writer.states[: writer.recorded["state"]])
-        _write_axis(file, "update", writer.states[1:])
+        _write_axis(file, "update", writer.states[1 : 1 + writer.recorded["update"]])
         _write_axis(file, "component", range(file.dimensions["component"].size))
         for proof in list(writer.proofs.values())[:1]:
             groups = file.dimensions["row_group"].size
