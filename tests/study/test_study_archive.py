@@ -71,6 +71,13 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
+def test_what_is_to_be_called_next_is_said_for_the_workflows_folder(folder, caplog):
+    caplog.set_level("INFO")
+    call("restore", [str(pack()), "--directory", "the study"])
+    said = "--directory 'the study' --configfile 'the study/study.yaml' draws the figures"
+    assert said in caplog.text
+
+
 def test_what_figures_are_made_from_comes_back_and_nothing_else(folder):
     call("restore", [str(pack()), "--directory", "there"])
     restored, all_files = contents("there/results"), contents("results")

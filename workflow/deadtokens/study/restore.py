@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import re
+import shlex
 import shutil
 import stat
 import tempfile
@@ -171,7 +172,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace) -> None:
     """Run the command ``restore``."""
     number = restore(options.archive, options.directory)
+    folder, study = map(
+        shlex.quote, map(str, (options.directory, options.directory / CONFIGURATION))
+    )
     logging.getLogger(__name__).info(
-        f"{options.directory}: {number:,} files restored and checked; in that folder "
-        f"snakemake --cores all --configfile {CONFIGURATION} draws the figures, and trains nothing"
+        f"{options.directory}: {number:,} files restored and checked; from the workflow's folder "
+        f"snakemake --cores all --directory {folder} --configfile {study} draws the figures, and "
+        "trains nothing"
     )
