@@ -255,7 +255,7 @@ VARIABLES = {
     ),
     "frame_frozen": (
         ("frame", "member"),
-        "the update that led to the state left every bit of the row as it was",
+        "the update that led to the state left every bit of the row as it was; false at state 0",
         "1",
     ),
     "member_dead": (("member",), "the drawn token is dead", "1"),
