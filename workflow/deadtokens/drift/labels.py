@@ -227,6 +227,12 @@ VARIABLES = {
         "independent directions",
         "1",
     ),
+    "walk_plane_share": (
+        ("null_quantile",),
+        f"quantiles ({_LINEAR}) of the share that lies in the plane of each walk's own first two "
+        "components",
+        "1",
+    ),
     "path_components_above_walk": (
         (),
         "leading components of the dead centroid's positions above 97.5 % of the walks'",
