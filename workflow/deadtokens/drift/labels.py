@@ -170,7 +170,8 @@ VARIABLES = {
     "hindcast_end_explained": (
         ("hindcast",),
         "1 - |final centroid - hindcast|^2 / |net displacement|^2; a hindcast takes p, h and "
-        "clipping of every update from the record",
+        "clipping of every update from the record; those by the optimizer differ in whose p and "
+        "start they take as well as in their formats",
         "1",
     ),
     "hindcast_path_explained": (
@@ -282,7 +283,10 @@ COORDINATES = {
     "number": ("properties that are numbers",),
     "place": ("component of W along the drift of the token's population",),
     "likeness": (),
-    "hindcast": (),
+    "hindcast": (
+        "what is played forward; h is the batch's mean hidden state, p a dead token's mean "
+        "probability, the mean p that over all of them",
+    ),
     "forecast": (
         "by what is known after the first tenth of the updates, and the learning rates to come",
     ),
