@@ -45,9 +45,9 @@ QUANTITIES = {
     "own_score": (_AXES, "logit of the input token, mean over positions", "nat"),
     "predicted_loss": (
         _AXES,
-        "loss predicted from width, layers, activation, vocabulary, embedding_std and init_std: "
-        "LayerNorm leaves of the own score its cosine, s / sqrt(s^2 + tau^2), s embedding_std, tau "
-        "what positions and MLPs add to each component",
+        "loss predicted from the sizes of model and vocabulary and the standard deviations of the "
+        "weights: the input token's row has the part s^2 / (s^2 + tau^2) of the variance of the "
+        "last stream, with s embedding_std and tau that of positions and MLPs",
         "nat",
     ),
     "predicted_own_score": (_AXES, "own_score predicted from the same", "nat"),
