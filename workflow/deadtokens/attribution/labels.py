@@ -42,8 +42,8 @@ CENTROID = {
     ),
     "cumulated_share": (
         (*_AXES, "term"),
-        "sum of each term until the update, along the centroid's net displacement over the whole "
-        "run and over its square: at the last update the shares sum to 1",
+        "sum of each term until the update, as share of the centroid's net displacement over the "
+        "whole run, along it: at the last update they sum to 1",
         "1",
     ),
     "cumulated_age_share": ((*_AXES, "age"), "the same for each age of gradients", "1"),
