@@ -17,13 +17,13 @@ from deadtokens.claims.evaluation import FAILS, HOLDS, NOT_TESTED, evaluate, fin
 from deadtokens.claims.reduction import reduce
 from deadtokens.claims.sample import Entry, NotTested, Sample, ratios
 from deadtokens.claims.selection import Numbers, combine, variable_entry
-from deadtokens.claims.table import findings_table
+from deadtokens.claims.table import findings_table, subject_of
 from deadtokens.cli import call
 from deadtokens.comparison.members import Experiment, Member
 from deadtokens.comparison.outcomes import compare
 from deadtokens.errors import UserError
 from deadtokens.netcdf import write
-from deadtokens.study.claims import Claim, Effect, Variable, claimed_files, read_claims
+from deadtokens.study.claims import OWN, Claim, Effect, Variable, claimed_files, read_claims
 from deadtokens.study.members import has
 from deadtokens.study.study import Study
 
@@ -496,6 +496,19 @@ def test_the_table_has_a_row_a_claim_in_the_order_of_the_file(numbers):
     assert np.isnan(table.loc["untested", "number"])
     rows = json.loads(json.dumps(as_json(findings_table(evaluate(claims, numbers)))))
     assert rows["untested"]["number"] is None
+
+
+def test_what_a_claim_speaks_of_names_the_updates_and_the_tokens_that_it_takes():
+    claims = read_claims(OWN)
+    assert subject_of(claims["drift-starts-coherent"]) == (
+        "regimes: drift.nc: resultant_length (dead, update 1 to 10, mean); precision pure-bf16"
+    )
+    assert subject_of(claims["early-phase-ends-at-121"]).startswith(
+        "regimes: freezing.nc: last_in_phase (early, bfloat16, dead, median); precision pure-bf16, "
+    )
+    assert subject_of(claims["drift-away-from-live"]) == (
+        "regimes: drift.nc: separation (last over first); precision pure-bf16"
+    )
 
 
 def test_no_claims_are_a_table_without_rows(numbers):

@@ -171,8 +171,14 @@ def test_the_path_and_the_ellipses_lie_in_the_plane(noisy):
     assert drift.frame_position.values[-1] == pytest.approx(last, abs=1e-5)
     assert drift.member_dead.values.tolist() == [True] * 10 + [False] * 20
     live = ~drift.member_dead.values
-    assert drift.frame_frozen.values[:, live].all()
-    assert not drift.frame_frozen.values[1:, ~live].any()
+    assert drift.frame_frozen.values[1:, live].all()
+    assert not drift.frame_frozen.values[:, ~live].any()
+
+
+def test_nobody_is_frozen_where_no_update_has_been(straight):
+    assert straight.frame.values[0] == 0
+    assert not straight.frame_frozen.values[0].any()
+    assert straight.frame_frozen.values[1:].any(axis=1).all()  # the live ones rest
 
 
 def test_components_of_the_centroids_steps_carry_the_band_of_resampled_tokens(noisy):

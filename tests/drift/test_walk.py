@@ -94,6 +94,19 @@ def test_a_walk_has_no_component_beyond_walks_and_a_line_has_one():
     assert line["path_components_above_walk"] == 1
 
 
+def test_the_plane_of_walks_is_each_walks_own():
+    """Quantiles of a sum, which are not the sum of the components' quantiles."""
+    norms = np.geomspace(1, 0.01, 60)
+    flat = described(walks(norms, 2, 1, seed=8)[0])
+    assert flat["walk_plane_share"] == pytest.approx(1)
+    assert flat["walk_share"][:, 2].sum() > 1.01
+    path = walks(norms, 6, 1, seed=9)[0]
+    drawn = walk_shares(np.linalg.norm(np.diff(path, axis=0), axis=1), 6, np.random.default_rng(3))
+    found = described(path)
+    assert found["walk_plane_share"][1] == np.median(drawn[:, 0] + drawn[:, 1])
+    assert found["walk_plane_share"][1] != found["walk_share"][:2, 1].sum()
+
+
 def test_chance_calls_a_walk_straight_about_once_in_forty():
     """The null's upper end is its quantile of 97.5 %, here that of ten nulls in the mean."""
     norms = np.geomspace(1, 0.1, 50)

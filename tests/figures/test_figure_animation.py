@@ -34,9 +34,10 @@ def test_tokens_are_live_moving_or_frozen():
 
 
 def test_nobody_is_frozen_before_the_first_update():
-    data = drift()
-    assert data["frame_frozen"].values[0].all()
-    assert not animation.classes(data, 0)["dead, frozen"].any()
+    data = drift().copy(deep=True)
+    for said in (False, True):
+        data["frame_frozen"][0] = said
+        assert not animation.classes(data, 0)["dead, frozen"].any()
 
 
 def test_a_frame_draws_the_positions_of_the_file():

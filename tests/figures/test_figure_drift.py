@@ -264,6 +264,8 @@ def test_the_path_is_held_against_random_walks():
     assert rows["above_null"].unique() == [int(data["path_components_above_walk"])]
     (about,) = path.RECIPE.table([data])["walk_efficiency"].unique()
     assert about == data["walk_efficiency"].values[-1, 0, 0]
+    (about,) = path.RECIPE.table([data])["walk_plane_share"].unique()
+    assert about == data["walk_plane_share"].values[1] != data["walk_share"].values[:2, 1].sum()
 
 
 def test_the_common_motion_is_marked_at_the_first_raw_component_alone():

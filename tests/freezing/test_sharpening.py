@@ -16,7 +16,11 @@ from deadtokens.freezing.forces import (
     forces_of,
     gradient_decay,
 )
-from deadtokens.freezing.sharpening import measure_sharpening, sampled_tokens
+from deadtokens.freezing.sharpening import (
+    measure_sharpening,
+    sample_in_words,
+    sampled_tokens,
+)
 from deadtokens.run.hyperparameters import Hyperparameters, hyperparameters
 from deadtokens.run.spec import RunSpec
 from deadtokens.ulp import spacing
@@ -100,6 +104,20 @@ def test_a_sample_is_of_the_dead_all_over_the_vocabulary():
     assert np.ptp(np.flatnonzero(chosen)) > 0.9 * 30_000
 
 
+@pytest.mark.parametrize("number", [300, 1011])
+def test_the_sample_is_the_one_in_words(number):
+    dead = np.arange(4096) >= 4096 - number
+    chosen = np.flatnonzero(sampled_tokens(dead, rows=65))
+    words = sample_in_words(dead, rows=65)
+    if number == 300:
+        assert words == "all dead tokens"
+        assert chosen.tolist() == np.flatnonzero(dead).tolist()
+        return
+    assert words.startswith("all dead tokens in one of 3 of the stretches of 65 tokens,")
+    stretches = np.unique(np.flatnonzero(dead) // 65)
+    assert np.unique(chosen // 65).tolist() == stretches[::3].tolist()
+
+
 @pytest.mark.parametrize("number", [0, 1, 300])
 def test_few_dead_tokens_are_all_in_the_sample(number):
     dead = np.arange(5000) >= 5000 - number
@@ -152,6 +170,7 @@ def test_what_was_not_recorded_is_left_out_and_said(names, record, tmp_path):
     missing = set(FORCES) - there
     assert all(name in found.attrs["left_out"] for name in missing)
     assert "temperature of the predictions" in found.attrs["left_out"]
+    assert found.attrs["sample"] == "all dead tokens"
     assert "gradients.nc has it" in found.attrs["left_out"]
     assert "probability_median" in found
 
@@ -167,20 +186,23 @@ def test_windows_change_nothing(record, whole, tmp_path, monkeypatch):
 def test_a_planted_decay_is_found_and_outruns_the_second_moment(whole):
     assert np.isnan(whole.gradient_decay[: TREND - 1]).all()
     assert whole.gradient_decay.values[TREND:] == pytest.approx(0.02, rel=0.05)
-    late = whole.isel(update=slice(TREND, None))
+    times = TREND - 1
+    late = whole.isel(update=slice(times, None))
     assert (late.gradient_decay > late.fastest_decay)[10:].all()
-    fell = -np.log(whole.root_second_moment_median.values[TREND:]).astype(float)
-    fell += np.log(whole.root_second_moment_median.values[:-TREND])
-    assert (fell / TREND <= late.fastest_decay.values + 1e-6).all()
+    fell = -np.log(whole.root_second_moment_median.values[times:]).astype(float)
+    fell += np.log(whole.root_second_moment_median.values[:-times])
+    assert (fell / times <= late.fastest_decay.values + 1e-6).all()
+    assert (whole.gradient_decay.isnull() == whole.fastest_decay.isnull()).all()
 
 
 def test_the_fastest_decay_is_that_without_a_gradient():
     beta2, updates = 0.99, np.arange(1, 301)
     root = np.sqrt(beta2**updates / (1 - beta2 ** updates.astype(float)))
     found = fastest_decay(updates, beta2)
-    assert np.isnan(found[:TREND]).all()
-    expected = np.log(root[:-TREND] / root[TREND:]) / TREND
-    assert found[TREND:] == pytest.approx(expected)
+    times = TREND - 1
+    assert np.isnan(found[:times]).all()
+    expected = np.log(root[:-times] / root[times:]) / times
+    assert found[times:] == pytest.approx(expected)
     assert found[-1] == pytest.approx(0.005, rel=0.2)  # late: half of 1 - beta2
 
 

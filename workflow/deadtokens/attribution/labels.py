@@ -42,7 +42,8 @@ CENTROID = {
     ),
     "cumulated_share": (
         (*_AXES, "term"),
-        "sum of each term until the update, along the centroid's net displacement",
+        "sum of each term until the update, as share of the centroid's net displacement over the "
+        "whole run, along it: at the last update they sum to 1",
         "1",
     ),
     "cumulated_age_share": ((*_AXES, "age"), "the same for each age of gradients", "1"),
@@ -82,7 +83,12 @@ CHECKS = {
         "largest gap between a token's displacement and its terms' sum, of their sizes",
         "1",
     ),
-    "bound_ratio": (("update",), "largest size of a rounding term relative to its bound", "1"),
+    "bound_ratio": (
+        ("update",),
+        "largest |rounding| / bound over tokens and components, the bound by the half-ulps of the "
+        "update's operations, without a look at the displacement; above 1 the analysis stops",
+        "1",
+    ),
 }
 VARIABLES = CENTROID | TOKENS | MEMBERS | CHECKS
 # Name: long name, unit.

@@ -50,7 +50,9 @@ def faster(rule: Rule) -> Faster:
 def run_controls(
     tile: Tile, rule: Rule, begin: Callable[[Tile], State], move_of: Callable[[Rule], Move]
 ) -> dict[str, Any]:
-    """Return what the comparison says of wrong replays, over the first updates of a run.
+    """Return what the comparison says of wrong replays of W, over CONTROL_UPDATES updates at most.
+
+    They are the first of the run, of the rows of its first tile.
 
     Parameters
     ----------

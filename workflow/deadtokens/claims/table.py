@@ -61,7 +61,8 @@ def subject_of(claim: Claim) -> str:
         setting = subject.context
     elif isinstance(subject, Variable):
         relative = f" / {subject.relative_to}" if subject.relative_to else ""
-        labels = [*subject.at.values(), subject.statistic]
+        within = [f"{axis} {low:,g} to {high:,g}" for axis, (low, high) in subject.within.items()]
+        labels = [*subject.at.values(), *within, subject.where, subject.statistic]
         chosen = ", ".join(str(label) for label in labels if label is not None)
         what = f"{subject.file}: {subject.variable}{relative}" + f" ({chosen})" * bool(chosen)
         setting = subject.setting

@@ -409,7 +409,8 @@ OUTCOMES = {
         f"initial_h_{name}": Outcome(
             _DRIFT,
             of,
-            f"rank correlation over dead tokens of the initial cosine to h with {words}",
+            "rank correlation over dead tokens of the initial cosine to h, the mean hidden state "
+            f"of updates 1 to 10, with {words}",
             undefined="too few dead tokens, or none moved",
         )
         for name, (of, words) in {

@@ -127,8 +127,9 @@ def persistence(vectors: np.ndarray, lag: int) -> tuple[float, float]:
     cosine : float
         Mean over updates of the cosine between the two.
     autocorrelation : float
-        The same products after the run's mean is taken out, summed over components, over the sum
-        of squares: what outlasts the lag besides the constant part.
+        The same products after the run's mean is taken out, summed over components and the pairs
+        of updates, over the sum of squares of all updates: what outlasts the lag besides the
+        constant part, nearer to 0 by 1 - lag / updates, as there are so many fewer pairs.
     """
     directions = unit(vectors)
     cosine = (directions[:-lag] * directions[lag:]).sum(axis=1).mean()

@@ -73,7 +73,7 @@ class Followed:
     W : dict of state to float32 ndarray, shape (tokens, components)
     frame : dict of state to float32 ndarray, shape (members, components)
     frozen : dict of state to ndarray of bool, shape (members,)
-        Whether the update that led to the state left every bit as it was.
+        Whether an update led to the state and left every bit as it was.
     resampled : float64 ndarray, shape (draws, components, components)
         Sum over updates of the outer product of the resampled dead centroid's step with itself.
     """
@@ -215,7 +215,8 @@ def _keep(
             now = W[watch.members, :, index]
             before = (W[:, :, index - 1] if index else last)[watch.members]
             found.frame[state] = now
-            found.frozen[state] = (now.view(np.uint32) == before.view(np.uint32)).all(axis=1)
+            as_before = (now.view(np.uint32) == before.view(np.uint32)).all(axis=1)
+            found.frozen[state] = as_before & (state > 0)  # no update led to the first
 
 
 def joined_positions(pieces: list[Positions]) -> Positions:

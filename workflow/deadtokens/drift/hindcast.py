@@ -25,8 +25,8 @@ from deadtokens.run.spec import RunSpec
 from deadtokens.run.tensors import moments
 from deadtokens.run.update import Numbers, update_
 
-IN_FORMAT = "optimizer on p h, in the run's formats"
-EXACT = "optimizer on p h, in float64"
+IN_FORMAT = "optimizer on p h, every token with its own p, in the run's formats"
+EXACT = "optimizer on p h, one token at the centroid with the mean p, in float64"
 SUMMED = "sum of -lr h, best length"
 HINDCASTS = (IN_FORMAT, EXACT, SUMMED)
 

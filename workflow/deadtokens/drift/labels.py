@@ -1,5 +1,6 @@
 """What the variables of drift.nc are: their axes, meanings and units."""
 
+from deadtokens.drift.dependence import FEWEST, GRAMS, PAIRED_TOKENS, PERMUTATIONS
 from deadtokens.drift.endpoint import NEAR
 from deadtokens.trajectory.populations import MEMBERS
 
@@ -12,12 +13,17 @@ LIKENESS = ("population", "likeness")
 PLACE = ("population", "number", "place")
 FORECAST = ("forecast", "span")
 
+_EARLY_H = "h: mean hidden state of updates 1 to 10"
+
 _P = "how often chance alone gives as much or more, for this test by itself"
+_OF_DRAWS = f"(1 + random assignments with as much) / (1 + all {PERMUTATIONS})"
 _BEYOND = (
     "beyond chance, by Benjamini and Hochberg over all tests of the file, effects and likenesses: "
     "of those marked, at most 5 % are expected to be chance"
 )
 _LINEAR = "linear between two neighbours"
+_TOO_FEW = f"NaN: fewer than {FEWEST} tokens, or all alike"
+_WINDOW = f"{_EARLY_H}, of the first decade of updates where none of these is recorded"
 
 # name: axes, meaning, unit
 VARIABLES = {
@@ -118,12 +124,14 @@ VARIABLES = {
     ),
     "hidden_cosine": (
         ("lag",),
-        "mean cosine between the mean hidden states of updates so far apart",
+        "mean cosine between the mean hidden states of updates so far apart, nothing taken out",
         "1",
     ),
     "hidden_autocorrelation": (
         ("lag",),
-        "autocorrelation of the mean hidden state after its mean over the run is taken out",
+        "autocorrelation of the mean hidden state after its mean over the run is taken out: the "
+        "sum over the pairs so far apart over that of the squares of all updates, so towards 0 by "
+        "1 - lag / updates",
         "1",
     ),
     "score": (
@@ -134,43 +142,51 @@ VARIABLES = {
     "residual": (("token",), "norm of the rest of the net displacement", "weight"),
     "effect": (
         EFFECT,
-        "numbers: Spearman's rank correlation; classes: share of the variance between them",
+        "numbers: Spearman's rank correlation; classes: share of the variance between them; "
+        f"{_EARLY_H}; {_TOO_FEW}",
         "1",
     ),
     "effect_range": (
         (*EFFECT, "bound"),
-        "numbers: 95 % confidence interval; classes: 95 % range when dealt at random; for each "
-        "test by itself",
+        "numbers: 95 % confidence interval (Fisher's z, Bonett and Wright's error); classes: 95 % "
+        f"range of {PERMUTATIONS} times dealt at random; for each test by itself",
         "1",
     ),
-    "effect_p": (EFFECT, _P, "1"),
+    "effect_p": (
+        EFFECT,
+        f"{_P}; numbers: by the interval's normal deviate, both tails; classes: {_OF_DRAWS}",
+        "1",
+    ),
     "effect_beyond_chance": (EFFECT, _BEYOND, "1"),
     "effect_tokens": (EFFECT, "tokens behind the effect", "1"),
     "place_effect": (
         PLACE,
         "Spearman's rank correlation with the token's place along the drift; that at the start is "
-        "what tokens that keep their place would give at the end",
+        f"what tokens that keep their place would give at the end; {_EARLY_H}; {_TOO_FEW}",
         "1",
     ),
     "place_effect_range": ((*PLACE, "bound"), "95 % confidence interval, each by itself", "1"),
     "likeness_effect": (
         LIKENESS,
         "correlation over pairs of tokens of their likeness with the cosine between their net "
-        "displacements, the population's mean taken out",
+        f"displacements about the mean one; of {PAIRED_TOKENS} tokens of the population, drawn at "
+        f"random, if it has more; {_TOO_FEW}",
         "1",
     ),
     "likeness_range": (
         (*LIKENESS, "bound"),
-        "95 % range of the same when tokens are shuffled, for each test by itself",
+        f"95 % range of the same when tokens are shuffled, {PERMUTATIONS} times, for each test by "
+        "itself",
         "1",
     ),
-    "likeness_p": (LIKENESS, _P, "1"),
+    "likeness_p": (LIKENESS, f"{_P}: twice the smaller tail, each {_OF_DRAWS}", "1"),
     "likeness_beyond_chance": (LIKENESS, _BEYOND, "1"),
     "likeness_tokens": (LIKENESS, "tokens behind the pairs", "1"),
     "hindcast_end_explained": (
         ("hindcast",),
         "1 - |final centroid - hindcast|^2 / |net displacement|^2; a hindcast takes p, h and "
-        "clipping of every update from the record",
+        "clipping of every update from the record; those by the optimizer differ in whose p and "
+        "start they take as well as in their formats",
         "1",
     ),
     "hindcast_path_explained": (
@@ -185,7 +201,8 @@ VARIABLES = {
     ),
     "end_forecast_length": (
         FORECAST,
-        "length of the dead centroid's displacement over that of its forecast",
+        "length of the dead centroid's displacement over that of its forecast, of the random walk "
+        "its root mean square length",
         "1",
     ),
     "end_forecast_explained": (
@@ -227,6 +244,12 @@ VARIABLES = {
         "independent directions",
         "1",
     ),
+    "walk_plane_share": (
+        ("null_quantile",),
+        f"quantiles ({_LINEAR}) of the share that lies in the plane of each walk's own first two "
+        "components",
+        "1",
+    ),
     "path_components_above_walk": (
         (),
         "leading components of the dead centroid's positions above 97.5 % of the walks'",
@@ -255,7 +278,7 @@ VARIABLES = {
     ),
     "frame_frozen": (
         ("frame", "member"),
-        "the update that led to the state left every bit of the row as it was",
+        "the update that led to the state left every bit of the row as it was; false at state 0",
         "1",
     ),
     "member_dead": (("member",), "the drawn token is dead", "1"),
@@ -271,12 +294,19 @@ COORDINATES = {
     "null_quantile": (f"quantile over the null's draws, {_LINEAR}", "1"),
     "candidate": (),
     "lag": ("updates", "1"),
-    "property": (),
+    "property": (f"what is known of a token; {_WINDOW}",),
     "response": (),
-    "number": ("properties that are numbers",),
+    "number": (f"properties that are numbers; {_WINDOW}",),
     "place": ("component of W along the drift of the token's population",),
-    "likeness": (),
-    "hindcast": (),
+    "likeness": (
+        f"of two tokens; spelling: cosine of their counts of runs of {GRAMS[0]} to {GRAMS[1]} "
+        "bytes, rare ones weighing more (tf-idf), among tokens that are spelt; initial position: "
+        "cosine of their rows of W about the mean row of the tokens",
+    ),
+    "hindcast": (
+        "what is played forward; h is the batch's mean hidden state, p a dead token's mean "
+        "probability, the mean p that over all of them",
+    ),
     "forecast": (
         "by what is known after the first tenth of the updates, and the learning rates to come",
     ),

@@ -50,7 +50,8 @@ def describe_tokens(
     census : Dataset
         Properties over ``token``; those that are missing give NaN.
     early_h : ndarray, shape (components,)
-        Mean hidden state at the beginning.
+        Sum or mean of the mean hidden states of updates 1 to 10, or of the first decade of
+        updates of which one is recorded: only its direction counts.
     generator : numpy Generator
     """
     with np.errstate(all="ignore"):

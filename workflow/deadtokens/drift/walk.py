@@ -14,6 +14,7 @@ from scipy.signal import lfilter
 
 from deadtokens.drift.component_sets import NULL_QUANTILES
 from deadtokens.drift.components import DRAWS, count_above, shares_of
+from deadtokens.drift.plane import AXES
 
 
 def walk_efficiency(norms: np.ndarray, alike: float = 0.0, span: int = 1) -> np.ndarray:
@@ -106,5 +107,6 @@ def describe_walks(
     return {
         "walk_efficiency": np.moveaxis(np.array(efficiency), -1, 0),
         "walk_share": null,
+        "walk_plane_share": np.quantile(random[:, :AXES].sum(axis=1), NULL_QUANTILES),
         "path_components_above_walk": np.array(count_above(path_share, null[:, -1])),
     }

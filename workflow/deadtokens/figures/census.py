@@ -4,8 +4,8 @@ Counted over the whole tokenized training text. A dead token (called an unused t
 literature) never occurs in it; here all others are called live, though a run may meet some of them
 in no batch (in figures of runs: never sampled). Left: the dead tokens by cause and the live tokens
 by script. Right: how often each live token occurs, by rank. Causes, the first that holds: *reserved
-row*, of the vocabulary's `unused` ones, which no text gives; *byte never used*, a byte that the
-text does not contain; *always absorbed*, the text contains the string, but the tokenizer makes
+row*, of the vocabulary's `unused` ones, which no text gives; *byte never used*, a single byte that
+the text does not contain; *always absorbed*, the text contains the string, but the tokenizer makes
 other tokens of it every time; *other script*, a character of it certainly belongs to a script that
 the text does not use; *string never occurs*, all the rest.
 """

@@ -6,7 +6,7 @@ into its part along the drift of its population (``score`` in ``drift.nc``) and 
 rest beside it (``residual``). Above: Spearman's rank correlation of both with numbers that are
 known of a token, and its 95 % confidence interval (where no line is seen it is narrower than the
 mark); tokens without such a number, as bytes have no rank among the merges, are left out. "h" is
-the mean hidden state of the first updates. Below that: the same with where a token ends along the
+the mean hidden state of updates 1 to 10. Below that: the same with where a token ends along the
 drift (diamond), and with where it began (dash): as much of the diamond is position that the token
 kept. Centre: the share of their variance that lies between classes of tokens; grey is what classes
 dealt at random give, so a mark within it means nothing. Below: do tokens that are alike drift

@@ -39,7 +39,7 @@ DEVIATIONS = 2
 MARGIN = 0.04  # of the widest extent
 NEEDED = (
     *("path", "ellipse", "plane_share", "efficiency", "marked", "dead"),
-    *("walk_share", "walk_efficiency"),
+    *("walk_plane_share", "walk_efficiency"),
 )
 TYPES = (
     NAMES
@@ -76,9 +76,7 @@ def _states(data: xr.Dataset, every: int) -> pd.DataFrame:
     return pd.concat([centroid[shown], cloud[known]]).assign(
         plane_share=float(data["plane_share"].sum()),
         efficiency=float(data["efficiency"][-1]),
-        walk_plane_share=float(
-            data["walk_share"].sel(null_quantile=0.5)[: data.sizes["axis"]].sum()
-        ),
+        walk_plane_share=float(data["walk_plane_share"].sel(null_quantile=0.5)),
         walk_efficiency=float(data["walk_efficiency"].sel(walk=INDEPENDENT)[-1]),
     )
 

@@ -14,7 +14,7 @@ from deadtokens.run.hyperparameters import Hyperparameters
 from deadtokens.ulp import half_ulp_walls
 
 WELL_ABOVE = 10.0  # times eps: there eps changes an update by less than a tenth
-TREND = 100  # updates over which a gradient's decay is taken
+TREND = 100  # updates from the first to the last of which a gradient's decay is taken
 
 # Quantity: the tensors that it needs, its long name, its unit.
 FORCES = {
@@ -127,9 +127,11 @@ def gradient_decay(gradient: np.ndarray) -> np.ndarray:
 def fastest_decay(updates: np.ndarray, beta2: float) -> np.ndarray:
     """Return how fast sqrt(v') can have fallen over the last TREND updates, per update.
 
+    From the first of them to the last, as in `gradient_decay`: TREND - 1 times.
+
     Without any gradient v falls by beta2 an update, and 1 - beta2 ** t, by which it is divided,
     rises: a gradient that falls faster leaves sqrt(v') behind, and Adam's update falls with it.
-    NaN before TREND updates and the one before them are there.
+    NaN before TREND updates are there.
 
     Parameters
     ----------
@@ -137,9 +139,9 @@ def fastest_decay(updates: np.ndarray, beta2: float) -> np.ndarray:
         From 1.
     beta2 : float
     """
-    late = updates > TREND
+    times, late = TREND - 1, updates >= TREND
     rates = np.full(len(updates), np.nan)
     if beta2 > 0:
-        now, then = (1 - beta2 ** np.float64(t) for t in (updates[late], updates[late] - TREND))
-        rates[late] = (np.log(now / then) / TREND - np.log(beta2)) / 2
+        now, then = (1 - beta2 ** np.float64(t) for t in (updates[late], updates[late] - times))
+        rates[late] = (np.log(now / then) / times - np.log(beta2)) / 2
     return rates

@@ -113,7 +113,10 @@ PER_TOKEN = {
     "hops": (("token", "grid"), "updates that moved one component by one ulp", "1"),
 }
 _SURVIVAL = ("update", "population", "grid", "criterion")
-_BAND = f"of the pointwise {LEVEL:.0%} band of the surviving fraction"
+_BAND = (
+    f"of the pointwise {LEVEL:.0%} band of the surviving fraction: exponential Greenwood, on the "
+    "log-log scale; [1, 1] before the first freeze, from 0 to its last upper end once all froze"
+)
 SURVIVAL = {
     "surviving_fraction": (
         _SURVIVAL,
@@ -177,12 +180,17 @@ FORECAST = {
     ),
 }
 _EFFECT = ("transition", "property")
-_END = "end of the effect's 95 % interval over tokens of the run, for each effect alone"
+_END = (
+    "end of the effect's 95 % interval over tokens of the run, for each effect alone: of Cliff's "
+    "delta Feng and Cliff's asymmetric one with the consistent variance, of Spearman's correlation "
+    "by Fisher's z with Bonett and Wright's error"
+)
 EFFECT = {
     "effect": (
         _EFFECT,
         "Cliff's delta of the group against the other dead tokens, or Spearman's correlation, of "
-        "the time on bfloat16's grid; positive: later",
+        "the time on bfloat16's grid; positive: later; tokens that did not make the transition for "
+        "good are tied, later than all others",
         "1",
     ),
     "effect_low": (_EFFECT, f"lower {_END}", "1"),

@@ -45,7 +45,7 @@ TENSORS = ("W", "grad", "exp_avg", "exp_avg_sq")
 SAMPLE = 256  # dead tokens, at least, if there are so many
 UPDATES_AT_A_TIME = 16
 WINDOW_BYTES = 2**27  # of the sampled tokens' bits, all tensors together
-_OF_ALL = "over all components of the sampled dead tokens"
+_OF_ALL = "over all components of the dead tokens of the attribute `sample`"
 _ABOVE = f"sqrt(v') above {WELL_ABOVE:g} eps"
 # Name: axes, long name, unit.
 VARIABLES = {
@@ -57,13 +57,15 @@ VARIABLES = {
     "gradient_decay": (
         ("update",),
         f"minus the slope of the least-squares line through ln gradient_median of the last "
-        f"{TREND} updates, over the update; NaN: not so many yet, or a zero among them",
+        f"{TREND} updates, {TREND} points, over the update; NaN: not so many yet, or a zero among "
+        "them",
         "per update",
     ),
     "fastest_decay": (
         ("update",),
-        f"rate at which sqrt(v') would have fallen over the last {TREND} updates in exact "
-        "arithmetic without any gradient: it can fall no faster",
+        f"rate at which sqrt(v') would have fallen from the first to the last of the last {TREND} "
+        f"updates, {TREND - 1} times, in exact arithmetic without any gradient: it can fall no "
+        "faster",
         "per update",
     ),
     "probability_median": (
@@ -104,8 +106,23 @@ def sampled_tokens(dead: np.ndarray, rows: int) -> np.ndarray:
         Tokens that the record stores together: less than all is no faster to read.
     """
     stretch = np.arange(len(dead)) // rows
-    every = max(1, np.count_nonzero(dead) // SAMPLE)
-    return dead & np.isin(stretch, np.unique(stretch[dead])[::every])
+    return dead & np.isin(stretch, np.unique(stretch[dead])[:: _every(dead)])
+
+
+def _every(dead: np.ndarray) -> int:
+    """Return k of `sampled_tokens`."""
+    return max(1, np.count_nonzero(dead) // SAMPLE)
+
+
+def sample_in_words(dead: np.ndarray, rows: int) -> str:
+    """Return which tokens `sampled_tokens` takes of these."""
+    every = _every(dead)
+    if every == 1:
+        return "all dead tokens"
+    return (
+        f"all dead tokens in one of {every} of the stretches of {rows} tokens, which the record "
+        "stores together, that hold dead ones, from the first on"
+    )
 
 
 def measure_forces(
@@ -236,7 +253,8 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
     names = [name for name in TENSORS if name in run and (rule or name in ("W", "grad"))]
     hyper, before = (rule.fixed, rule.before) if rule else (NO_OPTIMIZER, 0)
     values = measure_predictions(run, dead)
-    chosen = sampled_tokens(dead, run["W"].chunksizes["token"][0])
+    rows = run["W"].chunksizes["token"][0]
+    chosen = sampled_tokens(dead, rows)
     if dead.any() and len(updates):
         row = run.sizes["component"] * layout.STEPS_PER_CHUNK * 4 * len(names)
         chunks = int(np.clip(WINDOW_BYTES // (row * np.count_nonzero(chosen)), 1, 8))
@@ -252,6 +270,7 @@ def measure_sharpening(segments: Segments) -> xr.Dataset:
     about = {
         "dead_tokens": np.count_nonzero(dead),
         "sampled_tokens": np.count_nonzero(chosen),
+        "sample": sample_in_words(dead, rows),
         "left_out": "; ".join(filter(None, (temperature, missing, prediction))),
     }
     known = {"update": updates, **values, "eps": hyper.eps or np.nan}

@@ -43,7 +43,13 @@ QUANTITIES = {
     ),
     "mean_hidden": (_AXES, "norm of the mean final hidden state", "1"),
     "own_score": (_AXES, "logit of the input token, mean over positions", "nat"),
-    "predicted_loss": (_AXES, "loss predicted from embedding_std, width and vocabulary", "nat"),
+    "predicted_loss": (
+        _AXES,
+        "loss predicted from the sizes of model and vocabulary and the standard deviations of the "
+        "weights: the input token's row has the part s^2 / (s^2 + tau^2) of the variance of the "
+        "last stream, with s embedding_std and tau that of positions and MLPs",
+        "nat",
+    ),
     "predicted_own_score": (_AXES, "own_score predicted from the same", "nat"),
     "predicted_typical_dead_probability": (_AXES, "typical_dead_probability from the same", "1"),
     "predicted_dead_probability": (_AXES, "median of dead_probability over drawn weights", "1"),
