@@ -246,6 +246,21 @@ def test_bulk_and_thermal_are_those_of_the_file():
         assert values.tolist() == data[name].sel(population="dead").values.tolist()
 
 
+def test_a_panel_s_axis_names_its_quantity():
+    data = drift(precision="fp32")
+    of_bulk, of_shares = (
+        [axes.get_ylabel().replace("\n", " ") for axes in drawn.axes]
+        for drawn in (module.RECIPE.draw(module.RECIPE.table([data])) for module in (bulk, scree))
+    )
+    assert of_bulk == [
+        *["displacement by one update (L2 norm; 12 dead tokens)"] * 2,
+        "bulk² / (bulk² + thermal²)",
+        "mean cosine between two tokens' displacements",
+    ]
+    variance = "share of the variance"
+    assert of_shares == [*["share of the mean square", variance] * 2, variance]
+
+
 def test_coherence_of_few_movers_is_not_drawn():
     data = drift(precision="fp32")
     data["movers"][3:] = 9
