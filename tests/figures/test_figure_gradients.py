@@ -47,6 +47,12 @@ def test_riddle_sets_the_prediction_beside_the_measurement():
     assert [line.get_ydata().tolist() for line in lines[:2]] == [[1e-3, 1e-13], [1e-3, 2e-16]]
 
 
+def test_the_legend_says_what_the_right_band_spans():
+    texts = shown_texts(drawn(initial_softmax, start()))
+    assert {"tied: p, 95 % of seeds", "untied: p, 95 % of seeds"} <= {*texts}
+    assert "band at the right: from p |mean h| to p √D" in texts
+
+
 def test_riddle_without_dead_tokens_says_so():
     nothing = start(dead_probability=np.nan, typical_dead_probability=np.nan, dead_gradient=np.nan)
     figure = drawn(initial_softmax, nothing)
