@@ -55,6 +55,20 @@ def test_a_frame_draws_the_positions_of_the_file():
         assert low < values.min() and values.max() < high
 
 
+@pytest.mark.parametrize(
+    ("freeze", "on_top"), [(slice(2), "dead, frozen"), (slice(2, None), "dead, moving")]
+)
+def test_the_rarer_of_the_dead_are_not_hidden(freeze, on_top):
+    data = drift().copy(deep=True)
+    data["frame_frozen"][3, np.flatnonzero(data["member_dead"].values)[freeze]] = True
+    film = animation.Film(data, "")
+    film.show(3)
+    lines = sorted(film.axes.lines, key=lambda line: line.get_zorder())
+    assert lines[-1].get_label() == on_top
+    assert lines[-1].get_zorder() > lines[-2].get_zorder()
+    assert len(lines[-1].get_xdata()) == 2
+
+
 def test_the_command_writes_a_gif_of_all_states(tmp_path):
     output = tmp_path / "out" / "drift.gif"
     call("animation", [write(drift(), tmp_path), "--output", str(output)])

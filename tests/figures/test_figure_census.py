@@ -70,7 +70,7 @@ def test_bars_and_line_are_drawn_as_the_table_says():
     assert ranks.lines[0].get_ydata().tolist() == [90, 50, 7, 7]
     texts = shown_texts(dead.figure)
     assert "dead tokens by cause (n = 3)" in texts
-    assert "live tokens by script (n = 5)" in texts
+    assert "live tokens by script (n = 5) in the text, sampled by a run or not" in texts
     assert "the 3 dead tokens occur 0 times: not drawn" in texts
 
 

@@ -8,7 +8,7 @@ from figures.figure_data import shown_texts
 from matplotlib.patches import Ellipse
 
 from deadtokens.drift import tokens
-from deadtokens.figures import bulk, dependence, directions, endpoint, path, scree
+from deadtokens.figures import bulk, dependence, directions, endpoint, path, scree, style
 
 MODULES = (path, scree, directions, dependence, bulk, endpoint)
 
@@ -188,6 +188,34 @@ def test_marks_are_filled_where_the_file_says_beyond_chance():
     assert shown_texts(figure).count("no live tokens recorded") == 3
 
 
+def test_what_is_no_test_is_neither_filled_nor_open():
+    figure = dependence.RECIPE.draw(dependence.RECIPE.table([drift(precision="fp32")]))
+    marks = [line for axes in figure.axes for line in axes.lines]
+    styles = {
+        shape: {line.get_fillstyle() for line in marks if line.get_marker() == shape}
+        for shape in ("o", "D")
+    }
+    assert styles == {"o": {"full"}, "D": {"left"}}
+    texts = shown_texts(figure)
+    assert {f"with the place at the {when}: not tested" for when in ("end", "start")} <= {*texts}
+
+
+@pytest.mark.parametrize("module", [dependence, endpoint])
+def test_not_defined_hides_what_is_beneath_it_and_no_axis(module):
+    figure = module.RECIPE.draw(module.RECIPE.table([drift(precision="fp32")]))
+    with style.look():
+        figure.draw_without_rendering()
+    said = [(axes, text) for axes in figure.axes for text in axes.texts]
+    assert {text.get_text() for _, text in said} == {"not defined"}
+    for axes, text in said:
+        ground, lines = text.get_bbox_patch(), axes.get_lines()
+        assert ground.get_facecolor() == (1, 1, 1, 1)
+        assert text.get_zorder() > max(line.get_zorder() for line in lines)
+        box, panel = ground.get_window_extent(), axes.bbox
+        assert panel.y0 < box.y0 and box.y1 <= panel.y1
+        assert panel.x0 < box.x0 and box.x1 <= panel.x1
+
+
 def test_a_mark_stands_in_the_row_of_its_name():
     figure = dependence.RECIPE.draw(planted_effects())
     first = figure.axes[0]
@@ -216,6 +244,21 @@ def test_bulk_and_thermal_are_those_of_the_file():
     for name in bulk.QUANTITIES:
         values = table.loc[table["quantity"] == name, "value"]
         assert values.tolist() == data[name].sel(population="dead").values.tolist()
+
+
+def test_a_panel_s_axis_names_its_quantity():
+    data = drift(precision="fp32")
+    of_bulk, of_shares = (
+        [axes.get_ylabel().replace("\n", " ") for axes in drawn.axes]
+        for drawn in (module.RECIPE.draw(module.RECIPE.table([data])) for module in (bulk, scree))
+    )
+    assert of_bulk == [
+        *["displacement by one update (L2 norm; 12 dead tokens)"] * 2,
+        "bulk² / (bulk² + thermal²)",
+        "mean cosine between two tokens' displacements",
+    ]
+    variance = "share of the variance"
+    assert of_shares == [*["share of the mean square", variance] * 2, variance]
 
 
 def test_coherence_of_few_movers_is_not_drawn():

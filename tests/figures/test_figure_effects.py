@@ -76,7 +76,63 @@ def test_a_seed_without_its_pair_is_named_and_the_mean_of_the_others_is_open():
         if line.get_marker() == "D" and len(line.get_xdata())
     }
     assert faces == {"white"}
-    assert "none: a run of the seed, or its outcome" in shown_texts(figure)
+    lacking = table[(table["series"] == effects.DIFFERENCE) & table["value"].isna()]
+    assert set(lacking["seed"]) == {2}
+
+
+NEVER = "half of them never settled"
+
+
+def of_legend(data) -> list[str]:
+    """Return what the legend says of differences that have no number."""
+    return [text for text in shown_texts(drawn(data)[1]) if text.startswith("none (")]
+
+
+def test_why_there_is_no_difference_is_said():
+    runs = [
+        ({"note": note, "seed": seed}, {"thaws": NEVER if (note, seed) == ("b", 1) else 1.0})
+        for note, seed in [("a", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2), ("c", 2)]
+    ]
+    table, _ = drawn(compared(runs))
+    rows = table[(table["series"] == effects.DIFFERENCE) & (table["outcome"] == "thaws")]
+    assert rows.set_index(["name", "seed"])["reason"].to_dict() == {
+        ("note b against a", 0): effects.MISSING,
+        ("note b against a", 1): NEVER,
+        ("note b against a", 2): "",
+        ("note c against a", 0): effects.MISSING,
+        ("note c against a", 1): effects.MISSING,  # what run b says is not of this contrast
+        ("note c against a", 2): "",
+    }
+    every = ", ".join(name.replace("_", " ") for name in ("frozen", *seeds.SECONDARY))
+    assert of_legend(compared(runs)) == [
+        f"none ({every}): {effects.MISSING}",
+        f"none (thaws): {NEVER}",
+    ]
+
+
+def test_a_mean_effect_and_an_interaction_have_all_their_runs_reasons():
+    cells = [(lr, beta) for lr in (1.0, 2.0) for beta in (0.1, 0.2)]
+    runs = [
+        ({"lr": lr, "beta1": beta, "seed": 0}, {"thaws": NEVER if lr == beta * 10 == 2 else 1.0})
+        for lr, beta in cells
+    ]
+    table, _ = drawn(compared(runs))
+    rows = table[(table["series"] == effects.DIFFERENCE) & (table["outcome"] == "thaws")]
+    reasons = rows.set_index("name")["reason"]
+    assert (reasons != "").tolist() == rows["value"].isna().tolist()
+    assert set(reasons) == {"", NEVER}
+    assert (reasons == NEVER).sum() == 2 + 2 + 1  # of the effects two have the run
+
+
+def test_a_panel_without_a_number_has_no_scale():
+    figure = drawn(varied({"lr": [1.0, 2.0]}, 1, last_motion=NEVER))[1]
+    panels = {axes.get_xlabel(): axes for axes in figure.axes}
+    empty, full = panels["last motion [update]"], panels["loss [nat]"]
+    assert [label.get_text() for label in empty.get_xticklabels()] == ["none"]
+    assert [text.get_text() for text in empty.texts] == ["no numbers"]
+    dashed = [[line.get_linestyle() == "--" for line in axes.lines] for axes in (empty, full)]
+    assert [sum(lines) for lines in dashed] == [0, 1]
+    assert not full.texts
 
 
 def test_what_is_not_there_is_said():

@@ -28,10 +28,27 @@ def test_a_mark_stands_where_the_table_says():
     table = forecast.RECIPE.table([of_three(precision="fp32")])
     figure = forecast.RECIPE.draw(table)
     moved = figure.axes[4]
-    (marks,) = (line for line in moved.lines if line.get_marker() == "o")
-    assert marks.get_xdata()[0] == 0.5
-    assert marks.get_ydata().tolist() == [0, 1, 2]
-    assert "judged after half of the record: update 15" in shown_texts(figure)
+    marks = {
+        y: (x, line.get_markerfacecolor() != "white")
+        for line in moved.lines
+        if line.get_marker() == "o"
+        for x, y in zip(*line.get_data(), strict=True)
+    }
+    beyond, filled = marks.pop(1)  # nobody was so judged
+    assert beyond > 1 and not filled
+    assert marks == {0: (0.5, True), 2: (0.5, True)}
+    assert "none" in [label.get_text() for label in moved.get_xticklabels()]
+    texts = shown_texts(figure)
+    assert "judged after half of the record: update 15" in texts
+    assert "none: not defined, as no token was so judged or none moved again" in texts
+
+
+def test_without_a_mark_that_is_not_defined_nothing_is_said_of_any():
+    data = of_three(precision="fp32")
+    data["forecast_tokens"][:], data["forecast_moved"][:] = 4, 2
+    data["forecast_shift_quantile"][:] = 5
+    texts = shown_texts(forecast.RECIPE.draw(forecast.RECIPE.table([data])))
+    assert not any("none" in text for text in texts)
 
 
 def test_a_run_without_dead_tokens_is_said_to_have_none():

@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from figures.figure_data import diverged, misplaced_texts, shown_texts
 from figures.gradient_data import gradients, start
 
-from deadtokens.figures import firststep, initial_softmax, pathways, prediction, second_moment
+from deadtokens.figures import (
+    firststep,
+    initial_softmax,
+    pathways,
+    prediction,
+    second_moment,
+    style,
+)
 
 OVER_RUNS = {
     "firststep": firststep,
@@ -37,6 +45,12 @@ def test_riddle_sets_the_prediction_beside_the_measurement():
     ]
     lines = [line for line in left.lines if line.get_linestyle() != "None"]
     assert [line.get_ydata().tolist() for line in lines[:2]] == [[1e-3, 1e-13], [1e-3, 2e-16]]
+
+
+def test_the_legend_says_what_the_right_band_spans():
+    texts = shown_texts(drawn(initial_softmax, start()))
+    assert {"tied: p, 95 % of seeds", "untied: p, 95 % of seeds"} <= {*texts}
+    assert "band at the right: from p |mean h| to p √D" in texts
 
 
 def test_riddle_without_dead_tokens_says_so():
@@ -87,6 +101,30 @@ def test_pathways_leave_out_what_is_exactly_zero():
     assert live["value"].tolist() == [4e-3] * 4
     sums = table[table["quantity"] == pathways.SUM].groupby("series")["value"].max()
     assert sums.to_dict() == pytest.approx({pathways.WHOLE: 0.1, pathways.OUTPUT: 1e-7})
+
+
+def with_never_sampled(data):
+    """Return a run's gradients with tokens that were never sampled, whose norms are the dead's."""
+    third = data.sel(population=["dead"]).assign_coords(population=["never sampled"])
+    by_population = [name for name in data if "population" in data[name].dims]
+    joined = xr.concat([data[by_population], third[by_population]], "population")
+    more = data.drop_dims("population").assign(never_sampled=("token", [True, *[False] * 4]))
+    return more.merge(joined)
+
+
+def test_dead_tokens_lie_on_those_that_were_never_sampled():
+    figure = drawn(pathways, with_never_sampled(gradients()))
+    by_color = {
+        name: [line for line in figure.axes[0].lines if line.get_color() == stroke.color]
+        for name, stroke in style.POPULATIONS.items()
+    }
+    dead, never = by_color["dead"], by_color["never sampled"]
+    assert len(dead) == len(never) == 2  # the recorded line, and the probed marks
+    for above, beneath in zip(dead, never, strict=True):
+        assert (above.get_xydata() == beneath.get_xydata()).all()
+        assert above.get_zorder() > beneath.get_zorder()
+    assert dead[0].get_linewidth() < never[0].get_linewidth()
+    assert dead[1].get_markersize() < never[1].get_markersize()
 
 
 def test_second_moment_draws_dead_tokens_in_the_strip():

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from figures.examples import MODULES, OF_OUTCOMES, VARIED
 from figures.figure_data import compared, shown_texts, varied
+from matplotlib.figure import Figure
 from scipy import stats
 
 from deadtokens.cli import call
@@ -361,6 +362,18 @@ def test_a_cell_has_the_mean_and_the_reach_of_its_interval():
     assert f"none: {NEVER}; 2 runs" in shown_texts(figure)
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        *((0.0, "0.00"), (1e-9, "<0.01"), (0.0049, "<0.01"), (0.0051, "0.01"), (0.5, "0.50")),
+        *((0.9949, "0.99"), (0.9951, ">0.99"), (1 - 1e-9, ">0.99"), (1.0, "1.00"), (4.27, "4.27")),
+    ],
+)
+def test_what_is_nearly_nothing_or_everything_is_not_called_it(value, written):
+    figure, _ = drawn(walls, varied({"lr": [1.0, 2.0]}, 1, frozen=value))
+    assert cells(figure)["frozen", 0] == written
+
+
 def test_causes_of_hardly_any_stillness_are_grey():
     stills = {1.0: 0.0099, 2.0: 0.0101}
     runs = [
@@ -418,6 +431,26 @@ def test_outcomes_of_another_shape_are_refused_by_the_same_rule(name, needs, tmp
     with pytest.raises(UserError) as caught:
         call("figure", [name, str(file), "--output", str(tmp_path / "x.png")])
     assert str(caught.value) == f"{file}: this figure needs an experiment that varies {needs}"
+
+
+def labels_of(scale):
+    axes = Figure().subplots()
+    scale.apply(axes, "x")
+    return [label.get_text() for label in axes.get_xticklabels()]
+
+
+def test_a_wide_strip_leaves_room_for_the_last_tick():
+    values = pd.Series([0.5, np.nan])
+    narrow, wide = (ScaleWithNone.spanning(values, shown=[0, 1], strip=w) for w in (0.14, 0.34))
+    assert labels_of(narrow)[-2:] == ["0.5", "none"]
+    assert labels_of(wide)[-2:] == ["1", "none"]
+
+
+def test_what_is_shown_in_any_case_makes_no_scale_alone():
+    nothing = ScaleWithNone.spanning(pd.Series([np.nan]), shown=[0])
+    assert not nothing.has_numbers
+    assert labels_of(nothing) == ["none"]
+    assert labels_of(ScaleWithNone.spanning(pd.Series([np.nan, 2.0]), shown=[0]))[0] == "0"
 
 
 def test_what_has_no_number_stands_beyond_those_that_have_one():

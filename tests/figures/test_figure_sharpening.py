@@ -3,6 +3,7 @@ from figures.figure_data import diverged, sharpening, shown_texts
 
 from deadtokens.figures import sharpening as figure_sharpening
 from deadtokens.figures.sharpening import LIMIT, PANELS
+from deadtokens.freezing.sharpening import VARIABLES
 
 
 def drawn(runs):
@@ -36,6 +37,13 @@ def test_one_panel_a_quantity_with_its_limit_in_sight():
         bottom, top = panels[name].get_ylim()
         assert bottom < limit < top
     assert np.isnan(red(panels["gradient_median"])[0].get_ydata()).all()
+
+
+def test_each_panel_says_its_unit_and_what_stands_for_many():
+    for axes, name in zip(drawn([sharpening()]).axes, PANELS, strict=True):
+        title, unit = axes.get_title("left"), VARIABLES[name][2]
+        assert unit == "1" or f"({unit})" in title
+        assert ("mean" if name == "displacement_mean" else "median") in title
 
 
 def test_zeros_of_the_displacement_stay_in_sight():

@@ -1,7 +1,7 @@
 import numpy as np
 from figures.figure_data import diverged, freezing_in_depth, shown_texts
 
-from deadtokens.figures import strata
+from deadtokens.figures import phases, strata
 
 
 def drawn_image(axes):
@@ -47,6 +47,15 @@ def test_the_panel_says_how_many_of_the_dead_are_shown():
     run = freezing_in_depth(dead=[True] * 1011 + [False], precision="fp32")
     texts = shown_texts(strata.RECIPE.draw(strata.RECIPE.table([run])))
     assert any("2 of 1,011 dead tokens" in text for text in texts)
+
+
+def test_the_legend_says_on_which_grid_a_token_is_frozen():
+    runs = [freezing_in_depth(precision="fp32")]
+    texts = set(shown_texts(strata.RECIPE.draw(strata.RECIPE.table(runs))))
+    assert "frozen: no bit of the bfloat16 changed" in texts
+    assert set(phases.MEANING.values()) <= texts & set(
+        shown_texts(phases.RECIPE.draw(phases.RECIPE.table(runs)))
+    )
 
 
 def test_runs_without_dead_tokens_or_updates():

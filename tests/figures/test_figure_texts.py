@@ -1,6 +1,7 @@
 """What the documents say of figures and files exists, and no number of one machine stands there."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from deadtokens.figures import style
 from deadtokens.figures.draw import FIGURES, OF_MATRICES
 from deadtokens.gradients import firststep, initial_softmax, probe, recorded
+from deadtokens.paper.illustrations import caption
+from deadtokens.study.captions import caption_of
+from deadtokens.study.figures import ANIMATION
 from deadtokens.trajectory.populations import POPULATIONS
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +53,28 @@ def test_where_numbers_come_out_none_is_typed(document, heading):
 def test_every_figure_has_its_module_and_its_row():
     recipes = {path.stem for path in PACKAGE.glob("*.py") if "\nRECIPE = " in path.read_text()}
     assert recipes == {*FIGURES, *OF_MATRICES}
+
+
+@pytest.mark.parametrize("figure", [*FIGURES, *OF_MATRICES, ANIMATION])
+def test_a_caption_has_the_words_of_the_module_and_no_markup(figure):
+    text = caption_of(figure)
+    assert not re.search(r"[`*]", text)
+    written = import_module(f"deadtokens.figures.{figure}").__doc__
+    assert re.findall(r"\w+", text) == re.findall(r"\w+", written)
+    assert " ".join(text.split()).startswith(caption(figure))
+
+
+def test_some_modules_have_markup_to_leave_out():
+    written = [import_module(f"deadtokens.figures.{figure}").__doc__ for figure in FIGURES]
+    assert any("``" in text for text in written)
+    assert any(re.search(r"\*\w", text) for text in written)
+
+
+@pytest.mark.parametrize(
+    "words", ["Grey", "Blue", "light blue", "Yellow", "Green, red, orange, violet", "Lines"]
+)
+def test_the_short_caption_of_the_causes_explains_all_that_is_drawn(words):
+    assert words in caption("causes")
 
 
 def test_each_population_of_the_files_has_its_stroke():

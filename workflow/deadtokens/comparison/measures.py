@@ -257,7 +257,8 @@ OUTCOMES = {
         _FREEZING,
         _last_motion,
         "median over the dead tokens of the last update that moved them, later for unsettled ones",
-        undefined="more than half of the dead tokens had not settled when the record ended",
+        "update",
+        "more than half of the dead tokens had not settled when the record ended",
     ),
     "settled": Outcome(
         _FREEZING,
@@ -273,13 +274,15 @@ OUTCOMES = {
         _FREEZING,
         partial(_first_frozen, 0.5),
         "first update that left half of the dead tokens frozen",
-        undefined="no update left so many frozen",
+        "update",
+        "no update left so many frozen",
     ),
     "most_frozen": Outcome(
         _FREEZING,
         partial(_first_frozen, 0.9),
         "first update that left 90 % of the dead tokens frozen",
-        undefined="no update left so many frozen",
+        "update",
+        "no update left so many frozen",
     ),
     "thawed": Outcome(
         _FREEZING,
@@ -381,7 +384,8 @@ OUTCOMES = {
         lambda drift: float(drift["end_arrival"]),
         "update from which the dead tokens' centroid stays within a tenth of its net displacement "
         "of where it ends",
-        undefined=_NO_MOTION,
+        "update",
+        _NO_MOTION,
     ),
     "end_reach": Outcome(
         _DRIFT,

@@ -2,8 +2,9 @@
 
 The first run of the experiment, seen in the plane of the first two principal components of the dead
 centroid's path. Dead tokens are orange while they move and blue where the update that led to the
-state left every bit of them unchanged; green are some of the other tokens, a few far ones outside
-the view. Early states are closer together in time than late ones.
+state left every bit of them unchanged; the rarer of the two lie on top, so that neither hide the
+other. Green are some of the other tokens, a few far ones outside the view. Early states are closer
+together in time than late ones.
 """
 
 import logging
@@ -32,8 +33,10 @@ SHOWN = (0.005, 0.995)  # of the live tokens along each axis: a few far ones wou
 DOTS = {
     "live": {"color": "#9fd4b4", "markersize": 1.5, "zorder": 1},
     "dead, moving": {"color": "#c2410c", "markersize": 2, "zorder": 2},
-    "dead, frozen": {"color": "#1d4ed8", "markersize": 2, "zorder": 3},
+    "dead, frozen": {"color": "#1d4ed8", "markersize": 2, "zorder": 2},
 }
+DEAD = ("dead, moving", "dead, frozen")
+ON_TOP = 3  # the rarer of the dead ones, which the others would hide
 NEEDED = ("frame_position", "frame_frozen", "member_dead", "frame", "path")
 
 
@@ -100,8 +103,10 @@ class Film:
     def show(self, frame: int) -> None:
         """Let the figure show a frame, from 0."""
         chosen = classes(self.drift, frame)
+        rarer = min(DEAD, key=lambda name: chosen[name].sum())
         for name, line in self.dots.items():
             line.set_data(*self.positions[frame, chosen[name]].T)
+            line.set_zorder(ON_TOP if name == rarer else DOTS[name]["zorder"])
         caption = _caption(self.drift, frame, chosen) if self.dots else "no motion of dead tokens"
         self.axes.set_title(f"{self.title}\n{caption}", loc="left")
 

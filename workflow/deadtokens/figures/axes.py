@@ -260,41 +260,56 @@ class ScaleWithNone:
         Whether there is a strip at all.
     has_numbers : bool
         Whether there is anything else.
+    strip : float
+        How wide that strip is, of the numbers' part.
     """
 
     low: float
     high: float
     has_none: bool
     has_numbers: bool
+    strip: float = STRIP
 
     @classmethod
     def spanning(
-        cls, values: pd.Series, *more: pd.Series, shown: Sequence[float] = ()
+        cls,
+        values: pd.Series,
+        *more: pd.Series,
+        shown: Sequence[float] = (),
+        strip: float = STRIP,
     ) -> "ScaleWithNone":
-        """Return the scale of `values`, NaN where there is none, that shows `more` besides."""
-        every = np.array([*values, *shown, *(value for others in more for value in others)], float)
-        known = every[np.isfinite(every)]
-        low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+        """Return the scale of `values`, NaN where there is none, that shows `more` besides.
+
+        What is `shown` in any case makes no scale alone.
+        """
+        drawn = np.array([*values, *(value for others in more for value in others)], float)
+        has_numbers = bool(np.isfinite(drawn).any())
+        known = [*drawn[np.isfinite(drawn)], *shown] if has_numbers else [0.0, 1.0]
+        low, high = min(known), max(known)
         margin = MARGIN * ((high - low) or abs(high) or 1)
-        return cls(low - margin, high + margin, bool(values.isna().any()), known.size > 0)
+        return cls(low - margin, high + margin, bool(values.isna().any()), has_numbers, strip)
+
+    @property
+    def _width(self) -> float:
+        return self.strip * (self.high - self.low)
 
     @property
     def place_of_none(self) -> float:
         """Where on the axis the marks without a number are drawn."""
-        return self.high + STRIP * (self.high - self.low) / 2
+        return self.high + self._width / 2
 
     def place(self, values: pd.Series, shift: float = 0.0) -> pd.Series:
         """Return the values as they are drawn: those without a number in the strip.
 
         There they are moved by `shift`, a part of its width.
         """
-        at = self.place_of_none + shift * STRIP * (self.high - self.low)
+        at = self.place_of_none + shift * self._width
         return values.astype(float).fillna(at)
 
     def apply(self, axes: Axes, which: str, most_ticks: int = 4) -> None:
         """Make the axis ('x' or 'y') this scale, with the strip shaded and labelled none."""
-        near = STRIP * (self.high - self.low) * (self.has_none and which == "x")
-        last = self.high - near  # the labels of two ticks nearer to each other would overlap
+        apart = 1.5 * STRIP * (self.high - self.low)  # labels nearer to each other would overlap
+        last = self.place_of_none - apart if self.has_none and which == "x" else self.high
         locator = MaxNLocator(most_ticks, steps=[1, 2, 2.5, 5, 10])
         values = [
             value
@@ -304,7 +319,7 @@ class ScaleWithNone:
         ticks = {value: f"{value + 0.0:,.6g}".replace("-", "−") for value in values}
         top = self.high
         if self.has_none:
-            top += STRIP * (self.high - self.low)
+            top += self._width
             shade = {"x": axes.axvspan, "y": axes.axhspan}[which]
             shade(self.high, top, color=STRIP_COLOR, linewidth=0, zorder=0)
             ticks[self.place_of_none] = "none"

@@ -31,6 +31,10 @@ SHARES = {
     "bulk_share": "bulk share of the mean square",
     "pairwise_cosine": f"coherence (at least {FEWEST_MOVERS} movers)",
 }
+LABELS = {
+    "bulk_share": "bulk² / (bulk² + thermal²)",
+    "pairwise_cosine": "mean cosine between\ntwo tokens' displacements",
+}
 QUANTITIES = SPEEDS | SHARES
 TYPES = NAMES | texts("series", "quantity") | TOKENS | in_bins("value") | DIVERGED_AT
 
@@ -47,19 +51,19 @@ def _rows(runs: Sequence[Run]) -> Iterator[pd.DataFrame]:
 
 def _panels(table: pd.DataFrame) -> list[Panel]:
     scale = _scale(table)
-    of_dead = f"dead tokens\n(n = {style.number_of(table['tokens'].dropna())})"
+    number = style.number_of(table["tokens"].dropna())
     by_quantity = {name: table[table["quantity"] == name] for name in QUANTITIES}
     speeds = [
         Panel(
             scale.place_rows(by_quantity[name], "value"),
             title,
-            "displacement of dead tokens\nby one update (L2 norm)",
+            f"displacement by one update\n(L2 norm; {number} dead tokens)",
             scale.apply,
         )
         for name, title in SPEEDS.items()
     ]
     shares = [
-        Panel(by_quantity[name], title, of_dead, lambda axes: axes.set_ylim(-0.13, 1.05))
+        Panel(by_quantity[name], title, LABELS[name], lambda axes: axes.set_ylim(-0.13, 1.05))
         for name, title in SHARES.items()
     ]
     return speeds + shares
@@ -82,7 +86,7 @@ FIGURE = PanelFigure(
     entries=_entries,
     columns=lambda number: 2,
     height=2.1,
-    sharey="row",
+    sharey=False,
 )
 RECIPE = FIGURE.recipe(
     "bulk",

@@ -1,22 +1,24 @@
 """Why the components of dead tokens stood still, as parts of all their components.
 
-At each update (averaged over bins; the axis is logarithmic) the areas are fractions of *all*
-components of dead tokens: grey on top moved, each colour below stood still, bit for bit, for one
-cause. Blue: even exact first and second moments, replayed in float32 from the recorded gradients,
-would give an update that rounding to nearest loses; light blue: such an update is not lost, but
-waits in the compensation of the weight. Yellow: with the recorded moments the update,
-computed exactly, would move the component; a rounding inside the update held it or, where results
-are rounded stochastically, chance. The other colours: exact moments would move it, the recorded
-ones do not, and the colour says which of them had to be exact. The causes are asked from the bottom
-of the areas to the top, and the weight's half ulp has the first word. Without an order, as lines:
-what the weights' format alone would have kept still, and the weights' format together with that of
-the first or of the second moment, all else exact; these overlap, and a line far above its colour
-says that the order hides a wall. Components are counted one by one: a token is frozen where all of
-its components rest, which is rarer the wider the model is. This is a counterfactual along the
-recorded gradients, one update at a time. It does not say what a training with exact moments would
-have become: the weights would have moved, and so would the gradients. Along a path that is frozen
-already other walls hardly can show; trainings without them decide. Under stochastic rounding blue
-does not mean that the update was bound to be lost.
+Grey moved, each colour below stood still, bit for bit, for one cause. Blue: even exact moments
+would give an update that rounding to nearest loses; light blue: it waits in the compensation.
+Yellow: another rounding within the update, or chance. Green, red, orange, violet: exact moments
+would move it, and the colour says which. Lines: what the weights' format alone would have held, and
+with that of the first or second moment. At each update (averaged over bins; the axis is
+logarithmic) the areas are fractions of all components of dead tokens, black those that had no
+gradient, neither now nor remembered. Exact moments are both moments replayed in float32 from the
+recorded gradients. Yellow: with the recorded moments the update, computed exactly, would move the
+component, but a rounding inside the update held it or, where results are rounded stochastically,
+chance. Green to violet: the recorded moments would not move it, and the colour says which of them
+had to be exact. The causes are asked from the bottom of the areas to the top, and the weight's half
+ulp has the first word. The lines have no order, all else than the formats that they name is exact
+in them, and they overlap; a line far above its colour says that the order hides a wall. Components
+are counted one by one: a token is frozen where all of its components rest, which is rarer the wider
+the model is. This is a counterfactual along the recorded gradients, one update at a time. It does
+not say what a training with exact moments would have become: the weights would have moved, and so
+would the gradients. Along a path that is frozen already other walls hardly can show; trainings
+without them decide. Under stochastic rounding blue does not mean that the update was bound to be
+lost.
 """
 
 from collections.abc import Iterator, Sequence

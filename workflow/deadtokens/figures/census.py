@@ -27,6 +27,7 @@ from deadtokens.figures.columns import texts, typed
 from deadtokens.figures.inputs import open_dataset
 
 DEAD, LIVE, RANKED = "dead by cause", "live by script", "live by rank"
+OF_THE_TEXT = "in the text, sampled by a run or not"
 MOST_BARS = 10
 TYPES = texts("vocabulary", "series", "category") | dict.fromkeys(
     ("rank", "tokens", "occurrences"), "Int64"
@@ -117,7 +118,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """Draw the figure from its table alone."""
     vocabularies = [part for _, part in table.groupby("vocabulary", sort=False)]
     bars = [(part["series"] == series).sum() for part in vocabularies for series in (DEAD, LIVE)]
-    figure = style.blank(height=0.2 + 0.16 * sum(bars) + 1.0 * len(vocabularies))
+    figure = style.blank(height=0.2 + 0.16 * sum(bars) + 1.2 * len(vocabularies))
     grid = figure.add_gridspec(len(bars), 2, height_ratios=[max(1.5, number) for number in bars])
     titles = {}
     for place, part in enumerate(vocabularies):
@@ -128,7 +129,7 @@ def draw(table: pd.DataFrame) -> Figure:
         _draw_bars(above, dead, "dead")
         _draw_bars(below, live, "live")
         titles[above] = _title("dead tokens by cause", dead, name)
-        titles[below] = _title("live tokens by script", live, "")
+        titles[below] = f"{_title('live tokens by script', live, '')}\n{OF_THE_TEXT}"
         above.tick_params(labelbottom=False)
         below.set_xlabel("tokens")
         right = figure.add_subplot(grid[2 * place : 2 * place + 2, 1])

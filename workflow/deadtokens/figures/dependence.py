@@ -7,25 +7,24 @@ rest beside it (``residual``). Above: Spearman's rank correlation of both with n
 known of a token, and its 95 % confidence interval (where no line is seen it is narrower than the
 mark); tokens without such a number, as bytes have no rank among the merges, are left out. "h" is
 the mean hidden state of updates 1 to 10. Below that: the same with where a token ends along the
-drift (diamond), and with where it began (dash): as much of the diamond is position that the token
-kept. Centre: the share of their variance that lies between classes of tokens; grey is what classes
-dealt at random give, so a mark within it means nothing. Below: do tokens that are alike drift
-alike? The correlation, over pairs of up to 300 tokens, of their likeness (bytes in common; cosine
-of their initial positions about the mean) with the cosine of their net displacements, the mean
-taken out of both; grey is what shuffled tokens give. What a dead token spells cannot matter by
-construction: its text is never read and all rows are drawn alike, so its length, rank, script,
-cause of death and spelling are controls here and no findings. In a cloud that contracts, tokens
-that start near each other drift alike, and those that start far out go further beside the drift.
-"Not defined": the tokens do not differ in it, too few have it, or none moved. Of twenty intervals
-or grey ranges one excludes chance by chance: marks are filled by a rule for all tests of a run
-together (Benjamini and Hochberg), so that of the filled ones at most 5 % are expected to be chance;
-diamonds and dashes are not tested. The properties are not independent of each other: the figure
-shows effects, not causes. Seeds are not averaged.
+drift (diamond, half filled), and with where it began (dash): as much of the diamond is position
+that the token kept. Centre: the share of their variance that lies between classes of tokens; grey
+is what classes dealt at random give, so a mark within it means nothing. Below: do tokens that are
+alike drift alike? The correlation, over pairs of up to 300 tokens, of their likeness (bytes in
+common; cosine of their initial positions about the mean) with the cosine of their net
+displacements, the mean taken out of both; grey is what shuffled tokens give. What a dead token
+spells cannot matter by construction: its text is never read and all rows are drawn alike, so its
+length, rank, script, cause of death and spelling are controls here and no findings. In a cloud that
+contracts, tokens that start near each other drift alike, and those that start far out go further
+beside the drift. "Not defined": the tokens do not differ in it, too few have it, or none moved. Of
+twenty intervals or grey ranges one excludes chance by chance: marks are filled by a rule for all
+tests of a run together (Benjamini and Hochberg), so that of the filled ones at most 5 % are
+expected to be chance; diamonds and dashes are not tested. The properties are not independent of
+each other: the figure shows effects, not causes. Seeds are not averaged.
 """
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
@@ -42,6 +41,7 @@ from deadtokens.figures.named_rows import (
     mark,
     places_of,
     row_height,
+    say_not_defined,
 )
 from deadtokens.figures.runs import Run, described, populations, recipe_of_runs
 
@@ -74,15 +74,9 @@ AXES = {
 RESPONSES = {"score": "along the drift", "residual": "beside the drift"}
 POPULATIONS = ("dead", "live")
 NULL = {"color": "#d3d3d3", "linewidth": 4, "solid_capstyle": "butt", "zorder": 1}
-AT_END, AT_START = {"marker": "D"}, {"marker": "|", "markersize": 6, "markeredgewidth": 1.2}
-NOT_DEFINED = {
-    "fontsize": 6.5,
-    "color": style.NEUTRAL,
-    "ha": "center",
-    "va": "center",
-    "backgroundcolor": "white",
-    "linespacing": 1,
-}
+# Neither filled nor open: these are no tests.
+AT_END = {"marker": "D", "markersize": 4, "fillstyle": "left", "markerfacecoloralt": "white"}
+AT_START = {"marker": "|", "markersize": 6, "markeredgewidth": 1.2}
 NEEDED = (
     *("effect", "effect_range", "effect_tokens", "property", "response", "population", "dead"),
     *("likeness_effect", "likeness_range", "likeness_tokens", "likeness"),
@@ -235,22 +229,20 @@ def _draw_panel(
             axes.plot([marks["at_start"]], heights, **mark(stroke) | AT_START)
         else:
             axes.plot([marks["value"]], heights, **mark(stroke, beyond))
-    for place, name in enumerate(names):
-        if name not in set(rows["property"]):
-            axes.text(np.mean(axes.get_xlim()), place, "not defined", **NOT_DEFINED)
+    say_not_defined(axes, names, rows["property"])
 
 
 def _legend(table: pd.DataFrame, by_group: dict[str, style.Stroke]) -> list[tuple[object, str]]:
     entries = group_marks(table, by_group, linestyle="-", linewidth=1.1)
     neutral = style.Stroke(style.NEUTRAL)
     about = {
-        True: "filled: more than chance, all marks of a run considered",
+        True: "filled: more than chance, all tests of a run considered",
         False: "open: chance can give it",
     }
     entries += [(Line2D([], [], **mark(neutral, key)), text) for key, text in about.items()]
     of_places = {"at the end": AT_END, "at the start": AT_START}
     entries += [
-        (Line2D([], [], **mark(neutral) | look), f"with the place {when}")
+        (Line2D([], [], **mark(neutral) | look), f"with the place {when}: not tested")
         for when, look in of_places.items()
     ]
     entries.append((Line2D([], [], **NULL), "what 95 % of random assignments give"))

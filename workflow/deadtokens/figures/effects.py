@@ -7,11 +7,11 @@ are varied over a full grid, also the mean effects of one over the values of the
 interactions. A dot is a seed; below the dots the diamond is their mean, the bar its 95 % interval
 by Student's t over the seeds, for each contrast alone, so that of many one in twenty misses its
 value by chance. One seed has no interval. An open diamond is the mean of fewer seeds than the
-experiment has; a seed that lacks a run or its outcome stands hollow in the strip at the right. Of
-more than 12 contrasts those are drawn whose other settings are at their baselines; if that is still
-too many, first without the interactions, then without the main effects, then the first 12. The
-legend says how many are drawn. All contrasts, and all other outcomes, stand in the experiment's
-effects.csv.
+experiment has; a seed that lacks a run or its outcome stands hollow in the strip at the right, and
+the legend says why. Of more than 12 contrasts those are drawn whose other settings are at their
+baselines; if that is still too many, first without the interactions, then without the main effects,
+then the first 12. The legend says how many are drawn. All contrasts, and all other outcomes, stand
+in the experiment's effects.csv.
 """
 
 from collections.abc import Iterator
@@ -29,11 +29,13 @@ from deadtokens.figures.seeds import MEAN
 from deadtokens.figures.strips import Strips
 
 DIFFERENCE = "difference"
+MISSING = "a run of the seed is missing"
 MOST = 12  # contrasts: what a page has room for
 NO_CONTRAST = "no setting is changed alone"
 NEEDED = (
     *("outcome", "meaning", "unit", "contrast", "kind", "at_baseline", "pair"),
     *("difference", "mean", "low", "high", "pairs"),
+    *("run", "seed", "reason", "key", "setting", "before", "after"),
 )
 TYPES = seeds.OUTCOME | texts("name") | seeds.VALUES | {"contrasts": "int64"}
 
@@ -69,14 +71,42 @@ def _rows(data: xr.Dataset, outcome: str) -> Iterator[pd.DataFrame]:
     differences = {
         "name": np.repeat(contrasts, len(pairs)),
         "seed": np.tile(pairs, len(contrasts)),
-        "value": data["difference"].transpose("contrast", "pair").values.ravel(),
+        "value": _differences(data).ravel(),
     }
     about |= {"run": "", "reason": ""}
-    yield pd.DataFrame(differences).assign(series=DIFFERENCE, **about)
+    reasons = {"reason": _reasons(data)}
+    yield pd.DataFrame(differences).assign(series=DIFFERENCE, **about | reasons)
     means = {name: data[name].values for name in ("low", "high")} | {"seeds": data["pairs"].values}
     yield pd.DataFrame({"name": contrasts, "value": data["mean"].values, **means}).assign(
         series=MEAN, **about
     )
+
+
+def _reasons(data: xr.Dataset) -> list[str]:
+    """Return why each contrast has no number within each seed, of one outcome; empty: it has one.
+
+    That is what its runs say of it, or else that there is no run.
+    """
+    reasons, seeds_of_runs = data["reason"].values, data["seed"].values
+    found = []
+    for has, row in zip(_runs_of_contrasts(data), _differences(data), strict=True):
+        for seed, difference in zip(data["pair"].values, row, strict=True):
+            said = dict.fromkeys(reasons[has & (seeds_of_runs == seed)])
+            why = "; ".join(filter(None, said)) or MISSING
+            found.append(why if np.isnan(difference) else "")
+    return found
+
+
+def _runs_of_contrasts(data: xr.Dataset) -> np.ndarray:
+    """Return which runs each contrast is a sum of, bool of shape (contrasts, runs)."""
+    setting = data["setting"].transpose("run", "key").values[np.newaxis]
+    ends = (data[name].transpose("contrast", "key").values for name in ("before", "after"))
+    fits = [(setting == end[:, np.newaxis]) | (end == "")[:, np.newaxis] for end in ends]
+    return np.logical_or(*fits).all(axis=-1)
+
+
+def _differences(data: xr.Dataset) -> np.ndarray:
+    return data["difference"].transpose("contrast", "pair").values
 
 
 def _draw(table: pd.DataFrame) -> Figure:
@@ -89,8 +119,10 @@ def _draw(table: pd.DataFrame) -> Figure:
 
 def _entries(table: pd.DataFrame) -> Iterator[tuple[Line2D, str]]:
     color = {"color": style.NEUTRAL}
-    if table.loc[table["series"] == DIFFERENCE, "value"].isna().any():
-        yield Line2D([], [], **color | marks.HOLLOW), "none: a run of the seed, or its outcome"
+    lacking = table[(table["series"] == DIFFERENCE) & table["value"].isna()]
+    for reason, rows in lacking.groupby("reason", sort=False):
+        names = ", ".join(dict.fromkeys(rows["outcome"].str.replace("_", " ")))
+        yield Line2D([], [], **color | marks.HOLLOW), f"none ({names}): {reason}"
     drawn, every = table["name"].nunique(), table["contrasts"].iloc[0]
     if drawn < every:
         blank = Line2D([], [], linestyle="none")

@@ -26,7 +26,14 @@ from deadtokens.figures import style
 from deadtokens.figures.axes import label_powers
 from deadtokens.figures.columns import NAMES, numbers, texts
 from deadtokens.figures.lines import strokes
-from deadtokens.figures.named_rows import group_marks, label_rows, mark, places_of, row_height
+from deadtokens.figures.named_rows import (
+    group_marks,
+    label_rows,
+    mark,
+    places_of,
+    row_height,
+    say_not_defined,
+)
 from deadtokens.figures.runs import Run, described, recipe_of_runs
 
 COSINE, LENGTH, CLUE = "cosine", "length", "clue"
@@ -42,7 +49,6 @@ CLUES = {
     "mean hidden state, last tenth": "mean h,\nlast tenth",
 }
 NULL = {"color": "#d9d9d9", "linewidth": 0, "zorder": 0}
-NOT_DEFINED = {"ha": "center", "va": "center", "fontsize": 7, "color": style.NEUTRAL}
 NEEDED = (
     "end_forecast_cosine",
     "end_forecast_length",
@@ -101,10 +107,7 @@ def _draw_marks(
     places = places_of(rows["of"], names, rows["run"], runs)
     for group, marks in rows.groupby("group", sort=False):
         axes.plot(marks["value"], places[marks.index], **mark(looks[group]))
-    for place, name in enumerate(names):
-        if name not in set(rows["of"]):
-            at = axes.get_yaxis_transform()
-            axes.text(0.5, place, "not defined", transform=at, **NOT_DEFINED)
+    say_not_defined(axes, names, rows["of"])
 
 
 def _scale(axes: Axes, quantity: str, by_chance: float) -> None:

@@ -1,23 +1,25 @@
 """Whether dead tokens that had come to rest before the record's end stayed where they were.
 
 A token that was not seen to move again is not one that froze. So each record is cut short, and the
-tokens are judged by what was known then, as they are at its end: settled, at rest for 10 updates
-or more and for longer than ever before; at rest, but not settled; or moved by that very update. One
+tokens are judged by what was known then, as they are at its end: settled, at rest for 10 updates or
+more and for longer than ever before; at rest, but not settled; or moved by that very update. One
 mark a run. Left: how many of the dead tokens were so judged. Centre: how many of these moved again
 in the rest of the record. Right: of those that did, the median of how much later their last motion
-came. Were "settled" what it says, no settled token would move again; a rest of the record without
-motion shows no more than that it was long enough for these. Grids are the recorded numbers; tokens
-of one run share its batches and are not independent.
+came. Hollow in the strip at the right stand runs of which no token was so judged, or moved again.
+Were "settled" what it says, no settled token would move again; a rest of the record without motion
+shows no more than that it was long enough for these. Grids are the recorded numbers; tokens of one
+run share its batches and are not independent.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from deadtokens.figures import style
+from deadtokens.figures.axes import ScaleWithNone
 from deadtokens.figures.columns import NAMES, TOKENS, numbers, texts
 from deadtokens.figures.lines import strokes
 from deadtokens.figures.named_rows import group_marks, label_rows, mark, places_of, row_height
@@ -30,6 +32,7 @@ AXES = {
     MOVED: "fraction of them\nthat moved again",
     LATER: "last motion later by\n(updates, median)",
 }
+STRIP = 0.34  # of the axis: the tick at 1 has its label beside that of none
 CUTS = {0.25: "a quarter", 0.5: "half"}
 TYPES = NAMES | numbers("cut") | texts("judgement") | {"update": "int64"} | TOKENS | numbers(*AXES)
 
@@ -55,6 +58,7 @@ def draw(table: pd.DataFrame) -> Figure:
         return style.empty("no dead tokens")
     runs = list(dict.fromkeys(table["run"]))
     looks = strokes(table)
+    scales = {column: _scale(table[column]) for column in AXES}
     height = len(CUTS) * (1 + len(JUDGEMENTS) * 1.4 * row_height(len(runs)))
     figure = style.blank(height=height)
     panels = figure.subplots(len(CUTS), len(AXES), squeeze=False)
@@ -62,20 +66,33 @@ def draw(table: pd.DataFrame) -> Figure:
         rows = table[table["cut"] == cut]
         for axes, column in zip(line, AXES, strict=True):
             places = places_of(rows["judgement"], JUDGEMENTS, rows["run"], runs)
-            for group, marks in rows.groupby("group", sort=False):
-                axes.plot(marks[column], places[marks.index], **mark(looks[group]))
+            known = rows[column].notna()
+            for (group, filled), marks in rows.groupby(["group", known], sort=False):
+                x = scales[column].place(marks[column])
+                axes.plot(x, places[marks.index], **mark(looks[group], filled))
             label_rows(axes, list(JUDGEMENTS), labelled=column == JUDGED)
-            _scale(axes, column, table)
+            scales[column].apply(axes, "x")
+            axes.set_xlabel(AXES[column])
         line[0].set_title(f"judged after {words} of the record: {_when(rows)}")
-    style.legend_below(figure, group_marks(table, looks))
+    style.legend_below(figure, [*group_marks(table, looks), *_entries(table)])
     return figure
 
 
-def _scale(axes: Axes, column: str, table: pd.DataFrame) -> None:
-    highest = np.nanmax([1.0, *table[LATER]]) if column == LATER else 1.0
-    axes.set_xlim(-0.05 * highest, 1.05 * highest)
-    axes.set_xlabel(AXES[column])
-    axes.xaxis.set_major_formatter(style.THOUSANDS if column == LATER else "{x:g}")
+def _scale(values: pd.Series) -> ScaleWithNone:
+    shown = [0] if values.name == LATER else [0, 1]
+    return ScaleWithNone.spanning(values, shown=shown, strip=STRIP)
+
+
+def _entries(table: pd.DataFrame) -> list[tuple[Line2D, str]]:
+    if table[[MOVED, LATER]].notna().all(axis=None):
+        return []
+    hollow = mark(style.Stroke(style.NEUTRAL), filled=False)
+    return [
+        (
+            Line2D([], [], **hollow),
+            "none: not defined, as no token was so judged or none moved again",
+        )
+    ]
 
 
 def _when(rows: pd.DataFrame) -> str:

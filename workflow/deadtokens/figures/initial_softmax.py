@@ -48,6 +48,8 @@ SIZES = {"tied": 3.5, "untied": 6.5}  # one point must not hide the other
 TYPICAL = {"marker": "v", "markersize": 3}
 THIN = {"linewidth": 0.6}
 DOTTED = {"color": style.NEUTRAL, "linewidth": 0.9, "linestyle": (0, (1, 1.5))}
+BAND = {"color": style.NEUTRAL, "alpha": 0.2, "linewidth": 0}
+AT_THE_RIGHT = "band at the right: from p |mean h| to p √D"
 TYPES = texts("tying") | numbers(
     "embedding_std",
     *MEASURED,
@@ -148,13 +150,13 @@ def _legend(table: pd.DataFrame) -> list[tuple[object, str]]:
             (Line2D([], [], **point), f"{tying}, dead tokens: measured"),
             (Line2D([], [], **point, markerfacecolor="none"), f"{tying}, live tokens: measured"),
             (Line2D([], [], **stroke.line()), f"{tying}: p predicted, median"),
-            (Patch(color=stroke.color, alpha=0.2, linewidth=0), f"{tying}: 95 % of seeds"),
+            (Patch(color=stroke.color, alpha=0.2, linewidth=0), f"{tying}: p, 95 % of seeds"),
             (Line2D([], [], **stroke.line() | THIN, **TYPICAL), f"{tying}: at the median token"),
         ]
     size = 1 / table["uniform_probability"].iloc[0]
     uniform = (Line2D([], [], **DOTTED), f"uniform softmax, p = 1/{size:,.0f}")
-    half = len(entries) // 2
-    return [*entries[:half], uniform, *entries[half:]]  # a column for each tying
+    half = len(entries) // 2  # a column for each tying
+    return [*entries[:half], uniform, *entries[half:], (Patch(**BAND), AT_THE_RIGHT)]
 
 
 RECIPE = command.Recipe(

@@ -6,12 +6,12 @@ gradient (over the factor by which it was clipped, if it was), and of its input 
 read) and output side (the token is scored). Where both sides are recorded (``record.pathways``)
 they are lines; else triangles are probes, in which autograd kept the sides apart, dense early and
 sparse late; between them the sides are not known. A dead token is never read: its input side is
-exactly zero and is not drawn, its output side lies on the recorded gradient. Right: the sum of the
-gradient over the vocabulary, over the sum of the rows' norms. The output side sums to zero up to
-rounding; the whole gradient of a tied W does not, because of its input side. Where W is untied, its
-gradient is the output side alone, and the input side shown is that of the embedding. Of many
-updates bins are drawn, evenly long on the axis: the median of a bin as a line, shaded the range of
-its updates.
+exactly zero and is not drawn, its output side lies on the recorded gradient. Wide and beneath it
+are tokens that were never sampled. Right: the sum of the gradient over the vocabulary, over the sum
+of the rows' norms. The output side sums to zero up to rounding; the whole gradient of a tied W does
+not, because of its input side. Where W is untied, its gradient is the output side alone, and the
+input side shown is that of the embedding. Of many updates bins are drawn, evenly long on the axis:
+the median of a bin as a line, shaded the range of its updates.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,6 +36,8 @@ WHOLE, INPUT, OUTPUT = "whole gradient", "input side", "output side"
 SOURCES = {"update": "recorded", "probe": "probed"}
 MARKERS = {INPUT: "v", OUTPUT: "^"}
 DASHES = {WHOLE: "-", INPUT: (0, (1, 1.5)), OUTPUT: (0, (4, 2))}
+# The dead lie on top; those beneath that go the same way are wide enough to be seen beside them.
+LEVEL, WIDER = {"dead": 0.5, "never sampled": -0.5}, {"never sampled": 1.8}
 KIND = ["series", "source", "population"]
 LABELS = {
     NORM: "norm of a row's gradient\nbefore clipping (nat, r.m.s.)",
@@ -94,10 +96,12 @@ def _draw_lines(axes: Axes, rows: pd.DataFrame, strokes: Strokes) -> None:
 
 def _look(series: str, source: str, population: str) -> dict:
     look = {"color": style.OF_POPULATIONS[population].color}
+    level, wider = LEVEL.get(population, 0), WIDER.get(population, 0)
     if source == SOURCES["update"]:
-        return look | {"linewidth": 0.8, "linestyle": DASHES[series], "zorder": 2}
-    look |= {"marker": MARKERS[series], "markersize": 4.5, "linestyle": ""}
-    return look | {"markerfacecolor": "white", "zorder": 3}
+        width = {"linewidth": 0.8 + wider, "solid_capstyle": "butt"}
+        return look | width | {"linestyle": DASHES[series], "zorder": 2 + level}
+    look |= {"marker": MARKERS[series], "markersize": 4.5 + wider, "linestyle": ""}
+    return look | {"markerfacecolor": "white", "zorder": 4 + level}
 
 
 def _entries(table: pd.DataFrame, strokes: Strokes) -> Entries:

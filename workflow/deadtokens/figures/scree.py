@@ -1,18 +1,18 @@
 """How much of the drift each principal component explains, against chance.
 
-Drawn is the share of the variance that each principal component explains: of the dead tokens' net
-displacements, raw (about zero: a common drift is a component) and centred (about their mean: what
-tokens do differently), of the centroid's displacements by single updates, of its positions at all
-states, its path, and of the final positions within the cloud. A dash at the first component of raw
-vectors is the share that their mean alone explains: as much of it is the common motion itself and
-no finding. The shaded band of a line is a 95 % bootstrap over tokens of the run, corrected for the
-bias of resampling: where no component stands out it lies below the line. The grey strip is what
-vectors of the same lengths in random directions give; of a path, what random walks give whose steps
-are as long as the centroid's: of any long walk the k-th component explains about 6 / (pi k)^2. A
-component counts as more than chance if its band (of a path, its share) lies above that, and those
-before it too, which keeps the error of a whole panel of one run at that of one test; as shares sum
-to 1, behind a dominant component the count is cautious. Shares below 0.0001 are not drawn. A large
-share says that there is one direction, not what it is.
+Drawn is the share that each principal component explains: of the dead tokens' net displacements,
+raw (of their mean square about zero: a common drift is a component) and centred (of their variance
+about their mean: what tokens do differently), of the centroid's displacements by single updates, of
+its positions at all states, its path, and of the final positions within the cloud. A dash at the
+first component of raw vectors is the share that their mean alone explains: as much of it is the
+common motion itself and no finding. The shaded band of a line is a 95 % bootstrap over tokens of
+the run, corrected for the bias of resampling: where no component stands out it lies below the line.
+The grey strip is what vectors of the same lengths in random directions give; of a path, what random
+walks give whose steps are as long as the centroid's: of any long walk the k-th component explains
+about 6 / (pi k)^2. A component counts as more than chance if its band (of a path, its share) lies
+above that, and those before it too, which keeps the error of a whole panel of one run at that of
+one test; as shares sum to 1, behind a dominant component the count is cautious. Shares below 0.0001
+are not drawn. A large share says that there is one direction, not what it is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +37,7 @@ PANELS = {
     (PATH, "centred"): "the centroid's path, centred",
     ("final position", "centred"): "final positions, centred",
 }
+OF = {"raw": "mean square", "centred": "variance"}
 COMPONENTS = 10
 LOWEST = 1e-4
 NEEDED = (
@@ -100,7 +101,9 @@ def _panels(table: pd.DataFrame) -> list[Panel]:
     panels = []
     for (source, centring), title in PANELS.items():
         rows = table[(table["source"] == source) & (table["centring"] == centring)]
-        panels.append(Panel(rows, f"{title}\n{_above(rows)}", "share of the variance", _scale))
+        panels.append(
+            Panel(rows, f"{title}\n{_above(rows)}", f"share of the {OF[centring]}", _scale)
+        )
     return panels
 
 
@@ -162,6 +165,7 @@ FIGURE = PanelFigure(
     entries=_entries,
     columns=lambda number: 2,
     height=2.2,
+    sharey=False,
     nothing="no motion of dead tokens",
 )
 RECIPE = FIGURE.recipe(

@@ -32,21 +32,25 @@ from deadtokens.figures.panels import Entries, Panel, PanelFigure, Strokes, run_
 from deadtokens.figures.runs import DIVERGED, Run, longest
 
 LIMIT = {"color": "#c8102e", "linewidth": 0.8}
+MEDIAN = "median over components"
 # Quantity: what stands above its panel, the variable that is its limit.
 PANELS = {
-    "probability_median": ("predicted probability of a dead token", None),
-    "gradient_median": ("|gradient|", None),
+    "probability_median": ("predicted probability of a dead token, median over tokens", None),
+    "gradient_median": (f"|gradient| (nat), {MEDIAN}", None),
     "gradient_decay": (
-        "rate at which |gradient| falls (per update); red: sqrt(v) can fall no faster",
+        "rate at which the median |gradient| falls (per update); red: sqrt(v) can fall no faster",
         "fastest_decay",
     ),
-    "root_second_moment_median": ("sqrt(v), v the corrected second moment; red: Adam's eps", "eps"),
-    "gradient_ratio_median": ("|gradient| / (sqrt(v) + eps)", None),
+    "root_second_moment_median": (
+        f"sqrt(v) (nat), v the corrected second moment, {MEDIAN}; red: Adam's eps",
+        "eps",
+    ),
+    "gradient_ratio_median": (f"|gradient| / (sqrt(v) + eps), {MEDIAN}", None),
     "intended_in_walls_median": (
-        "intended update over half an ulp of bfloat16; red: the wall of rounding",
+        f"intended update over half an ulp of bfloat16, {MEDIAN}; red: the wall of rounding",
         "wall",
     ),
-    "displacement_mean": ("|displacement|, mean", None),
+    "displacement_mean": ("|displacement| (weight), mean over components", None),
 }
 LINEAR = "gradient_decay"
 WALL = 1.0

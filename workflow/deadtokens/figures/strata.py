@@ -2,10 +2,10 @@
 
 Each row is one token of one run, each column one update on a logarithmic axis, the colour is the
 phase in which that update found the token (as in the figure ``phases``, on bfloat16's grid in every
-regime). Rows are in the order of the tokens' last motion on that grid, the earliest at the foot.
-Nothing is averaged: of more than 400 tokens every k-th in that order is shown, and the updates are
-those nearest to 400 places evenly spaced on the axis; what happened at the updates between is not
-seen.
+regime: a token of a float32 run can be frozen here and still move between two numbers of bfloat16).
+Rows are in the order of the tokens' last motion on that grid, the earliest at the foot. Nothing is
+averaged: of more than 400 tokens every k-th in that order is shown, and the updates are those
+nearest to 400 places evenly spaced on the axis; what happened at the updates between is not seen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 from deadtokens.figures import style
 from deadtokens.figures.axes import label_log_updates, titled_grid
 from deadtokens.figures.columns import NAMES, TOKENS, texts
+from deadtokens.figures.phases import MEANING
 from deadtokens.figures.runs import Run, described, recipe_of_runs
 
 NEEDED = ("strata", "strata_update", "strata_token", "dead")
@@ -71,7 +72,7 @@ def draw(table: pd.DataFrame) -> Figure:
         _draw_panel(axes, rows.dropna(subset="row"))
     for axes in drawing.lowest:
         label_log_updates(axes, table, filled=True)
-    entries = [(Patch(color=color), name) for name, color in style.PHASES.items()]
+    entries = [(Patch(color=color), MEANING[name]) for name, color in style.PHASES.items()]
     style.legend_below(drawing.figure, entries)
     return drawing.figure
 

@@ -18,6 +18,8 @@ LINE = 0.115  # inches, of a line of a name
 BETWEEN = 0.9  # lines, between two names
 SPREAD, ABOVE, BELOW = 0.6, 0.2, 0.6  # lines: of the seeds of a name, above it, a mean below it
 MARGIN = 0.8  # inches, of a row of panels
+NOTHING = "no numbers"
+SAID = {"fontsize": marks.SMALL, "color": style.NEUTRAL, "ha": "center", "va": "center"}
 RULE = {"color": "#e8e8e8", "linewidth": 0.5, "zorder": 0}
 
 
@@ -107,5 +109,7 @@ class Strips:
             axes.plot(means["value"][chosen], places[chosen], **DIAMOND, markerfacecolor=face)
         names.rule(axes)
         scale.apply(axes, "x", most_ticks=3)
-        if self.of_differences:
+        if not scale.has_numbers:
+            axes.text(0.4, 0.5, NOTHING, transform=axes.transAxes, **SAID)
+        elif self.of_differences:
             axes.axvline(0, **marks.ZERO)

@@ -35,7 +35,7 @@ TYPES = seeds.OUTCOME | texts("name") | seeds.VALUES
 NAME_WIDTH = 26  # characters
 CELL, LINE = 0.36, 0.125  # inches: a row, a line of a name
 FIRST, LAST = 0.08, 0.92  # of a cell's width: where its ticks of 0 and 1 stand
-NONE, SMALLEST = "none", 0.005  # below it, two decimals would say 0
+NONE, SMALLEST = "none", 0.005  # nearer to 0 or 1, two decimals would say that it is
 NUMBER = {"fontsize": 6.5, "ha": "center", "va": "center", "linespacing": 1.1}
 HEADS = {
     CAUSE: "of the components at rest over the run, held by",
@@ -148,7 +148,9 @@ def _written(mean: pd.Series) -> str:
 
 
 def _amount(value: float) -> str:
-    return f"<{2 * SMALLEST}" if 0 < value < SMALLEST else f"{value:.2f}"
+    if 0 < value < SMALLEST:
+        return f"<{2 * SMALLEST}"
+    return f">{1 - 2 * SMALLEST}" if 1 - SMALLEST <= value < 1 else f"{value:.2f}"
 
 
 def _head(rows: pd.DataFrame) -> str:

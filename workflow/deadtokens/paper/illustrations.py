@@ -1,11 +1,11 @@
 """The figures of the paper, by question, with their captions."""
 
-import importlib
 from pathlib import Path
 
 from PIL import Image
 
 from deadtokens.paper.sources import figure_files, is_of_recordings
+from deadtokens.study.captions import caption_of
 from deadtokens.study.figures import FIGURES, QUESTIONS, Scope
 from deadtokens.study.study import Study
 
@@ -54,8 +54,7 @@ def _is_legible(png: Path) -> bool:
 
 def caption(figure: str) -> str:
     """Return the beginning of what a figure's module says of it, in whole sentences."""
-    text = importlib.import_module(f"deadtokens.figures.{figure}").__doc__
-    first, *others = " ".join(text.replace("``", "").split()).split(". ")
+    first, *others = " ".join(caption_of(figure).split()).split(". ")
     for sentence in others:
         if len(first) + len(sentence) > LONGEST_CAPTION:
             break

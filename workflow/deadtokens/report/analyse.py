@@ -4,7 +4,6 @@ The record is what a Recorder wrote, or the trajectory of a run of a study. What
 say stops no other; the page says what could not be said, and why.
 """
 
-import importlib
 import json
 import logging
 import os
@@ -43,6 +42,7 @@ from deadtokens.report.page import (
 )
 from deadtokens.report.replay import Tried, answer, controls, tried
 from deadtokens.seal import seal_path
+from deadtokens.study.captions import caption_of
 from deadtokens.study.figures import ANIMATION, FIGURES, QUESTIONS
 from deadtokens.trajectory.segments import list_segments, read_header
 
@@ -191,16 +191,12 @@ def _figures(pictures: Sequence[Attempt]) -> Iterator[str]:
     for question, words in QUESTIONS.items():
         drawn = [one for one in pictures if _question(one.name) == question and not one.why_not]
         if drawn:
-            shown = (picture(one.path, one.name, _caption(one.name)) for one in drawn)
+            shown = (picture(one.path, one.name, caption_of(one.name)) for one in drawn)
             yield section(words, *shown)
 
 
 def _question(figure: str) -> int:
     return FIGURES["path" if figure == ANIMATION else figure].question
-
-
-def _caption(figure: str) -> str:
-    return importlib.import_module(f"deadtokens.figures.{figure}").__doc__
 
 
 def _left_out(

@@ -103,7 +103,7 @@ def picture(path: Path, name: str, caption: str) -> str:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    for one in text.replace("``", "").split("\n\n"):
+    for one in text.split("\n\n"):
         yield paragraph(" ".join(one.split()))
 
 
