@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property, partial, wraps
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -19,13 +18,22 @@ from torch.optim import Optimizer
 
 from deadtokens.errors import UserError
 from deadtokens.models import canonical_json
-from deadtokens.recording.checks import (
+from deadtokens.recording.arguments import (
     ALL,
-    check_gradient,
+    FOUND,
+    ON_FAILURE,
+    check_choice,
+    check_modules,
     check_weight,
     checked_counts,
+    checked_folder,
+    checked_ids,
+    checked_loss,
+    checked_number,
+    checked_optimizer,
     checked_rows,
 )
+from deadtokens.recording.checks import check_gradient
 from deadtokens.recording.continuity import Marks
 from deadtokens.recording.forgotten import finisher
 from deadtokens.recording.forward import Forward
@@ -35,8 +43,8 @@ from deadtokens.recording.sameness import beginning_of
 from deadtokens.recording.schedule import Schedule
 from deadtokens.recording.series import Series
 from deadtokens.recording.size import size_of, tell_size
-from deadtokens.recording.steps import Group, Steps, bare, group_of
-from deadtokens.recording.tokens import FOUND, Counts, census_of, embeddings_of, strings_of
+from deadtokens.recording.steps import Group, Steps, group_of
+from deadtokens.recording.tokens import Counts, census_of, embeddings_of, strings_of
 from deadtokens.run.machine import describe_machine, describe_making
 from deadtokens.run.rounding import ATTRIBUTE, ask_rounding
 
@@ -84,7 +92,7 @@ class Recorder:
         What its step consumes is recorded: the gradient after accumulation, clipping, unscaling.
     tokenizer : Tokenizer, tokenizer of transformers, or sequence of str, optional
         What the tokens spell.
-    rows : {'all', 'dead'} or iterable of int
+    rows : {'all', 'dead'}, iterable of int, or of bool with one for each token
         Which rows of the weight are recorded.
     live : int
         With rows='dead', how many live rows beside them: a sample drawn by a fixed seed.
@@ -140,7 +148,7 @@ class Recorder:
         optimizer: Optimizer,
         *,
         tokenizer: Any = None,
-        rows: Literal["all", "dead"] | Iterable[int] = ALL,
+        rows: Literal["all", "dead"] | Iterable[int] | Iterable[bool] = ALL,
         live: int = 0,
         counts: Any = None,
         embedding: nn.Module | Literal["found"] | None = FOUND,
@@ -150,8 +158,12 @@ class Recorder:
         segment: int = SEGMENT,
         on_failure: Literal["warn", "raise"] = "warn",
     ):
-        optimizer = bare(optimizer)
+        folder, optimizer = checked_folder(folder), checked_optimizer(optimizer)
         check_weight(weight, optimizer)
+        check_modules(embedding, unembedding)
+        check_choice("on_failure", on_failure, ON_FAILURE)
+        segment = checked_number("segment", segment, 1)
+        updates = None if updates is None else checked_number("updates", updates, 0)
         tokens = weight.shape[0]
         known = None if counts is None else checked_counts(counts, tokens)
         self.weight, self._optimizer = weight, weakref.ref(optimizer)
@@ -165,10 +177,10 @@ class Recorder:
         self._index = None if all_rows else torch.as_tensor(self.rows, device=weight.device)
         self.size = size_of(weight, optimizer, len(self.rows), unembedding is not None)
         recorded = None if updates is None else self.schedule.count(updates)
-        tell_size(Path(folder), self.size, segment, recorded)
+        tell_size(folder, self.size, segment, recorded)
         spelt = None if tokenizer is None else strings_of(tokenizer, tokens)
         census = census_of(self.rows, known, spelt)
-        self.record = Record(Series(Path(folder)), census, segment)
+        self.record = Record(Series(folder), census, segment)
         self.counted, self.forward = Counts(tokens), None
         self.number: int | None = None  # of the present state; None: not known which it is
         self._before, self._done, self._known = {}, None, False
@@ -202,7 +214,7 @@ class Recorder:
         self._watching.append(Steps(self.optimizer, self.weight, self))
         self._watching += self._counting(embedding)
         if unembedding is not None:
-            self.forward = Forward(unembedding, self.guard)
+            self.forward = Forward(unembedding, self.shape, self.guard)
             self._watching.append(self.forward)
 
     def _counting(self, embedding: nn.Module | str | None) -> list[Any]:
@@ -232,9 +244,12 @@ class Recorder:
         self._finish(wait=True)
 
     @_contained
-    def count(self, ids: Tensor) -> None:
-        """Count tokens of the training's batches that `embedding` does not read: labels."""
-        self.counted.add(ids)
+    def count(self, ids: Any) -> None:
+        """Count tokens of the training's batches that `embedding` does not read: labels.
+
+        By their ids, whole numbers: a tensor, an array, a list.
+        """
+        self.counted.add(checked_ids(ids))
 
     @_contained
     def loss(self, value: Tensor | float) -> None:
@@ -243,7 +258,7 @@ class Recorder:
         An update's is the sum of those since the one before, as its gradient is: give what
         `backward` is called on. Told from the first update on, it is recorded.
         """
-        value = value.detach().clone() if isinstance(value, Tensor) else value
+        value = checked_loss(value)
         self._loss = value if self._loss is None else self._loss + value
 
     def guard(self, task: Callable, *given: Any) -> Any:

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from deadtokens.errors import UserError
 from deadtokens.labels import label
 from deadtokens.recording.watching import Guard, Watching
+from deadtokens.run.bits import format_of
 from deadtokens.text.readable import readable
 
-FOUND = "found"  # the embedding is the one that holds the weight
+# Of ids; of some of these torch can do little but make int64 of them.
+WHOLE = tuple(getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
 # Name: axis, long name, and the unit of what is a number.
 CENSUS = {
     "token_string": (("token",), "token, readable: what cannot be printed is escaped"),
@@ -31,12 +33,14 @@ def census_of(
     Parameters
     ----------
     rows : ndarray of int
-    counts : ndarray of int, shape (vocabulary,), or None
+    counts : ndarray of int or bool, shape (vocabulary,), or None
     strings : sequence of str, length (vocabulary,), or None
     """
     columns = {"token": rows}
     if counts is not None:
-        columns |= {"count": counts[rows], "dead": counts[rows] == 0}
+        columns["dead"] = counts[rows] == 0
+    if counts is not None and counts.dtype != bool:
+        columns["count"] = counts[rows]
     if strings is not None:
         columns["token_string"] = np.array([strings[row] for row in rows], dtype=str)
     known = {name: about for name, about in CENSUS.items() if name in columns}
@@ -69,6 +73,12 @@ class Counts:
 
     def add(self, ids: Tensor) -> None:
         """Count ids; negative ones, which a loss ignores, are none."""
+        if ids.dtype not in WHOLE:
+            raise UserError(
+                f"tokens are counted by their ids, which are whole numbers, and these are "
+                f"{format_of(ids.dtype)}: `embedding` must be the module that reads ids, and "
+                "`count` takes ids"
+            )
         # No branch and no shape that depends on a value: where a model is compiled, so is this.
         places = ids.detach().flatten().long().clamp(-1, self.tokens) + 1
         if self._counted.device != places.device:
