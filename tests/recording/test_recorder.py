@@ -327,7 +327,7 @@ def held(folder: Path, **options) -> list[np.ndarray]:
     """Record a training into a folder, with what is known of its tokens; return W."""
     model = Model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    with recorder(folder, model, optimizer, **KNOWN | options):
+    with recorder(folder, model, optimizer, embedding=None, **KNOWN | options):
         return train(model, optimizer, range(5)).W
 
 

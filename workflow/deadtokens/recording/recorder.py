@@ -98,7 +98,8 @@ class Recorder:
         With rows='dead', how many live rows beside them: a sample drawn by a fixed seed.
     counts : array of int or bool, shape (vocabulary,), optional
         How often each token occurs in the training text, or whether it does. Without it the tokens
-        count that `embedding` reads and `count` is given.
+        count that `embedding` reads and `count` is given. One that is met is not dead, whatever
+        this says; that they differ is told.
     embedding : Module or None, optional
         The input embedding: the tokens that it reads in training are counted, those of this process
         where several share the batches. By default whatever `nn.Embedding` holds the weight; None:
@@ -181,7 +182,7 @@ class Recorder:
         spelt = None if tokenizer is None else strings_of(tokenizer, tokens)
         census = census_of(self.rows, known, spelt)
         self.record = Record(Series(folder), census, segment)
-        self.counted, self.forward = Counts(tokens), None
+        self.counted, self.forward = Counts(tokens, known), None
         self.number: int | None = None  # of the present state; None: not known which it is
         self._before, self._done, self._known = {}, None, False
         self._counted_before = 0  # the optimizer's count at state 0, as far as it is known
@@ -368,7 +369,10 @@ class Recorder:
         self.number = None
 
     def _finish(self, wait: bool) -> None:
-        self.record.finish(self.counted.take()[self.rows], wait)
+        counted = self.counted.take()
+        self.record.finish(counted[self.rows], wait)
+        if said := self.counted.contradicts(counted):
+            warnings.warn(f"{self.record.series.path}: {said}", stacklevel=4)
 
     def _of_rows(self, tensor: Tensor) -> Tensor:
         tensor = tensor.detach()
@@ -435,7 +439,10 @@ def _end(record: Record, counted: Counts, rows: np.ndarray, device: torch.device
     """Finish the last file of a recorder that nobody has closed."""
     try:
         with _synchronized(device):
-            record.finish(counted.take()[rows], wait=True)
+            taken = counted.take()
+            record.finish(taken[rows], wait=True)
+        if said := counted.contradicts(taken):
+            log.warning(f"{record.series.path}: {said}")
     except Exception as error:
         log.warning(f"{record.series.path}: the record ends before its last file: {error}")
     with suppress(Exception):  # what fails once more has been told

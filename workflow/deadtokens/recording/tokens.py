@@ -63,10 +63,13 @@ class Counts:
     ----------
     tokens : int
         Size of the vocabulary.
+    known : ndarray of int or bool, shape (tokens,), or None
+        How often each occurs in the training text, or whether it does, as it was given.
     """
 
-    def __init__(self, tokens: int):
+    def __init__(self, tokens: int, known: np.ndarray | None = None):
         self.tokens = tokens
+        self._unused = None if known is None else known == 0  # None: no word of them any more
         # Before the vocabulary a place for what is ignored, behind it one for what has no row.
         self._counted = torch.zeros(tokens + 2, dtype=torch.int64)
         self._silent = False  # an embedding is watched that has read nothing
@@ -114,6 +117,19 @@ class Counts:
         """Return what was counted since the last time."""
         taken, self._counted = self._counted.cpu().numpy(), torch.zeros_like(self._counted)
         return taken[1:-1]
+
+    def contradicts(self, taken: np.ndarray) -> str:
+        """Return what is to be said, once, of tokens that were met and are not to occur, or ''."""
+        if self._unused is None:
+            return ""
+        met = np.flatnonzero(self._unused & (taken > 0))
+        if not len(met):
+            return ""
+        self._unused = None
+        return (
+            f"counts: says that {len(met):,} tokens do not occur which the training has met by "
+            f"now, token {met[0]} for one; they do not count as dead"
+        )
 
     def watch(
         self, embedding: nn.Module, guard: Guard, expected: bool = True
