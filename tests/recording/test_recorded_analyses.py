@@ -287,7 +287,6 @@ def test_a_record_that_counted_nothing_names_what_may_be_the_cause(tmp_path, why
         model.forward = torch.compile(model.forward, backend="eager")
         loss_of(model, 0)
     else:
-        model.embedding.forward = None
         model.forward = lambda ids: model.embedding.weight[ids] @ model.embedding.weight.T
     with Recorder(tmp_path, model.embedding.weight, optimizer, on_failure="raise"):
         train(model, optimizer, range(2))

@@ -50,6 +50,8 @@ from deadtokens.run.rounding import ATTRIBUTE, ask_rounding
 
 SEGMENT = 512  # updates in a file
 PATIENCE = 100  # steps that do not reach the weight before that is told
+# By the names of a record, by what an update has it, if at all.
+SAID_BY = {"loss": "loss"} | dict.fromkeys(("h_mean", "probability", "entropy"), "unembedding")
 PACKAGES = ("torch", "numpy", "h5netcdf", "h5py", "isal")
 log = logging.getLogger(__name__)
 
@@ -190,6 +192,7 @@ class Recorder:
         self._begun = False  # an update is behind it, which would be lost
         self._due, self._first = False, {}
         self._missing: dict[str, float] = {}  # what is said of an update, as no numbers
+        self._late: set[str] = set()  # what says more than that, and that this was told
         self._loss: Tensor | float | None = None  # since the last update
         # When no step can come any more; the optimizer's hooks keep the recorder until then.
         end = partial(_end, self.record, self.counted, self.rows, weight.device)
@@ -257,7 +260,8 @@ class Recorder:
         """Note a loss whose gradient is computed.
 
         An update's is the sum of those since the one before, as its gradient is: give what
-        `backward` is called on. Told from the first update on, it is recorded.
+        `backward` is called on. Told from the first update on, it is recorded; later, a warning
+        says that it is not.
         """
         value = checked_loss(value)
         self._loss = value if self._loss is None else self._loss + value
@@ -302,6 +306,7 @@ class Recorder:
             consumed["loss"] = loss
         if self.forward is not None:
             consumed |= self.forward.take(self._index)
+        self._tell_unrecorded(consumed)
         if self.record.writer is not None:
             self.record.writer.update(self._missing | consumed, self.number + 1)
         else:  # the step may write to the gradient
@@ -328,6 +333,19 @@ class Recorder:
                 "recorder for that",
                 stacklevel=5,
             )
+
+    def _tell_unrecorded(self, consumed: Mapping[str, Any]) -> None:
+        """Warn, once, of what an update has and the record, which began without it, does not."""
+        unrecorded = consumed.keys() - self._missing if self._missing else set()
+        late = {SAID_BY[name] for name in unrecorded & SAID_BY.keys()} - self._late
+        for source in sorted(late):
+            warnings.warn(
+                f"{self.record.series.current.path}: what `{source}` says is not recorded, as the "
+                "record has begun without it and says the same of each of its updates; to record "
+                "it, choose another folder",
+                stacklevel=5,
+            )
+        self._late |= late
 
     def _put(self, state: State) -> None:
         record = self.record
