@@ -304,10 +304,10 @@ def test_a_record_that_counted_nothing_names_what_may_be_the_cause(tmp_path, why
 
 def test_a_token_that_was_met_is_not_dead_whatever_counts_say(tmp_path):
     counts = np.where(np.arange(TOKENS) < LIVE - 10, 5, 0)
-    with pytest.warns(UserWarning, match=f"{tmp_path}.*says that 10 tokens do not occur") as told:
+    with pytest.warns(UserWarning, match=f"{tmp_path}: counts: calls tokens dead") as told:
         record(tmp_path, counts=counts)
     assert len(told) == 1  # in three files
-    assert "token 20 for one; they do not count as dead" in str(told[0].message)
+    assert "by now: 10, the first is token 20; they do not count as dead" in str(told[0].message)
     run = open_run(tmp_path)
     met = run.sampled.values > 0
     assert met[:LIVE].all() and not met[LIVE:].any()
@@ -329,7 +329,7 @@ def test_a_recorder_that_nobody_closed_tells_what_counts_contradict(tmp_path, ca
     del optimizer
     gc.collect()
     finish_forgotten()
-    assert caplog.text.count("says that 30 tokens do not occur which the training has met") == 1
+    assert caplog.text.count("the training has met, so many of them by now: 30, the first is") == 1
     assert not open_run(tmp_path).dead.values[:LIVE].any()
 
 

@@ -127,8 +127,8 @@ class Counts:
             return ""
         self._unused = None
         return (
-            f"counts: says that {len(met):,} tokens do not occur which the training has met by "
-            f"now, token {met[0]} for one; they do not count as dead"
+            "counts: calls tokens dead that the training has met, so many of them by now: "
+            f"{len(met):,}, the first is token {met[0]}; they do not count as dead"
         )
 
     def watch(
