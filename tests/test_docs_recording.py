@@ -195,6 +195,8 @@ def check_resumed(names: Names) -> None:
 def check_reading(names: Names) -> None:
     assert dict(names["moved"].sizes) == {"state": UPDATES, "token": TOKENS}
     assert names["moved"].all()
+    assert names["run"].dead.values.tolist() == [token >= LIVE for token in range(TOKENS)]
+    assert names["moved_dead"].values.tolist() == [1.0] * UPDATES
     seen = names["norms"]
     assert seen[:LIVE].min() > seen[LIVE:].max() > 0
     assert names["damaged"] == {}

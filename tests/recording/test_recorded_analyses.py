@@ -1,5 +1,7 @@
 """What the analyses say of trainings that are not ours, against formulas and loops of the test."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from deadtokens.drift.drift import measure_drift
 from deadtokens.errors import UserError
 from deadtokens.freezing.freezing import measure_freezing
 from deadtokens.freezing.sharpening import measure_sharpening
+from deadtokens.recording.forgotten import finish_forgotten
 from deadtokens.recording.recorder import Recorder
 from deadtokens.stillness.stillness import explain_stillness
 from deadtokens.trajectory.reader import open_run
@@ -255,8 +258,89 @@ def test_who_is_dead_is_counted_told_or_asked_for(tmp_path):
     counted = measure_freezing(record(tmp_path / "counted"))
     met = open_run(tmp_path / "counted").sampled.values > 0
     assert np.array_equal(counted.dead, ~met)
-    told = measure_freezing(record(tmp_path / "told", counts=np.arange(TOKENS) < 7))
+    counts = np.arange(TOKENS) < 7
+    told = measure_freezing(record(tmp_path / "told", counts=counts, told=False))
     assert told.dead.values.tolist() == [False] * 7 + [True] * (TOKENS - 7)
     assert not told.never_sampled.any()  # nobody counted
-    with pytest.raises(UserError, match="which of its tokens are dead is not known; give"):
+    with pytest.raises(
+        UserError, match="which of its tokens are dead is not known: the recorder w"
+    ):
         measure_freezing(record(tmp_path / "neither", told=False))
+
+
+@pytest.fixture
+def compiler():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("why", ["eval", "compiled", "looked up"])
+def test_a_record_that_counted_nothing_names_what_may_be_the_cause(tmp_path, why):
+    """Each of these is one: the embedding that holds the weight was found, and heard nothing."""
+    model = Model()
+    optimizer = ADAMW(model.parameters())
+    if why == "eval":
+        model.eval()
+    elif why == "compiled":
+        model.forward = torch.compile(model.forward, backend="eager")
+        loss_of(model, 0)
+    else:
+        model.forward = lambda ids: model.embedding.weight[ids] @ model.embedding.weight.T
+    with Recorder(tmp_path, model.embedding.weight, optimizer, on_failure="raise"):
+        train(model, optimizer, range(2))
+    assert "dead" not in open_run(tmp_path)
+    with pytest.raises(UserError) as told:
+        measure_freezing(tmp_path)
+    cause = {
+        "eval": "was in its eval mode",
+        "compiled": "was compiled before the recorder was made",
+        "looked up": "looks up the rows itself",
+    }
+    assert cause[why] in str(told.value)
+    assert str(told.value).endswith("the module that reads the tokens as `embedding`")
+
+
+def test_a_token_that_was_met_is_not_dead_whatever_counts_say(tmp_path):
+    counts = np.where(np.arange(TOKENS) < LIVE - 10, 5, 0)
+    with pytest.warns(UserWarning, match=f"{tmp_path}: counts: calls tokens dead") as told:
+        record(tmp_path, counts=counts)
+    assert len(told) == 1  # in three files
+    assert "by now: 10, the first is token 20; they do not count as dead" in str(told[0].message)
+    run = open_run(tmp_path)
+    met = run.sampled.values > 0
+    assert met[:LIVE].all() and not met[LIVE:].any()
+    freezing = measure_freezing(tmp_path)
+    for found in (run, freezing, attribute_motion(tmp_path)):
+        assert np.array_equal(found.dead, ~met)
+    assert explain_stillness(tmp_path).token.values.tolist() == list(range(LIVE, TOKENS))
+    assert not freezing.never_sampled.any()
+    alone = open_run(sorted(tmp_path.glob("segment-*.nc"))[:1])
+    assert np.array_equal(alone.dead, alone.sampled == 0)
+
+
+def test_a_recorder_that_nobody_closed_tells_what_counts_contradict(tmp_path, caplog):
+    model = Model()
+    optimizer = ADAMW(model.parameters())
+    counts = np.zeros(TOKENS, int)
+    Recorder(tmp_path, model.embedding.weight, optimizer, counts=counts)
+    train(model, optimizer, range(3))
+    del optimizer
+    gc.collect()
+    finish_forgotten()
+    assert caplog.text.count("the training has met, so many of them by now: 30, the first is") == 1
+    assert not open_run(tmp_path).dead.values[:LIVE].any()
+
+
+def test_a_run_says_which_tokens_are_dead_wherever_it_is_known(tmp_path):
+    counted = open_run(record(tmp_path / "counted"))
+    assert counted.dead.values.tolist() == [token >= LIVE for token in range(TOKENS)]
+    assert counted.dead.attrs == {
+        "long_name": "the token stood in no batch of the run",
+        "units": "1",
+    }
+    told = open_run(record(tmp_path / "told", counts=np.arange(TOKENS) < 35))
+    assert told.dead.values.tolist() == [token >= 35 for token in range(TOKENS)]
+    assert told.dead.attrs["long_name"] == "whether the token never occurs in the training text"
+    assert "dead" not in open_run(record(tmp_path / "neither", told=False))

@@ -251,8 +251,39 @@ def test_what_is_no_longer_told_is_no_number_and_ends_nothing(tmp_path):
     told(tmp_path / "mine", [[]] * 3, start=6)
     loss = open_run(tmp_path / "mine").loss.values
     assert loss == pytest.approx([1, 2, np.nan, 4, *[np.nan] * 5], nan_ok=True)
-    told(tmp_path / "late", [[], [1.0], [2.0], [3.0], [4.0]])
+    with pytest.warns(UserWarning, match="late: what `loss` says is not recorded") as warned:
+        told(tmp_path / "late", [[], [1.0], [2.0], [3.0], [4.0]])
+    assert len(warned) == 1
     assert "loss" not in open_run(tmp_path / "late")
+
+
+def test_what_a_restart_newly_gives_is_not_recorded_and_that_is_told(tmp_path):
+    told(tmp_path / "mine", [[]] * 4)
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    train(model, optimizer, range(4))
+    given = {"unembedding": model.unembedding}
+    with (
+        recorder(tmp_path / "mine", model, optimizer, on_failure="raise", **given) as recording,
+        pytest.warns(UserWarning) as warned,
+    ):
+        for update in range(4, 10):
+            recording.loss(1.0)
+            train(model, optimizer, range(update, update + 1))
+    assert [str(one.message).partition(", as")[0] for one in warned] == [
+        f"{tmp_path / 'mine'}: what `{source}` says is not recorded"
+        for source in ("loss", "unembedding")
+    ]
+    run = open_run(tmp_path / "mine")
+    assert run.sizes["update"] == 10
+    assert not {"loss", "h_mean", "probability", "entropy"} & set(run)
+
+
+def test_what_a_training_gives_that_begins_anew_is_recorded(tmp_path):
+    """All of the record before is set aside: nothing has begun without it."""
+    told(tmp_path / "mine", [[]] * 4)
+    told(tmp_path / "mine", [[2.0]] * 4)
+    assert open_run(tmp_path / "mine").loss.values.tolist() == [2.0] * 4
 
 
 def test_an_unembedding_that_the_training_does_not_call_is_told(tmp_path):
@@ -327,7 +358,7 @@ def held(folder: Path, **options) -> list[np.ndarray]:
     """Record a training into a folder, with what is known of its tokens; return W."""
     model = Model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    with recorder(folder, model, optimizer, **KNOWN | options):
+    with recorder(folder, model, optimizer, embedding=None, **KNOWN | options):
         return train(model, optimizer, range(5)).W
 
 

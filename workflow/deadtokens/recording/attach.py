@@ -114,7 +114,8 @@ class Attached:
         parts = parts_of(model, self._weight)
         self._several = _processes() > 1
         self._optimizer = stepping(optimizers, parts.weight)
-        options = self._watched(parts) | {"updates": updates} | self._options
+        to_come = None if updates is None else max(updates, 0)  # none of a training that is over
+        options = self._watched(parts) | {"updates": to_come} | self._options
         if not self._several or torch.distributed.get_rank() == 0:
             self.recorder = Recorder(self._folder, parts.weight, self._optimizer, **options)
             self._counted = self.recorder.counted

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from deadtokens.errors import UserError
+from deadtokens.recording.checks import check_logits
 from deadtokens.recording.watching import Guard, Watching
 
 
@@ -14,10 +15,13 @@ class Forward:
     ----------
     unembedding : Module
         Takes hidden states (..., width) and gives logits (..., vocabulary).
+    shape : tuple of int
+        Vocabulary and width, those of the weight.
     guard : callable
     """
 
-    def __init__(self, unembedding: nn.Module, guard: Guard):
+    def __init__(self, unembedding: nn.Module, shape: tuple[int, int], guard: Guard):
+        self.shape = tuple(shape)
         self.handle = unembedding.register_forward_hook(Watching(self._add, guard))
         self._clear()
 
@@ -60,6 +64,7 @@ class Forward:
     def _add(self, module: nn.Module, arguments: tuple, logits: Tensor) -> None:
         if not module.training:
             return
+        check_logits(arguments[0], logits, self.shape)
         hidden = arguments[0].detach().flatten(0, -2).float()
         logs = logits.detach().flatten(0, -2).float().log_softmax(-1)
         probability = logs.exp()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property, partial, wraps
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -19,13 +18,22 @@ from torch.optim import Optimizer
 
 from deadtokens.errors import UserError
 from deadtokens.models import canonical_json
-from deadtokens.recording.checks import (
+from deadtokens.recording.arguments import (
     ALL,
-    check_gradient,
+    FOUND,
+    ON_FAILURE,
+    check_choice,
+    check_modules,
     check_weight,
     checked_counts,
+    checked_folder,
+    checked_ids,
+    checked_loss,
+    checked_number,
+    checked_optimizer,
     checked_rows,
 )
+from deadtokens.recording.checks import check_gradient
 from deadtokens.recording.continuity import Marks
 from deadtokens.recording.forgotten import finisher
 from deadtokens.recording.forward import Forward
@@ -35,13 +43,15 @@ from deadtokens.recording.sameness import beginning_of
 from deadtokens.recording.schedule import Schedule
 from deadtokens.recording.series import Series
 from deadtokens.recording.size import size_of, tell_size
-from deadtokens.recording.steps import Group, Steps, bare, group_of
-from deadtokens.recording.tokens import FOUND, Counts, census_of, embeddings_of, strings_of
+from deadtokens.recording.steps import Group, Steps, group_of
+from deadtokens.recording.tokens import Counts, census_of, embeddings_of, strings_of
 from deadtokens.run.machine import describe_machine, describe_making
 from deadtokens.run.rounding import ATTRIBUTE, ask_rounding
 
 SEGMENT = 512  # updates in a file
 PATIENCE = 100  # steps that do not reach the weight before that is told
+# By the names of a record, by what an update has it, if at all.
+SAID_BY = {"loss": "loss"} | dict.fromkeys(("h_mean", "probability", "entropy"), "unembedding")
 PACKAGES = ("torch", "numpy", "h5netcdf", "h5py", "isal")
 log = logging.getLogger(__name__)
 
@@ -84,13 +94,14 @@ class Recorder:
         What its step consumes is recorded: the gradient after accumulation, clipping, unscaling.
     tokenizer : Tokenizer, tokenizer of transformers, or sequence of str, optional
         What the tokens spell.
-    rows : {'all', 'dead'} or iterable of int
+    rows : {'all', 'dead'}, iterable of int, or of bool with one for each token
         Which rows of the weight are recorded.
     live : int
         With rows='dead', how many live rows beside them: a sample drawn by a fixed seed.
     counts : array of int or bool, shape (vocabulary,), optional
         How often each token occurs in the training text, or whether it does. Without it the tokens
-        count that `embedding` reads and `count` is given.
+        count that `embedding` reads and `count` is given. One that is met is not dead, whatever
+        this says; that they differ is told.
     embedding : Module or None, optional
         The input embedding: the tokens that it reads in training are counted, those of this process
         where several share the batches. By default whatever `nn.Embedding` holds the weight; None:
@@ -140,7 +151,7 @@ class Recorder:
         optimizer: Optimizer,
         *,
         tokenizer: Any = None,
-        rows: Literal["all", "dead"] | Iterable[int] = ALL,
+        rows: Literal["all", "dead"] | Iterable[int] | Iterable[bool] = ALL,
         live: int = 0,
         counts: Any = None,
         embedding: nn.Module | Literal["found"] | None = FOUND,
@@ -150,8 +161,12 @@ class Recorder:
         segment: int = SEGMENT,
         on_failure: Literal["warn", "raise"] = "warn",
     ):
-        optimizer = bare(optimizer)
+        folder, optimizer = checked_folder(folder), checked_optimizer(optimizer)
         check_weight(weight, optimizer)
+        check_modules(embedding, unembedding)
+        check_choice("on_failure", on_failure, ON_FAILURE)
+        segment = checked_number("segment", segment, 1)
+        updates = None if updates is None else checked_number("updates", updates, 0)
         tokens = weight.shape[0]
         known = None if counts is None else checked_counts(counts, tokens)
         self.weight, self._optimizer = weight, weakref.ref(optimizer)
@@ -165,11 +180,11 @@ class Recorder:
         self._index = None if all_rows else torch.as_tensor(self.rows, device=weight.device)
         self.size = size_of(weight, optimizer, len(self.rows), unembedding is not None)
         recorded = None if updates is None else self.schedule.count(updates)
-        tell_size(Path(folder), self.size, segment, recorded)
+        tell_size(folder, self.size, segment, recorded)
         spelt = None if tokenizer is None else strings_of(tokenizer, tokens)
         census = census_of(self.rows, known, spelt)
-        self.record = Record(Series(Path(folder)), census, segment)
-        self.counted, self.forward = Counts(tokens), None
+        self.record = Record(Series(folder), census, segment)
+        self.counted, self.forward = Counts(tokens, known), None
         self.number: int | None = None  # of the present state; None: not known which it is
         self._before, self._done, self._known = {}, None, False
         self._counted_before = 0  # the optimizer's count at state 0, as far as it is known
@@ -177,6 +192,7 @@ class Recorder:
         self._begun = False  # an update is behind it, which would be lost
         self._due, self._first = False, {}
         self._missing: dict[str, float] = {}  # what is said of an update, as no numbers
+        self._late: set[str] = set()  # what says more than that, and that this was told
         self._loss: Tensor | float | None = None  # since the last update
         # When no step can come any more; the optimizer's hooks keep the recorder until then.
         end = partial(_end, self.record, self.counted, self.rows, weight.device)
@@ -202,7 +218,7 @@ class Recorder:
         self._watching.append(Steps(self.optimizer, self.weight, self))
         self._watching += self._counting(embedding)
         if unembedding is not None:
-            self.forward = Forward(unembedding, self.guard)
+            self.forward = Forward(unembedding, self.shape, self.guard)
             self._watching.append(self.forward)
 
     def _counting(self, embedding: nn.Module | str | None) -> list[Any]:
@@ -232,18 +248,22 @@ class Recorder:
         self._finish(wait=True)
 
     @_contained
-    def count(self, ids: Tensor) -> None:
-        """Count tokens of the training's batches that `embedding` does not read: labels."""
-        self.counted.add(ids)
+    def count(self, ids: Any) -> None:
+        """Count tokens of the training's batches that `embedding` does not read: labels.
+
+        By their ids, whole numbers: a tensor, an array, a list.
+        """
+        self.counted.add(checked_ids(ids))
 
     @_contained
     def loss(self, value: Tensor | float) -> None:
         """Note a loss whose gradient is computed.
 
         An update's is the sum of those since the one before, as its gradient is: give what
-        `backward` is called on. Told from the first update on, it is recorded.
+        `backward` is called on. Told from the first update on, it is recorded; later, a warning
+        says that it is not.
         """
-        value = value.detach().clone() if isinstance(value, Tensor) else value
+        value = checked_loss(value)
         self._loss = value if self._loss is None else self._loss + value
 
     def guard(self, task: Callable, *given: Any) -> Any:
@@ -286,6 +306,7 @@ class Recorder:
             consumed["loss"] = loss
         if self.forward is not None:
             consumed |= self.forward.take(self._index)
+        self._tell_unrecorded(consumed)
         if self.record.writer is not None:
             self.record.writer.update(self._missing | consumed, self.number + 1)
         else:  # the step may write to the gradient
@@ -312,6 +333,19 @@ class Recorder:
                 "recorder for that",
                 stacklevel=5,
             )
+
+    def _tell_unrecorded(self, consumed: Mapping[str, Any]) -> None:
+        """Warn, once, of what an update has and the record, which began without it, does not."""
+        unrecorded = consumed.keys() - self._missing if self._missing else set()
+        late = {SAID_BY[name] for name in unrecorded & SAID_BY.keys()} - self._late
+        for source in sorted(late):
+            warnings.warn(
+                f"{self.record.series.current.path}: what `{source}` says is not recorded, as the "
+                "record has begun without it and says the same of each of its updates; to record "
+                "it, choose another folder",
+                stacklevel=5,
+            )
+        self._late |= late
 
     def _put(self, state: State) -> None:
         record = self.record
@@ -353,7 +387,10 @@ class Recorder:
         self.number = None
 
     def _finish(self, wait: bool) -> None:
-        self.record.finish(self.counted.take()[self.rows], wait)
+        counted = self.counted.take()
+        self.record.finish(counted[self.rows], wait)
+        if said := self.counted.contradicts(counted):
+            warnings.warn(f"{self.record.series.path}: {said}", stacklevel=4)
 
     def _of_rows(self, tensor: Tensor) -> Tensor:
         tensor = tensor.detach()
@@ -420,7 +457,10 @@ def _end(record: Record, counted: Counts, rows: np.ndarray, device: torch.device
     """Finish the last file of a recorder that nobody has closed."""
     try:
         with _synchronized(device):
-            record.finish(counted.take()[rows], wait=True)
+            taken = counted.take()
+            record.finish(taken[rows], wait=True)
+        if said := counted.contradicts(taken):
+            log.warning(f"{record.series.path}: {said}")
     except Exception as error:
         log.warning(f"{record.series.path}: the record ends before its last file: {error}")
     with suppress(Exception):  # what fails once more has been told

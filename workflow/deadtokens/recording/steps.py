@@ -98,7 +98,9 @@ class Steps:
 
 def bare(optimizer: Any) -> Optimizer:
     """Return an optimizer without what a library wraps it in, which passes on what it has."""
-    while "param_groups" not in vars(optimizer) and hasattr(optimizer, "optimizer"):
+    while "param_groups" not in getattr(optimizer, "__dict__", ()) and hasattr(
+        optimizer, "optimizer"
+    ):
         optimizer = optimizer.optimizer
     return optimizer
 

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from deadtokens.errors import UserError
 from deadtokens.labels import label
 from deadtokens.recording.watching import Guard, Watching
+from deadtokens.run.bits import format_of
 from deadtokens.text.readable import readable
 
-FOUND = "found"  # the embedding is the one that holds the weight
+# Of ids; of some of these torch can do little but make int64 of them.
+WHOLE = tuple(getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
 # Name: axis, long name, and the unit of what is a number.
 CENSUS = {
     "token_string": (("token",), "token, readable: what cannot be printed is escaped"),
@@ -31,12 +33,14 @@ def census_of(
     Parameters
     ----------
     rows : ndarray of int
-    counts : ndarray of int, shape (vocabulary,), or None
+    counts : ndarray of int or bool, shape (vocabulary,), or None
     strings : sequence of str, length (vocabulary,), or None
     """
     columns = {"token": rows}
     if counts is not None:
-        columns |= {"count": counts[rows], "dead": counts[rows] == 0}
+        columns["dead"] = counts[rows] == 0
+    if counts is not None and counts.dtype != bool:
+        columns["count"] = counts[rows]
     if strings is not None:
         columns["token_string"] = np.array([strings[row] for row in rows], dtype=str)
     known = {name: about for name, about in CENSUS.items() if name in columns}
@@ -59,16 +63,25 @@ class Counts:
     ----------
     tokens : int
         Size of the vocabulary.
+    known : ndarray of int or bool, shape (tokens,), or None
+        How often each occurs in the training text, or whether it does, as it was given.
     """
 
-    def __init__(self, tokens: int):
+    def __init__(self, tokens: int, known: np.ndarray | None = None):
         self.tokens = tokens
+        self._unused = None if known is None else known == 0  # None: no word of them any more
         # Before the vocabulary a place for what is ignored, behind it one for what has no row.
         self._counted = torch.zeros(tokens + 2, dtype=torch.int64)
         self._silent = False  # an embedding is watched that has read nothing
 
     def add(self, ids: Tensor) -> None:
         """Count ids; negative ones, which a loss ignores, are none."""
+        if ids.dtype not in WHOLE:
+            raise UserError(
+                f"tokens are counted by their ids, which are whole numbers, and these are "
+                f"{format_of(ids.dtype)}: `embedding` must be the module that reads ids, and "
+                "`count` takes ids"
+            )
         # No branch and no shape that depends on a value: where a model is compiled, so is this.
         places = ids.detach().flatten().long().clamp(-1, self.tokens) + 1
         if self._counted.device != places.device:
@@ -104,6 +117,19 @@ class Counts:
         """Return what was counted since the last time."""
         taken, self._counted = self._counted.cpu().numpy(), torch.zeros_like(self._counted)
         return taken[1:-1]
+
+    def contradicts(self, taken: np.ndarray) -> str:
+        """Return what is to be said, once, of tokens that were met and are not to occur, or ''."""
+        if self._unused is None:
+            return ""
+        met = np.flatnonzero(self._unused & (taken > 0))
+        if not len(met):
+            return ""
+        self._unused = None
+        return (
+            "counts: calls tokens dead that the training has met, so many of them by now: "
+            f"{len(met):,}, the first is token {met[0]}; they do not count as dead"
+        )
 
     def watch(
         self, embedding: nn.Module, guard: Guard, expected: bool = True

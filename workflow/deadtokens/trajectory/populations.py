@@ -3,7 +3,8 @@
 *Dead* tokens never occur in the training text. Of those that occur, the *live* ones stood in a
 batch of the run, as input or as label; the others were *never sampled*: no update has met them,
 and the run cannot tell them from dead ones. A recording of another training may lack a census: the
-tokens that stood in no batch then are its dead ones.
+tokens that stood in no batch then are its dead ones. Its census is what its user said of the text:
+a token that stood in a batch is not dead, whatever that says.
 """
 
 import numpy as np
@@ -23,6 +24,7 @@ MEMBERS = {
     ),
     "tokens": (("population",), "number of tokens of the population", "1"),
 }
+COUNTED = {"long_name": "the token stood in no batch of the run", "units": "1"}  # of no census
 
 
 def members_of(run: xr.Dataset) -> np.ndarray:
@@ -56,14 +58,29 @@ def dead_of(run: xr.Dataset) -> np.ndarray:
     UserError
         If neither a census says so nor was anything counted.
     """
+    met = run["sampled"].values > 0 if "sampled" in run else np.zeros(run.sizes["token"], bool)
     if "dead" in run:
-        return run["dead"].values.astype(bool)
-    if "sampled" in run and run["sampled"].any():
-        return run["sampled"].values == 0
+        return run["dead"].values.astype(bool) & ~met
+    if met.any():
+        return ~met
     raise NotInRecord(
-        f"run {run.attrs['run']}: which of its tokens are dead is not known; give the recorder "
-        "`counts`, or the input `embedding`, whose tokens it counts"
+        f"run {run.attrs['run']}: which of its tokens are dead is not known: the recorder was "
+        "given no `counts`, and has seen no module read tokens; that which holds the weight it "
+        "finds by itself, but hears nothing of a model that was in its eval mode, was compiled "
+        "before the recorder was made, or looks up the rows itself; give it `counts`, or the "
+        "module that reads the tokens as `embedding`"
     )
+
+
+def with_dead(run: xr.Dataset) -> xr.Dataset:
+    """Return an opened run with `dead` as `dead_of` has it, unchanged if that is not known."""
+    try:
+        dead = dead_of(run)
+    except NotInRecord:
+        return run
+    if "dead" in run:
+        return run.assign(dead=run["dead"].copy(data=dead))
+    return run.assign(dead=(("token",), dead, COUNTED))
 
 
 def partition(dead: np.ndarray, sampled: np.ndarray) -> np.ndarray:

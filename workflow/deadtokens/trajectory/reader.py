@@ -13,6 +13,7 @@ import xarray as xr
 from deadtokens.run import layout
 from deadtokens.trajectory.contents import tensor_format, tensor_shape
 from deadtokens.trajectory.lazy import Stretch, recorded_array, replayed_arrays
+from deadtokens.trajectory.populations import with_dead
 from deadtokens.trajectory.segments import (
     MADE,
     Header,
@@ -41,7 +42,8 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
         Axes ``state``, ``update``, ``token``, ``component``; tensors in the order (step, token,
         component), and what is of each update, backed by dask; what is not recorded, but follows
         from the gradients, is replayed when it is computed; what is of the tokens alone is in
-        memory; ``sampled`` is the sum over the segments. Attributes are those of the last segment;
+        memory; ``sampled`` is the sum over the segments, and ``dead`` is there wherever it is known
+        which tokens are, be it by what was counted alone. Attributes are those of the last segment;
         where segments were made on different machines, ``device`` and ``machine`` name each with
         its updates.
 
@@ -72,6 +74,7 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
         run[name] = layout.VARIABLES[name].dims, array, about[name]
     for name in run.keys() & layout.PER_SEGMENT.keys():
         run[name] = run[name].copy(data=_total(paths, name))
+    run = with_dead(run)
     order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
     return run.transpose(*order).assign_attrs(_attributes(paths, first) | _made(headers))
 
