@@ -8,7 +8,7 @@ from deadtokens.recording.watching import Guard, Watching
 
 
 class Forward:
-    """Takes the means over the positions of all batches since the last update.
+    """Takes the means over the positions of all batches since it was last cleared.
 
     Parameters
     ----------
@@ -19,14 +19,14 @@ class Forward:
 
     def __init__(self, unembedding: nn.Module, guard: Guard):
         self.handle = unembedding.register_forward_hook(Watching(self._add, guard))
-        self._clear()
+        self.clear()
 
     def remove(self) -> None:
         """Stop listening."""
         self.handle.remove()
 
     def take(self, rows: Tensor | None) -> dict[str, Tensor]:
-        """Return the means since the last time by the names of a record, of some tokens or all.
+        """Return the means by the names of a record, of some tokens or all.
 
         Returns
         -------
@@ -44,16 +44,15 @@ class Forward:
                 "that the training calls, in its training mode, and where the model is compiled, "
                 "before its first batch"
             )
-        means = [one / self.positions for one in self.sums]
-        self._clear()
-        hidden, probability, entropy = means
+        hidden, probability, entropy = (one / self.positions for one in self.sums)
         return {
             "h_mean": hidden,
             "probability": probability if rows is None else probability[rows],
             "entropy": entropy,
         }
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Begin anew."""
         self.positions, self.sums = 0, None
 
     @torch.no_grad()

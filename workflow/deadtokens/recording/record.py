@@ -62,14 +62,20 @@ class Record:
         self.start, self._last = number, state
 
     def holds(self, state: State) -> bool:
-        """Return whether the last recorded state has the bits of another."""
+        """Return whether the last recorded state has the bits of another.
+
+        What an optimizer has made since, in a step that came to nothing, is zero.
+        """
         recorded = self._last if self.writer is None else self.writer.last_state()
-        return recorded.keys() == state.keys() and all(
-            one.shape == state[name].shape
-            and one.dtype == state[name].dtype
-            and torch.equal(bits_of(one), bits_of(state[name]))
-            for name, one in recorded.items()
+        return recorded.keys() <= state.keys() and all(
+            _same(recorded[name], one) if name in recorded else not bits_of(one).any()
+            for name, one in state.items()
         )
+
+    def drop_unfinished(self) -> None:
+        """Forget an update that has begun, where no state has come behind it."""
+        if self.writer is not None:
+            self.writer.drop_unfinished()
 
     def begin(self, state: State, per_update: list[str], about: Mapping[str, Any]) -> None:
         """Begin a segment of the tensors of a state, the one behind its first update.
@@ -141,6 +147,11 @@ class Record:
         """Leave no file of a segment that has no complete update, or could not be finished."""
         self.writer = None
         self._open.__exit__(_Abandoned, _Abandoned(), None)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    like = one.shape == other.shape and one.dtype == other.dtype
+    return like and torch.equal(bits_of(one), bits_of(other))
 
 
 class _Abandoned(Exception):

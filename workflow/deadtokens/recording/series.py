@@ -123,11 +123,13 @@ class Series:
 
     def _open_next(self, done: int | None) -> None:
         path = _free(self.path)
-        self.folders.append(Folder(path))
         at = "a state" if done is None else f"update {done:,}"
+        why = f"{at}, which is not recorded; a run has no gaps, so"
+        if done is not None and self.current.has(done):
+            why = f"{at} with other weights or moments than are recorded there;"
+        self.folders.append(Folder(path))
         warnings.warn(
-            f"{self.path}: the training goes on at {at}, which is not recorded; a run has no gaps, "
-            f"so the record goes on in {path}",
+            f"{self.path}: the training goes on at {why} the record goes on in {path}",
             stacklevel=6,
         )
 
