@@ -323,3 +323,17 @@ def test_a_failure_in_close_is_told_and_nothing_else(tmp_path, monkeypatch):
     train(model, optimizer, range(6, 7))
     monkeypatch.undo()
     recorder(tmp_path / "mine-2", model, optimizer).close()
+
+
+def test_a_relative_folder_is_where_the_training_has_begun(tmp_path, monkeypatch):
+    for name in ("begun", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "begun")
+    model, optimizer = new()
+    with recorder("mine", model, optimizer) as recording:
+        train(model, optimizer, range(6))
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        train(model, optimizer, range(6, 11))
+    assert recording.failure is None
+    assert np.array_equal(open_run(tmp_path / "begun" / "mine").W, expected(11))
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -1,10 +1,12 @@
 """Mean hidden state and mean prediction of the batches, by a hook on the unembedding."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from deadtokens.errors import UserError
-from deadtokens.recording.watching import Guard, Watching
+from deadtokens.recording.watching import Guard, Watching, first_of
 
 
 class Forward:
@@ -18,7 +20,9 @@ class Forward:
     """
 
     def __init__(self, unembedding: nn.Module, guard: Guard):
-        self.handle = unembedding.register_forward_hook(Watching(self._add, guard))
+        self._first = first_of(unembedding)
+        add = Watching(self._add, guard)
+        self.handle = unembedding.register_forward_hook(add, with_kwargs=True)
         self.clear()
 
     def remove(self) -> None:
@@ -56,10 +60,12 @@ class Forward:
         self.positions, self.sums = 0, None
 
     @torch.no_grad()
-    def _add(self, module: nn.Module, arguments: tuple, logits: Tensor) -> None:
+    def _add(
+        self, module: nn.Module, arguments: tuple, named: dict[str, Any], logits: Tensor
+    ) -> None:
         if not module.training:
             return
-        hidden = arguments[0].detach().flatten(0, -2).float()
+        hidden = self._first(arguments, named).detach().flatten(0, -2).float()
         logs = logits.detach().flatten(0, -2).float().log_softmax(-1)
         probability = logs.exp()
         sums = [hidden.sum(0), probability.sum(0), -(probability * logs).sum()]

@@ -36,11 +36,12 @@ class Series:
     """
 
     def __init__(self, path: Path):
-        self.path, self.folders = path, []
+        # Whoever trains may change the working directory in between.
+        self.path, self.folders = path.absolute(), []
         try:
-            self.folders.append(Folder(path))
+            self.folders.append(Folder(self.path))
             # Not before that is held: who held it may have begun another one by then.
-            self.folders += map(Folder, _continuing(path))
+            self.folders += map(Folder, _continuing(self.path))
         except BaseException:
             self.release()
             raise

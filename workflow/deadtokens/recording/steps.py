@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
@@ -48,9 +49,10 @@ class Steps:
 
     def __init__(self, optimizer: Optimizer, weight: Parameter, listener: Listener):
         self.weight, self.listener = weight, listener
+        # Where the step is compiled, what listens to it is not.
         self.handles = [
-            optimizer.register_step_pre_hook(self._before),
-            optimizer.register_step_post_hook(self._after),
+            optimizer.register_step_pre_hook(torch.compiler.disable(self._before)),
+            optimizer.register_step_post_hook(torch.compiler.disable(self._after)),
         ]
         self._reached = False
 
