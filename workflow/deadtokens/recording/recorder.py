@@ -303,6 +303,8 @@ class Recorder:
             self._put(self._state())
             if self.forward is not None:
                 self.forward.clear()
+        else:  # what it is if it was written to before the next step
+            self.record.keep(self.number + 1, self._state())
         self.number += 1
         self._since, self._missed = self._since + 1, 0
         self._marks = Marks(self.optimizer, self.weight)
@@ -350,10 +352,10 @@ class Recorder:
         self.number, self._before, self._known = number, {}, True
 
     def _look_again(self) -> None:
-        """Compare the state with the recorded one, as something else has written to it."""
+        """Compare the state with what it was, as something else has written to it."""
         counted = updates_done(self.optimizer, self.weight)
         known = counted in (None, self._counted_before + self.number)
-        if known and self.record.last == self.number and self.record.holds(self._state()):
+        if known and self.record.holds(self.number, self._state()):
             return
         if self._since < FEWEST:
             raise UserError(
