@@ -94,6 +94,28 @@ def test_one_number_of_one_update_is_missed_if_it_is_wrong(tmp_path, monkeypatch
     assert audit_run(run)["tensors"]["exp_avg_sq"]["differing"] > 100
 
 
+@pytest.mark.parametrize("tensor", ["W", "exp_avg"])
+def test_what_torch_does_not_count_as_a_write_is_found_by_the_audit(tmp_path, tensor):
+    """A change through `.data` between the updates 5 and 6."""
+    model = Model()
+    weight = model.embedding.weight
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    with Recorder(tmp_path, weight, optimizer, embedding=model.embedding) as recorder:
+        train(model, optimizer, range(5))
+        (optimizer.state[weight] | {"W": weight})[tensor].data[3] *= 0.75
+        seen = train(model, optimizer, range(5, 9))
+    assert recorder.failure is None
+    run = open_run(tmp_path)
+    assert np.array_equal(run.W[6:], seen.W[1:])
+    assert np.array_equal(run.grad[5:], seen.grad)
+    audit = audit_run(tmp_path)
+    assert not audit["identical"]
+    firsts = [one["first"] for one in audit["tensors"].values() if one["first"]]
+    assert {(first["update"], first["token"]) for first in firsts} == {(6, 3)}
+    with pytest.raises(UserError, match=r"update 6, token 3, .*: rounding would have to explain"):
+        attribute_motion(tmp_path)
+
+
 def test_a_record_that_begins_in_the_midst_of_a_training(tmp_path):
     model = Model()
     optimizer = ADAMW(model.parameters(), lr=0.01, weight_decay=0.3)

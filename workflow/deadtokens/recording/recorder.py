@@ -219,15 +219,36 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *raised: object) -> None:
-        self.close()
+    def __exit__(self, raised: type[BaseException] | None, *about: object) -> None:
+        self._close(tell=raised is None)
 
     def close(self) -> None:
         """Stop recording, and finish the last file."""
+        self._close(tell=True)
+
+    def _close(self, tell: bool) -> None:
         self.checkpoint()
+        if tell:
+            self._tell_if_nothing()
         if os.getpid() == self._process:
             finisher().wait()  # which has the record, if the optimizer is gone
             self._let_go()
+
+    @_contained
+    def _tell_if_nothing(self) -> None:
+        """Say it, and why, if the folder has no record."""
+        series = self.record.series
+        if series.current.segments:
+            return
+        why = "the optimizer has made no step"
+        if self.number:
+            why = f"`every` ({self.schedule}) takes none of its {self.number:,} updates"
+        elif self._missed:
+            why = (
+                f"none of the optimizer's {self._missed:,} steps has reached the weight, which had "
+                "no gradient (`requires_grad`?)"
+            )
+        warnings.warn(f"{series.path}: nothing is recorded: {why}", stacklevel=5)
 
     @_contained
     def checkpoint(self) -> None:
