@@ -182,6 +182,43 @@ def test_numbers_that_change_are_replayed_and_not_averaged(tmp_path):
     assert measure_freezing(tmp_path).sizes["update"] == 20
 
 
+OPTIONS = {
+    "Nesterov's": (SGD, {"momentum": 0.9}, {"nesterov": True}, "nesterov is False before and True"),
+    "amsgrad": (ADAMW, {"amsgrad": True}, {"amsgrad": False}, "amsgrad is True before and False"),
+    "decay": (
+        ADAM,
+        {"weight_decay": 0.1},
+        {"decoupled_weight_decay": True},
+        "decoupled_weight_decay is False before and True",
+    ),
+    "implementation": (ADAMW, {"foreach": False}, {"foreach": True}, None),
+    "rate": (ADAMW, {"lr": 0.01}, {"lr": 0.005}, None),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_options_that_change_at_a_restart_are_one_sentence(tmp_path, kind):
+    optimizer, first, then, sentence = OPTIONS[kind]
+    model = Model()
+    made = optimizer(model.parameters(), **{"lr": 0.01} | first)
+    for updates in (range(5), range(5, 9)):
+        with Recorder(tmp_path, model.embedding.weight, made, embedding=model.embedding):
+            seen = train(model, made, updates)
+        made.param_groups[0] |= then
+    run = open_run(tmp_path)
+    assert np.array_equal(run.W[5:], seen.W)
+    if sentence is None:
+        assert audit_run(tmp_path)["identical"]
+        assert attribute_motion(tmp_path).sizes["update"] == 9
+        return
+    why = rf"options change at update 6 \(segment-001.nc\): {sentence} from there on; this takes"
+    for analysis in (audit_run, attribute_motion, explain_stillness):
+        with pytest.raises(UserError, match=why):
+            analysis(tmp_path)
+    assert measure_freezing(tmp_path).sizes["update"] == 9
+    assert measure_drift(tmp_path).sizes["state"] == 10
+
+
 def test_an_optimizer_that_nobody_knows_still_drifts_and_freezes(tmp_path):
     run = record(tmp_path, torch.optim.RMSprop, lr=0.001, momentum=0.5)
     frozen, drift = measure_freezing(run), measure_drift(run)
