@@ -97,6 +97,28 @@ def test_one_number_of_one_update_is_missed_if_it_is_wrong(tmp_path, monkeypatch
     assert audit_run(run)["tensors"]["exp_avg_sq"]["differing"] > 100
 
 
+@pytest.mark.parametrize("tensor", ["W", "exp_avg"])
+def test_what_torch_does_not_count_as_a_write_is_found_by_the_audit(tmp_path, tensor):
+    """A change through `.data` between the updates 5 and 6."""
+    model = Model()
+    weight = model.embedding.weight
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    with Recorder(tmp_path, weight, optimizer, embedding=model.embedding) as recorder:
+        train(model, optimizer, range(5))
+        (optimizer.state[weight] | {"W": weight})[tensor].data[3] *= 0.75
+        seen = train(model, optimizer, range(5, 9))
+    assert recorder.failure is None
+    run = open_run(tmp_path)
+    assert np.array_equal(run.W[6:], seen.W[1:])
+    assert np.array_equal(run.grad[5:], seen.grad)
+    audit = audit_run(tmp_path)
+    assert not audit["identical"]
+    firsts = [one["first"] for one in audit["tensors"].values() if one["first"]]
+    assert {(first["update"], first["token"]) for first in firsts} == {(6, 3)}
+    with pytest.raises(UserError, match=r"update 6, token 3, .*: rounding would have to explain"):
+        attribute_motion(tmp_path)
+
+
 def test_a_record_that_begins_in_the_midst_of_a_training(tmp_path):
     model = Model()
     optimizer = ADAMW(model.parameters(), lr=0.01, weight_decay=0.3)
@@ -161,6 +183,43 @@ def test_numbers_that_change_are_replayed_and_not_averaged(tmp_path):
     assert "its beta1 changes at update 2" in measure_sharpening(tmp_path).attrs["left_out"]
     assert explain_stillness(tmp_path).sizes["update"] == 20
     assert measure_freezing(tmp_path).sizes["update"] == 20
+
+
+OPTIONS = {
+    "Nesterov's": (SGD, {"momentum": 0.9}, {"nesterov": True}, "nesterov is False before and True"),
+    "amsgrad": (ADAMW, {"amsgrad": True}, {"amsgrad": False}, "amsgrad is True before and False"),
+    "decay": (
+        ADAM,
+        {"weight_decay": 0.1},
+        {"decoupled_weight_decay": True},
+        "decoupled_weight_decay is False before and True",
+    ),
+    "implementation": (ADAMW, {"foreach": False}, {"foreach": True}, None),
+    "rate": (ADAMW, {"lr": 0.01}, {"lr": 0.005}, None),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_options_that_change_at_a_restart_are_one_sentence(tmp_path, kind):
+    optimizer, first, then, sentence = OPTIONS[kind]
+    model = Model()
+    made = optimizer(model.parameters(), **{"lr": 0.01} | first)
+    for updates in (range(5), range(5, 9)):
+        with Recorder(tmp_path, model.embedding.weight, made, embedding=model.embedding):
+            seen = train(model, made, updates)
+        made.param_groups[0] |= then
+    run = open_run(tmp_path)
+    assert np.array_equal(run.W[5:], seen.W)
+    if sentence is None:
+        assert audit_run(tmp_path)["identical"]
+        assert attribute_motion(tmp_path).sizes["update"] == 9
+        return
+    why = rf"options change at update 6 \(segment-001.nc\): {sentence} from there on; this takes"
+    for analysis in (audit_run, attribute_motion, explain_stillness):
+        with pytest.raises(UserError, match=why):
+            analysis(tmp_path)
+    assert measure_freezing(tmp_path).sizes["update"] == 9
+    assert measure_drift(tmp_path).sizes["state"] == 10
 
 
 def test_an_optimizer_that_nobody_knows_still_drifts_and_freezes(tmp_path):

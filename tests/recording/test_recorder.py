@@ -447,11 +447,14 @@ def test_a_folder_has_one_recorder_at_a_time(tmp_path):
     model = Model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     with (
+        pytest.warns(UserWarning, match="nothing is recorded"),
         recorder(tmp_path / "mine", model, optimizer),
         pytest.raises(UserError, match="another recorder writes there"),
     ):
         recorder(tmp_path / "mine", model, optimizer)
-    recorder(tmp_path / "mine", model, optimizer).close()
+    with recorder(tmp_path / "mine", model, optimizer):
+        seen = train(model, optimizer, range(2))
+    assert np.array_equal(matrices(tmp_path / "mine", "W"), seen.W)
 
 
 def test_a_failure_ends_the_record_and_not_the_training(tmp_path, monkeypatch):

@@ -131,10 +131,12 @@ def test_an_optimizer_whose_state_was_reset_is_a_gap(tmp_path):
     assert not run.exp_avg[0].any()
 
 
-def test_what_is_written_but_not_changed_is_no_gap(tmp_path):
+@pytest.mark.parametrize("every", [1, 3, {0: 1, 2: 4}])
+@pytest.mark.parametrize("rows", ["all", [1, 7]])
+def test_what_is_written_but_not_changed_is_no_gap(tmp_path, every, rows):
     """A moving average swapped in and out, a checkpoint of the present state."""
     model, optimizer = new()
-    with recorder(tmp_path / "mine", model, optimizer):
+    with recorder(tmp_path / "mine", model, optimizer, every=every, rows=rows) as recording:
         seen = []
         for update in range(9):
             seen = seen[:-1] + train(model, optimizer, range(update, update + 1)).W
@@ -144,20 +146,74 @@ def test_what_is_written_but_not_changed_is_no_gap(tmp_path):
                 weight.zero_()
                 weight.copy_(kept)
             optimizer.load_state_dict(optimizer.state_dict())
-    assert np.array_equal(open_run(tmp_path / "mine").W, seen)
+    assert recording.failure is None
+    run = open_run(tmp_path / "mine")
+    taken = [update for update in range(1, 10) if recording.schedule.takes(update)]
+    assert run["state"].values.tolist() == [0, *taken]
+    chosen = slice(None) if rows == "all" else rows
+    assert np.array_equal(run.W, np.array(seen)[[0, *taken]][:, chosen])
     assert not (tmp_path / "mine-2").exists()
+
+
+@pytest.mark.parametrize("tensor", ["W", "exp_avg", "exp_avg_sq"])
+def test_what_is_changed_where_no_update_is_recorded_is_noticed(tmp_path, tensor):
+    model, optimizer = new()
+    weight = model.embedding.weight
+    with recorder(tmp_path / "mine", model, optimizer, every=3) as recording:
+        first = train(model, optimizer, range(5))
+        with torch.no_grad():
+            (optimizer.state[weight] | {"W": weight})[tensor][2, 2] += 0.25
+        with pytest.warns(UserWarning, match="goes on at update 5, which is not recorded"):
+            second = train(model, optimizer, range(5, 12))
+    assert recording.failure is None
+    for name, seen, taken in (("mine", first, [0, 3]), ("mine-2", second, [0, 3, 6])):
+        run = open_run(tmp_path / name)
+        assert run["state"].values.tolist() == taken
+        assert np.array_equal(run.W, np.array(seen.W)[taken])
 
 
 def test_a_weight_that_something_else_changes_at_every_update_ends_the_record(tmp_path):
     model, optimizer = new()
     with recorder(tmp_path / "mine", model, optimizer) as recording:
-        train(model, optimizer, range(1))
+        seen = change_at_every_update(model, optimizer, range(1))
+        with pytest.warns(UserWarning, match="goes on at update 1 with other weights"):
+            seen += change_at_every_update(model, optimizer, range(1, 2))
+        with pytest.warns(UserWarning, match="something else than the optimizer's steps"):
+            change_at_every_update(model, optimizer, range(2, 5))
+    assert isinstance(recording.failure, UserError)
+    for name, states in zip(("mine", "mine-2"), seen, strict=True):
+        assert np.array_equal(open_run(tmp_path / name).W, states)
+    assert not (tmp_path / "mine-3").exists()
+
+
+def change_at_every_update(model: Model, optimizer, updates: range) -> list[list[np.ndarray]]:
+    """Train with a maximal norm; return W before and behind each step."""
+    seen = []
+    for update in updates:
+        seen.append(train(model, optimizer, range(update, update + 1)).W)
         with torch.no_grad():
             model.embedding.weight.clamp_(-0.5, 0.5)
-        with pytest.warns(UserWarning, match="something else than the optimizer's steps"):
-            train(model, optimizer, range(1, 4))
-    assert isinstance(recording.failure, UserError)
-    assert len(open_run(tmp_path / "mine")["update"]) == 1
+    return seen
+
+
+@pytest.mark.parametrize("at", [1, 2, 6])
+def test_a_weight_that_something_else_changes_once_goes_on_in_a_folder_beside(tmp_path, at):
+    model, optimizer = new()
+    with recorder(tmp_path / "mine", model, optimizer) as recording:
+        first = train(model, optimizer, range(at))
+        with torch.no_grad():
+            model.embedding.weight.mul_(0.5)
+        with pytest.warns(UserWarning) as told:
+            second = train(model, optimizer, range(at, at + 5))
+    (sentence,) = (str(one.message) for one in told)
+    assert sentence == (
+        f"{tmp_path / 'mine'}: the training goes on at update {at} with other weights or moments "
+        f"than are recorded there; the record goes on in {tmp_path / 'mine-2'}"
+    )
+    assert recording.failure is None
+    assert np.array_equal(open_run(tmp_path / "mine").W, first.W)
+    assert np.array_equal(open_run(tmp_path / "mine-2").W, second.W)
+    assert open_run(tmp_path / "mine-2").attrs["updates_before"] == at
 
 
 def test_sgd_that_counts_nothing_goes_on_by_its_bits_alone(tmp_path):

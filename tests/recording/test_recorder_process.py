@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from foreign import Model, train
+from foreign import Model, loss_of, train
 
 from deadtokens.recording import record
 from deadtokens.recording.contents import is_being_written
@@ -158,7 +158,9 @@ def test_what_fails_behind_the_collector_is_told_and_frees_the_folder(
     assert told == [f"{tmp_path / 'mine'}: the record ends before its last file: the disk is gone"]
     monkeypatch.undo()
     model, optimizer = new()
-    recorder(tmp_path / "mine", model, optimizer).close()
+    with recorder(tmp_path / "mine", model, optimizer):
+        train(model, optimizer, range(3))
+    assert np.array_equal(open_run(tmp_path / "mine").W, expected(3))
 
 
 def cell(folder: Path, begin: int, end: int) -> None:
@@ -327,4 +329,68 @@ def test_a_failure_in_close_is_told_and_nothing_else(tmp_path, monkeypatch):
     recording.close()
     train(model, optimizer, range(6, 7))
     monkeypatch.undo()
-    recorder(tmp_path / "mine-2", model, optimizer).close()
+    with recorder(tmp_path / "mine-2", model, optimizer):
+        train(model, optimizer, range(7, 9))
+    assert len(open_run(tmp_path / "mine-2")["update"]) == 2
+
+
+def nothing(told: list) -> str:
+    """Return the one sentence that was told, without the folder."""
+    (sentence,) = (str(one.message) for one in told)
+    folder, said, why = sentence.partition(": nothing is recorded: ")
+    assert said
+    assert folder.endswith("mine")
+    return why
+
+
+def test_a_record_of_nothing_says_so_and_why(tmp_path):
+    model, optimizer = new()
+    with pytest.warns(UserWarning) as told, recorder(tmp_path / "mine", model, optimizer):
+        pass
+    assert nothing(told) == "the optimizer has made no step"
+
+    with pytest.warns(UserWarning) as told, recorder(tmp_path / "mine", model, optimizer, every=9):
+        train(model, optimizer, range(8))
+    assert nothing(told) == '`every` ({"0":9}) takes none of its 8 updates'
+
+    model, optimizer = new()
+    model.embedding.weight.requires_grad_(False)
+    recording = recorder(tmp_path / "mine", model, optimizer, unembedding=None)
+    for update in range(7):
+        loss_of(model, update).backward()
+        optimizer.step()
+    with pytest.warns(UserWarning) as told:
+        recording.close()
+    assert nothing(told) == (
+        "none of the optimizer's 7 steps has reached the weight, which had no gradient "
+        "(`requires_grad`?)"
+    )
+    recording.close()  # which has been told
+    assert not list((tmp_path / "mine").glob("*.nc"))
+
+
+def test_a_record_of_something_or_of_a_training_that_fails_says_nothing(tmp_path):
+    model, optimizer = new()
+    with recorder(tmp_path / "mine", model, optimizer, every=4):
+        train(model, optimizer, range(4))
+    with recorder(tmp_path / "mine", model, optimizer, every=4):
+        pass
+    with (
+        pytest.raises(RuntimeError, match="of the training"),
+        recorder(tmp_path / "other", model, optimizer),
+    ):
+        raise RuntimeError("of the training")
+
+
+def test_a_relative_folder_is_where_the_training_has_begun(tmp_path, monkeypatch):
+    for name in ("begun", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "begun")
+    model, optimizer = new()
+    with recorder("mine", model, optimizer) as recording:
+        train(model, optimizer, range(6))
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        train(model, optimizer, range(6, 11))
+    assert recording.failure is None
+    assert np.array_equal(open_run(tmp_path / "begun" / "mine").W, expected(11))
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -163,14 +163,15 @@ def test_a_checkpoint_between_recorded_states_is_a_gap(tmp_path, at):
     assert open_run(tmp_path / "mine")["update"].values.tolist() == TAKEN
 
 
-def test_updates_that_are_left_out_are_not_looked_at(tmp_path, monkeypatch):
+def test_of_updates_that_are_left_out_the_state_alone_is_kept(tmp_path, monkeypatch):
     model, optimizer = new()
     taken = []
     with Recorder(tmp_path / "mine", model.embedding.weight, optimizer, every=5) as recorder:
         whole = recorder._of_rows
         monkeypatch.setattr(recorder, "_of_rows", lambda one: taken.append(1) or whole(one))
         train(model, optimizer, range(1, 25))
-    assert len(taken) == 1 + 4 * 4  # W at the start, all four tensors of each recorded update
+    # W at the start; all four tensors of each recorded update, and no gradient of the others.
+    assert len(taken) == 1 + 4 * 4 + 20 * 3
 
 
 def test_all_dead_rows_and_some_live_ones(tmp_path):

@@ -113,26 +113,87 @@ def test_modules_that_were_compiled_before_are_not_heard_and_that_is_refused(tmp
         list(steps)
 
 
-class Odd(Model):
-    """Calls its unembedding by name from some update on."""
+class ByName(Model):
+    """Calls its embedding and its unembedding by the names of their arguments."""
 
     def __init__(self):
         super().__init__()
-        self.unembedding = Named(self.unembedding.weight)
-        self.odd = True
+        self.unembedding = Scaled(self.unembedding.weight)
 
     def forward(self, ids: Tensor) -> Tensor:
-        hidden = torch.tanh(self.inner(self.embedding(ids)))
-        return self.unembedding(hidden=hidden) if self.odd else self.unembedding(hidden)
+        hidden = torch.tanh(self.inner(self.embedding(input=ids)))
+        return self.unembedding(scale=1.0, hidden=hidden)
 
 
-class Named(nn.Module):
+class Scaled(nn.Module):
     def __init__(self, weight: nn.Parameter):
         super().__init__()
         self.weight = weight
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        return hidden @ self.weight.T
+    def forward(self, hidden: Tensor, scale: float) -> Tensor:
+        return scale * hidden @ self.weight.T
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_modules_that_are_called_by_name_are_heard(tmp_path, compiled):
+    runs = []
+    for kind in (Model, ByName):
+        model = kind()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+        watched = {"embedding": model.embedding, "unembedding": model.unembedding}
+        with Recorder(tmp_path / kind.__name__, model.embedding.weight, optimizer, **watched):
+            if compiled:
+                model.compile(backend="eager", fullgraph=True)
+            seen = train(model, optimizer, range(4))
+        runs.append(open_run(tmp_path / kind.__name__).load())
+        assert np.array_equal(runs[-1].W, seen.W)
+    assert runs[0].sampled.any()
+    for name in ("sampled", "h_mean", "probability", "entropy"):
+        assert np.array_equal(runs[0][name], runs[1][name]), name
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_compiled_step_is_recorded_as_any_other(tmp_path, before):
+    model = Model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    compiled = torch.compile(optimizer.step, backend="eager")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimizer, "step", lambda: compiled())
+        train(model, optimizer, range(before))
+        with Recorder(tmp_path / "mine", model.embedding.weight, optimizer, segment=4) as recording:
+            seen = train(model, optimizer, range(before, before + 6))
+    assert recording.failure is None
+    run = open_run(tmp_path / "mine")
+    assert run["update"].values.tolist() == list(range(1, 7))
+    assert np.array_equal(run.W, seen.W)
+    assert np.array_equal(run.grad, seen.grad)
+    assert np.array_equal(run.exp_avg[-1], optimizer.state[model.embedding.weight]["exp_avg"])
+
+
+class Odd(Model):
+    """Its unembedding gives a pair from some update on."""
+
+    def __init__(self):
+        super().__init__()
+        self.unembedding = Pairing(self.unembedding.weight)
+        self.unembedding.odd = True
+
+    def forward(self, ids: Tensor) -> Tensor:
+        made = self.unembedding(torch.tanh(self.inner(self.embedding(ids))))
+        return made[0] if self.unembedding.odd else made
+
+
+class Pairing(nn.Module):
+    def __init__(self, weight: nn.Parameter):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, hidden: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        logits = hidden @ self.weight.T
+        return (logits, hidden) if self.odd else logits
 
 
 def odd_training(folder: Path) -> tuple[Odd, Optimizer, Recorder]:
@@ -144,20 +205,20 @@ def odd_training(folder: Path) -> tuple[Odd, Optimizer, Recorder]:
 
 def test_a_hook_that_fails_ends_the_record_and_not_the_training(tmp_path):
     model, optimizer, recording = odd_training(tmp_path / "mine")
-    model.odd = False
+    model.unembedding.odd = False
     with recording:
         seen = train(model, optimizer, range(2))
-        model.odd = True
+        model.unembedding.odd = True
         with pytest.warns(UserWarning, match="the record ends here, the training goes on"):
             train(model, optimizer, range(2, 4))
-    assert isinstance(recording.failure, IndexError)
+    assert isinstance(recording.failure, UserError)
     assert np.array_equal(open_run(tmp_path / "mine").W, seen.W)
 
 
 def test_a_hook_that_fails_from_the_first_batch_on_ends_the_training(tmp_path):
     model, optimizer, recording = odd_training(tmp_path / "mine")
     before = model.embedding.weight.detach().clone()
-    with recording, pytest.raises(IndexError):
+    with recording, pytest.raises(UserError):
         train(model, optimizer, range(2))
     assert torch.equal(model.embedding.weight, before)
 

@@ -111,7 +111,11 @@ class Folder:
     def leaves_out(self, done: int) -> bool:
         """Return whether the record goes on until before, or passes over, a count of updates."""
         place = done - self.updates_before
-        return place > self.end or (place > 0 and place not in self._states())
+        return place > self.end or (place > 0 and not self.has(done))
+
+    def has(self, done: int) -> bool:
+        """Return whether a state is recorded at a count of updates."""
+        return done - self.updates_before in self._states()
 
     @property
     def updates_before(self) -> int:

@@ -1,15 +1,17 @@
 """Mean hidden state and mean prediction of the batches, by a hook on the unembedding."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from deadtokens.errors import UserError
 from deadtokens.recording.checks import check_logits
-from deadtokens.recording.watching import Guard, Watching
+from deadtokens.recording.watching import Guard, Watching, first_of
 
 
 class Forward:
-    """Takes the means over the positions of all batches since the last update.
+    """Takes the means over the positions of all batches since it was last cleared.
 
     Parameters
     ----------
@@ -21,16 +23,17 @@ class Forward:
     """
 
     def __init__(self, unembedding: nn.Module, shape: tuple[int, int], guard: Guard):
-        self.shape = tuple(shape)
-        self.handle = unembedding.register_forward_hook(Watching(self._add, guard))
-        self._clear()
+        self.shape, self._first = tuple(shape), first_of(unembedding)
+        add = Watching(self._add, guard)
+        self.handle = unembedding.register_forward_hook(add, with_kwargs=True)
+        self.clear()
 
     def remove(self) -> None:
         """Stop listening."""
         self.handle.remove()
 
     def take(self, rows: Tensor | None) -> dict[str, Tensor]:
-        """Return the means since the last time by the names of a record, of some tokens or all.
+        """Return the means by the names of a record, of some tokens or all.
 
         Returns
         -------
@@ -48,24 +51,26 @@ class Forward:
                 "that the training calls, in its training mode, and where the model is compiled, "
                 "before its first batch"
             )
-        means = [one / self.positions for one in self.sums]
-        self._clear()
-        hidden, probability, entropy = means
+        hidden, probability, entropy = (one / self.positions for one in self.sums)
         return {
             "h_mean": hidden,
             "probability": probability if rows is None else probability[rows],
             "entropy": entropy,
         }
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Begin anew."""
         self.positions, self.sums = 0, None
 
     @torch.no_grad()
-    def _add(self, module: nn.Module, arguments: tuple, logits: Tensor) -> None:
+    def _add(
+        self, module: nn.Module, arguments: tuple, named: dict[str, Any], logits: Tensor
+    ) -> None:
         if not module.training:
             return
-        check_logits(arguments[0], logits, self.shape)
-        hidden = arguments[0].detach().flatten(0, -2).float()
+        hidden = self._first(arguments, named)
+        check_logits(hidden, logits, self.shape)
+        hidden = hidden.detach().flatten(0, -2).float()
         logs = logits.detach().flatten(0, -2).float().log_softmax(-1)
         probability = logs.exp()
         sums = [hidden.sum(0), probability.sum(0), -(probability * logs).sum()]

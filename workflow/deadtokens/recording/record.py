@@ -40,6 +40,7 @@ class Record:
     def __init__(self, series: Series, census: xr.Dataset, length: int):
         self.series, self.census, self.length = series, census, length
         self.start, self._last = 0, {}
+        self._kept_at, self._kept = -1, {}
         self.writer: SegmentWriter | None = None
         self._spent: SegmentWriter | None = None
         self._open, self._path, self._census = ExitStack(), Path(), census
@@ -59,17 +60,33 @@ class Record:
 
     def go_on_at(self, number: int, state: State) -> None:
         """Let the next segment begin at a state."""
-        self.start, self._last = number, state
+        self.start, self._last, self._kept_at = number, state, -1
 
-    def holds(self, state: State) -> bool:
-        """Return whether the last recorded state has the bits of another."""
-        recorded = self._last if self.writer is None else self.writer.last_state()
-        return recorded.keys() == state.keys() and all(
-            one.shape == state[name].shape
-            and one.dtype == state[name].dtype
-            and torch.equal(bits_of(one), bits_of(state[name]))
-            for name, one in recorded.items()
+    def keep(self, number: int, state: State) -> None:
+        """Keep a state that is not recorded, until the next one."""
+        self._kept_at = number
+        self._kept = {name: _copied(one, self._kept.get(name)) for name, one in state.items()}
+
+    def holds(self, number: int, state: State) -> bool:
+        """Return whether a state, the last recorded or kept one, has the bits of another.
+
+        What an optimizer has made since, in a step that came to nothing, is zero.
+        """
+        if number == self._kept_at:
+            before = self._kept
+        elif number == self.last:
+            before = self._last if self.writer is None else self.writer.last_state()
+        else:
+            return False
+        return before.keys() <= state.keys() and all(
+            _same(before[name], one) if name in before else not bits_of(one).any()
+            for name, one in state.items()
         )
+
+    def drop_unfinished(self) -> None:
+        """Forget an update that has begun, where no state has come behind it."""
+        if self.writer is not None:
+            self.writer.drop_unfinished()
 
     def begin(self, state: State, per_update: list[str], about: Mapping[str, Any]) -> None:
         """Begin a segment of the tensors of a state, the one behind its first update.
@@ -141,6 +158,19 @@ class Record:
         """Leave no file of a segment that has no complete update, or could not be finished."""
         self.writer = None
         self._open.__exit__(_Abandoned, _Abandoned(), None)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return _alike(one, other) and torch.equal(bits_of(one), bits_of(other))
+
+
+def _copied(one: Tensor, place: Tensor | None) -> Tensor:
+    """Return a copy, in the place of one before if that is alike: new memory costs more."""
+    return place.copy_(one) if place is not None and _alike(one, place) else one.clone()
 
 
 class _Abandoned(Exception):

@@ -49,6 +49,7 @@ from deadtokens.run.machine import describe_machine, describe_making
 from deadtokens.run.rounding import ATTRIBUTE, ask_rounding
 
 SEGMENT = 512  # updates in a file
+FEWEST = 2  # updates between two changes by something else that a record goes on beside
 PATIENCE = 100  # steps that do not reach the weight before that is told
 # By the names of a record, by what an update has it, if at all.
 SAID_BY = {"loss": "loss"} | dict.fromkeys(("h_mean", "probability", "entropy"), "unembedding")
@@ -188,8 +189,10 @@ class Recorder:
         self.number: int | None = None  # of the present state; None: not known which it is
         self._before, self._done, self._known = {}, None, False
         self._counted_before = 0  # the optimizer's count at state 0, as far as it is known
-        self._marks, self._since, self._missed = None, 0, 0
+        self._marks, self._missed = None, 0
+        self._since = FEWEST  # updates since something else has changed the weight
         self._begun = False  # an update is behind it, which would be lost
+        self._consumed = False  # a step has, and is not behind its end
         self._due, self._first = False, {}
         self._missing: dict[str, float] = {}  # what is said of an update, as no numbers
         self._late: set[str] = set()  # what says more than that, and that this was told
@@ -232,15 +235,36 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *raised: object) -> None:
-        self.close()
+    def __exit__(self, raised: type[BaseException] | None, *about: object) -> None:
+        self._close(tell=raised is None)
 
     def close(self) -> None:
         """Stop recording, and finish the last file."""
+        self._close(tell=True)
+
+    def _close(self, tell: bool) -> None:
         self.checkpoint()
+        if tell:
+            self._tell_if_nothing()
         if os.getpid() == self._process:
             finisher().wait()  # which has the record, if the optimizer is gone
             self._let_go()
+
+    @_contained
+    def _tell_if_nothing(self) -> None:
+        """Say it, and why, if the folder has no record."""
+        series = self.record.series
+        if series.current.segments:
+            return
+        why = "the optimizer has made no step"
+        if self.number:
+            why = f"`every` ({self.schedule}) takes none of its {self.number:,} updates"
+        elif self._missed:
+            why = (
+                f"none of the optimizer's {self._missed:,} steps has reached the weight, which had "
+                "no gradient (`requires_grad`?)"
+            )
+        warnings.warn(f"{series.path}: nothing is recorded: {why}", stacklevel=5)
 
     @_contained
     def checkpoint(self) -> None:
@@ -278,7 +302,9 @@ class Recorder:
     @_contained
     def begins(self) -> None:
         """Take note of the weight before a step, where it is not known as recorded."""
-        if self.number is not None and not self._marks.hold():
+        if self._consumed:  # by a step that an exception has ended, which the training survives
+            self._take_back()
+        if self.number is not None and not (self._marks and self._marks.hold()):
             self._look_again()
         if self.number is None:
             self._before = _copied(self._state())
@@ -296,14 +322,14 @@ class Recorder:
             check_gradient(grad, self.weight, self.shape, self.dtype)
             self.counted.check()
             self._settle(beginning_of(self.optimizer, group))
-        loss, self._loss = self._loss, None
+        self._consumed = True
         self._due = self.schedule.takes(self.number + 1)
         if not self._due:
             return
         check_gradient(grad, self.weight, self.shape, self.dtype)
         consumed = {"grad": self._of_rows(grad), **numbers_of(group)}
-        if loss is not None:
-            consumed["loss"] = loss
+        if self._loss is not None:
+            consumed["loss"] = self._loss
         if self.forward is not None:
             consumed |= self.forward.take(self._index)
         self._tell_unrecorded(consumed)
@@ -315,12 +341,16 @@ class Recorder:
     @_contained
     def moved(self) -> None:
         """Record the state behind a step."""
-        self.number += 1
-        self._since, self._missed = self._since + 1, 0
         if self._due:
             self._put(self._state())
+            if self.forward is not None:
+                self.forward.clear()
+        else:  # what it is if it was written to before the next step
+            self.record.keep(self.number + 1, self._state())
+        self.number += 1
+        self._since, self._missed = self._since + 1, 0
         self._marks = Marks(self.optimizer, self.weight)
-        self._begun = True
+        self._begun, self._consumed, self._loss = True, False, None
 
     @_contained
     def passed_over(self) -> None:
@@ -354,37 +384,42 @@ class Recorder:
                 said = [name for name in self._first if name != "grad"]
                 self._missing = dict.fromkeys(said, torch.nan)
             record.begin(state, list(self._missing), self._about())
-            record.writer.update(self._missing | self._first, self.number)
+            record.writer.update(self._missing | self._first, self.number + 1)
             self._first = {}
         record.writer.state(state)
         if record.full:
             self._finish(wait=False)
 
+    def _take_back(self) -> None:
+        """Forget the update that has begun: nothing of it, if the weight is as it was."""
+        self._consumed, self._first = False, {}
+        self.record.drop_unfinished()
+
     def _settle(self, beginning: Mapping[str, float]) -> None:
         """Find out which state the training is at, and let the record go on there."""
         series = self.record.series
-        self.number = series.place_of(self._before, self._done, beginning, self._known)
-        self.record.go_on_at(self.number, self._before)
+        number = series.place_of(self._before, self._done, beginning, self._known)
+        self.record.go_on_at(number, self._before)
         # A record says from its beginning to its end the same of each update.
         self._missing = dict.fromkeys(series.current.per_update(), torch.nan)
         recorded = series.current.segments
         self._counted_before = series.current.updates_before if recorded else self._done or 0
-        self._before, self._known, self._since = {}, True, 0
+        self.number, self._before, self._known = number, {}, True
 
     def _look_again(self) -> None:
-        """Compare the state with the recorded one, as something else has written to it."""
+        """Compare the state with what it was, as something else has written to it."""
         counted = updates_done(self.optimizer, self.weight)
         known = counted in (None, self._counted_before + self.number)
-        if known and self.record.last == self.number and self.record.holds(self._state()):
+        if known and self.record.holds(self.number, self._state()):
             return
-        if self._since < 2:
+        if self._since < FEWEST:
             raise UserError(
                 f"the weight is not what update {self.number:,} has left: something else than the "
                 "optimizer's steps changes it, or its moments (a maximal norm?), which a record "
                 "cannot say"
             )
         self._finish(wait=True)
-        self.number = None
+        self.number, self._since = None, 0
 
     def _finish(self, wait: bool) -> None:
         counted = self.counted.take()

@@ -1,13 +1,15 @@
 """How an optimizer of torch moves a weight: its kind, its implementation, its numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from deadtokens.recording.steps import Group
+from deadtokens.run.bits import INTEGERS
 from deadtokens.run.known import IMPLEMENTATIONS
 
 # By the names of a record, those of torch.
@@ -54,19 +56,21 @@ def rule_of(optimizer: Optimizer, group: Group) -> Rule:
 def numbers_of(group: Group) -> dict[str, float]:
     """Return the numbers of an update by the names of a record, NaN for those that there are not.
 
-    SGD's momentum counts as the decay of the first moment.
+    SGD's momentum counts as the decay of the first moment. An option that is no single number, or
+    decays of more or less than two moments, are of another formula than those that have the names.
     """
-    beta1, beta2 = group.get("betas", (group.get("momentum", torch.nan), torch.nan))
-    numbers = {"lr": group.get("lr", torch.nan), "beta1": beta1, "beta2": beta2}
-    numbers |= {name: group.get(name, torch.nan) for name in ("eps", "weight_decay")}
-    return {name: float(value) for name, value in numbers.items()}
+    betas = group.get("betas", (group.get("momentum"), None))
+    pair = isinstance(betas, Sequence) and len(betas) == 2
+    numbers = dict(zip(("beta1", "beta2"), betas if pair else (None, None), strict=True))
+    numbers |= {name: group.get(name) for name in ("lr", "eps", "weight_decay")}
+    return {name: _number(value) for name, value in numbers.items()}
 
 
 def moments_of(optimizer: Optimizer, weight: Tensor) -> dict[str, Tensor]:
     """Return what an optimizer remembers of a weight's gradients, by the names of a record.
 
     Nothing before the first step, and of an optimizer that keeps nothing of the kind: a moment is a
-    tensor of the weight's shape that has the name of one.
+    tensor of the weight's shape, float32 or bfloat16, that has the name of one.
     """
     held = optimizer.state.get(weight, {})
     found = {
@@ -74,7 +78,9 @@ def moments_of(optimizer: Optimizer, weight: Tensor) -> dict[str, Tensor]:
         for name, names in MOMENTS.items()
     }
     return {
-        name: one for name, one in found.items() if one is not None and one.shape == weight.shape
+        name: one
+        for name, one in found.items()
+        if one is not None and one.shape == weight.shape and one.dtype in INTEGERS
     }
 
 
@@ -84,6 +90,13 @@ def updates_done(optimizer: Optimizer, weight: Tensor) -> int | None:
     if not held:
         return 0 if type(optimizer) in COUNTING else None
     return int(held["step"]) if "step" in held else None
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):  # the last by a tensor of several
+        return torch.nan
 
 
 def _kind_of(kind: type[Optimizer], group: Group) -> str:

@@ -36,11 +36,12 @@ class Series:
     """
 
     def __init__(self, path: Path):
-        self.path, self.folders = path, []
+        # Whoever trains may change the working directory in between.
+        self.path, self.folders = path.absolute(), []
         try:
-            self.folders.append(Folder(path))
+            self.folders.append(Folder(self.path))
             # Not before that is held: who held it may have begun another one by then.
-            self.folders += map(Folder, _continuing(path))
+            self.folders += map(Folder, _continuing(self.path))
         except BaseException:
             self.release()
             raise
@@ -123,11 +124,13 @@ class Series:
 
     def _open_next(self, done: int | None) -> None:
         path = _free(self.path)
-        self.folders.append(Folder(path))
         at = "a state" if done is None else f"update {done:,}"
+        why = f"{at}, which is not recorded; a run has no gaps, so"
+        if done is not None and self.current.has(done):
+            why = f"{at} with other weights or moments than are recorded there;"
+        self.folders.append(Folder(path))
         warnings.warn(
-            f"{self.path}: the training goes on at {at}, which is not recorded; a run has no gaps, "
-            f"so the record goes on in {path}",
+            f"{self.path}: the training goes on at {why} the record goes on in {path}",
             stacklevel=6,
         )
 

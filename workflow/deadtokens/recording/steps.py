@@ -6,15 +6,18 @@ met an infinity does not call the optimizer, or has it do nothing; a weight with
 passed over.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
 Group = Mapping[str, Any]
+HOOKED = Optimizer.profile_hook_step(lambda: None).__code__  # what calls the hooks around a step
 
 
 class Listener(Protocol):
@@ -46,9 +49,10 @@ class Steps:
 
     def __init__(self, optimizer: Optimizer, weight: Parameter, listener: Listener):
         self.weight, self.listener = weight, listener
+        # Where the step is compiled, what listens to it is not.
         self.handles = [
-            optimizer.register_step_pre_hook(self._before),
-            optimizer.register_step_post_hook(self._after),
+            optimizer.register_step_pre_hook(torch.compiler.disable(self._before)),
+            optimizer.register_step_post_hook(torch.compiler.disable(self._after)),
         ]
         self._reached = False
 
@@ -60,6 +64,8 @@ class Steps:
     def _before(
         self, optimizer: Optimizer, args: tuple, options: dict[str, Any]
     ) -> tuple[tuple, dict[str, Any]] | None:
+        if _within_another(optimizer):
+            return None
         self.listener.begins()
         self._reached = False
         if options.get("closure") is not None:
@@ -83,6 +89,8 @@ class Steps:
         return computed
 
     def _after(self, optimizer: Optimizer, args: tuple, options: dict[str, Any]) -> None:
+        if _within_another(optimizer):
+            return
         if _unscales(optimizer) and not _found_infinity(optimizer):
             self._reach(optimizer)
         if self._reached:
@@ -109,6 +117,19 @@ def group_of(optimizer: Optimizer, weight: Tensor) -> Group | None:
     """Return the group of an optimizer's parameters that a weight is in, None if it is in none."""
     groups = optimizer.param_groups
     return next((group for group in groups if any(one is weight for one in group["params"])), None)
+
+
+def _within_another(optimizer: Optimizer) -> bool:
+    """Return whether the hooks are called by a step that a step of the same optimizer calls.
+
+    So it is where a class has a step of its own, which calls that of its base: torch may have both
+    call the hooks. The stack tells it, and no count of begun steps, which an exception may end.
+    """
+    frame, steps = sys._getframe(), 0
+    while frame is not None and steps < 2:
+        steps += frame.f_code is HOOKED and frame.f_locals.get("self") is optimizer
+        frame = frame.f_back
+    return steps == 2
 
 
 def _unscales(optimizer: Optimizer) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deadtokens.errors import UserError
 from deadtokens.labels import label
-from deadtokens.recording.watching import Guard, Watching
+from deadtokens.recording.watching import Guard, Watching, first_of
 from deadtokens.run.bits import format_of
 from deadtokens.text.readable import readable
 
@@ -144,13 +144,15 @@ class Counts:
             Whether it is a fault if it reads nothing.
         """
 
-        def count(module: nn.Module, arguments: tuple) -> None:
+        first = first_of(embedding)
+
+        def count(module: nn.Module, arguments: tuple, named: dict[str, Any]) -> None:
             if module.training:
                 self._silent = False
-                self.add(arguments[0])
+                self.add(first(arguments, named))
 
         self._silent |= expected
-        return embedding.register_forward_pre_hook(Watching(count, guard))
+        return embedding.register_forward_pre_hook(Watching(count, guard), with_kwargs=True)
 
 
 def strings_of(tokenizer: Any, tokens: int) -> list[str]:

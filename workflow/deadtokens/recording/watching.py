@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from inspect import signature
 from typing import Any
+
+from torch import nn
 
 Guard = Callable[..., Any]  # does a task with what else it is given, and lets no failure out
 
@@ -22,3 +25,18 @@ class Watching:
 
     def __reduce__(self) -> tuple:
         return getattr, (nullcontext(), "__exit__")
+
+
+def first_of(module: nn.Module) -> Callable[[tuple, dict[str, Any]], Any]:
+    """Return what finds the first of the arguments that a module is called with, by place or name.
+
+    Their names are asked for now: where the module is compiled, so is what is returned.
+    """
+    names = list(signature(module.forward).parameters)
+
+    def first(arguments: tuple, named: dict[str, Any]) -> Any:
+        if arguments:
+            return arguments[0]
+        return next(named[name] for name in (*names, *named) if name in named)
+
+    return first

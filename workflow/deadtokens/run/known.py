@@ -10,6 +10,12 @@ HARMLESS = {"capturable", "differentiable", "decoupled_weight_decay"}
 HIDDEN = {"amsgrad": "the largest second moments so far"}  # what is remembered and not recorded
 
 
+def formula_of(about: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return what tells an optimizer's formula from others: its kind, and options that matter."""
+    options = about["options"].items()
+    return about["optimizer"], {name: value for name, value in options if name not in HARMLESS}
+
+
 def why_unknown(about: Mapping[str, Any], decays: bool) -> str:
     """Say why a motion is not one of AdamW's or of SGD's with decoupled decay; nothing if it is.
 
@@ -20,12 +26,12 @@ def why_unknown(about: Mapping[str, Any], decays: bool) -> str:
     decays : bool
         Whether it was given a weight decay.
     """
-    others = sorted(about["options"].keys() - HARMLESS)
-    if about["optimizer"] not in KNOWN:
+    kind, options = formula_of(about)
+    if kind not in KNOWN:
         return f"{about['name']} is no optimizer whose update is known here"
-    if others:
-        return f"{about['name']} with {', '.join(others)} moves W by another formula"
-    if about["optimizer"] != "adamw" and decays:
+    if options:
+        return f"{about['name']} with {', '.join(sorted(options))} moves W by another formula"
+    if kind != "adamw" and decays:
         return f"the weight decay of {about['name']} is a part of its gradients"
     return ""
 

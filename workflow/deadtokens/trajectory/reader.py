@@ -1,5 +1,6 @@
 """A run as one lazy, labelled dataset."""
 
+import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -45,7 +46,7 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
         memory; ``sampled`` is the sum over the segments, and ``dead`` is there wherever it is known
         which tokens are, be it by what was counted alone. Attributes are those of the last segment;
         where segments were made on different machines, ``device`` and ``machine`` name each with
-        its updates.
+        its updates, and where they say different things of their optimizer, ``optimizers`` does.
 
     Raises
     ------
@@ -76,7 +77,8 @@ def open_run(segments: Segments, check: bool = True) -> xr.Dataset:
         run[name] = run[name].copy(data=_total(paths, name))
     run = with_dead(run)
     order = [axis for axis in ("state", "update", "token", "component") if axis in run.dims]
-    return run.transpose(*order).assign_attrs(_attributes(paths, first) | _made(headers))
+    about = _attributes(paths, first) | _made(headers) | _moved(paths, headers)
+    return run.transpose(*order).assign_attrs(about)
 
 
 def _attributes(paths: Sequence[Path], first: xr.Dataset) -> dict[str, Any]:
@@ -165,6 +167,19 @@ def _made(headers: Sequence[Header]) -> dict[str, str]:
         for name, values in made.items()
         if len(values) > 1
     }
+
+
+def _moved(paths: Sequence[Path], headers: Sequence[Header]) -> dict[str, str]:
+    """Return what a recording's segments say of their optimizer, if that is not the same of all."""
+    each = groupby(zip(paths, headers, strict=True), key=lambda one: one[1].recorded)
+    firsts = [next(segments) for _, segments in each]
+    if len(firsts) == 1:
+        return {}
+    stages = [
+        {"update": (header.first or 0) + 1, "segment": path.name, "recorded": header.recorded}
+        for path, header in firsts
+    ]
+    return {"optimizers": json.dumps(stages)}
 
 
 def _since(headers: Sequence[Header], place: int) -> list[tuple[str, int]]:

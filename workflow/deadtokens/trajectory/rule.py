@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import xarray as xr
 from deadtokens.errors import NotInRecord, UserError
 from deadtokens.run import layout
 from deadtokens.run.hyperparameters import Hyperparameters
-from deadtokens.run.known import why_unknown
+from deadtokens.run.known import formula_of, why_unknown
 from deadtokens.run.rule import Rule, Step, rule_of
 from deadtokens.run.spec import read_spec
 
@@ -69,7 +70,14 @@ def rule_of_run(run: xr.Dataset) -> Rule:
 
 
 def rule_of_recording(run: xr.Dataset) -> RuleOfRecording:
-    """Return what a recording says of how W was moved, whether by a formula known here or not."""
+    """Return what a recording says of how W was moved, whether by a formula known here or not.
+
+    Raises
+    ------
+    NotInRecord
+        If it says different things of its updates, apart from their numbers.
+    """
+    _ensure_options_stay(run)
     about = recorded_rule(run.attrs)
     is_sgd = about["optimizer"] == "sgd"
     states = {
@@ -102,6 +110,27 @@ def recorded_rule(attributes: Mapping[str, Any]) -> dict[str, Any]:
             f"run {attributes.get('run', '')}: does not say by which optimizer it was moved; "
             "record it again"
         ) from None
+
+
+def _ensure_options_stay(run: xr.Dataset) -> None:
+    name, stages = run.attrs["run"], json.loads(run.attrs.get("optimizers", "[]"))
+    for before, stage in pairwise(stages):
+        was, now = (recorded_rule({"run": name} | one) for one in (before, stage))
+        if formula_of(was) != formula_of(now):
+            raise NotInRecord(
+                f"run {name}: the optimizer's options change at update {stage['update']:,} "
+                f"({stage['segment']}): {_differing(was['options'], now['options'])}; this takes "
+                "ones that stay, so record what goes on otherwise in a folder of its own"
+            )
+
+
+def _differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say which options are not the same; those that are not set are false."""
+    return ", ".join(
+        f"{name} is {was.get(name, False)} before and {now.get(name, False)} from there on"
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name, False) != now.get(name, False)
+    )
 
 
 def _numbers(run: xr.Dataset, optimizer: str) -> dict[str, np.ndarray]:

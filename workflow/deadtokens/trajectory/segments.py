@@ -48,6 +48,8 @@ class Header:
         The update whose loss was not finite.
     made : tuple of str
         Its attributes of the names in `MADE`.
+    recorded : str
+        What a recording says of its optimizer, '' if it is none.
     """
 
     common: tuple[str, ...]
@@ -58,6 +60,7 @@ class Header:
     status: str
     diverged_at: int | None
     made: tuple[str, ...]
+    recorded: str
 
     @property
     def every_update(self) -> bool:
@@ -229,6 +232,7 @@ def _known_header(path: Path, _size: int, _changed: int) -> Header:
             str(attributes.get("status", "")),
             attributes["diverged_at"].item() if "diverged_at" in attributes else None,
             tuple(str(attributes.get(name, "")) for name in MADE),
+            str(attributes.get("recorded", "")),
         )
 
 

@@ -150,13 +150,14 @@ class SegmentWriter:
         }
 
     def drop_unfinished(self) -> None:
-        """Forget an update behind which no state was recorded."""
+        """Forget an update behind which no state was recorded; another one may take its place."""
         self.drop_after(max(0, self.recorded["state"] - 1))
 
     def drop_after(self, updates: int) -> None:
-        """Forget all that came behind so many updates; nothing can be recorded any more.
+        """Forget all that came behind so many updates.
 
-        What of it is compressed already lies behind the ends of the axes, where HDF5 cuts it off.
+        What of it is compressed already lies behind the ends of the axes, where HDF5 cuts it off,
+        until something else is recorded there.
         """
         ends = {"state": updates + 1, "update": updates}
         self.recorded = {axis: min(ends[axis], count) for axis, count in self.recorded.items()}
@@ -302,7 +303,7 @@ class _Blocks:
         if tensor.dtype != self.dtype:
             raise TypeError(f"{self.dataset.name}: {tensor.dtype} after {self.dtype}")
         index, offset = divmod(step, self.steps)
-        if offset == 0:
+        if offset == 0 or step < self.count:  # one that was forgotten may be compressed already
             _wait(self.pending[index % 2])
         self.staging.put(index % 2, offset, tensor)
         self.count = step + 1
