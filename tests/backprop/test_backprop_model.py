@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from backprop.random_models import random_case
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tiny import tiny_trainer
 
@@ -67,7 +67,11 @@ def test_every_gradient_is_that_of_autograd(activation, tied, bias, layers, vari
     logit_spread=st.sampled_from(["free", "constant"]),
 )
 def test_sizes_do_not_matter(heads, head, **sizes):
-    """Widths from 2: of a single component LayerNorm leaves nothing but rounding."""
+    """Widths from 3: of one component LayerNorm leaves nothing, of two hardly more than a sign.
+
+    What its backward pass then lets through is what the roundings of larger terms leave.
+    """
+    assume(heads * head > 2)
     off = random_case(heads=heads, width=heads * head, **sizes).errors()
     assert max(off.values()) < TOLERANCE, max(off, key=off.get)
 

@@ -17,15 +17,12 @@ import numpy as np
 from scipy.stats import false_discovery_control
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from deadtokens.drift.labels import FEWEST, GRAMS, PAIRED_TOKENS, PERMUTATIONS
 from deadtokens.loops import regrouped
 from deadtokens.statistics.correlation import spearman
 from deadtokens.statistics.cosines import unit
 
 LEVEL = 0.95
-FEWEST = 10
-PAIRED_TOKENS = 300
-PERMUTATIONS = 999
-GRAMS = (1, 3)
 
 
 @dataclass(frozen=True)

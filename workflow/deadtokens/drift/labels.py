@@ -1,6 +1,5 @@
 """What the variables of drift.nc are: their axes, meanings and units."""
 
-from deadtokens.drift.dependence import FEWEST, GRAMS, PAIRED_TOKENS, PERMUTATIONS
 from deadtokens.drift.endpoint import NEAR
 from deadtokens.trajectory.populations import MEMBERS
 
@@ -12,6 +11,12 @@ EFFECT = ("population", "property", "response")
 LIKENESS = ("population", "likeness")
 PLACE = ("population", "number", "place")
 FORECAST = ("forecast", "span")
+
+# Of `dependence`, and here because figures read these labels and would wait for its imports.
+FEWEST = 10  # tokens
+PAIRED_TOKENS = 300
+PERMUTATIONS = 999
+GRAMS = (1, 3)  # bytes
 
 _EARLY_H = "h: mean hidden state of updates 1 to 10"
 
