@@ -6,9 +6,11 @@ machine; times are what this machine gave.
 """
 
 import logging
+import os
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -16,7 +18,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import torch
 import xarray as xr
 from torch import Tensor
 
@@ -25,17 +26,17 @@ from deadtokens.costs.storage import UPDATES, describe_machine, narrow
 from deadtokens.labels import label
 from deadtokens.netcdf import write
 from deadtokens.run import layout
-from deadtokens.run.bits import bits_of, format_of
+from deadtokens.run.bits import as_tensors, bits_of
 from deadtokens.run.device import make_deterministic
 from deadtokens.run.outcome import Outcome
 from deadtokens.run.spec import RunSpec, read_spec
 from deadtokens.run.tensors import contents, is_coupled, of_update, readable, replayed, stored
 from deadtokens.run.update import mean_square
 from deadtokens.seal import seal
-from deadtokens.trajectory.blocks import read_blocks
 from deadtokens.trajectory.origin import run_attributes
 from deadtokens.trajectory.parts import load_tensor
 from deadtokens.trajectory.reader import open_run
+from deadtokens.trajectory.source import Source
 from deadtokens.trajectory.tiles import read_tiles
 from deadtokens.trajectory.writer import write_segment
 
@@ -136,31 +137,41 @@ def read_back(path: Path, known: dict[str, Tensor]) -> tuple[float, int, int]:
         Values.
     """
     seconds, compared, differing = 0.0, 0, 0
-    parts = _read(path, known["W"].dtype)
+    parts = _read(path)
     while True:
         begin = time.perf_counter()
         part = next(parts, None)
         seconds += time.perf_counter() - begin
         if part is None:
             return seconds, compared, differing
-        first, tokens, tensors = part
+        tokens, tensors = part
         for name, tensor in tensors.items():
-            expected = known[name][first : first + len(tensor), tokens.start : tokens.stop]
+            expected = known[name][: len(tensor), tokens.start : tokens.stop]
             compared += expected.numel()
             differing += int((bits_of(tensor) != bits_of(expected)).sum())
 
 
-def _read(path: Path, dtype: torch.dtype) -> Iterator[tuple[int, range, dict[str, Tensor]]]:
-    """Yield parts of all tensors that a segment gives: the first step, the tokens, the values."""
+def _read(path: Path) -> Iterator[tuple[range, dict[str, Tensor]]]:
+    """Yield all tensors that a segment gives, of some tokens at a time, as an optimizer takes them.
+
+    Tensors are (steps, tokens, components), from the first step on.
+    """
     with h5py.File(path, "r") as file:
-        has_gradients = "grad" in file
-    if has_gradients:
-        for tile in read_tiles([path]):
-            yield 0, tile.tokens, tile.states | {"grad": tile.grad}
-        return
-    for block in read_blocks([path], ["W"]):
-        W = narrow(block.values["W"], format_of(dtype))
-        yield int(block.steps[0]), range(W.shape[1]), {"W": W}
+        if "grad" not in file:
+            yield _read_states(file)
+            return
+    for tile in read_tiles([path]):
+        yield tile.tokens, tile.states | {"grad": tile.grad}
+
+
+def _read_states(file: h5py.File) -> tuple[range, dict[str, Tensor]]:
+    """Return W of all tokens, where there are no updates that a tile could be of."""
+    tokens, _, states = file["W"].shape
+    source = Source(file)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        reading = source.read(range(tokens), {"W": range(states)}, pool, steps_first=True)
+        reading.finish()
+    return range(tokens), as_tensors(reading.values, source.formats(["W"]))
 
 
 def read_known(segment: Path, run: xr.Dataset, updates: int) -> dict[str, Tensor]:
