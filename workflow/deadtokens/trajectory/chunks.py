@@ -7,8 +7,8 @@ differ: the zeros are the same in every chunk and deflated once; the mantissas o
 shrink and are stored as they are; the rest goes through ISA-L.
 
 The values of a chunk are exact, its bytes are not always the same: ISA-L chooses other matches in
-some processes (of a plane of 100 bytes in one process of a hundred, of a larger one in one of ten
-thousand), so the files of two recordings of one run are compared by their values.
+some processes (of some planes of 100 bytes and less in one process of a hundred, of large ones in
+one of ten thousand), so the files of two recordings of one run are compared by their values.
 """
 
 import math
