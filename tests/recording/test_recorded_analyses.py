@@ -327,13 +327,6 @@ def test_who_is_dead_is_counted_told_or_asked_for(tmp_path):
         measure_freezing(record(tmp_path / "neither", told=False))
 
 
-@pytest.fixture
-def compiler():
-    torch.compiler.reset()
-    yield
-    torch.compiler.reset()
-
-
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("why", ["eval", "compiled", "looked up"])
 def test_a_record_that_counted_nothing_names_what_may_be_the_cause(tmp_path, why):

@@ -64,13 +64,6 @@ def compiled_training(model: Model, backend: str, updates: range) -> Iterator[Op
         optimizer.step()
 
 
-@pytest.fixture
-def compiler():
-    torch.compiler.reset()
-    yield
-    torch.compiler.reset()
-
-
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_a_compiled_model_is_counted_and_keeps_its_bits(tmp_path, backend):

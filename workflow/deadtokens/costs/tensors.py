@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from argparse import ArgumentParser, Namespace
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,7 +54,7 @@ RESULTS = {
     "attribution": of_update,
     "causes": of_update,
 }
-TURNS = 6
+TURNS = 5
 # By a segment: what its readers and a replay ask for.
 CARRIED = ("run", "spec", "status", "device", "packages")
 # Name: axes, long name, unit.
@@ -126,29 +127,22 @@ def stored_bytes(path: Path) -> int:
         return sum(file[name].id.get_storage_size() for name in names)
 
 
-def read_back(path: Path, known: dict[str, Tensor]) -> tuple[float, int, int]:
-    """Read all that a segment gives, and compare it with what is known.
-
-    Returns
-    -------
-    seconds : float
-        Of reading alone, from the page cache.
-    compared, differing : int
-        Values.
-    """
-    seconds, compared, differing = 0.0, 0, 0
-    parts = _read(path)
-    while True:
-        begin = time.perf_counter()
-        part = next(parts, None)
-        seconds += time.perf_counter() - begin
-        if part is None:
-            return seconds, compared, differing
-        tokens, tensors = part
+def read_back(path: Path, known: dict[str, Tensor]) -> tuple[int, int]:
+    """Read all that a segment gives; return how many values were compared and how many differ."""
+    compared, differing = 0, 0
+    for tokens, tensors in _read(path):
         for name, tensor in tensors.items():
             expected = known[name][: len(tensor), tokens.start : tokens.stop]
             compared += expected.numel()
             differing += int((bits_of(tensor) != bits_of(expected)).sum())
+    return compared, differing
+
+
+def reading_time(path: Path) -> float:
+    """Return the seconds of reading all that a segment gives, from the page cache."""
+    begin = time.perf_counter()
+    deque(_read(path), maxlen=0)
+    return time.perf_counter() - begin
 
 
 def _read(path: Path) -> Iterator[tuple[range, dict[str, Tensor]]]:
@@ -192,22 +186,20 @@ def measure_choices(
     """Write choices of tensors into a temporary folder, then read them; return `QUANTITIES`.
 
     Whoever is read first pays for what all share (threads, memory, compiled loops), and machines
-    have moods: they are read in turns, and the first one does not count.
+    have moods: all are compared before any is timed, and they are timed in turns.
     """
     updates = len(known["W"]) - 1
     with TemporaryDirectory() as folder:
         paths = {place: Path(folder, str(place), layout.segment_name(0)) for place in specs}
         for place, spec in specs.items():
             write_choice(paths[place], spec, known, attributes)
-        readings = [
-            {place: read_back(paths[place], known) for place in paths} for _ in range(TURNS)
-        ]
-        measured = {}
-        for place, path in paths.items():
-            seconds = median(turn[place][0] for turn in readings[1:])
-            compared, differing = (max(turn[place][k] for turn in readings) for k in (1, 2))
-            measured[place] = [stored_bytes(path) / updates, seconds / updates, compared, differing]
-    return measured
+        counts = {place: read_back(path, known) for place, path in paths.items()}
+        turns = [[reading_time(path) for path in paths.values()] for _ in range(TURNS)]
+        seconds = map(median, zip(*turns, strict=True))
+        return {
+            place: [stored_bytes(path) / updates, each / updates, *counts[place]]
+            for (place, path), each in zip(paths.items(), seconds, strict=True)
+        }
 
 
 def measure_tensors(segment: Path, updates: int = UPDATES) -> xr.Dataset:
@@ -238,8 +230,9 @@ def measure_tensors(segment: Path, updates: int = UPDATES) -> xr.Dataset:
         for place, chosen in choices
         if known.keys() >= {*stored(chosen), *replayed(chosen)}
     }
-    for place, measured in measure_choices(possible, known, about).items() if possible else ():
-        costs[:, place] = measured
+    if possible:
+        measured = measure_choices(possible, known, about)
+        costs[:, list(measured)] = np.transpose(list(measured.values()))
     raw = sum(tensor[0].nbytes for tensor in known.values()) or np.nan
     attributes = run_attributes(run) | describe_machine() | {"updates": updates}
     return label_costs(costs, raw, spec).assign_attrs(attributes)

@@ -12,7 +12,6 @@ from deadtokens.figures import style
 RUN, MARGIN, MOST = 0.07, 0.12, 0.6  # inches of height: a run's, around them, a row's
 SPREAD = 0.7  # of a row, over which its runs are spread
 BOUNDARY = {"color": "#e8e8e8", "linewidth": 0.5, "zorder": 0}
-NOT_DEFINED = {"fontsize": 6.5, "color": style.NEUTRAL, "ha": "center", "va": "center"}
 GROUND = {"facecolor": "white", "linewidth": 0, "boxstyle": "square,pad=0.05"}  # within its row
 
 
@@ -51,7 +50,7 @@ def say_not_defined(axes: Axes, names: Sequence[str], found: pd.Series) -> None:
     for place, name in enumerate(names):
         if name not in set(found):
             at = axes.get_yaxis_transform()
-            axes.text(0.5, place, "not defined", transform=at, bbox=GROUND, **NOT_DEFINED)
+            axes.text(0.5, place, "not defined", transform=at, bbox=GROUND, **style.SAID)
 
 
 def mark(stroke: style.Stroke, filled: bool = True) -> dict:

@@ -19,7 +19,6 @@ BETWEEN = 0.9  # lines, between two names
 SPREAD, ABOVE, BELOW = 0.6, 0.2, 0.6  # lines: of the seeds of a name, above it, a mean below it
 MARGIN = 0.8  # inches, of a row of panels
 NOTHING = "no numbers"
-SAID = {"fontsize": marks.SMALL, "color": style.NEUTRAL, "ha": "center", "va": "center"}
 RULE = {"color": "#e8e8e8", "linewidth": 0.5, "zorder": 0}
 
 
@@ -110,6 +109,6 @@ class Strips:
         names.rule(axes)
         scale.apply(axes, "x", most_ticks=3)
         if not scale.has_numbers:
-            axes.text(0.4, 0.5, NOTHING, transform=axes.transAxes, **SAID)
+            axes.text(0.4, 0.5, NOTHING, transform=axes.transAxes, **style.SAID)
         elif self.of_differences:
             axes.axvline(0, **marks.ZERO)

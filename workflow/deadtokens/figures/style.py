@@ -29,6 +29,8 @@ DOTS_PER_INCH = 200
 LINE_HEIGHT = 0.17  # inches, of a line of the legend
 CHARACTERS_PER_LINE = {"title": 75, "experiment": 105}
 NEUTRAL = "#777777"
+# What is said where there is nothing to draw.
+SAID = {"fontsize": 6.5, "color": NEUTRAL, "ha": "center", "va": "center"}
 THOUSANDS = "{x:,.0f}"  # of ticks: whole numbers with separators
 INK = "0.15"  # grey: this and the ticks, marks and patches of LOOK are seaborn's "paper", "ticks"
 

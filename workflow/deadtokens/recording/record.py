@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class Record:
     def keep(self, number: int, state: State) -> None:
         """Keep a state that is not recorded, until the next one."""
         self._kept_at = number
-        self._kept = {name: _copied(one, self._kept.get(name)) for name, one in state.items()}
+        self._kept = copied(state, self._kept)
 
     def holds(self, number: int, state: State) -> bool:
         """Return whether a state, the last recorded or kept one, has the bits of another.
@@ -160,17 +161,22 @@ class Record:
         self._open.__exit__(_Abandoned, _Abandoned(), None)
 
 
+def copied(state: State, places: Mapping[str, Tensor] = MappingProxyType({})) -> State:
+    """Return copies, in the places of others where these are alike: new memory costs more."""
+    return {
+        name: places[name].copy_(one)
+        if name in places and _alike(one, places[name])
+        else one.clone()
+        for name, one in state.items()
+    }
+
+
 def _alike(one: Tensor, other: Tensor) -> bool:
     return (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
     return _alike(one, other) and torch.equal(bits_of(one), bits_of(other))
-
-
-def _copied(one: Tensor, place: Tensor | None) -> Tensor:
-    """Return a copy, in the place of one before if that is alike: new memory costs more."""
-    return place.copy_(one) if place is not None and _alike(one, place) else one.clone()
 
 
 class _Abandoned(Exception):

@@ -37,7 +37,7 @@ from deadtokens.recording.checks import check_gradient
 from deadtokens.recording.continuity import Marks
 from deadtokens.recording.forgotten import finisher
 from deadtokens.recording.forward import Forward
-from deadtokens.recording.record import Record, State
+from deadtokens.recording.record import Record, State, copied
 from deadtokens.recording.rule import moments_of, numbers_of, rule_of, updates_done
 from deadtokens.recording.sameness import beginning_of
 from deadtokens.recording.schedule import Schedule
@@ -307,7 +307,7 @@ class Recorder:
         if self.number is not None and not (self._marks and self._marks.hold()):
             self._look_again()
         if self.number is None:
-            self._before = _copied(self._state())
+            self._before = copied(self._state())
             self._done = updates_done(self.optimizer, self.weight)
 
     @_contained
@@ -482,10 +482,6 @@ class Recorder:
         self.record.release()
         self._unclosed.detach()
         atexit.unregister(self._unclosed)
-
-
-def _copied(state: State) -> State:
-    return {name: one.clone() for name, one in state.items()}
 
 
 def _end(record: Record, counted: Counts, rows: np.ndarray, device: torch.device) -> None:

@@ -56,8 +56,7 @@ def check_sources(study: Study, claims: Collection[Claim]) -> None:
     refused = [
         f"{where}: {file}: {why}; move the file out of the results"
         for where, file in _sources(study)
-        if os.path.normpath(file).startswith(OF_RULES)
-        and (why := _why_no_target(study, claims, os.path.normpath(file)))
+        if file.startswith(OF_RULES) and (why := _why_no_target(study, claims, file))
     ]
     if refused:
         raise UserError("\n".join(refused))
@@ -67,9 +66,9 @@ def _sources(study: Study) -> Iterator[tuple[str, str]]:
     """Yield what a study reads by path, and where the configuration says so."""
     for corpus in study.corpora.values():
         if corpus.path:
-            yield "corpora", corpus.path
+            yield "corpora", os.path.normpath(corpus.path)
     for name, model in models_of(study).items():
-        yield from ((f"models.{name}", path) for path in model.files)
+        yield from ((f"models.{name}", os.path.normpath(path)) for path in model.files)
 
 
 def _why_no_target(study: Study, claims: Collection[Claim], target: str) -> str:
